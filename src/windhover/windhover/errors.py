@@ -1,0 +1,34 @@
+"""Errors a person may see.
+
+Every message names the thing that is wrong and what to do about it, in one
+line. The command line prints it and exits with 2; a node turns it into a
+diagnostic and recovers.
+"""
+
+
+class WindhoverError(Exception):
+    """Base of every error that Windhover raises on purpose."""
+
+
+class SourceError(WindhoverError):
+    """A camera, file, folder or bag can't be opened or read."""
+
+
+class EncodingError(WindhoverError):
+    """A pixel format is unknown, or its buffer does not fit its geometry."""
+
+
+class BundleError(WindhoverError):
+    """A model bundle is missing, damaged or of an unknown version."""
+
+
+class BackendError(WindhoverError):
+    """An inference backend can't be opened, or a run of it failed."""
+
+
+class ConfigError(WindhoverError):
+    """A parameter or a config file is out of range or malformed."""
+
+
+class DataError(WindhoverError):
+    """An annotation, detection or result file is malformed."""

@@ -1,0 +1,40 @@
+"""What a tracker is.
+
+Adding one is a folder with a class that fits :class:`Tracker` and a line in
+``windhover.tracking.TRACKERS``.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from windhover.types import Detections, Image, Tracks
+
+
+@runtime_checkable
+class Tracker(Protocol):
+    """Gives detections of successive frames ids that last."""
+
+    def update(
+        self, detections: Detections, stamp_ns: int, image: Image | None = None
+    ) -> Tracks:
+        """Advance to ``stamp_ns`` and take in that frame's detections.
+
+        Must be called for every frame, also for one without detections: time
+        passes for tracks all the same.
+
+        Args:
+            detections: of this frame, source pixels; may be empty.
+            stamp_ns: capture time, nanoseconds. A stamp at or before the last
+                one is handled, never raised: a small step back is ignored, a
+                clock jump resets the motion but no id is used again.
+            image: the frame itself, for trackers that use it.
+
+        Returns:
+            The confirmed tracks seen in this frame.
+        """
+        ...
+
+    def reset(self) -> None:
+        """Forget all tracks; ids still go on from where they were."""
+        ...

@@ -1,0 +1,112 @@
+"""The values that pass between stages: columns of arrays, never lists of objects.
+
+Coordinates: boxes are ``x1, y1, x2, y2`` in pixels of the *source* image, with
+the origin at the outer corner of the top-left pixel, sub-pixel and unclipped
+unless a docstring says otherwise. Times are integer nanoseconds of ROS time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+BoxArray = NDArray[np.float32]
+Image = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One image and when it was taken.
+
+    Attributes:
+        image: ``(H, W)`` or ``(H, W, C)``, uint8 or uint16, native byte order.
+        encoding: ROS name of the pixel format of ``image`` as it is held here:
+            ``bgr8``, ``rgb8``, ``mono8``, ``mono16`` (raw Y16 counts) or
+            ``8UC4`` (B, G, R, T registered).
+        stamp_ns: capture time, nanoseconds of ROS time.
+        frame_id: tf frame of the camera.
+        index: count of frames from the source, 0 for its first.
+    """
+
+    image: Image
+    encoding: str
+    stamp_ns: int
+    frame_id: str = "camera"
+    index: int = 0
+
+    @property
+    def height(self) -> int:
+        """Rows of the image."""
+        return int(self.image.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Columns of the image."""
+        return int(self.image.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class RgbtFrame:
+    """An RGB frame and the thermal frame that belongs to it, if there is one.
+
+    Attributes:
+        rgb: the frame whose stamp and grid the pair takes.
+        thermal: nearest thermal frame in time; ``None`` while that stream is stale.
+    """
+
+    rgb: Frame
+    thermal: Frame | None
+
+
+def _no_boxes() -> BoxArray:
+    return np.empty((0, 4), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """What a detector saw in one frame, as ``N`` rows of columns.
+
+    Attributes:
+        boxes: ``(N, 4)`` float32, ``x1, y1, x2, y2``, source pixels.
+        scores: ``(N,)`` float32 in 0..1, highest first.
+        class_ids: ``(N,)`` int32, indices into the bundle's labels.
+    """
+
+    boxes: BoxArray = field(default_factory=_no_boxes)
+    scores: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    class_ids: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, rows: NDArray[np.bool_] | NDArray[np.intp] | slice) -> Detections:
+        """Select rows by mask, indices or slice."""
+        return Detections(self.boxes[rows], self.scores[rows], self.class_ids[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Tracks:
+    """The tracks that are visible in one frame, as ``N`` rows of columns.
+
+    Attributes:
+        boxes: ``(N, 4)`` float32, ``x1, y1, x2, y2``, source pixels.
+        scores: ``(N,)`` float32, score of the detection last matched.
+        class_ids: ``(N,)`` int32, indices into the bundle's labels.
+        track_ids: ``(N,)`` int64, positive, unique in a run, never used again.
+    """
+
+    boxes: BoxArray = field(default_factory=_no_boxes)
+    scores: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    class_ids: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    track_ids: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, rows: NDArray[np.bool_] | NDArray[np.intp] | slice) -> Tracks:
+        """Select rows by mask, indices or slice."""
+        return Tracks(
+            self.boxes[rows], self.scores[rows], self.class_ids[rows], self.track_ids[rows]
+        )

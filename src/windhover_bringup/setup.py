@@ -1,0 +1,40 @@
+from glob import glob
+
+from setuptools import find_packages, setup
+
+PACKAGE = "windhover_bringup"
+
+setup(
+    name=PACKAGE,
+    version="0.1.0",
+    description="The windhover command, the composed process, the recorder, launch files and configuration.",
+    license="Apache-2.0",
+    maintainer="Windhover maintainers",
+    maintainer_email="maintainers@users.noreply.github.com",
+    packages=find_packages(exclude=["tests", "tests.*"]),
+    package_data={"": ["py.typed"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
+        (f"share/{PACKAGE}", ["package.xml"]),
+        (f"share/{PACKAGE}/launch", sorted(glob("launch/*.launch.py"))),
+        (f"share/{PACKAGE}/config", sorted(glob("config/*.yaml") + glob("config/*.xml"))),
+    ],
+    python_requires=">=3.10",
+    install_requires=[
+        "windhover",
+        "windhover_ros",
+        "windhover_cameras",
+        "windhover_detector",
+        "windhover_tracker",
+        "typer",
+        "rich",
+    ],
+    zip_safe=False,
+    entry_points={
+        "console_scripts": [
+            "windhover = windhover_bringup.cli:main",
+            "composed = windhover_bringup.composed:main",
+            "recorder = windhover_bringup.recorder:main",
+        ]
+    },
+)

@@ -1,0 +1,1 @@
+"""The windhover command, the composed process, the recorder, launch files and configuration."""

@@ -1,0 +1,1 @@
+"""Lifecycle nodes that publish RGB and thermal images with the time they were taken."""

@@ -1,0 +1,29 @@
+from setuptools import find_packages, setup
+
+PACKAGE = "windhover_tracker"
+
+setup(
+    name=PACKAGE,
+    version="0.1.0",
+    description="Lifecycle node: detections to tracks with ids that last.",
+    license="Apache-2.0",
+    maintainer="Windhover maintainers",
+    maintainer_email="maintainers@users.noreply.github.com",
+    packages=find_packages(exclude=["tests", "tests.*"]),
+    package_data={"": ["py.typed"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
+        (f"share/{PACKAGE}", ["package.xml"]),
+    ],
+    python_requires=">=3.10",
+    install_requires=[
+        "windhover",
+        "windhover_ros",
+    ],
+    zip_safe=False,
+    entry_points={
+        "console_scripts": [
+            "tracker = windhover_tracker.node:main",
+        ]
+    },
+)

@@ -1,0 +1,1 @@
+"""Lifecycle node: detections to tracks with ids that last."""

@@ -1,0 +1,1 @@
+"""Pictures as arrays: pixel formats, letterbox, tone mapping, drawing, video files."""

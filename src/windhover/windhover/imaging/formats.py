@@ -1,0 +1,301 @@
+"""Pixel formats: raw camera and message buffers to arrays, and arrays to channels.
+
+Names are those of ROS 2's ``sensor_msgs/image_encodings.hpp``, with ``uyvy``,
+``yuyv``, ``nv12`` and ``nv21`` as drivers spell them. YUV is BT.601 limited range,
+which is what UVC cameras and ROS drivers send.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from windhover.errors import EncodingError
+from windhover.imaging.agc import percentile_agc
+from windhover.types import Image
+
+Channels = Literal["rgb", "thermal", "rgbt"]
+
+MAX_SIDE = 32_767
+"""OpenCV's own limit for a side of a picture it is to warp or resize."""
+
+CANONICAL = ("bgr8", "rgb8", "mono8", "mono16", "8UC4")
+"""Encodings that a :class:`~windhover.types.Frame` may have."""
+
+Convert = Callable[[NDArray[Any], int, int], NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How an encoding lies in memory and what it becomes.
+
+    Attributes:
+        canonical: encoding of the array that comes out.
+        channels: samples a pixel in the buffer.
+        depth: bytes a sample.
+        chroma: True for a half-height chroma plane after the luma rows.
+        even: which of (rows, columns) must be even.
+        convert: view of the buffer, height, width -> image; ``None`` = as it is.
+    """
+
+    canonical: str
+    channels: int = 1
+    depth: int = 1
+    chroma: bool = False
+    even: tuple[bool, bool] = (False, False)
+    convert: Convert | None = None
+
+
+def _by_code(code: int) -> Convert:
+    return lambda view, _height, _width: cv2.cvtColor(view, code)
+
+
+def _semi_planar(code: int) -> Convert:
+    def convert(view: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+        chroma = view[height:].reshape(height // 2, width // 2, 2)
+        return cv2.cvtColorTwoPlane(view[:height], chroma, code)
+
+    return convert
+
+
+def _bayer(code: int) -> _Layout:
+    # OpenCV's two-letter Bayer names give the second row's second and third
+    # pixel and so disagree with ROS; its four-letter aliases agree.
+    return _Layout("bgr8", even=(True, True), convert=_by_code(code))
+
+
+_UYVY = _Layout("bgr8", 2, even=(False, True), convert=_by_code(cv2.COLOR_YUV2BGR_UYVY))
+_YUYV = _Layout("bgr8", 2, even=(False, True), convert=_by_code(cv2.COLOR_YUV2BGR_YUY2))
+
+_LAYOUTS: dict[str, _Layout] = {
+    "bgr8": _Layout("bgr8", 3),
+    "8UC3": _Layout("bgr8", 3),
+    "rgb8": _Layout("rgb8", 3),
+    "bgra8": _Layout("bgr8", 4, convert=_by_code(cv2.COLOR_BGRA2BGR)),
+    "rgba8": _Layout("bgr8", 4, convert=_by_code(cv2.COLOR_RGBA2BGR)),
+    "8UC4": _Layout("8UC4", 4),
+    "mono8": _Layout("mono8"),
+    "8UC1": _Layout("mono8"),
+    "mono16": _Layout("mono16", depth=2),
+    "16UC1": _Layout("mono16", depth=2),
+    "nv12": _Layout(
+        "bgr8",
+        chroma=True,
+        even=(True, True),
+        convert=_semi_planar(cv2.COLOR_YUV2BGR_NV12),
+    ),
+    "nv21": _Layout(
+        "bgr8",
+        chroma=True,
+        even=(True, True),
+        convert=_semi_planar(cv2.COLOR_YUV2BGR_NV21),
+    ),
+    "yuv422": _UYVY,
+    "uyvy": _UYVY,
+    "yuv422_yuy2": _YUYV,
+    "yuyv": _YUYV,
+    "bayer_rggb8": _bayer(cv2.COLOR_BayerRGGB2BGR),
+    "bayer_bggr8": _bayer(cv2.COLOR_BayerBGGR2BGR),
+    "bayer_gbrg8": _bayer(cv2.COLOR_BayerGBRG2BGR),
+    "bayer_grbg8": _bayer(cv2.COLOR_BayerGRBG2BGR),
+}
+
+ENCODINGS = tuple(_LAYOUTS)
+"""Every encoding that :func:`decode_image` takes."""
+
+
+def decode_image(  # noqa: PLR0917 - the fields of sensor_msgs/Image
+    data: object, encoding: str, height: int, width: int, step: int, is_bigendian: int | bool = 0
+) -> tuple[Image, str]:
+    """Turn the buffer of an image message into an array.
+
+    Args:
+        data: contiguous bytes: ``bytes``, ``bytearray``, ``memoryview``,
+            ``array.array`` or a uint8 array. Padding after the last row may be
+            missing.
+        encoding: one of :data:`ENCODINGS`. ``8UC3`` is taken as ``bgr8``, as
+            cv_bridge and OpenCV do.
+        height: rows.
+        width: columns.
+        step: bytes from one row to the next, padding included; for ``nv12`` and
+            ``nv21`` of luma and chroma rows alike.
+        is_bigendian: byte order of 16-bit samples.
+
+    Returns:
+        The image and its encoding, one of :data:`CANONICAL`: colour formats with
+        alpha, YUV and Bayer become ``bgr8``; ``bgr8``, ``rgb8``, ``mono8``,
+        ``8UC4`` and native-endian ``mono16`` are views of ``data``, not copies
+        (read-only where ``data`` is, with row strides of ``step``).
+
+    Raises:
+        EncodingError: the encoding is unknown or the buffer does not fit its
+            geometry.
+    """
+    layout = _LAYOUTS.get(encoding)
+    if layout is None:
+        raise EncodingError(
+            f"unknown image encoding {encoding!r}: use one of {', '.join(ENCODINGS)}"
+        )
+    _check_geometry(encoding, layout, height, width, step)
+    rows = height * 3 // 2 if layout.chroma else height
+    raw = _as_bytes(data, encoding)
+    expected = (rows - 1) * step + width * layout.channels * layout.depth
+    if len(raw) < expected:
+        raise EncodingError(
+            f"{encoding} image {width}x{height} with step {step}: "
+            f"expected {expected} bytes, got {len(raw)}"
+        )
+    view = _view(raw, layout, rows, width, step)
+    if layout.depth == 2:
+        view = _native16(view, bool(is_bigendian))
+    image = layout.convert(view, height, width) if layout.convert else view
+    return image, layout.canonical
+
+
+def to_bgr(image: Image, encoding: str) -> NDArray[np.uint8]:
+    """Give any canonical image three channels.
+
+    Args:
+        image: ``(H, W)`` or ``(H, W, C)`` as ``encoding`` says.
+        encoding: one of :data:`CANONICAL`. ``mono16`` is tone-mapped, ``8UC4``
+            loses its thermal channel.
+
+    Returns:
+        ``(H, W, 3)`` uint8 B, G, R; ``image`` itself where it is ``bgr8``.
+
+    Raises:
+        EncodingError: another encoding, or a shape or dtype that is not its own.
+    """
+    _check_canonical(image, encoding)
+    if encoding == "bgr8":
+        return image.view(np.uint8)
+    if encoding == "rgb8":
+        return _u8(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if encoding == "8UC4":
+        return _u8(cv2.cvtColor(image, cv2.COLOR_BGRA2BGR))
+    return _u8(cv2.cvtColor(to_gray8(image, encoding), cv2.COLOR_GRAY2BGR))
+
+
+def to_gray8(image: Image, encoding: str) -> NDArray[np.uint8]:
+    """Give any canonical image one 8-bit channel.
+
+    Args:
+        image: ``(H, W)`` or ``(H, W, C)`` as ``encoding`` says.
+        encoding: one of :data:`CANONICAL`. ``mono16`` is tone-mapped by
+            :func:`~windhover.imaging.agc.percentile_agc`; colour becomes
+            luminance, also that of ``8UC4`` (its thermal channel is what
+            ``to_channels(..., "thermal")`` gives).
+
+    Returns:
+        ``(H, W)`` uint8; a view of ``image`` where it is ``mono8``.
+
+    Raises:
+        EncodingError: another encoding, or a shape or dtype that is not its own.
+    """
+    _check_canonical(image, encoding)
+    if encoding == "mono8":
+        return image.view(np.uint8).reshape(image.shape[:2])
+    if encoding == "mono16":
+        return percentile_agc(image.view(np.uint16).reshape(image.shape[:2]))
+    if encoding == "rgb8":
+        return _u8(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
+    code = cv2.COLOR_BGR2GRAY if encoding == "bgr8" else cv2.COLOR_BGRA2GRAY
+    return _u8(cv2.cvtColor(image, code))
+
+
+def to_channels(image: Image, encoding: str, channels: Channels) -> NDArray[np.uint8]:
+    """Give a model the channels that its bundle asks for.
+
+    Args:
+        image: ``(H, W)`` or ``(H, W, C)`` as ``encoding`` says.
+        encoding: one of :data:`CANONICAL`.
+        channels: ``rgb``, ``thermal`` or ``rgbt`` of the bundle.
+
+    Returns:
+        uint8: ``(H, W, 3)`` B, G, R for ``rgb``; ``(H, W)`` for ``thermal``;
+        ``(H, W, 4)`` B, G, R, T for ``rgbt``. A view where nothing changes.
+
+    Raises:
+        EncodingError: the image has no such channels, or is not what its
+            encoding says.
+    """
+    if channels == "rgb":
+        return to_bgr(image, encoding)
+    if channels == "thermal":
+        if encoding == "8UC4":
+            _check_canonical(image, encoding)
+            return np.ascontiguousarray(image.view(np.uint8)[..., 3])
+        return to_gray8(image, encoding)
+    if channels == "rgbt":
+        if encoding != "8UC4":
+            raise EncodingError(
+                f"a model for rgbt takes 8UC4 (B, G, R, T), not {encoding}: "
+                "feed it the paired rgbt/image"
+            )
+        _check_canonical(image, encoding)
+        return image.view(np.uint8)
+    raise EncodingError(f"unknown channels {channels!r}: use rgb, thermal or rgbt")
+
+
+def _check_geometry(encoding: str, layout: _Layout, height: int, width: int, step: int) -> None:
+    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+        raise EncodingError(
+            f"{encoding} image of {width}x{height} pixels: sides must be 1 to {MAX_SIDE}"
+        )
+    if (layout.even[0] and height % 2) or (layout.even[1] and width % 2):
+        which = "width and height" if layout.even[0] else "width"
+        raise EncodingError(f"{encoding} image of {width}x{height} pixels: {which} must be even")
+    row = width * layout.channels * layout.depth
+    if step < row:
+        raise EncodingError(
+            f"{encoding} image {width} pixels wide needs a step of at least {row} bytes, got {step}"
+        )
+
+
+def _as_bytes(data: object, encoding: str) -> memoryview:
+    try:
+        return memoryview(data).cast("B")  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise EncodingError(
+            f"{encoding} image data is a {type(data).__name__}, not a contiguous buffer of bytes"
+        ) from error
+
+
+def _view(data: memoryview, layout: _Layout, rows: int, width: int, step: int) -> NDArray[Any]:
+    """See the buffer as rows of pixels, without a copy."""
+    shape: tuple[int, ...] = (rows, width)
+    strides: tuple[int, ...] = (step, layout.channels * layout.depth)
+    if layout.channels > 1:
+        shape, strides = (*shape, layout.channels), (*strides, layout.depth)
+    dtype = np.uint8 if layout.depth == 1 else np.uint16
+    return np.ndarray(shape, dtype, buffer=data, strides=strides)
+
+
+def _native16(view: NDArray[Any], is_bigendian: bool) -> NDArray[Any]:
+    """Swap and align 16-bit samples where they need it."""
+    stored = view.view(np.dtype(">u2" if is_bigendian else "<u2"))
+    native: NDArray[Any] = stored.astype(np.uint16, copy=False)
+    # An odd step or an odd offset in a message: OpenCV can't read that.
+    return native if native.flags.aligned else native.copy()
+
+
+def _check_canonical(image: Image, encoding: str) -> None:
+    if encoding not in CANONICAL:
+        raise EncodingError(f"a frame can't be {encoding!r}: use one of {', '.join(CANONICAL)}")
+    layout = _LAYOUTS[encoding]
+    dtype = np.uint8 if layout.depth == 1 else np.uint16
+    channels = 1 if image.ndim == 2 else image.shape[-1]
+    if image.dtype != dtype or image.ndim not in (2, 3) or channels != layout.channels:
+        raise EncodingError(
+            f"a {encoding} frame is {np.dtype(dtype)} with {layout.channels} channel(s), "
+            f"got {image.dtype} of shape {image.shape}"
+        )
+
+
+def _u8(image: Any) -> NDArray[np.uint8]:
+    return np.asarray(image, np.uint8)

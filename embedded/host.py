@@ -1,0 +1,51 @@
+"""What the machine must have before anything is installed. Standard library only."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from pathlib import Path
+
+OLDEST_PYTHON = (3, 11)
+
+
+class SetupError(Exception):
+    """Set-up can't go on; the one-line message names the cause and the remedy."""
+
+
+def check_host() -> None:
+    """See that this Python can make a virtual environment and compile an extension.
+
+    Raises:
+        SetupError: something is missing; the message says what to install.
+    """
+    if sys.version_info < OLDEST_PYTHON:
+        raise SetupError(
+            f"{sys.executable} is Python {sys.version.split()[0]}, and the ROS 2 Jazzy wheels "
+            "are used from 3.11 on: install a newer one and run 'make PYTHON=/path/to/python3'"
+        )
+    for module in ("venv", "ensurepip"):
+        if importlib.util.find_spec(module) is None:
+            raise SetupError(
+                f"Python's {module} module is missing: install it, on Debian and Ubuntu with "
+                "'apt-get install python3-venv'"
+            )
+
+
+def missing_build_tools(include: Path) -> list[str]:
+    """Debian packages that a compile of a Python extension needs and lacks.
+
+    Args:
+        include: folder in which this Python's headers should be.
+    """
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    missing = []
+    if shutil.which(os.environ.get("CC", "gcc").split()[0]) is None:
+        missing.append("gcc")
+    if shutil.which(os.environ.get("CXX", "g++").split()[0]) is None:
+        missing.append("g++")
+    if not (include / "Python.h").is_file():
+        missing.append(f"python{version}-dev")
+    return missing

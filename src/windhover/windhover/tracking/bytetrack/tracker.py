@@ -1,0 +1,177 @@
+"""ByteTrack in seconds.
+
+Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection
+Box", ECCV 2022: sure detections are matched first, then the faint ones to the
+tracks that are left. What differs here: motion, ageing and confirmation count
+seconds, as the rate of a drone's camera and of its detector varies; association
+is by class; and all tracks are handled at once as columns of arrays.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windhover.tracking.bytetrack.association import Pairs, Rows, assign, overlapping, widen
+from windhover.tracking.bytetrack.params import ByteTrackParams
+from windhover.tracking.bytetrack.store import TrackStore
+from windhover.tracking.clock import FrameClock
+from windhover.types import Detections, Image, Tracks
+
+
+class ByteTracker:
+    """Two-stage association over a Kalman filter, time in seconds.
+
+    A track is published while it is confirmed and was seen in the present
+    frame, with the filter's box after that detection was taken in: smoother
+    than the detector's, and what later predictions go on from. The score is
+    the detection's as it stands. Tracks of the first frame are confirmed at
+    once, as in ByteTrack: there is no earlier frame to confirm them by.
+
+    Rows that are no box (NaN, infinite, no width or height) are dropped. The
+    order of the detections has no influence.
+
+    Args:
+        params: settings; ``None`` for the defaults.
+    """
+
+    def __init__(self, params: ByteTrackParams | None = None) -> None:
+        self._params = params or ByteTrackParams()
+        self._tracks = TrackStore(self._params)
+        self._clock = FrameClock(self._params.clock_jump_s)
+        self._lost_ns = round(self._params.lost_seconds * 1e9)
+        self._recover_ns = round(self._params.recover_seconds * 1e9)
+        self._tentative_ns = round(self._params.tentative_seconds * 1e9)
+        self._start_score = max(self._params.high_score, self._params.new_track_score)
+        self._first = True
+
+    @property
+    def params(self) -> ByteTrackParams:
+        """The settings in force."""
+        return self._params
+
+    def __len__(self) -> int:
+        """Tracks kept, including those not seen or not confirmed."""
+        return len(self._tracks)
+
+    def reset(self) -> None:
+        """Forget all tracks and the clock; ids still go on from where they were."""
+        self._tracks.clear()
+        self._clock.reset()
+        self._first = True
+
+    def update(
+        self,
+        detections: Detections,
+        stamp_ns: int,
+        image: Image | None = None,  # noqa: ARG002  part of the protocol
+    ) -> Tracks:
+        """Advance to ``stamp_ns`` and take in that frame's detections.
+
+        Args:
+            detections: source pixels, in any order; may be empty.
+            stamp_ns: capture time, nanoseconds. A step of up to
+                ``clock_jump_s`` back counts as no time; a greater step, back
+                or forward, ends all tracks (nothing is known about the time
+                that passed) and starts afresh with new ids.
+            image: not used.
+
+        Returns:
+            The confirmed tracks seen in this frame, by id.
+        """
+        tracks = self._tracks
+        elapsed = self._clock.advance(stamp_ns)
+        if elapsed is None:
+            tracks.clear()
+            self._first = True
+        else:
+            tracks.advance(elapsed)
+            # Before matching: how long an id lives must not depend on the rate.
+            tracks.keep(tracks.unseen_ns <= self._lost_ns)
+        seen = self._usable(detections)
+        rows, found = self._associate(seen)
+        tracks.match(rows, seen[found])
+        matched = np.zeros(len(tracks), np.bool_)
+        matched[rows] = True
+        # A track that was never confirmed is not waited for.
+        stays = matched | tracks.confirmed | (tracks.unseen_ns < self._tentative_ns)
+        tracks.keep(stays)
+        born = self._start(seen, found)
+        self._first = False
+        return self._publish(np.concatenate((matched[stays], born)))
+
+    def _usable(self, detections: Detections) -> Detections:
+        """The rows that are boxes and score enough, in an order made of their values."""
+        boxes = detections.boxes
+        with np.errstate(invalid="ignore", over="ignore"):
+            sides = boxes[:, 2:] - boxes[:, :2]
+            # NaN compares false, and an infinite corner makes a side infinite or NaN.
+            valid = ((sides > 0.0) & (sides < np.inf)).all(axis=1)
+            valid &= detections.scores >= self._params.low_score
+        keys = (detections.class_ids, detections.scores, *boxes.T[::-1])
+        order = np.lexsort(keys)
+        return detections[order[valid[order]]]
+
+    def _candidates(self, seen: Detections) -> Pairs:
+        """Tracks and detections that overlap and may belong together by class."""
+        side = self._params.min_side_px
+        pairs = overlapping(
+            widen(self._tracks.motion.boxes, side), widen(seen.boxes.astype(np.float64), side)
+        )
+        if not self._params.class_aware:
+            return pairs
+        return pairs[self._tracks.class_id[pairs.tracks] == seen.class_ids[pairs.detections]]
+
+    def _associate(self, seen: Detections) -> tuple[Rows, Rows]:
+        """Match tracks to detections, stage by stage.
+
+        Returns:
+            Rows of the matched tracks and of their detections, same length.
+        """
+        params = self._params
+        pairs = self._candidates(seen)
+        scores = seen.scores[pairs.detections]
+        likeness = pairs.overlap * scores if params.fuse_score else pairs.overlap
+        sure = scores >= params.high_score
+        known = self._tracks.confirmed[pairs.tracks]
+        recent = self._tracks.unseen_ns[pairs.tracks] <= self._recover_ns
+        stages = (
+            (sure & known, likeness - params.match_overlap),
+            (~sure & known & recent, pairs.overlap - params.low_match_overlap),
+            (sure & ~known, likeness - params.new_match_overlap),
+        )
+        track_taken = np.zeros(len(self._tracks), np.bool_)
+        seen_taken = np.zeros(len(seen), np.bool_)
+        matches: list[tuple[Rows, Rows]] = []
+        for allowed, gain in stages:
+            free = allowed & ~(track_taken[pairs.tracks] | seen_taken[pairs.detections])
+            rows, found = assign(pairs.tracks[free], pairs.detections[free], gain[free])
+            track_taken[rows] = True
+            seen_taken[found] = True
+            matches.append((rows, found))
+        return (
+            np.concatenate([rows for rows, _ in matches]),
+            np.concatenate([found for _, found in matches]),
+        )
+
+    def _start(self, seen: Detections, found: Rows) -> NDArray[np.bool_]:
+        """Start tracks at sure detections that no track claimed.
+
+        Returns:
+            True for each track that was started.
+        """
+        unclaimed = seen.scores >= self._start_score
+        unclaimed[found] = False
+        if unclaimed.any():
+            self._tracks.start(seen[unclaimed], confirmed=self._first)
+        return np.ones(int(unclaimed.sum()), np.bool_)
+
+    def _publish(self, matched: NDArray[np.bool_]) -> Tracks:
+        tracks = self._tracks
+        rows = matched & tracks.confirmed
+        return Tracks(
+            boxes=tracks.motion.boxes[rows].astype(np.float32),
+            scores=tracks.score[rows],
+            class_ids=tracks.class_id[rows],
+            track_ids=tracks.track_id[rows],
+        )

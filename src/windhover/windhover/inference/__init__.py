@@ -1,0 +1,103 @@
+"""Backends that run a bundle's graph, and the choice between them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from windhover.errors import BackendError, ConfigError
+from windhover.inference import cpu
+from windhover.inference.base import Backend
+from windhover.model.bundle import Bundle
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BackendEntry:
+    """How a backend is opened and asked whether it can run here.
+
+    Attributes:
+        open: takes the bundle and, as keywords, the backend's own options;
+            raises BackendError, BundleError or ConfigError.
+        options: names of those options.
+        probe: ``(usable, what it runs on, or what is missing and how to get it)``.
+    """
+
+    open: Callable[..., Backend]
+    options: frozenset[str]
+    probe: Callable[[], tuple[bool, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class BackendStatus:
+    """One line of what ``windhover doctor`` says about backends."""
+
+    name: str
+    usable: bool
+    detail: str
+
+
+# Fastest first: the order in which "auto" tries them.
+BACKENDS: Mapping[str, BackendEntry] = {
+    "cpu": BackendEntry(cpu.CpuBackend, frozenset({"precision", "threads"}), cpu.probe),
+}
+
+
+def open_backend(bundle: Bundle, name: str = "auto", **options: Any) -> Backend:
+    """Open the backend that runs a bundle.
+
+    Args:
+        bundle: whose graph to run.
+        name: of :data:`BACKENDS`, or ``auto`` for the fastest that opens; its
+            ``name`` and ``device`` say which it was.
+        options: the backend's own, such as ``threads``. ``auto`` gives each
+            backend that it tries those it has.
+
+    Raises:
+        BackendError: this build has no such backend, or it can't open here.
+        BundleError: the bundle's graph is not the one it declares.
+        ConfigError: an option is unknown or out of range.
+    """
+    if name != "auto" and name not in BACKENDS:
+        raise BackendError(
+            f"this build has no backend {name!r}; it has {', '.join(BACKENDS)} (or auto)"
+        )
+    tried = BACKENDS if name == "auto" else {name: BACKENDS[name]}
+    unknown = sorted(set(options).difference(*(entry.options for entry in tried.values())))
+    if unknown:
+        raise ConfigError(f"backend {name} has no option {', '.join(unknown)}; leave it out")
+    if name != "auto":
+        return BACKENDS[name].open(bundle, **options)
+    return _open_first(bundle, options)
+
+
+def _open_first(bundle: Bundle, options: Mapping[str, Any]) -> Backend:
+    reasons = []
+    for name, entry in BACKENDS.items():
+        own = {key: value for key, value in options.items() if key in entry.options}
+        try:
+            backend = entry.open(bundle, **own)
+        except BackendError as error:
+            reasons.append(f"{name}: {error}")
+        else:
+            _log.info("backend auto: %s on %s", backend.name, backend.device)
+            return backend
+    raise BackendError(f"no backend can run {bundle.name}: {'; '.join(reasons)}")
+
+
+def available_backends() -> list[BackendStatus]:
+    """Every backend of this build, whether it can run here, and with what."""
+    return [BackendStatus(name, *entry.probe()) for name, entry in BACKENDS.items()]
+
+
+__all__ = [
+    "BACKENDS",
+    "Backend",
+    "BackendEntry",
+    "BackendStatus",
+    "available_backends",
+    "open_backend",
+]

@@ -1,0 +1,267 @@
+"""Model bundles on disk: finding, verifying, opening and writing them.
+
+A bundle is a folder with ``bundle.yaml`` and the files it names. It is trusted
+only after every file's length and SHA-256 agree with the declaration, so that
+what runs on the drone is what was released.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import PrivateAttr, ValidationError
+
+from windhover.errors import BundleError
+from windhover.model.manifest import (
+    FORMAT_VERSION,
+    STANDARD_FILES,
+    FileSpec,
+    Manifest,
+    Role,
+)
+
+MANIFEST_NAME = "bundle.yaml"
+_MAX_MANIFEST_BYTES = 1 << 20
+_CHUNK = 1 << 20
+
+
+class Bundle(Manifest):
+    """A verified manifest and the folder it was read from."""
+
+    _root: Path = PrivateAttr()
+    _digest: str = PrivateAttr()
+
+    @property
+    def root(self) -> Path:
+        """Folder of the bundle."""
+        return self._root
+
+    @property
+    def digest(self) -> str:
+        """First 12 hex digits of the manifest's SHA-256.
+
+        The manifest holds every file's hash, so this names the whole bundle;
+        diagnostics carry it.
+        """
+        return self._digest
+
+    def file(self, role: Role) -> Path | None:
+        """Path of the file with this role; ``None`` when the bundle has none."""
+        spec = self.files.get(role)
+        return None if spec is None else self._root / spec.path
+
+    @classmethod
+    def load(
+        cls, path_or_name: str | os.PathLike[str], search: Iterable[Path] | None = None
+    ) -> Bundle:
+        """Open a bundle and verify all of its files.
+
+        Args:
+            path_or_name: a bundle's folder, its ``bundle.yaml``, or a bare name
+                that is looked up in ``search``.
+            search: folders that hold bundles; :func:`search_path` by default.
+
+        Raises:
+            BundleError: not found, damaged, of an unknown format version, or a
+                file is missing, outside the bundle, or not what was released.
+        """
+        root = find_bundle(path_or_name, search)
+        text = _read_manifest(root / MANIFEST_NAME)
+        bundle = cls._parse(root, text)
+        for role, spec in bundle.files.items():
+            _verify(root, role, spec)
+        return bundle
+
+    @classmethod
+    def _parse(cls, root: Path, text: bytes) -> Bundle:
+        where = root / MANIFEST_NAME
+        try:
+            data = yaml.load(text, Loader=_UniqueKeyLoader)
+        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+            raise BundleError(
+                f"{where} is not readable YAML ({_yaml_problem(error)}); fetch the bundle again"
+            ) from error
+        if not isinstance(data, dict):
+            raise BundleError(f"{where} holds no mapping; fetch the bundle again")
+        version = data.get("format")
+        if version != FORMAT_VERSION:
+            raise BundleError(
+                f"{where} has bundle format {version!r} and this Windhover reads "
+                f"{FORMAT_VERSION}; use the Windhover release that the bundle was made for"
+            )
+        try:
+            bundle = cls.model_validate(data)
+        except ValidationError as error:
+            raise BundleError(
+                f"{where}: {validation_problem(error)}; correct it or fetch the bundle again"
+            ) from error
+        bundle._root = root
+        bundle._digest = hashlib.sha256(text).hexdigest()[:12]
+        return bundle
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice instead of taking the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"key {key.value!r} appears twice", key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def search_path() -> Iterator[Path]:
+    """Folders where a bundle is looked up by name, first match wins.
+
+    ``$WINDHOVER_MODELS`` (folders divided as in ``$PATH``), ``./models``, then
+    the ``share/windhover/models`` that an installation has.
+    """
+    for entry in os.environ.get("WINDHOVER_MODELS", "").split(os.pathsep):
+        if entry:
+            yield Path(entry)
+    yield Path("models")
+    for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep):
+        if prefix:
+            yield Path(prefix) / "share" / "windhover" / "models"
+    yield Path(sys.prefix) / "share" / "windhover" / "models"
+
+
+def find_bundle(path_or_name: str | os.PathLike[str], search: Iterable[Path] | None = None) -> Path:
+    """Folder of a bundle given by path or name.
+
+    Raises:
+        BundleError: there is none; says where it was looked for.
+    """
+    text = os.fspath(path_or_name)
+    path = Path(text)
+    if path.name == MANIFEST_NAME and path.is_file():
+        return path.parent
+    if (path / MANIFEST_NAME).is_file():
+        return path
+    if path.exists():
+        raise BundleError(f"{text} is no model bundle: it holds no {MANIFEST_NAME}; give a bundle")
+    if not text or path.name != text:
+        raise BundleError(f"there is no model bundle at {text!r}; give a bundle's folder or name")
+    tried = []
+    for folder in search_path() if search is None else search:
+        if (folder / text / MANIFEST_NAME).is_file():
+            return folder / text
+        tried.append(str(folder))
+    raise BundleError(
+        f"no model bundle {text!r} in {', '.join(tried)}; give its folder or set WINDHOVER_MODELS"
+    )
+
+
+def write_bundle(directory: str | os.PathLike[str], manifest: Mapping[str, Any]) -> Bundle:
+    """Write ``bundle.yaml`` for the files that lie in ``directory``.
+
+    Args:
+        directory: holds at least one of ``float.onnx``, ``int8.onnx``,
+            ``int8.dlc`` and ``qcs8550.bin``; those present are listed.
+        manifest: all of the manifest but ``format`` and ``files``, which are
+            made here. Plain values only (what YAML's safe dumper takes).
+
+    Returns:
+        The bundle, read back and verified.
+
+    Raises:
+        BundleError: the manifest is not valid or no file is there.
+    """
+    root = Path(directory)
+    files = {
+        role.value: {
+            "path": name,
+            "sha256": file_sha256(root / name),
+            "bytes": (root / name).stat().st_size,
+        }
+        for role, name in STANDARD_FILES.items()
+        if (root / name).is_file()
+    }
+    data = {"format": FORMAT_VERSION, **manifest, "files": files}
+    try:
+        text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+    except yaml.YAMLError as error:
+        raise BundleError(
+            f"the manifest for {root} holds a value that is no plain YAML "
+            f"({_yaml_problem(error)}); give str, int, float, list and dict only"
+        ) from error
+    Bundle._parse(root, text.encode())
+    # Renamed into place: a reader never sees half a manifest.
+    temporary = root / (MANIFEST_NAME + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(root / MANIFEST_NAME)
+    return Bundle.load(root)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file as hex, read in chunks so that its size does not matter."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def validation_problem(error: ValidationError) -> str:
+    """The first complaint of pydantic, in one line, and how many more there are."""
+    details: Sequence[Any] = error.errors(include_url=False, include_context=False)
+    first = details[0]
+    where = ".".join(str(part) for part in first["loc"])
+    message = str(first["msg"]).removeprefix("Value error, ")
+    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+    return f"{where}: {message}{more}" if where else f"{message}{more}"
+
+
+def _read_manifest(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > _MAX_MANIFEST_BYTES:
+            raise BundleError(f"{path} is {size} bytes, too large for a manifest; fetch it again")
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(
+            f"{path} can't be read ({error.strerror}); check its permissions"
+        ) from error
+
+
+def _verify(root: Path, role: Role, spec: FileSpec) -> None:
+    path = root / spec.path
+    label = f"{path} ({role.value})"
+    try:
+        if not path.resolve().is_relative_to(root.resolve()):
+            raise BundleError(f"{label} is a link to outside the bundle; put the file itself there")
+        if not path.is_file():
+            raise BundleError(f"{label} is missing; fetch the bundle again")
+        size = path.stat().st_size
+        if size != spec.bytes:
+            raise BundleError(
+                f"{label} is {size} bytes where {MANIFEST_NAME} says {spec.bytes}; "
+                "fetch the bundle again"
+            )
+        digest = file_sha256(path)
+    except OSError as error:
+        raise BundleError(f"{label} can't be read ({error.strerror}); check it") from error
+    if digest != spec.sha256:
+        raise BundleError(
+            f"{label} has SHA-256 {digest[:12]}... where {MANIFEST_NAME} says "
+            f"{spec.sha256[:12]}...; fetch the bundle again"
+        )
+
+
+def _yaml_problem(error: Exception) -> str:
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        line = f" in line {mark.line + 1}" if mark else ""
+        return f"{error.problem or error.context}{line}"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

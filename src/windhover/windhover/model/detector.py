@@ -1,0 +1,183 @@
+"""Frame in, detections out: letterbox, inference, decode, NMS and back to source pixels."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from windhover.errors import ConfigError
+from windhover.imaging.formats import to_channels
+from windhover.imaging.letterbox import Letterbox
+from windhover.inference import open_backend
+from windhover.inference.base import Backend
+from windhover.model.bundle import Bundle
+from windhover.model.decode import Decoder
+from windhover.model.manifest import Thresholds
+from windhover.model.nms import nms
+from windhover.types import Detections, Frame
+
+# What each kind of bundle can't be given. A colour image for a thermal bundle
+# is fine: thermal files are often stored as grey B, G, R.
+_REFUSED = {
+    "rgb": frozenset({"mono8", "mono16"}),
+    "thermal": frozenset[str](),
+    "rgbt": frozenset({"mono8", "mono16", "bgr8", "rgb8"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where one frame's time went, in nanoseconds of a monotonic clock.
+
+    Attributes:
+        pre_ns: channel conversion and letterbox.
+        inference_ns: the backend's run.
+        post_ns: decode, NMS and mapping to source pixels.
+    """
+
+    pre_ns: int = 0
+    inference_ns: int = 0
+    post_ns: int = 0
+
+    @property
+    def total_ns(self) -> int:
+        """All three together."""
+        return self.pre_ns + self.inference_ns + self.post_ns
+
+
+class Detector:
+    """Finds a bundle's classes in single frames.
+
+    ``Detector.open("models/thermal-n").detect(frame)`` is all it takes. One
+    instance serves one stream from one thread; frames of any size may follow
+    one another.
+
+    Args:
+        bundle: a loaded bundle.
+        backend: ``auto``, the name of a backend, or one that is open already.
+        thresholds: to use in place of the bundle's own.
+        options: the backend's own options (see
+            :func:`~windhover.inference.open_backend`).
+
+    Raises:
+        BackendError: the backend can't be opened.
+        BundleError: the bundle's graph is not the one it declares.
+        ConfigError: an option or a label in ``thresholds`` is unknown.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        backend: Backend | str = "auto",
+        *,
+        thresholds: Thresholds | None = None,
+        **options: Any,
+    ) -> None:
+        self.bundle = bundle
+        self.thresholds = bundle.thresholds if thresholds is None else thresholds
+        unknown = sorted(set(self.thresholds.per_class) - set(bundle.labels))
+        if unknown:
+            raise ConfigError(
+                f"per-class thresholds name {', '.join(unknown)}; "
+                f"{bundle.name} has {', '.join(bundle.labels)}"
+            )
+        self._decoder = Decoder(bundle, self.thresholds.score_vector(bundle.labels))
+        self._input = np.empty(bundle.input.shape, np.uint8)
+        # Images with one channel have no channel axis on the way here.
+        self._canvas = self._input[0, :, :, 0] if bundle.channels == "thermal" else self._input[0]
+        self._letterbox = Letterbox(bundle.input.hw, bundle.input.hw)
+        self._timings = Timings()
+        self.backend = (
+            open_backend(bundle, backend, **options) if isinstance(backend, str) else backend
+        )
+
+    @classmethod
+    def open(
+        cls,
+        model: str | os.PathLike[str],
+        backend: str = "auto",
+        *,
+        thresholds: Thresholds | None = None,
+        **options: Any,
+    ) -> Detector:
+        """Load a bundle by path or name and open a backend for it.
+
+        Raises:
+            BundleError: the bundle is missing or damaged.
+            BackendError: the backend can't be opened.
+            ConfigError: an option or a label in ``thresholds`` is unknown.
+        """
+        return cls(Bundle.load(model), backend, thresholds=thresholds, **options)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What ``class_ids`` index."""
+        return self.bundle.labels
+
+    @property
+    def timings(self) -> Timings:
+        """Of the last :meth:`detect`; zeros before the first."""
+        return self._timings
+
+    def detect(self, frame: Frame) -> Detections:
+        """Detect in one frame.
+
+        Args:
+            frame: any size. For a thermal bundle ``mono8``, ``mono16`` (tone
+                mapped here), the T of ``8UC4``, or colour taken as grey; for an
+                RGB bundle ``bgr8``, ``rgb8`` or ``8UC4``; for an RGBT bundle
+                ``8UC4``.
+
+        Returns:
+            Boxes in source pixels, sub-pixel and unclipped, best score first.
+
+        Raises:
+            ConfigError: the frame's encoding does not suit the bundle.
+            EncodingError: the frame's image is not what its encoding says.
+            BackendError: the run failed, or its outputs are not the bundle's.
+        """
+        started = time.perf_counter_ns()
+        self._fill_input(frame)
+        filled = time.perf_counter_ns()
+        outputs = self.backend.run(self._input)
+        ran = time.perf_counter_ns()
+        found = self._decoder.decode(outputs)
+        limits = self.thresholds
+        keep = nms(found.boxes, found.scores, found.class_ids, limits.iou, limits.max_detections)
+        boxes = self._letterbox.to_source(found.boxes[keep])
+        result = Detections(boxes, found.scores[keep], found.class_ids[keep])
+        self._timings = Timings(filled - started, ran - filled, time.perf_counter_ns() - ran)
+        return result
+
+    def close(self) -> None:
+        """Release the backend; calling it twice is fine."""
+        self.backend.close()
+
+    def __enter__(self) -> Detector:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _fill_input(self, frame: Frame) -> None:
+        channels = self.bundle.channels
+        if frame.encoding in _REFUSED[channels]:
+            raise ConfigError(
+                f"model {self.bundle.name} is for {channels} images and {frame.frame_id} gives "
+                f"{frame.encoding}; choose another model or source"
+            )
+        image = to_channels(frame.image, frame.encoding, channels)
+        source_hw = (frame.height, frame.width)
+        if source_hw != self._letterbox.source_hw:
+            self._letterbox = Letterbox(source_hw, self.bundle.input.hw)
+        self._letterbox.apply(image, out=self._canvas)

@@ -1,0 +1,192 @@
+"""The one place that talks to pycocotools.
+
+Matching and average precision are pycocotools' own (COCO's reference
+implementation, https://github.com/cocodataset/cocoapi): greedy by score, at most
+:data:`MAX_DETECTIONS` an image and class, precision interpolated at 101 recalls.
+What it does not give, precision and recall at one threshold, is counted from the
+matches it made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+#: Highest scoring detections of a class that count in one image, as COCO has it.
+MAX_DETECTIONS = 100
+
+_AREA = (0.0, 1e10)
+
+
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """Boxes of several images, ``N`` rows.
+
+    Attributes:
+        images: ``(N,)`` int64, image numbers.
+        boxes: ``(N, 4)`` float64, ``x1, y1, x2, y2``, pixels.
+        classes: ``(N,)`` int32, class numbers; negative is any class (truth only).
+        scores: ``(N,)`` float32 (detections only).
+        ignored: ``(N,)`` bool (truth only).
+    """
+
+    images: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+    classes: NDArray[np.int32]
+    scores: NDArray[np.float32] | None = None
+    ignored: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMatches:
+    """Average precision of one class, and its detections' fate at IoU 0.5.
+
+    Attributes:
+        ap50: average precision at IoU 0.5; NaN where the truth has none of it.
+        ap50_95: mean over IoU 0.50, 0.55, ... 0.95; NaN likewise.
+        truths: objects to be found.
+        scores: ``(M,)`` float32, of the detections that are judged, highest first.
+        correct: ``(M,)`` bool, which of them matched an object.
+        images: ``(M,)`` int64, the image of each.
+    """
+
+    ap50: float
+    ap50_95: float
+    truths: int
+    scores: NDArray[np.float32]
+    correct: NDArray[np.bool_]
+    images: NDArray[np.int64]
+
+
+def match(
+    truth: Boxes, found: Boxes, images: Sequence[int], classes: Sequence[int]
+) -> list[ClassMatches]:
+    """Match detections to truth and score each class.
+
+    A truth box that is ignored (COCO's ``iscrowd``) takes any number of
+    detections that lie in it by half, and none of them is judged. One of any
+    class does so for every class: pycocotools matches class by class, so it is
+    given a copy for each.
+
+    Args:
+        truth: with ``ignored``.
+        found: with ``scores``.
+        images: the image numbers to score.
+        classes: the class numbers to score; one result each, in this order.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = COCOeval(
+            _dataset(_truth_records(truth, classes), images, classes),
+            _dataset(_found_records(found), images, classes),
+            "bbox",
+        )
+        params = evaluation.params
+        params.imgIds, params.catIds = sorted(images), sorted(classes)
+        params.areaRng, params.areaRngLbl = [list(_AREA)], ["all"]
+        params.maxDets = [MAX_DETECTIONS]
+        evaluation.evaluate()
+        evaluation.accumulate()
+    # precision: IoU threshold, recall, class, area range, detection limit.
+    precision = evaluation.eval["precision"][:, :, :, 0, 0]
+    per_class = len(params.imgIds)
+    results = {}
+    for place, number in enumerate(params.catIds):
+        records = evaluation.evalImgs[place * per_class : (place + 1) * per_class]
+        results[number] = _class_matches(precision[:, :, place], [r for r in records if r])
+    return [results[number] for number in classes]
+
+
+def _class_matches(
+    precision: NDArray[np.float64], records: Sequence[dict[str, Any]]
+) -> ClassMatches:
+    truths = int(sum(np.count_nonzero(np.asarray(r["gtIgnore"]) == 0) for r in records))
+    # Row 0 of a record's matches is IoU 0.5, pycocotools' first threshold.
+    judged = [~np.asarray(r["dtIgnore"][0], np.bool_) for r in records]
+    scores = _join([np.asarray(r["dtScores"], np.float32) for r in records], judged)
+    correct = _join([np.asarray(r["dtMatches"][0]) > 0 for r in records], judged)
+    images = _join([np.full(len(r["dtScores"]), r["image_id"]) for r in records], judged)
+    order = np.argsort(-scores, kind="stable")
+    return ClassMatches(
+        ap50=float(precision[0].mean()) if truths else float("nan"),
+        ap50_95=float(precision.mean()) if truths else float("nan"),
+        truths=truths,
+        scores=scores[order].astype(np.float32),
+        correct=correct[order].astype(np.bool_),
+        images=images[order].astype(np.int64),
+    )
+
+
+def _join(parts: Sequence[NDArray[Any]], masks: Sequence[NDArray[np.bool_]]) -> NDArray[Any]:
+    kept = [part[mask] for part, mask in zip(parts, masks, strict=True)]
+    return np.concatenate(kept) if kept else np.empty(0)
+
+
+def _truth_records(truth: Boxes, classes: Sequence[int]) -> list[dict[str, Any]]:
+    assert truth.ignored is not None, "truth boxes need 'ignored'"
+    records: list[dict[str, Any]] = []
+    for image, box, number, ignored in zip(
+        truth.images.tolist(),
+        truth.boxes.tolist(),
+        truth.classes.tolist(),
+        truth.ignored.tolist(),
+        strict=True,
+    ):
+        records.extend(
+            _record(image, box, one) | {"iscrowd": int(ignored)}
+            for one in (classes if number < 0 else (number,))
+        )
+    return _numbered(records)
+
+
+def _found_records(found: Boxes) -> list[dict[str, Any]]:
+    assert found.scores is not None, "detections need 'scores'"
+    columns = zip(
+        found.images.tolist(),
+        found.boxes.tolist(),
+        found.classes.tolist(),
+        found.scores.tolist(),
+        strict=True,
+    )
+    return _numbered(
+        [
+            _record(image, box, number) | {"iscrowd": 0, "score": score}
+            for image, box, number, score in columns
+        ]
+    )
+
+
+def _record(image: int, box: Sequence[float], number: int) -> dict[str, Any]:
+    x1, y1, x2, y2 = box
+    width, height = x2 - x1, y2 - y1
+    return {
+        "image_id": image,
+        "category_id": number,
+        "bbox": [x1, y1, width, height],
+        "area": width * height,
+    }
+
+
+def _numbered(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    # From 1: pycocotools marks a match by the id and takes 0 for "no match".
+    for number, record in enumerate(records, start=1):
+        record["id"] = number
+    return records
+
+
+def _dataset(records: list[dict[str, Any]], images: Sequence[int], classes: Sequence[int]) -> COCO:
+    dataset = COCO()
+    dataset.dataset = {
+        "images": [{"id": image} for image in images],
+        "categories": [{"id": number, "name": str(number)} for number in classes],
+        "annotations": records,
+    }
+    dataset.createIndex()
+    return dataset

@@ -1,0 +1,397 @@
+"""How well a detector finds what a truth file says is there.
+
+AP is COCO's (see :mod:`.coco`). Precision and recall are counted at IoU 0.5 and
+at the score threshold that the model's bundle sets for each class, because that
+is what reaches a drone's other nodes; each is given with its threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windhover.errors import ConfigError, DataError
+from windhover.evaluation.coco import Boxes, ClassMatches, match
+from windhover.evaluation.truth import ANY_LABEL, Truth
+from windhover.types import Detections
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """Detections of all images of a truth, ``M`` rows.
+
+    They are rounded to what a results file holds (a thousandth of a pixel, seven
+    digits of score), so a score made from that file equals ours.
+
+    Attributes:
+        image_rows: ``(M,)`` int64, indices into the truth's images.
+        boxes: ``(M, 4)`` float64, ``x1, y1, x2, y2``, source pixels.
+        scores: ``(M,)`` float32.
+        label_ids: ``(M,)`` int32, indices into the model's labels.
+    """
+
+    image_rows: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+    scores: NDArray[np.float32]
+    label_ids: NDArray[np.int32]
+
+    @classmethod
+    def collect(cls, frames: Iterable[tuple[int, Detections]]) -> Predictions:
+        """Join the detections of many images.
+
+        Args:
+            frames: index into the truth's images, and what was found in it.
+        """
+        rows: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+        parts: list[Detections] = [Detections()]
+        for row, detections in frames:
+            rows.append(np.full(len(detections), row, np.int64))
+            parts.append(detections)
+        boxes = np.concatenate([part.boxes for part in parts]).astype(np.float64)
+        scores = np.concatenate([part.scores for part in parts]).astype(np.float64)
+        return cls(
+            image_rows=np.concatenate(rows),
+            boxes=np.round(boxes, 3),
+            scores=np.round(scores, 7).astype(np.float32),
+            label_ids=np.concatenate([part.class_ids for part in parts]).astype(np.int32),
+        )
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def results(self, truth: Truth, labels: Sequence[str]) -> list[dict[str, object]]:
+        """Rows of a COCO results file, with the truth file's own ids.
+
+        Where several of the truth's categories are one label, all its detections
+        carry ``truth.category_ids[label]``. A label that the truth does not know
+        has no category id and is left out, as are labels not in ``labels``.
+
+        Returns:
+            ``image_id``, ``category_id``, ``bbox`` (left, top, width, height in
+            source pixels, not clipped) and ``score``, one dict a detection.
+        """
+        wanted = [
+            truth.category_ids.get(label) if label in labels else None for label in truth.labels
+        ]
+        results: list[dict[str, object]] = []
+        for row, box, score, label in zip(
+            self.image_rows.tolist(),
+            self.boxes.tolist(),
+            self.scores.astype(np.float64).tolist(),
+            self.label_ids.tolist(),
+            strict=True,
+        ):
+            category = wanted[label]
+            if category is None:
+                continue
+            x1, y1, x2, y2 = box
+            results.append(
+                {
+                    "image_id": truth.images[row].image_id,
+                    "category_id": category,
+                    "bbox": [x1, y1, round(x2 - x1, 3), round(y2 - y1, 3)],
+                    "score": round(score, 7),
+                }
+            )
+        return results
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """Right and wrong detections at one score threshold, at IoU 0.5.
+
+    Attributes:
+        threshold: detections below it do not count; ``None`` where classes with
+            different thresholds were added up.
+        true_positives: detections that match an object.
+        false_positives: detections that match none.
+        false_negatives: objects that no detection matches.
+    """
+
+    threshold: float | None
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+
+    @property
+    def precision(self) -> float:
+        """Share of detections that are right; NaN without detections."""
+        return _ratio(self.true_positives, self.true_positives + self.false_positives)
+
+    @property
+    def recall(self) -> float:
+        """Share of objects that are found; NaN without objects."""
+        return _ratio(self.true_positives, self.true_positives + self.false_negatives)
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall; NaN where neither can be told."""
+        right = 2 * self.true_positives
+        return _ratio(right, right + self.false_positives + self.false_negatives)
+
+
+@dataclass(frozen=True, slots=True)
+class PrCurve:
+    """Precision against recall as the threshold falls, at IoU 0.5, not smoothed.
+
+    Attributes:
+        scores: ``(M,)`` float32, the threshold at each point, falling.
+        precision: ``(M,)`` float64.
+        recall: ``(M,)`` float64, rising.
+    """
+
+    scores: NDArray[np.float32]
+    precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScores:
+    """Scores of one label.
+
+    Attributes:
+        label: the model's label.
+        truth_categories: the truth's categories that are scored as it.
+        truths: objects to be found.
+        ignored: regions of it that are not judged, those of any class not counted.
+        ap50: average precision at IoU 0.5; NaN without truths.
+        ap50_95: mean over IoU 0.50 to 0.95; NaN without truths.
+        at_threshold: at the model's threshold.
+        best_f1: where F1 is highest; ``None`` without truths or detections.
+        curve: precision against recall.
+    """
+
+    label: str
+    truth_categories: tuple[str, ...]
+    truths: int
+    ignored: int
+    ap50: float
+    ap50_95: float
+    at_threshold: OperatingPoint
+    best_f1: OperatingPoint | None
+    curve: PrCurve
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionScores:
+    """Scores of a set of images.
+
+    Attributes:
+        images: how many were scored.
+        classes: of each label, in the order asked for.
+        empty_images: images without anything to find.
+        empty_images_with_detections: those of them in which something was found
+            at the model's threshold all the same.
+        groups: the same scores of parts of the images, by kind of group and name,
+            such as ``groups["time"]["night"]``.
+    """
+
+    images: int
+    classes: tuple[ClassScores, ...]
+    empty_images: int
+    empty_images_with_detections: int
+    groups: Mapping[str, Mapping[str, DetectionScores]]
+
+    @property
+    def map50(self) -> float:
+        """Mean AP50 of the labels that have truths; NaN without any."""
+        return _mean([scores.ap50 for scores in self.classes])
+
+    @property
+    def map50_95(self) -> float:
+        """Mean AP50-95 of the labels that have truths; NaN without any."""
+        return _mean([scores.ap50_95 for scores in self.classes])
+
+    @property
+    def at_threshold(self) -> OperatingPoint:
+        """All labels added up, each at its own threshold."""
+        points = [scores.at_threshold for scores in self.classes]
+        thresholds = {point.threshold for point in points}
+        return OperatingPoint(
+            thresholds.pop() if len(thresholds) == 1 else None,
+            sum(point.true_positives for point in points),
+            sum(point.false_positives for point in points),
+            sum(point.false_negatives for point in points),
+        )
+
+
+def evaluate_detections(
+    truth: Truth,
+    predictions: Predictions,
+    score_threshold: float | Mapping[str, float],
+    labels: Sequence[str] | None = None,
+) -> DetectionScores:
+    """Score detections against truth.
+
+    Every image of the truth counts, also one without a detection. For AP to be
+    whole, the predictions must reach well below ``score_threshold``.
+
+    Args:
+        truth: what is there.
+        predictions: what was found; labels index ``truth.labels``.
+        score_threshold: what counts for precision and recall, one for all labels
+            or one for each.
+        labels: score these only, in this order; default all of the truth's labels.
+
+    Raises:
+        ConfigError: a label is none of the model's or has no threshold.
+        DataError: a prediction's image, box or score makes no sense.
+    """
+    _check(truth, predictions)
+    chosen = _chosen(truth, labels)
+    thresholds = _thresholds([truth.labels[number] for number in chosen], score_threshold)
+    rows = range(len(truth.images))
+
+    def score(images: Sequence[int]) -> DetectionScores:
+        return _score(truth, predictions, images, chosen, thresholds)
+
+    whole = score(rows)
+    return DetectionScores(
+        whole.images,
+        whole.classes,
+        whole.empty_images,
+        whole.empty_images_with_detections,
+        _grouped(truth, score),
+    )
+
+
+def _grouped(
+    truth: Truth, score: Callable[[Sequence[int]], DetectionScores]
+) -> dict[str, dict[str, DetectionScores]]:
+    members: dict[str, dict[str, list[int]]] = {}
+    for row, image in enumerate(truth.images):
+        for kind, name in image.groups.items():
+            members.setdefault(kind, {}).setdefault(name, []).append(row)
+    return {
+        kind: {name: score(rows) for name, rows in sorted(parts.items(), key=_group_order)}
+        for kind, parts in members.items()
+    }
+
+
+def _group_order(item: tuple[str, list[int]]) -> tuple[int, float, str]:
+    # Altitude bands by their lower end, "over 90 m" after all of them.
+    name = item[0]
+    number = name.split("-")[0]
+    return (name.startswith("over"), float(number) if number.isdigit() else 0.0, name)
+
+
+def _score(
+    truth: Truth,
+    predictions: Predictions,
+    images: Sequence[int],
+    chosen: Sequence[int],
+    thresholds: Sequence[float],
+) -> DetectionScores:
+    matches = match(
+        Boxes(truth.image_rows, truth.boxes, truth.label_ids, ignored=truth.ignored),
+        Boxes(
+            predictions.image_rows,
+            predictions.boxes,
+            predictions.label_ids,
+            scores=predictions.scores,
+        ),
+        images,
+        chosen,
+    )
+    of_images = np.isin(truth.image_rows, np.asarray(images))
+    classes = tuple(
+        _class_scores(truth, number, result, threshold, of_images)
+        for number, result, threshold in zip(chosen, matches, thresholds, strict=True)
+    )
+    to_find = ~truth.ignored & np.isin(truth.label_ids, np.asarray(chosen))
+    empty = set(images) - set(truth.image_rows[to_find].tolist())
+    alarmed: set[int] = set()
+    for result, threshold in zip(matches, thresholds, strict=True):
+        alarmed.update(result.images[result.scores >= np.float32(threshold)].tolist())
+    return DetectionScores(len(images), classes, len(empty), len(empty & alarmed), {})
+
+
+def _class_scores(
+    truth: Truth,
+    number: int,
+    result: ClassMatches,
+    threshold: float,
+    of_images: NDArray[np.bool_],
+) -> ClassScores:
+    right = np.cumsum(result.correct)
+    count = np.arange(1, len(right) + 1)
+    precision = right / count
+    recall = right / result.truths if result.truths else np.full(len(right), NAN)
+    label = truth.labels[number]
+    return ClassScores(
+        label=label,
+        truth_categories=truth.categories.get(label, ()),
+        truths=result.truths,
+        ignored=int(np.count_nonzero(of_images & truth.ignored & (truth.label_ids == number))),
+        ap50=result.ap50,
+        ap50_95=result.ap50_95,
+        at_threshold=_point(result, threshold),
+        best_f1=_best_f1(result),
+        curve=PrCurve(result.scores, precision, recall),
+    )
+
+
+def _point(result: ClassMatches, threshold: float) -> OperatingPoint:
+    # In float32, in which the detector compared too.
+    kept = result.scores >= np.float32(threshold)
+    right = int(np.count_nonzero(result.correct & kept))
+    wrong = int(np.count_nonzero(kept)) - right
+    return OperatingPoint(float(threshold), right, wrong, result.truths - right)
+
+
+def _best_f1(result: ClassMatches) -> OperatingPoint | None:
+    if not result.truths or not result.correct.any():
+        return None
+    right = np.cumsum(result.correct)
+    f1 = 2.0 * right / (np.arange(1, len(right) + 1) + result.truths)
+    # Equal scores stand or fall together: a threshold can only lie after the last.
+    last = np.append(result.scores[1:] != result.scores[:-1], True)
+    best = int(np.argmax(np.where(last, f1, -1.0)))
+    return _point(result, float(result.scores[best]))
+
+
+def _chosen(truth: Truth, labels: Sequence[str] | None) -> list[int]:
+    if labels is None:
+        return list(range(len(truth.labels)))
+    unknown = [label for label in labels if label not in truth.labels]
+    if unknown or not labels:
+        raise ConfigError(
+            f"labels: '{', '.join(unknown)}' is none of the model's labels; "
+            f"choose from {', '.join(truth.labels)}"
+        )
+    return [truth.labels.index(label) for label in dict.fromkeys(labels)]
+
+
+def _thresholds(labels: Sequence[str], score_threshold: float | Mapping[str, float]) -> list[float]:
+    if not isinstance(score_threshold, Mapping):
+        return [float(score_threshold)] * len(labels)
+    missing = [label for label in labels if label not in score_threshold]
+    if missing:
+        raise ConfigError(f"no score threshold is given for {', '.join(missing)}; give one")
+    return [float(score_threshold[label]) for label in labels]
+
+
+def _check(truth: Truth, predictions: Predictions) -> None:
+    rows, labels = predictions.image_rows, predictions.label_ids
+    finite = np.isfinite(predictions.boxes).all() and np.isfinite(predictions.scores).all()
+    known = ((rows >= 0) & (rows < len(truth.images))).all()
+    labelled = ((labels > ANY_LABEL) & (labels < len(truth.labels))).all()
+    if not (finite and known and labelled):
+        raise DataError(
+            "predictions: a box or score is not finite, or an image or label is out of range; "
+            "score the output of the detector whose labels the truth was read with"
+        )
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else NAN
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else NAN

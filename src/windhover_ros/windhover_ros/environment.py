@@ -1,0 +1,95 @@
+"""The environment that ROS processes need, made complete from what is installed.
+
+Every launcher calls :func:`prepare_environment` before ``rclpy.init()`` and starts
+other processes with :func:`child_environment`. What the user has set is kept.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import MutableMapping
+from pathlib import Path
+
+from windhover.errors import ConfigError
+
+# The ros-jazzy-* wheels put their folders on LD_LIBRARY_PATH by running Python a
+# second time, and set this so that it happens once.
+_REEXEC_MARK = "_ROS_WHEELS_BOOTSTRAP_COMPLETE"
+# Fast DDS 2 reads the first name, Fast DDS 3 the second.
+_PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+
+
+def prepare_environment(environ: MutableMapping[str, str] | None = None) -> None:
+    """Set what is missing of the ROS environment, in place.
+
+    Sets, where they are not set: ``AMENT_PREFIX_PATH`` to this Python's prefix if that
+    is laid out as a ROS prefix, ``RMW_IMPLEMENTATION`` to ``rmw_fastrtps_cpp``, and the
+    Fast DDS profile to ours, whose shared memory holds whole images: with Fast DDS's
+    own defaults most best-effort images between processes are lost.
+
+    Args:
+        environ: variables to complete; ``os.environ`` if not given.
+
+    Raises:
+        ConfigError: the Fast DDS profile that is named, or ours, is not there.
+    """
+    variables = os.environ if environ is None else environ
+    prefix = Path(sys.prefix)
+    if not variables.get("AMENT_PREFIX_PATH") and (prefix / "share" / "ament_index").is_dir():
+        variables["AMENT_PREFIX_PATH"] = str(prefix)
+    variables.setdefault("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
+    if variables["RMW_IMPLEMENTATION"].startswith("rmw_fastrtps"):
+        _set_profile(variables)
+
+
+def child_environment(interpreter: str | Path = sys.executable) -> dict[str, str]:
+    """Environment for a child process.
+
+    Args:
+        interpreter: Python or other program that the child runs. One from outside this
+            environment must neither skip its own set-up nor load our libraries, so the
+            wheels' mark and our entries of LD_LIBRARY_PATH are taken out for it.
+
+    Returns:
+        A completed copy of ``os.environ``.
+
+    Raises:
+        ConfigError: as :func:`prepare_environment`.
+    """
+    variables = dict(os.environ)
+    prepare_environment(variables)
+    if Path(interpreter).absolute().parent != Path(sys.executable).absolute().parent:
+        variables.pop(_REEXEC_MARK, None)
+        _drop_own_libraries(variables)
+    return variables
+
+
+def _drop_own_libraries(variables: MutableMapping[str, str]) -> None:
+    prefix = Path(sys.prefix)
+    entries = variables.get("LD_LIBRARY_PATH", "").split(os.pathsep)
+    kept = [entry for entry in entries if entry and not Path(entry).is_relative_to(prefix)]
+    if kept:
+        variables["LD_LIBRARY_PATH"] = os.pathsep.join(kept)
+    else:
+        variables.pop("LD_LIBRARY_PATH", None)
+
+
+def _set_profile(variables: MutableMapping[str, str]) -> None:
+    for name in _PROFILE_VARIABLES:
+        if variables.get(name):
+            if not Path(variables[name]).is_file():
+                # Fast DDS would go on with its defaults and say nothing.
+                raise ConfigError(
+                    f"{name} names {variables[name]}, which is not there: correct or unset it"
+                )
+            return
+    for prefix in variables.get("AMENT_PREFIX_PATH", "").split(os.pathsep):
+        profile = Path(prefix) / "share" / "windhover_bringup" / "config" / "fastdds.xml"
+        if prefix and profile.is_file():
+            variables[_PROFILE_VARIABLES[0]] = str(profile)
+            return
+    raise ConfigError(
+        "the Fast DDS profile share/windhover_bringup/config/fastdds.xml is not under "
+        "AMENT_PREFIX_PATH: source the workspace's setup.bash, or run 'make setup'"
+    )

@@ -1,0 +1,94 @@
+"""The environment of launchers, and that images really cross processes with it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from windhover.errors import ConfigError
+
+pytest.importorskip("rclpy", reason="ROS is not installed")
+
+from test.support.domain import free_domain
+
+from windhover_ros.environment import child_environment, prepare_environment
+
+LINK = Path(__file__).with_name("image_link.py")
+FRAMES = 90
+
+
+def test_everything_is_set_where_nothing_was():
+    environ: dict[str, str] = {}
+    prepare_environment(environ)
+    assert environ["RMW_IMPLEMENTATION"] == "rmw_fastrtps_cpp"
+    profile = Path(environ["FASTRTPS_DEFAULT_PROFILES_FILE"])
+    assert "<segment_size>67108864</segment_size>" in profile.read_text()
+    assert (Path(environ["AMENT_PREFIX_PATH"]) / "share" / "windhover_bringup").is_dir()
+
+
+def test_what_the_user_set_is_kept(tmp_path):
+    mine = tmp_path / "mine.xml"
+    mine.write_text("<profiles/>")
+    given = {
+        "FASTDDS_DEFAULT_PROFILES_FILE": str(mine),
+        "RMW_IMPLEMENTATION": "rmw_fastrtps_dynamic_cpp",
+        "AMENT_PREFIX_PATH": "/opt/ros/jazzy",
+    }
+    environ = dict(given)
+    prepare_environment(environ)
+    assert environ == given
+
+
+def test_another_middleware_needs_no_profile():
+    environ = {"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"}
+    prepare_environment(environ)
+    assert "FASTRTPS_DEFAULT_PROFILES_FILE" not in environ
+
+
+def test_a_profile_that_is_not_there_is_named():
+    with pytest.raises(ConfigError, match=r"FASTRTPS_DEFAULT_PROFILES_FILE names /no/such\.xml"):
+        prepare_environment({"FASTRTPS_DEFAULT_PROFILES_FILE": "/no/such.xml"})
+
+
+def test_a_prefix_without_our_profile_is_an_error(tmp_path):
+    with pytest.raises(ConfigError, match=r"fastdds\.xml is not under AMENT_PREFIX_PATH"):
+        prepare_environment({"AMENT_PREFIX_PATH": str(tmp_path)})
+
+
+def test_a_child_with_our_python_keeps_the_mark(monkeypatch):
+    monkeypatch.setenv("_ROS_WHEELS_BOOTSTRAP_COMPLETE", "1")
+    assert child_environment(sys.executable)["_ROS_WHEELS_BOOTSTRAP_COMPLETE"] == "1"
+
+
+def test_a_foreign_child_sets_itself_up(monkeypatch):
+    monkeypatch.setenv("_ROS_WHEELS_BOOTSTRAP_COMPLETE", "1")
+    monkeypatch.setenv("LD_LIBRARY_PATH", f"{sys.prefix}/lib{os.pathsep}/opt/keep")
+    environ = child_environment("/usr/bin/ros2")
+    assert "_ROS_WHEELS_BOOTSTRAP_COMPLETE" not in environ
+    assert environ["LD_LIBRARY_PATH"] == "/opt/keep"
+
+
+@pytest.mark.ros
+def test_images_cross_processes_and_leave_no_shared_memory():
+    environ = child_environment() | {
+        "ROS_DOMAIN_ID": str(free_domain()),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+    }
+    ends = [
+        subprocess.Popen(
+            [sys.executable, LINK, role, str(FRAMES)], env=environ, stdout=subprocess.PIPE
+        )
+        for role in ("receive", "send")
+    ]
+    try:
+        received, sent = (json.loads(end.communicate(timeout=90)[0]) for end in ends)
+    finally:
+        for end in ends:
+            end.kill()
+    assert sent["frames"] == FRAMES
+    assert received["frames"] >= 0.95 * FRAMES
+    used = {*sent["shared_memory"], *received["shared_memory"]}
+    assert used, "the images did not go through shared memory"
+    assert not used & {path.name for path in Path("/dev/shm").iterdir()}

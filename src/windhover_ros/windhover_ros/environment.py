@@ -23,10 +23,10 @@ _PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILE
 def prepare_environment(environ: MutableMapping[str, str] | None = None) -> None:
     """Set what is missing of the ROS environment, in place.
 
-    Sets, where they are not set: ``AMENT_PREFIX_PATH`` to this Python's prefix if that
-    is laid out as a ROS prefix, ``RMW_IMPLEMENTATION`` to ``rmw_fastrtps_cpp``, and the
-    Fast DDS profile to ours, whose shared memory holds whole images: with Fast DDS's
-    own defaults most best-effort images between processes are lost.
+    Puts this virtual environment, if it is laid out as a ROS prefix, at the end of
+    ``AMENT_PREFIX_PATH``. Sets, where they are not set, ``RMW_IMPLEMENTATION`` to
+    ``rmw_fastrtps_cpp`` and the Fast DDS profile to ours, whose shared memory holds whole
+    images: with Fast DDS's own defaults most best-effort images between processes are lost.
 
     Args:
         environ: variables to complete; ``os.environ`` if not given.
@@ -35,9 +35,7 @@ def prepare_environment(environ: MutableMapping[str, str] | None = None) -> None
         ConfigError: the Fast DDS profile that is named, or ours, is not there.
     """
     variables = os.environ if environ is None else environ
-    prefix = Path(sys.prefix)
-    if not variables.get("AMENT_PREFIX_PATH") and (prefix / "share" / "ament_index").is_dir():
-        variables["AMENT_PREFIX_PATH"] = str(prefix)
+    _add_prefix(variables)
     variables.setdefault("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
     if variables["RMW_IMPLEMENTATION"].startswith("rmw_fastrtps"):
         _set_profile(variables)
@@ -63,6 +61,14 @@ def child_environment(interpreter: str | Path = sys.executable) -> dict[str, str
         variables.pop(_REEXEC_MARK, None)
         _drop_own_libraries(variables)
     return variables
+
+
+def _add_prefix(variables: MutableMapping[str, str]) -> None:
+    if sys.prefix == sys.base_prefix or not Path(sys.prefix, "share", "ament_index").is_dir():
+        return
+    prefixes = [entry for entry in variables.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if entry]
+    if sys.prefix not in prefixes:
+        variables["AMENT_PREFIX_PATH"] = os.pathsep.join([*prefixes, sys.prefix])
 
 
 def _drop_own_libraries(variables: MutableMapping[str, str]) -> None:

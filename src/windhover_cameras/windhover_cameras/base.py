@@ -1,0 +1,242 @@
+"""What the RGB and the thermal camera node share.
+
+A camera node plays a source: it paces frames by their capture stamps, maps
+those to ROS time, publishes them for whoever subscribes, and hands the frame
+itself to the stages in the same process.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+from sensor_msgs.msg import CameraInfo, Image
+from windhover.errors import SourceError
+from windhover.sources import open_source
+from windhover.sources.base import Source
+from windhover.types import Frame
+from windhover_ros import qos
+from windhover_ros.diagnostics import Level
+from windhover_ros.images import camera_info, image_message
+from windhover_ros.lifecycle import StageNode, StageParams
+from windhover_ros.links import Link
+from windhover_ros.params import read_only
+
+from windhover_cameras.pacing import Pacer
+
+
+class CameraParams(StageParams):
+    """Parameters of a camera node."""
+
+    source: str = read_only(
+        "",
+        description="where frames come from: a folder, image, video or rosbag2 path, "
+        "v4l2:///dev/videoN, gst:<pipeline> or scene:<name>?seed=1&altitude=40",
+    )
+    rate: float = Field(
+        1.0,
+        ge=0.0,
+        le=100.0,
+        description="playback speed of recorded frames; 0 = as fast as they are processed, "
+        "losing none",
+    )
+    stamps: Literal["now", "source"] = read_only(
+        "now", description="stamps of recorded frames: moved to now, or kept as recorded"
+    )
+    loop: bool = Field(False, description="start a recorded source again at its end")
+    max_frames: int = read_only(
+        0, ge=0, le=2**31 - 1, description="end after so many frames; 0 = no limit"
+    )
+    frame_id: str = read_only("camera", description="tf frame of the camera")
+    fov_deg: float = Field(
+        0.0,
+        ge=0.0,
+        le=179.0,
+        description="horizontal field of view for camera_info, degrees; 0 = uncalibrated",
+    )
+
+
+class CameraNode(StageNode[CameraParams]):
+    """A lifecycle node that turns a source into image topics.
+
+    Attributes:
+        outputs: links to stages in this process; each gets every frame.
+        ended: set when a recorded source has come to its end.
+    """
+
+    params_model = CameraParams
+    stages = ("source", "publish")
+    camera: ClassVar[Literal["rgb", "thermal"]]
+    expected: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self, name: str, overrides: Mapping[str, Any] | None = None, namespace: str = ""
+    ) -> None:
+        super().__init__(name, overrides, namespace)
+        self.outputs: list[Link[Frame]] = []
+        self.ended = threading.Event()
+        self._end_listeners: list[Callable[[], None]] = []
+        self._source: Source | None = None
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._count = 0
+        self._shape: tuple[int, ...] = ()
+        topic = f"camera/{self.camera}"
+        self._images = self.advertise(Image, f"{topic}/image_raw", qos.image())
+        self._infos = self.advertise(CameraInfo, f"{topic}/camera_info", qos.image())
+
+    def on_end(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` once the source has ended for good."""
+        self._end_listeners.append(listener)
+
+    def configure(self) -> None:
+        """Open the source."""
+        uri = self.params.source
+        if not uri:
+            raise SourceError(
+                f"{self.get_name()} has no source; set its parameter 'source' "
+                "(a folder, video, bag, v4l2:///dev/video0, scene:demo)"
+            )
+        self._source = self._open()
+        self.health.set("source", self._source.name)
+        self.health.set("nominal_rate_hz", f"{self._source.rate_hz:.3f}")
+
+    def release(self) -> None:
+        """Close the source."""
+        if self._source is not None:
+            self._source.close()
+            self._source = None
+
+    def start(self) -> None:
+        """Play in a thread of its own."""
+        self._stopping.clear()
+        self._thread = threading.Thread(target=self._run, name=self.get_name(), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop playing."""
+        self._stopping.set()
+        thread, self._thread = self._thread, None
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout=5.0)
+
+    def refresh(self) -> None:
+        """Show what the links dropped."""
+        self.health.set("dropped", sum(link.dropped for link in self.outputs))
+
+    def _open(self) -> Source:
+        return open_source(
+            self.params.source,
+            camera=self.camera,
+            as_gray=self.camera == "thermal",
+            on_bad="skip",
+            on_skip=self._skipped,
+        )
+
+    def _skipped(self, error: SourceError) -> None:
+        self.health.count("frames_unreadable")
+        self.health.problem("frame", Level.WARN, f"{error} (skipped)", for_s=10.0)
+        self.get_logger().warning(f"{error} (skipped)", throttle_duration_sec=10.0)
+
+    def _run(self) -> None:
+        try:
+            while self._play() and not self._stopping.is_set():
+                if self._source is not None:
+                    self._source.close()
+                self._source = self._open()
+        except Exception as error:
+            # A camera that is gone, a file that broke off: told, then retried.
+            if not self._stopping.is_set():
+                self.fail(error)
+
+    def _play(self) -> bool:
+        """Play the source once.
+
+        Returns:
+            Whether to play it again.
+        """
+        source = self._source
+        if source is None:
+            return False
+        pacer = Pacer(
+            rate=lambda: self.params.rate,
+            live=source.live,
+            keep_stamps=self.params.stamps == "source",
+            now_ns=lambda: self.get_clock().now().nanoseconds,
+            wait=self._stopping.wait,
+        )
+        before = time.monotonic_ns()
+        for frame in source:
+            read_ns = time.monotonic_ns() - before
+            stamp_ns = pacer.pace(frame.stamp_ns)
+            if self._stopping.is_set():
+                return False
+            self.health.timings.record("source", read_ns)
+            self._tell(pacer, frame)
+            self._emit(frame, stamp_ns)
+            if self.params.max_frames and self._count >= self.params.max_frames:
+                self._end()
+                return False
+            before = time.monotonic_ns()
+        if source.live:
+            raise SourceError(f"{source.name} stopped giving frames; check its cable and power")
+        if self.params.loop:
+            return True
+        self._end()
+        return False
+
+    def _emit(self, frame: Frame, stamp_ns: int) -> None:
+        frame = Frame(frame.image, frame.encoding, stamp_ns, self.params.frame_id, self._count)
+        self._count += 1
+        before = time.monotonic_ns()
+        if self._images.get_subscription_count():
+            self._images.publish(image_message(frame))
+        if self._infos.get_subscription_count():
+            self._infos.publish(camera_info(frame, self.params.fov_deg))
+        self.health.timings.record("publish", time.monotonic_ns() - before)
+        self.health.frame(self.get_clock().now().nanoseconds - stamp_ns)
+        for link in self.outputs:
+            link.put(frame)
+
+    def _tell(self, pacer: Pacer, frame: Frame) -> None:
+        if pacer.went_back:
+            self.health.count("stamps_backwards")
+            self.health.problem(
+                "stamp",
+                Level.WARN,
+                f"stamp of frame {self._count} of {self.params.source} goes backwards; "
+                "time goes on from the frame before it",
+                for_s=10.0,
+            )
+        shape = frame.image.shape
+        if self._shape and shape != self._shape:
+            self.health.count("size_changes")
+            self.health.problem(
+                "size",
+                Level.WARN,
+                f"frames changed from {self._shape} to {shape} at frame {self._count}; going on",
+                for_s=10.0,
+            )
+        self._shape = shape
+        if frame.encoding in self.expected:
+            self.health.solved("encoding")
+        else:
+            self.health.problem(
+                "encoding",
+                Level.WARN,
+                f"{self.params.source} gives {frame.encoding}; a {self.camera} camera is "
+                f"expected to give {' or '.join(self.expected)}",
+            )
+
+    def _end(self) -> None:
+        self.health.active(False)
+        self.health.set("source_state", f"ended after {self._count} frames")
+        self.get_logger().info(f"{self.params.source} ended after {self._count} frames")
+        for link in self.outputs:
+            link.close()
+        self.ended.set()
+        for listener in self._end_listeners:
+            listener()

@@ -1,0 +1,93 @@
+"""When a recorded frame is due, and which ROS time it carries."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+LONGEST_GAP_NS = 5_000_000_000
+LATE_NS = 1_000_000_000
+
+
+class Pacer:
+    """Plays stamps at a rate and maps them to ROS time.
+
+    Recorded stamps are kept apart by their own distances from an anchor: the
+    first frame, and any frame before which time broke (a step back, a gap of
+    more than 5 s, playback more than 1 s late). A live source is neither paced
+    nor restamped: its driver has the capture time.
+
+    Args:
+        rate: gives the speed now; 0 means as fast as possible.
+        live: frames come at their own pace.
+        keep_stamps: leave recorded stamps as they are.
+        now_ns: ROS time now.
+        wait: waits so many seconds, less when asked to stop.
+        monotonic_ns: clock for the pace.
+    """
+
+    def __init__(
+        self,
+        rate: Callable[[], float],
+        live: bool,
+        keep_stamps: bool,
+        now_ns: Callable[[], int],
+        wait: Callable[[float], object],
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._rate = rate
+        self._live = live
+        self._keep = keep_stamps
+        self._now_ns = now_ns
+        self._wait = wait
+        self._monotonic_ns = monotonic_ns
+        self._last: int | None = None
+        self._last_out = 0
+        self._speed = 0.0
+        self._anchor_stamp = 0
+        self._anchor_due = 0
+        self._anchor_out = 0
+        self.went_back = False
+
+    def pace(self, stamp_ns: int) -> int:
+        """Wait until a frame is due.
+
+        Args:
+            stamp_ns: as its source gave it.
+
+        Returns:
+            The stamp to publish it with.
+        """
+        self.went_back = self._last is not None and stamp_ns <= self._last
+        jumped = self._last is not None and stamp_ns - self._last > LONGEST_GAP_NS
+        fresh = self._last is None
+        self._last = stamp_ns
+        if self._live:
+            return stamp_ns
+        speed = self._rate()
+        if fresh or self.went_back or jumped or speed != self._speed:
+            self._anchor(stamp_ns, speed)
+        elapsed = stamp_ns - self._anchor_stamp
+        if speed > 0:
+            due = self._anchor_due + int(elapsed / speed)
+            ahead = due - self._monotonic_ns()
+            if ahead > 0:
+                self._wait(ahead / 1e9)
+            elif ahead < -LATE_NS:
+                self._anchor(stamp_ns, speed)
+                elapsed = 0
+        if self._keep:
+            return stamp_ns
+        self._last_out = max(self._anchor_out + self._scaled(elapsed, speed), self._last_out + 1)
+        return self._last_out
+
+    def _scaled(self, elapsed_ns: int, speed: float) -> int:
+        # At another speed the world goes at that speed too: stamps stay those
+        # at which frames are seen. Unpaced frames keep their own distances.
+        return int(elapsed_ns / speed) if speed > 0 else elapsed_ns
+
+    def _anchor(self, stamp_ns: int, speed: float) -> None:
+        self._speed = speed
+        self._anchor_stamp = stamp_ns
+        self._anchor_due = self._monotonic_ns()
+        self._anchor_out = max(self._now_ns(), self._last_out + 1)

@@ -1,0 +1,38 @@
+"""The RGB camera node: publishes ``camera/rgb/image_raw`` and ``camera_info``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from windhover_ros.params import read_only
+from windhover_ros.runner import run_node
+
+from windhover_cameras.base import CameraNode, CameraParams
+
+
+class RgbCameraParams(CameraParams):
+    """Parameters of the rgb camera."""
+
+    frame_id: str = read_only("rgb_camera", description="tf frame of the camera")
+
+
+class RgbCamera(CameraNode):
+    """Plays a source as the rgb camera."""
+
+    params_model = RgbCameraParams
+    camera = "rgb"
+    expected = ("bgr8", "rgb8")
+
+    def __init__(self, overrides: Mapping[str, Any] | None = None, namespace: str = "") -> None:
+        super().__init__("rgb_camera", overrides, namespace)
+
+
+def main() -> int:
+    """Run the node as a process of its own."""
+    return run_node(RgbCamera)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

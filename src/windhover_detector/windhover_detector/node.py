@@ -1,0 +1,304 @@
+"""The detector node: images in, ``detections`` out, by a model bundle.
+
+Wiring only. Which thread does what: images arrive on the executor's thread (or
+from a camera node in this process) and go into a link; one worker takes the
+newest from it, detects and publishes.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Float64
+from vision_msgs.msg import Detection2DArray, LabelInfo
+from windhover.errors import BackendError, ConfigError, EncodingError
+from windhover.model.bundle import Bundle
+from windhover.model.detector import Detector
+from windhover.model.manifest import Thresholds
+from windhover.types import Detections, Frame
+from windhover_ros import qos
+from windhover_ros.diagnostics import Level
+from windhover_ros.images import frame_from_compressed, frame_from_image
+from windhover_ros.lifecycle import StageNode, StageParams
+from windhover_ros.links import LatestSlot, Link
+from windhover_ros.messages import label_info, write_results
+from windhover_ros.params import read_only
+from windhover_ros.runner import run_node
+
+Listener = Callable[[Frame, Detections], None]
+
+
+class DetectorParams(StageParams):
+    """Parameters of the detector node."""
+
+    model: str = read_only("thermal-n", description="model bundle: a folder, or a name in models/")
+    backend: Literal["auto", "dlc", "qnn", "cpu"] = read_only(
+        "auto", description="what runs the graph; auto takes the fastest that works"
+    )
+    score_threshold: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="least score of a detection; 0 = as the bundle was tuned. Below the tracker's "
+        "low_score nothing is gained",
+    )
+    image_topic: str = read_only(
+        "", description="images to detect in; empty = the camera that the bundle is for"
+    )
+    compressed: bool = read_only(
+        False, description="take <image_topic>/compressed (JPEG or PNG), as recordings have it"
+    )
+    deadline_s: float = read_only(
+        0.5, ge=0.0, le=60.0, description="longest time between two detections; 0 = none offered"
+    )
+    altitude_topic: str = read_only(
+        "mavros/global_position/rel_alt",
+        description="std_msgs/Float64, metres above ground; empty = none",
+    )
+    altitude_min_m: float = Field(
+        30.0, ge=0.0, le=1000.0, description="below this results are flagged, metres"
+    )
+    altitude_max_m: float = Field(
+        50.0, ge=0.0, le=1000.0, description="above this results are flagged, metres"
+    )
+
+
+class DetectorNode(StageNode[DetectorParams]):
+    """Detects in the newest image.
+
+    Attributes:
+        input: frames to detect in. Where a camera in this process fills it,
+            nothing is subscribed.
+        idle: set once the input was closed and all of it is done.
+    """
+
+    params_model = DetectorParams
+    stages = ("convert", "preprocess", "inference", "postprocess", "publish")
+
+    def __init__(
+        self,
+        overrides: Mapping[str, Any] | None = None,
+        namespace: str = "",
+        frames: Link[Frame] | None = None,
+    ) -> None:
+        super().__init__("detector", overrides, namespace)
+        self.input: Link[Frame] = LatestSlot() if frames is None else frames
+        self.idle = threading.Event()
+        self._linked = frames is not None
+        self._detector: Detector | None = None
+        self._images: Any = None
+        self._listeners: list[Listener] = []
+        self._stopping = threading.Event()
+        self._retune = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._received = 0
+        self._last_stamp: int | None = None
+        self._last_hw: tuple[int, int] | None = None
+        self._altitude_at = float("-inf")
+        self._detections = self.advertise(
+            Detection2DArray, "detections", qos.result(self.params.deadline_s)
+        )
+        self._labels = self.advertise(LabelInfo, "label_info", qos.latched())
+        if self.params.altitude_topic:
+            self.listen(Float64, self.params.altitude_topic, self._on_altitude, qos.sensor())
+
+    @property
+    def bundle(self) -> Bundle | None:
+        """The loaded bundle, while configured."""
+        return self._detector.bundle if self._detector else None
+
+    def on_result(self, listener: Listener) -> None:
+        """Hand each frame and its detections to a stage in this process."""
+        self._listeners.append(listener)
+
+    def configure(self) -> None:
+        """Load the bundle and open a backend."""
+        bundle = Bundle.load(self.params.model)
+        self._detector = Detector(bundle, self.params.backend, thresholds=self._limits(bundle))
+        self.health.set("model", f"{bundle.name} {bundle.version}")
+        self.health.set("model_hash", bundle.digest)
+        self.health.set("backend", self._detector.backend.name)
+        self.health.set("device", self._detector.backend.device)
+        if not self._linked:
+            self._subscribe(bundle)
+
+    def start(self) -> None:
+        """Say the labels and begin to work."""
+        if self._detector is None:
+            raise ConfigError("the detector was not configured; configure it before activating")
+        bundle = self._detector.bundle
+        self._labels.publish(label_info(bundle.labels, self._detector.thresholds.score))
+        self._stopping.clear()
+        self._thread = threading.Thread(target=self._run, name="detector", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop the worker after the frame that it has."""
+        self._stopping.set()
+        thread, self._thread = self._thread, None
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout=10.0)
+
+    def release(self) -> None:
+        """Close the backend."""
+        if self._detector is not None:
+            self._detector.close()
+            self._detector = None
+
+    def changed(self) -> None:
+        """Let the worker take over a new threshold before its next frame."""
+        self._retune.set()
+
+    def refresh(self) -> None:
+        """Bring what depends on other nodes up to date."""
+        self.health.set("dropped", self.input.dropped)
+        if self.params.altitude_topic and time.monotonic() - self._altitude_at > 5.0:
+            self.health.set("altitude_m", "unknown")
+
+    def detect(self, frame: Frame) -> None:
+        """Detect in one frame, publish, and hand on.
+
+        A frame that can't be used is counted and told, and gives no message:
+        silence means a fault, while an empty array means nothing was seen.
+
+        Raises:
+            BackendError: the backend failed; the stage must be brought up anew.
+        """
+        detector = self._detector
+        if detector is None:
+            return
+        if self._retune.is_set():
+            self._retune.clear()
+            limits = self._limits(detector.bundle)
+            detector = Detector(detector.bundle, detector.backend, thresholds=limits)
+            self._detector = detector
+        self._watch(frame)
+        try:
+            found = detector.detect(frame)
+        except (EncodingError, ConfigError) as error:
+            self._refuse(error)
+            return
+        self.health.solved("frame")
+        before = time.monotonic_ns()
+        self._detections.publish(
+            write_results(frame.stamp_ns, frame.frame_id, found, detector.labels)
+        )
+        record = self.health.timings.record
+        record("publish", time.monotonic_ns() - before)
+        record("preprocess", detector.timings.pre_ns)
+        record("inference", detector.timings.inference_ns)
+        record("postprocess", detector.timings.post_ns)
+        self.health.frame(self.get_clock().now().nanoseconds - frame.stamp_ns)
+        for listener in self._listeners:
+            listener(frame, found)
+
+    def _limits(self, bundle: Bundle) -> Thresholds:
+        score = self.params.score_threshold
+        if score == 0.0:
+            return bundle.thresholds
+        return bundle.thresholds.model_copy(update={"score": score, "per_class": {}})
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                frame = self.input.take(0.2)
+                if frame is not None:
+                    self.detect(frame)
+                elif self.input.closed:
+                    self.health.active(False)
+                    self.idle.set()
+                    return
+        except Exception as error:
+            if not isinstance(error, BackendError):
+                self.get_logger().error(f"unexpected: {error!r}")
+            self.fail(error)
+
+    def _subscribe(self, bundle: Bundle) -> None:
+        if self._images is not None:
+            return
+        camera = {"rgb": "camera/rgb/image_raw", "thermal": "camera/thermal/image_raw"}
+        topic = self.params.image_topic or camera.get(bundle.channels, "rgbt/image")
+        if self.params.compressed:
+            self._images = self.listen(
+                CompressedImage, f"{topic}/compressed", self._on_compressed, qos.image()
+            )
+        else:
+            self._images = self.listen(Image, topic, self._on_image, qos.image())
+        self.health.set("input", self.resolve_topic_name(topic))
+
+    def _on_image(self, message: Image) -> None:
+        self._take(lambda: frame_from_image(message, self._received))
+
+    def _on_compressed(self, message: CompressedImage) -> None:
+        self._take(lambda: frame_from_compressed(message, self._received))
+
+    def _take(self, convert: Callable[[], Frame]) -> None:
+        before = time.monotonic_ns()
+        try:
+            frame = convert()
+        except EncodingError as error:
+            self._refuse(error)
+            return
+        self._received += 1
+        self.health.timings.record("convert", time.monotonic_ns() - before)
+        self.input.put(frame)
+
+    def _refuse(self, error: Exception) -> None:
+        self.health.count("frames_refused")
+        self.health.problem("frame", Level.ERROR, str(error), for_s=10.0)
+        self.get_logger().error(str(error), throttle_duration_sec=10.0)
+
+    def _watch(self, frame: Frame) -> None:
+        if self._last_stamp is not None and frame.stamp_ns <= self._last_stamp:
+            self.health.count("stamps_backwards")
+            self.health.problem(
+                "stamp",
+                Level.WARN,
+                f"image stamps go backwards ({self._last_stamp} then {frame.stamp_ns} ns); "
+                "check the clock of the camera",
+                for_s=10.0,
+            )
+        self._last_stamp = frame.stamp_ns
+        size = (frame.height, frame.width)
+        if self._last_hw is not None and size != self._last_hw:
+            self.health.count("size_changes")
+            self.health.problem(
+                "size",
+                Level.WARN,
+                f"images changed from {self._last_hw[1]}x{self._last_hw[0]} to "
+                f"{frame.width}x{frame.height}; going on with the new size",
+                for_s=10.0,
+            )
+        self._last_hw = size
+
+    def _on_altitude(self, message: Float64) -> None:
+        altitude = float(message.data)
+        if not math.isfinite(altitude):
+            return
+        self._altitude_at = time.monotonic()
+        self.health.set("altitude_m", f"{altitude:.1f}")
+        low, high = self.params.altitude_min_m, self.params.altitude_max_m
+        if low <= altitude <= high:
+            self.health.solved("altitude")
+        else:
+            self.health.problem(
+                "altitude",
+                Level.WARN,
+                f"altitude {altitude:.1f} m is outside {low:g}-{high:g} m: results are less sure",
+                for_s=5.0,
+            )
+
+
+def main() -> int:
+    """Run the node as a process of its own."""
+    return run_node(DetectorNode)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

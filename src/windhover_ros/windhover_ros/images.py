@@ -1,0 +1,150 @@
+"""sensor_msgs/Image and CompressedImage to and from frames.
+
+In: the frame's array is a view of the message's data wherever the encoding
+allows. Out: the array goes straight to the serialiser; assigning it to
+``msg.data`` the documented way costs 224 ms at 1280x720, because rclpy checks
+each byte.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import cv2
+import numpy as np
+from builtin_interfaces.msg import Time
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from windhover.errors import EncodingError
+from windhover.imaging.formats import decode_image
+from windhover.types import Frame
+
+from windhover_ros.cdr import CdrWriter
+
+
+def to_time(stamp_ns: int) -> Time:
+    """Nanoseconds as builtin_interfaces/Time."""
+    return Time(sec=stamp_ns // 1_000_000_000, nanosec=stamp_ns % 1_000_000_000)
+
+
+def to_ns(stamp: Time) -> int:
+    """builtin_interfaces/Time as nanoseconds."""
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+def frame_from_image(message: Image, index: int = 0) -> Frame:
+    """A received image as a frame.
+
+    Args:
+        message: the image; its data is not copied where its encoding allows.
+        index: count of the frame in its stream.
+
+    Raises:
+        EncodingError: unknown encoding, or data that does not fit its geometry.
+    """
+    image, encoding = decode_image(
+        message.data,
+        message.encoding,
+        message.height,
+        message.width,
+        message.step,
+        bool(message.is_bigendian),
+    )
+    return Frame(image, encoding, to_ns(message.header.stamp), message.header.frame_id, index)
+
+
+def frame_from_compressed(message: CompressedImage, index: int = 0) -> Frame:
+    """A received JPEG or PNG as a frame (``mono8``, ``mono16`` or ``bgr8``).
+
+    Raises:
+        EncodingError: the data is not an image that can be decoded.
+    """
+    image = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise EncodingError(
+            f"compressed image ({message.format!r}, {len(message.data)} bytes) can't be decoded"
+        )
+    if image.ndim == 2:
+        encoding = "mono16" if image.dtype == np.uint16 else "mono8"
+    else:
+        encoding = "8UC4" if image.shape[2] == 4 else "bgr8"
+    return Frame(image, encoding, to_ns(message.header.stamp), message.header.frame_id, index)
+
+
+def image_message(frame: Frame) -> Image:
+    """A frame as an image message that shares the frame's pixels.
+
+    Args:
+        frame: in its canonical encoding; must not change until it is published.
+    """
+    image = np.ascontiguousarray(frame.image)
+    message = Image(
+        height=frame.height,
+        width=frame.width,
+        encoding=frame.encoding,
+        is_bigendian=int(sys.byteorder == "big"),
+        step=image.strides[0],
+    )
+    message.header.stamp = to_time(frame.stamp_ns)
+    message.header.frame_id = frame.frame_id
+    # Past the checked property: see the module's docstring.
+    message._data = image
+    return message
+
+
+def encode_png_or_jpeg(frame: Frame, jpeg_quality: int = 90) -> tuple[bytes, str]:
+    """Compress a frame: thermal without loss (PNG), colour as JPEG.
+
+    Returns:
+        The file's bytes and image_transport's ``format`` string.
+
+    Raises:
+        EncodingError: the frame has an encoding that neither takes.
+    """
+    if frame.encoding in {"mono8", "mono16", "8UC4"}:
+        ok, data = cv2.imencode(".png", frame.image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        kind = "png"
+    elif frame.encoding in {"bgr8", "rgb8"}:
+        image: NDArray[Any] = frame.image
+        if frame.encoding == "rgb8":
+            image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        ok, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])
+        kind = "jpeg"
+    else:
+        raise EncodingError(f"encoding {frame.encoding!r} can't be compressed; use bgr8 or mono16")
+    if not ok:
+        raise EncodingError(f"{frame.width}x{frame.height} {frame.encoding} can't be compressed")
+    stored = "bgr8" if frame.encoding == "rgb8" else frame.encoding
+    return data.tobytes(), f"{stored}; {kind} compressed {stored if kind == 'jpeg' else ''}".strip()
+
+
+def write_compressed(frame: Frame, jpeg_quality: int = 90) -> bytes:
+    """The CDR bytes of a sensor_msgs/CompressedImage of a frame."""
+    data, kind = encode_png_or_jpeg(frame, jpeg_quality)
+    writer = CdrWriter()
+    writer.header(frame.stamp_ns, frame.frame_id)
+    writer.string(kind)
+    writer.blob(data)
+    return writer.getvalue()
+
+
+def camera_info(frame: Frame, fov_deg: float) -> CameraInfo:
+    """A CameraInfo for an ideal pinhole lens, until a calibration file says better.
+
+    Args:
+        frame: whose size and header it takes.
+        fov_deg: horizontal field of view; 0 leaves K at zero, which ROS reads
+            as "uncalibrated".
+    """
+    info = CameraInfo(height=frame.height, width=frame.width, distortion_model="plumb_bob")
+    info.header.stamp = to_time(frame.stamp_ns)
+    info.header.frame_id = frame.frame_id
+    if fov_deg > 0:
+        focal = frame.width / 2 / np.tan(np.radians(fov_deg) / 2)
+        cx, cy = frame.width / 2, frame.height / 2
+        info.d = [0.0] * 5
+        info.k = [focal, 0.0, cx, 0.0, focal, cy, 0.0, 0.0, 1.0]
+        info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+        info.p = [focal, 0.0, cx, 0.0, 0.0, focal, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
+    return info

@@ -1,0 +1,345 @@
+"""The base of every Windhover node.
+
+A :class:`StageNode` is a managed (lifecycle) node with checked parameters and
+a health report. Its subclass says how to get and give back what it works with
+(:meth:`configure`, :meth:`release`) and how to run (:meth:`start`,
+:meth:`stop`). A failure, there or in a running worker, never ends the process:
+the node goes down to unconfigured, says so in /diagnostics, and comes up again
+after a back-off.
+
+Publishers and subscriptions live as long as the node, so that a recovery needs
+no new discovery; lifecycle publishers stay mute while the node is not active.
+
+Threads: one SingleThreadedExecutor a process runs all callbacks; heavy work is
+done by a node's own worker threads. (With rclpy's MultiThreadedExecutor,
+cancelling a timer from another thread can hang the process.)
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Generic, TypeVar
+
+from diagnostic_msgs.msg import DiagnosticArray
+from pydantic import Field
+from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSPolicyKind, QoSProfile
+from windhover.errors import WindhoverError
+
+from windhover_ros import qos
+from windhover_ros.diagnostics import Health, Level, to_status
+from windhover_ros.params import NodeParams, declare, read_only
+
+TICK_S = 0.5
+REPORT_S = 1.0
+
+
+class StageParams(NodeParams):
+    """Parameters that every node has."""
+
+    autostart: bool = read_only(
+        True, description="configure and activate by itself; false where a manager does it"
+    )
+    retry_min_s: float = Field(
+        0.5, ge=0.1, le=60.0, description="wait before the first retry after a failure, seconds"
+    )
+    retry_max_s: float = Field(
+        10.0, ge=0.1, le=600.0, description="longest wait between retries, seconds"
+    )
+    stale_after_s: float = Field(
+        2.0, ge=0.1, le=600.0, description="silence after which the stage is reported STALE, seconds"
+    )
+
+
+P = TypeVar("P", bound=StageParams)
+
+
+class StageNode(LifecycleNode, Generic[P]):
+    """A managed node that recovers by itself.
+
+    Args:
+        name: node name.
+        overrides: parameter values from a config; those from the ROS command
+            line apply as well.
+        namespace: ROS namespace.
+    """
+
+    params_model: ClassVar[type[StageParams]] = StageParams
+    stages: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self, name: str, overrides: Mapping[str, Any] | None = None, namespace: str = ""
+    ) -> None:
+        super().__init__(
+            name,
+            namespace=namespace,
+            parameter_overrides=[Parameter(k, value=v) for k, v in (overrides or {}).items()],
+        )
+        self._declared = declare(self, self.params_model)
+        self._declared.on_change(lambda _: self.changed())
+        self.health = Health(self.stages, self._declared.value.stale_after_s)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._wanted = "active" if self._declared.value.autostart else "unconfigured"
+        self._inside = False
+        self._failure: str | None = None
+        self._failures = 0
+        self._retry_at = 0.0
+        self._up_since = 0.0
+        self._next_report = 0.0
+        self._transitions = threading.RLock()
+        self.create_timer(TICK_S, self.tick)
+
+    @property
+    def params(self) -> P:
+        """The parameters as they are now."""
+        return self._declared.value  # type: ignore[return-value]
+
+    @property
+    def state(self) -> str:
+        """Lifecycle state: unconfigured, inactive, active or finalized."""
+        return str(self._state_machine.current_state[1])
+
+    # What a subclass fills in.
+
+    def configure(self) -> None:
+        """Get what the stage works with; raise WindhoverError if that fails."""
+
+    def start(self) -> None:
+        """Begin to work."""
+
+    def stop(self) -> None:
+        """Stop working; must not fail."""
+
+    def release(self) -> None:
+        """Give back what configure got; must not fail; may be called twice."""
+
+    def changed(self) -> None:
+        """Parameters have changed."""
+
+    def refresh(self) -> None:
+        """Bring health values up to date, once a report."""
+
+    # Lifecycle.
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Lifecycle callback."""
+        return self._attempt(self.configure, self.release)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Lifecycle callback."""
+        if not self._inside:
+            self._wanted = "active"
+        super().on_activate(state)
+        result = self._attempt(self.start, self.stop)
+        if result == TransitionCallbackReturn.SUCCESS:
+            self._up_since = time.monotonic()
+            self.health.active(True)
+            self.health.solved("stage")
+            self._announce()
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Lifecycle callback."""
+        if not self._inside:
+            self._wanted = "inactive"
+        self.stop()
+        self.health.active(False)
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Lifecycle callback."""
+        if not self._inside:
+            self._wanted = "unconfigured"
+        self.release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Lifecycle callback."""
+        self._wanted = "finalized"
+        self.stop()
+        self.health.active(False)
+        self.release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Lifecycle callback: back to unconfigured, from where it is retried."""
+        self.stop()
+        self.release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def fail(self, error: Exception) -> None:
+        """Report that a worker can't go on; the stage is taken down and retried.
+
+        Called from any thread; the transition is made by the executor's.
+        """
+        self._failure = _text(error)
+        self.health.problem("stage", Level.ERROR, self._failure)
+
+    def tick(self) -> None:
+        """Housekeeping: recover what failed, report what is due."""
+        with self._transitions:
+            if self._failure is not None and self._wanted == "active":
+                self._take_down()
+            elif self._wanted == "active" and self.state in {"unconfigured", "inactive"}:
+                if time.monotonic() >= self._retry_at:
+                    self.bring_up()
+            elif self._failures and time.monotonic() - self._up_since > self.params.retry_max_s:
+                self._failures = 0
+        if time.monotonic() >= self._next_report:
+            self.report()
+
+    def bring_up(self) -> bool:
+        """Configure and activate; on failure a retry is scheduled.
+
+        Returns:
+            Whether the node is active now.
+        """
+        with self._transitions:
+            self._wanted = "active"
+            self._inside = True
+            try:
+                if self.state == "unconfigured":
+                    self.trigger_configure()
+                if self.state == "inactive":
+                    self.trigger_activate()
+            finally:
+                self._inside = False
+            return self.state == "active"
+
+    def report(self) -> None:
+        """Publish this node's diagnostics now."""
+        self._next_report = time.monotonic() + REPORT_S
+        self.health.stale_after_s = self.params.stale_after_s
+        self.health.set("state", self.state)
+        self.refresh()
+        status = to_status(self.health.report(), self.get_fully_qualified_name().lstrip("/"))
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+    def close(self) -> None:
+        """Stop, release and destroy the node; for the end of the process."""
+        with self._transitions:
+            if self.state in {"unconfigured", "inactive", "active"}:
+                self.trigger_shutdown()
+        self.destroy_node()
+
+    def _take_down(self) -> None:
+        self._failure = None
+        self._schedule_retry()
+        self._inside = True
+        try:
+            if self.state == "active":
+                self.trigger_deactivate()
+            if self.state == "inactive":
+                self.trigger_cleanup()
+        finally:
+            self._inside = False
+
+    def _schedule_retry(self) -> None:
+        params = self.params
+        delay = min(params.retry_max_s, params.retry_min_s * 2 ** min(self._failures, 16))
+        self._failures += 1
+        self._retry_at = time.monotonic() + delay
+        self.health.set("failures", self._failures)
+
+    def _attempt(
+        self, action: Callable[[], None], undo: Callable[[], None]
+    ) -> TransitionCallbackReturn:
+        try:
+            action()
+        except Exception as error:
+            if not isinstance(error, WindhoverError):
+                self.get_logger().error(f"unexpected: {error!r}")
+            text = _text(error)
+            self.health.problem("stage", Level.ERROR, text)
+            self.get_logger().error(text, throttle_duration_sec=10.0)
+            undo()
+            self._schedule_retry()
+            return TransitionCallbackReturn.FAILURE
+        return TransitionCallbackReturn.SUCCESS
+
+    def _announce(self) -> None:
+        self.get_logger().info("recovered" if self._failures else "active")
+
+    # Topics.
+
+    def advertise(self, kind: Any, topic: str, profile: QoSProfile) -> Any:
+        """A lifecycle publisher whose QoS can be overridden and whose QoS
+        trouble is told in diagnostics.
+
+        Args:
+            kind: message type.
+            topic: relative name.
+            profile: from ``windhover_ros.qos``.
+        """
+        events = PublisherEventCallbacks(
+            incompatible_qos=lambda e: self._incompatible(topic, "subscriber", e),
+            deadline=lambda e: self._late(topic),
+        )
+        return self.create_lifecycle_publisher(
+            kind,
+            topic,
+            profile,
+            event_callbacks=events,
+            qos_overriding_options=qos.overridable(),
+        )
+
+    def listen(
+        self,
+        kind: Any,
+        topic: str,
+        callback: Callable[[Any], None],
+        profile: QoSProfile,
+        raw: bool = False,
+    ) -> Any:
+        """A subscription whose QoS can be overridden and whose QoS trouble is
+        told in diagnostics.
+
+        Args:
+            kind: message type.
+            topic: relative name.
+            callback: takes the message, or its bytes with ``raw``.
+            profile: from ``windhover_ros.qos``.
+            raw: hand over the serialised bytes.
+        """
+        events = SubscriptionEventCallbacks(
+            incompatible_qos=lambda e: self._incompatible(topic, "publisher", e),
+        )
+        return self.create_subscription(
+            kind,
+            topic,
+            callback,
+            profile,
+            event_callbacks=events,
+            qos_overriding_options=qos.overridable(),
+            raw=raw,
+        )
+
+    def _incompatible(self, topic: str, peer: str, event: Any) -> None:
+        policy = QoSPolicyKind(event.last_policy_kind).name
+        text = (
+            f"a {peer} of {topic} does not match this node's {policy}: nothing flows between "
+            f"them; set its QoS as the contract says, or override "
+            f"qos_overrides.{self.resolve_topic_name(topic)} here"
+        )
+        self.health.count(f"qos_incompatible_{topic}")
+        self.health.problem(f"qos:{topic}", Level.WARN, text, for_s=60.0)
+        self.get_logger().warning(text, throttle_duration_sec=60.0)
+
+    def _late(self, topic: str) -> None:
+        self.health.count(f"deadline_missed_{topic}")
+        if self.state == "active":
+            self.health.problem(
+                f"deadline:{topic}", Level.WARN, f"{topic} missed its deadline", for_s=5.0
+            )
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, WindhoverError):
+        return str(error)
+    return f"internal error: {type(error).__name__}: {error}"

@@ -1,0 +1,203 @@
+"""Image files become frames in natural order; bad ones are named, not half read."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from windhover.errors import SourceError
+from windhover.sources import Source, open_source
+from windhover.sources.files import is_truncated_jpeg, natural_key, read_image
+
+
+def picture(value: int, *, channels: int = 3) -> np.ndarray:
+    rng = np.random.default_rng(value)
+    image = rng.integers(0, 40, (24, 32, channels), np.uint8) + np.uint8(value)
+    return image if channels > 1 else image[..., 0]
+
+
+def write(folder, name: str, image: np.ndarray):
+    path = folder / name
+    assert cv2.imwrite(str(path), image)
+    return path
+
+
+def test_a_folder_plays_in_natural_order_with_stamps_of_its_rate(tmp_path):
+    for number in (10, 9, 1, 100):
+        write(tmp_path, f"frame{number}.png", picture(number))
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / ".hidden.png").write_bytes(b"")
+    source = open_source(tmp_path, rate_hz=25, start_stamp_ns=7_000, frame_id="thermal")
+    assert isinstance(source, Source)
+    assert (source.length, source.rate_hz, source.live) == (4, 25, False)
+    frames = list(source)
+    assert [path.name for path in source.paths] == [
+        "frame1.png",
+        "frame9.png",
+        "frame10.png",
+        "frame100.png",
+    ]
+    assert [frame.stamp_ns for frame in frames] == [7_000 + i * 40_000_000 for i in range(4)]
+    assert [frame.index for frame in frames] == [0, 1, 2, 3]
+    assert {frame.frame_id for frame in frames} == {"thermal"}
+    np.testing.assert_array_equal(frames[1].image, picture(9))
+    assert [frame.stamp_ns for frame in source] == [frame.stamp_ns for frame in frames]
+
+
+def test_a_single_image_is_a_source_of_one(tmp_path):
+    path = write(tmp_path, "one.JPG", picture(3, channels=1))
+    (frame,) = open_source(str(path))
+    assert (frame.encoding, frame.image.shape) == ("mono8", (24, 32))
+    assert frame.frame_id == "camera"
+    assert len(list(open_source(f"file://{path}"))) == 1
+    assert len(list(open_source(f"images:{path}"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "encoding"),
+    [
+        ("a.png", np.full((8, 9), 40_000, np.uint16), "mono16"),
+        ("a.tiff", np.full((8, 9), 7_123, np.uint16), "mono16"),
+        ("a.pgm", np.full((8, 9), 9, np.uint8), "mono8"),
+        ("a.bmp", np.full((8, 9, 3), (1, 2, 3), np.uint8), "bgr8"),
+        ("a.png", np.full((8, 9, 4), (1, 2, 3, 4), np.uint8), "8UC4"),
+    ],
+)
+def test_lossless_files_keep_every_value(tmp_path, name, image, encoding):
+    read, found = read_image(write(tmp_path, name, image))
+    assert found == encoding
+    np.testing.assert_array_equal(read, image)
+
+
+def test_sixteen_bit_colour_becomes_eight(tmp_path):
+    image = np.full((8, 9, 3), (0, 0x5656, 0xFFFF), np.uint16)
+    read, encoding = read_image(write(tmp_path, "deep.png", image))
+    assert encoding == "bgr8"
+    assert (read == (0, 0x56, 0xFF)).all()
+
+
+def test_gray_is_kept_and_colour_becomes_gray_when_asked(tmp_path):
+    gray = picture(50, channels=1)
+    write(tmp_path, "1.png", gray)
+    write(tmp_path, "2.png", cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR))
+    assert [frame.encoding for frame in open_source(tmp_path)] == ["mono8", "bgr8"]
+    as_gray = list(open_source(tmp_path, as_gray=True))
+    assert [frame.encoding for frame in as_gray] == ["mono8", "mono8"]
+    np.testing.assert_array_equal(as_gray[1].image, gray)
+
+
+def test_sizes_may_change_within_a_folder(tmp_path):
+    write(tmp_path, "1.png", np.zeros((8, 9), np.uint8))
+    write(tmp_path, "2.png", np.zeros((20, 30), np.uint8))
+    assert [(frame.height, frame.width) for frame in open_source(tmp_path)] == [(8, 9), (20, 30)]
+
+
+def test_looping_goes_on_in_time_and_index(tmp_path):
+    for number in range(3):
+        write(tmp_path, f"{number}.png", picture(number))
+    source = open_source(tmp_path, rate_hz=10, loop=True)
+    assert source.length is None
+    frames = [frame for frame, _ in zip(source, range(7), strict=False)]
+    assert [frame.stamp_ns for frame in frames] == [i * 100_000_000 for i in range(7)]
+    assert [frame.index for frame in frames] == list(range(7))
+    np.testing.assert_array_equal(frames[6].image, picture(0))
+
+
+def truncate(path, part: float = 0.6):
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * part)])
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".tif", ".pgm", ".webp"])
+@pytest.mark.parametrize("part", [0.0, 0.1, 0.95])
+def test_a_truncated_image_is_named(tmp_path, suffix, part):
+    image = picture(9, channels=1 if suffix == ".pgm" else 3)
+    path = truncate(write(tmp_path, f"cut{suffix}", image), part)
+    with pytest.raises(SourceError, match=rf"cut\{suffix}") as caught:
+        list(open_source(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_images_are_skipped_and_counted_when_asked(tmp_path):
+    for number in range(4):
+        write(tmp_path, f"{number}.jpg", picture(number))
+    truncate(tmp_path / "1.jpg")
+    (tmp_path / "2.jpg").write_bytes(b"")
+    heard = []
+    source = open_source(tmp_path, rate_hz=10, on_bad="skip", on_skip=heard.append)
+    frames = list(source)
+    # What could not be read still took its time and its place.
+    assert [frame.index for frame in frames] == [0, 3]
+    assert [frame.stamp_ns for frame in frames] == [0, 300_000_000]
+    assert len(source.skipped) == 2
+    assert "1.jpg is a truncated JPEG" in source.skipped[0]
+    assert "2.jpg is empty" in source.skipped[1]
+    assert [str(error) for error in heard] == source.skipped
+    with pytest.raises(SourceError, match=r"1\.jpg"):
+        list(open_source(tmp_path))
+
+
+def test_a_folder_with_nothing_readable_is_an_error_even_when_skipping(tmp_path):
+    (tmp_path / "1.jpg").write_bytes(b"junk")
+    with pytest.raises(SourceError, match="not one readable frame"):
+        list(open_source(tmp_path, on_bad="skip", loop=True))
+
+
+def test_an_embedded_thumbnail_does_not_hide_a_truncation():
+    encoded = cv2.imencode(".jpg", picture(5))[1].tobytes()
+    thumbnail = b"\xff\xe1" + (len(encoded) + 2).to_bytes(2, "big") + encoded
+    whole = encoded[:2] + thumbnail + encoded[2:]
+    assert not is_truncated_jpeg(encoded)
+    assert not is_truncated_jpeg(whole)
+    assert not is_truncated_jpeg(whole + b"appended by the camera")
+    for cut in range(3, len(whole) - 1):
+        assert is_truncated_jpeg(whole[:cut])
+
+
+def test_missing_and_empty_places_are_named(tmp_path):
+    with pytest.raises(SourceError, match=r"no images in folder .*looked for \.jpg, \.jpeg, \.png"):
+        open_source(tmp_path)
+    with pytest.raises(SourceError, match=r"no such file or folder: .*nowhere"):
+        open_source(tmp_path / "nowhere")
+    with pytest.raises(SourceError, match="name a source"):
+        open_source("")
+    odd = tmp_path / "thing.xyz"
+    odd.write_bytes(b"")
+    with pytest.raises(SourceError, match=r"thing\.xyz has no known ending"):
+        open_source(odd)
+    gone = write(tmp_path, "1.png", picture(1))
+    source = open_source(tmp_path)
+    gone.unlink()
+    with pytest.raises(SourceError, match="cannot read image"):
+        list(source)
+
+
+def test_unknown_schemes_and_options_are_named(tmp_path):
+    with pytest.raises(SourceError, match=r"unknown kind of source rtspx:.*v4l2:, gst:, scene:"):
+        open_source("rtspx://host/stream")
+    with pytest.raises(SourceError, match="rate_hz must be above 0"):
+        open_source(tmp_path, rate_hz=0)
+    with pytest.raises(SourceError, match="on_bad must be"):
+        open_source(tmp_path, on_bad="ignore")
+
+
+def test_a_path_with_a_colon_is_a_path(tmp_path, monkeypatch):
+    folder = tmp_path / "flight:3"
+    folder.mkdir()
+    write(folder, "1.png", picture(1))
+    monkeypatch.chdir(tmp_path)
+    assert len(list(open_source("flight:3"))) == 1
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=2, max_size=6))
+def test_natural_order_is_numeric(numbers):
+    names = [f"T_{number}.jpg" for number in numbers]
+    ordered = sorted(names, key=natural_key)
+    assert [int(name[2:-4]) for name in ordered] == sorted(numbers)
+
+
+@given(st.text(), st.text())
+def test_any_two_names_can_be_ordered(first, second):
+    assert (natural_key(first) < natural_key(second)) in {True, False}

@@ -1,0 +1,113 @@
+"""What a caller may ask of any source, whatever its kind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+from urllib.parse import parse_qsl
+
+from windhover.errors import SourceError
+
+OnBad = Literal["raise", "skip"]
+
+DEFAULT_RATE_HZ = 30.0
+"""For files that carry no rate of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """Options of :func:`windhover.sources.open_source`; each source reads its own.
+
+    Attributes:
+        rate_hz: frames per second. Files: replaces their own timing. Cameras: is
+            asked of the device.
+        loop: files: begin again at the end, time going on.
+        start_stamp_ns: stamp of a file source's first frame, nanoseconds; files
+            carry no clock, so a node passes its own now.
+        frame_id: tf frame; ``None`` takes a bag's own, else ``camera``.
+        as_gray: give 8-bit colour files as ``mono8``: thermal recordings are often
+            stored as grey in three channels.
+        on_bad: ``raise`` on a frame that can't be read, or ``skip`` it and go on.
+        on_skip: called with the error of each skipped frame.
+        topic: bags: the image topic; needed where there are several.
+        size: cameras: ``(width, height)`` to ask for.
+        pixel_format: cameras: ``mjpeg``, ``yuyv``, ``nv12``, ``gray``, ``y16``, ...
+        timeout_s: cameras: how long without a frame counts as gone.
+        camera: rendered scenes: which of the two cameras.
+    """
+
+    rate_hz: float | None = None
+    loop: bool = False
+    start_stamp_ns: int = 0
+    frame_id: str | None = None
+    as_gray: bool = False
+    on_bad: OnBad = "raise"
+    on_skip: Callable[[SourceError], None] | None = None
+    topic: str | None = None
+    size: tuple[int, int] | None = None
+    pixel_format: str | None = None
+    timeout_s: float = 5.0
+    camera: Literal["rgb", "thermal"] | None = None
+
+    def __post_init__(self) -> None:
+        """Check what every source relies on.
+
+        Raises:
+            SourceError: a rate or time-out that is not above 0, or an unknown
+                ``on_bad``.
+        """
+        for what, value in (("rate_hz", self.rate_hz), ("timeout_s", self.timeout_s)):
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise SourceError(f"{what} must be above 0, got {value}")
+        if self.on_bad not in {"raise", "skip"}:
+            raise SourceError(f"on_bad must be raise or skip, got {self.on_bad!r}")
+        if self.size is not None and min(self.size) < 1:
+            raise SourceError(f"size must be at least 1x1, got {self.size[0]}x{self.size[1]}")
+
+
+def with_query(options: SourceOptions, query: str, uri: str) -> SourceOptions:
+    """Put what a URI's query says over the options.
+
+    Args:
+        options: as the caller gave them.
+        query: what follows the ``?``: ``size=1280x720``, ``rate=30``,
+            ``format=mjpeg``, ``timeout=5``, ``topic=/camera/image_raw``.
+        uri: for messages.
+
+    Returns:
+        The options with the query's in place.
+
+    Raises:
+        SourceError: an unknown key or a value that is not one.
+    """
+    for key, value in parse_qsl(query, keep_blank_values=True):
+        parse = _QUERY.get(key)
+        if parse is None:
+            raise SourceError(f"{uri}: unknown option {key!r}, use {', '.join(_QUERY)}")
+        options = _with(options, parse, value, f"{uri}: {key}={value} is not a valid {key}")
+    return options
+
+
+def _with(
+    options: SourceOptions, parse: Callable[[str], dict[str, Any]], value: str, problem: str
+) -> SourceOptions:
+    try:
+        return replace(options, **parse(value))
+    except ValueError as error:
+        raise SourceError(problem) from error
+
+
+def _size(value: str) -> dict[str, Any]:
+    width, height = value.lower().split("x")
+    return {"size": (int(width), int(height))}
+
+
+_QUERY: dict[str, Callable[[str], dict[str, Any]]] = {
+    "size": _size,
+    "rate": lambda value: {"rate_hz": float(value)},
+    "timeout": lambda value: {"timeout_s": float(value)},
+    "format": lambda value: {"pixel_format": value},
+    "topic": lambda value: {"topic": value},
+}

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sysconfig
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from embedded.generate import TYPE_SUPPORTS, Generated
 from embedded.host import SetupError
-
-Progress = Callable[[int, int], None]
+from embedded.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)

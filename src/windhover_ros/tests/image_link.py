@@ -14,6 +14,7 @@ import rclpy
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
+
 from windhover_ros.environment import prepare_environment
 
 HEIGHT, WIDTH = 720, 1280

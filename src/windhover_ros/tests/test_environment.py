@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from windhover.errors import ConfigError
 
 pytest.importorskip("rclpy", reason="ROS is not installed")
 
 from test.support.domain import free_domain
-
 from windhover_ros.environment import child_environment, prepare_environment
 
 LINK = Path(__file__).with_name("image_link.py")

@@ -66,7 +66,9 @@ def child_environment(interpreter: str | Path = sys.executable) -> dict[str, str
 def _add_prefix(variables: MutableMapping[str, str]) -> None:
     if sys.prefix == sys.base_prefix or not Path(sys.prefix, "share", "ament_index").is_dir():
         return
-    prefixes = [entry for entry in variables.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if entry]
+    prefixes = [
+        entry for entry in variables.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if entry
+    ]
     if sys.prefix not in prefixes:
         variables["AMENT_PREFIX_PATH"] = os.pathsep.join([*prefixes, sys.prefix])
 

@@ -80,7 +80,8 @@ def test_average_precision_by_hand() -> None:
     assert (point.true_positives, point.false_positives, point.false_negatives) == (1, 1, 1)
     assert point.precision == point.recall == point.f1 == 0.5
     assert person.best_f1 is not None
-    assert person.best_f1.threshold == pytest.approx(0.7)
+    # Between the last score that counts and nothing.
+    assert person.best_f1.threshold == pytest.approx(0.35)
     assert person.best_f1.f1 == pytest.approx(0.8)
     # Nothing of that class to find: no score, and never a marker.
     assert np.isnan(vehicle.ap50)
@@ -164,10 +165,12 @@ def test_threshold_of_each_class_and_labels_chosen() -> None:
     scores = evaluate_detections(truth, predictions, {"person": 0.5, "vehicle": 0.3})
     assert [each.at_threshold.true_positives for each in scores.classes] == [0, 1]
     assert scores.at_threshold.threshold is None
-    only = evaluate_detections(truth, predictions, {"vehicle": 0.4}, labels=["vehicle"])
+    only = evaluate_detections(truth, predictions, {"vehicle": 0.399}, labels=["vehicle"])
     assert [each.label for each in only.classes] == ["vehicle"]
-    # 0.4 as the detector compares it, in float32.
     assert only.at_threshold.true_positives == 1
+    # A score must exceed the threshold, as in the decoder, and in its float32.
+    at = evaluate_detections(truth, predictions, {"vehicle": 0.4}, labels=["vehicle"])
+    assert at.at_threshold.true_positives == 0
     with pytest.raises(ConfigError, match="boat"):
         evaluate_detections(truth, predictions, 0.5, labels=["boat"])
     with pytest.raises(ConfigError, match="vehicle"):
@@ -232,7 +235,7 @@ def test_counts_add_up(scores: list[float], hits: list[bool], threshold: float) 
     ]
     person = evaluate_detections(truth, Predictions.collect([(0, found(*rows))]), threshold)
     point = person.classes[0].at_threshold
-    kept = [np.float32(round(s, 7)) >= np.float32(threshold) for s in scores]
+    kept = [np.float32(round(s, 7)) > np.float32(threshold) for s in scores]
     assert point.true_positives == sum(k and h for k, h in zip(kept, hits, strict=False))
     assert point.true_positives + point.false_positives == sum(kept)
     assert point.true_positives + point.false_negatives == 12

@@ -106,8 +106,8 @@ class OperatingPoint:
     """Right and wrong detections at one score threshold, at IoU 0.5.
 
     Attributes:
-        threshold: detections below it do not count; ``None`` where classes with
-            different thresholds were added up.
+        threshold: detections count whose score exceeds it; ``None`` where classes
+            with different thresholds were added up.
         true_positives: detections that match an object.
         false_positives: detections that match none.
         false_negatives: objects that no detection matches.
@@ -307,7 +307,7 @@ def _score(
     empty = set(images) - set(truth.image_rows[to_find].tolist())
     alarmed: set[int] = set()
     for result, threshold in zip(matches, thresholds, strict=True):
-        alarmed.update(result.images[result.scores >= np.float32(threshold)].tolist())
+        alarmed.update(result.images[result.scores > np.float32(threshold)].tolist())
     return DetectionScores(len(images), classes, len(empty), len(empty & alarmed), {})
 
 
@@ -337,11 +337,13 @@ def _class_scores(
 
 
 def _point(result: ClassMatches, threshold: float) -> OperatingPoint:
-    # In float32, in which the detector compared too.
-    kept = result.scores >= np.float32(threshold)
-    right = int(np.count_nonzero(result.correct & kept))
-    wrong = int(np.count_nonzero(kept)) - right
-    return OperatingPoint(float(threshold), right, wrong, result.truths - right)
+    # In float32 and strictly, as the decoder compares.
+    return _counts(result, threshold, int(np.count_nonzero(result.scores > np.float32(threshold))))
+
+
+def _counts(result: ClassMatches, threshold: float, kept: int) -> OperatingPoint:
+    right = int(np.count_nonzero(result.correct[:kept]))
+    return OperatingPoint(float(threshold), right, kept - right, result.truths - right)
 
 
 def _best_f1(result: ClassMatches) -> OperatingPoint | None:
@@ -349,10 +351,11 @@ def _best_f1(result: ClassMatches) -> OperatingPoint | None:
         return None
     right = np.cumsum(result.correct)
     f1 = 2.0 * right / (np.arange(1, len(right) + 1) + result.truths)
+    following = np.append(result.scores[1:], np.float32(0.0)).astype(np.float64)
     # Equal scores stand or fall together: a threshold can only lie after the last.
-    last = np.append(result.scores[1:] != result.scores[:-1], True)
-    best = int(np.argmax(np.where(last, f1, -1.0)))
-    return _point(result, float(result.scores[best]))
+    best = int(np.argmax(np.where(following < result.scores, f1, -1.0)))
+    threshold = (float(result.scores[best]) + following[best]) / 2.0
+    return _counts(result, threshold, best + 1)
 
 
 def _chosen(truth: Truth, labels: Sequence[str] | None) -> list[int]:

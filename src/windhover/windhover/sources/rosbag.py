@@ -1,0 +1,188 @@
+"""Frames from ROS bags, through rosbags: no ROS needed.
+
+rosbag2 in sqlite3 and MCAP, as a folder or as one file, and ROS 1 bags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from windhover.errors import EncodingError, SourceError
+from windhover.imaging.formats import decode_image, to_gray8
+from windhover.sources.files import decode_image_file
+from windhover.sources.options import DEFAULT_RATE_HZ, SourceOptions
+from windhover.sources.recorded import RecordedSource, Shot
+from windhover.types import Image
+
+if TYPE_CHECKING:
+    from rosbags.highlevel import AnyReader
+    from rosbags.interfaces import Connection
+
+IMAGE = "sensor_msgs/msg/Image"
+COMPRESSED = "sensor_msgs/msg/CompressedImage"
+
+
+class RosbagImages(RecordedSource):
+    """One image topic of a bag, in the order it was recorded.
+
+    Stamps and frame ids are the messages' headers' own; a header without a stamp
+    takes the time at which the bag received it. ``start_stamp_ns`` does not apply.
+
+    Attributes:
+        topic: the topic that is read.
+    """
+
+    topic: str
+
+    def __init__(self, path: Path, name: str, options: SourceOptions) -> None:
+        """Open the bag once to choose the topic.
+
+        Args:
+            path: the bag's folder or file.
+            name: the URI, for messages.
+            options: ``topic``, ``rate_hz`` (nominal only), ``loop``, ``frame_id``,
+                ``as_gray`` and ``on_bad`` are read.
+
+        Raises:
+            SourceError: it is empty or damaged, has no image topic, or several and
+                none is named.
+        """
+        self._path = path
+        with _Bag(path) as reader:
+            connections = _choose(reader, path, options.topic)
+            self.topic = connections[0].topic
+            count = sum(connection.msgcount for connection in connections)
+            seconds = reader.duration / 1e9 if count else 0.0
+        rate_hz = options.rate_hz or _rate(count, seconds)
+        super().__init__(name, rate_hz, count, options)
+
+    def _read(self) -> Iterator[Shot | SourceError]:
+        with _Bag(self._path) as reader:
+            connections = _choose(reader, self._path, self.topic)
+            messages = reader.messages(connections=connections)
+            count = 0
+            while True:
+                try:
+                    item = next(messages, None)
+                # The bag's bytes go through a database, decompressors and a parser,
+                # and damage may come out of any of them.
+                except Exception as error:
+                    yield SourceError(
+                        f"bag {self._path} is damaged after message {count} of {self.topic}: "
+                        f"{_one_line(error)}"
+                    )
+                    return
+                if item is None:
+                    return
+                yield self._shot(reader, *item, count)
+                count += 1
+
+    def _shot(
+        self, reader: AnyReader, connection: Connection, log_ns: int, raw: bytes, count: int
+    ) -> Shot | SourceError:
+        what = f"message {count} of {self.topic} in bag {self._path}"
+        try:
+            message: Any = reader.deserialize(raw, connection.msgtype)
+            image, encoding = _decode(message, connection.msgtype, what)
+        except EncodingError as error:
+            return SourceError(f"{what}: {error}")
+        except SourceError as error:
+            return error
+        except Exception as error:  # as above: the parser's own
+            return SourceError(f"{what} is damaged: {_one_line(error)}")
+        if self._options.as_gray and encoding in {"bgr8", "rgb8"}:
+            image, encoding = to_gray8(image, encoding), "mono8"
+        stamp = message.header.stamp
+        sec, nanosec = stamp.sec, stamp.nanosec
+        stamp_ns = sec * 10**9 + nanosec
+        return Shot(image, encoding, stamp_ns or log_ns, message.header.frame_id or None)
+
+
+class _Bag:
+    """An open reader whose every failure to open is a plain error."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._reader: AnyReader | None = None
+
+    def __enter__(self) -> AnyReader:
+        from rosbags.highlevel import AnyReader
+        from rosbags.typesys import Stores, get_typestore
+
+        if not self._path.exists():
+            raise SourceError(f"no such bag: {self._path}")
+        _refuse_empty(self._path)
+        try:
+            reader = AnyReader([self._path], default_typestore=get_typestore(Stores.ROS2_JAZZY))
+            reader.open()
+        # Damage comes out as whatever the storage's parser stumbles over.
+        except Exception as error:
+            raise SourceError(
+                f"cannot open bag {self._path}: {_one_line(error)} "
+                "(damaged, or still being written; try ros2 bag reindex)"
+            ) from error
+        self._reader = reader
+        return reader
+
+    def __exit__(self, *_: object) -> None:
+        if self._reader is not None:
+            self._reader.close()
+
+
+def _refuse_empty(path: Path) -> None:
+    if path.is_file():
+        files = [path]
+    else:
+        files = [file for pattern in ("*.mcap", "*.db3") for file in path.glob(pattern)]
+    for file in files:
+        if file.stat().st_size == 0:
+            raise SourceError(f"bag file {file} is empty (0 bytes): record or copy it again")
+
+
+def _choose(reader: AnyReader, path: Path, topic: str | None) -> list[Connection]:
+    """The connections of the named image topic, or of the only one there is."""
+    found: dict[str, list[Connection]] = {}
+    for connection in reader.connections:
+        if connection.msgtype in {IMAGE, COMPRESSED}:
+            found.setdefault(connection.topic, []).append(connection)
+    if not found:
+        others = ", ".join(sorted({connection.topic for connection in reader.connections}))
+        raise SourceError(f"bag {path} has no image topic, only: {others or 'nothing'}")
+    if topic is None and len(found) > 1:
+        raise SourceError(
+            f"bag {path} has several image topics, name one as topic: {', '.join(sorted(found))}"
+        )
+    chosen = topic or next(iter(found))
+    if chosen not in found:
+        raise SourceError(
+            f"bag {path} has no image topic {chosen}, but: {', '.join(sorted(found))}"
+        )
+    return found[chosen]
+
+
+def _rate(count: int, seconds: float) -> float:
+    return (count - 1) / seconds if count > 1 and seconds > 0 else DEFAULT_RATE_HZ
+
+
+def _decode(message: Any, msgtype: str, what: str) -> tuple[Image, str]:
+    if msgtype == IMAGE:
+        return decode_image(
+            message.data,
+            message.encoding,
+            message.height,
+            message.width,
+            message.step,
+            message.is_bigendian,
+        )
+    # image_transport appends the codec: "mono16; png compressed "; JPEG and PNG of
+    # colour hold B, G, R whatever the original was.
+    kind = message.format.lower()
+    if "compresseddepth" in kind or not any(name in kind for name in ("jpeg", "jpg", "png")):
+        raise SourceError(f"{what} is compressed as {message.format!r}: use jpeg or png")
+    return decode_image_file(message.data, what)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -61,12 +61,14 @@ class BoxFilter:
     @property
     def velocities(self) -> Array:
         """``(N, 4)`` float64, pixels a second, of centre x, centre y, width, height."""
-        return self._state[_V]
+        velocities: Array = self._state[_V]
+        return velocities
 
     @property
     def variances(self) -> Array:
         """``(N, 4)`` float64, square pixels, of centre x, centre y, width, height."""
-        return self._state[_PP]
+        variances: Array = self._state[_PP]
+        return variances
 
     def predict(self, seconds: float) -> None:
         """Advance all rows by ``seconds`` (0 or more)."""

@@ -5,7 +5,7 @@ PACKAGE = "windhover"
 setup(
     name=PACKAGE,
     version="0.1.0",
-    description="Drone perception as a plain Python library: imaging, models, tracking, sources, evaluation. Imports no ROS.",
+    description="Drone perception as a plain Python library that imports no ROS.",
     license="Apache-2.0",
     maintainer="Windhover maintainers",
     maintainer_email="maintainers@users.noreply.github.com",

@@ -1,4 +1,4 @@
-from glob import glob
+from pathlib import Path
 
 from setuptools import find_packages, setup
 
@@ -7,7 +7,7 @@ PACKAGE = "windhover_bringup"
 setup(
     name=PACKAGE,
     version="0.1.0",
-    description="The windhover command, the composed process, the recorder, launch files and configuration.",
+    description="The windhover command, composed process, launch files and configuration.",
     license="Apache-2.0",
     maintainer="Windhover maintainers",
     maintainer_email="maintainers@users.noreply.github.com",
@@ -16,8 +16,8 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
-        (f"share/{PACKAGE}/launch", sorted(glob("launch/*.launch.py"))),
-        (f"share/{PACKAGE}/config", sorted(glob("config/*.yaml") + glob("config/*.xml"))),
+        (f"share/{PACKAGE}/launch", sorted(map(str, Path("launch").glob("*.launch.py")))),
+        (f"share/{PACKAGE}/config", sorted(map(str, Path("config").glob("*.[xy]*ml")))),
     ],
     python_requires=">=3.10",
     install_requires=[

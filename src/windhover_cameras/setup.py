@@ -5,7 +5,7 @@ PACKAGE = "windhover_cameras"
 setup(
     name=PACKAGE,
     version="0.1.0",
-    description="Lifecycle nodes that publish RGB and thermal images with the time they were taken.",
+    description="Nodes that publish RGB and thermal images with the time of capture.",
     license="Apache-2.0",
     maintainer="Windhover maintainers",
     maintainer_email="maintainers@users.noreply.github.com",

@@ -5,7 +5,7 @@ PACKAGE = "windhover_detector"
 setup(
     name=PACKAGE,
     version="0.1.0",
-    description="Lifecycle node: images to vision_msgs/Detection2DArray through a model bundle.",
+    description="Node that turns images into detections through a model bundle.",
     license="Apache-2.0",
     maintainer="Windhover maintainers",
     maintainer_email="maintainers@users.noreply.github.com",

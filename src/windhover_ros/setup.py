@@ -5,7 +5,7 @@ PACKAGE = "windhover_ros"
 setup(
     name=PACKAGE,
     version="0.1.0",
-    description="Wiring that every Windhover node shares: QoS, parameters, image and result messages, diagnostics, lifecycle.",
+    description="Wiring that every Windhover node shares: QoS, parameters, messages, health.",
     license="Apache-2.0",
     maintainer="Windhover maintainers",
     maintainer_email="maintainers@users.noreply.github.com",

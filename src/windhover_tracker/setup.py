@@ -5,7 +5,7 @@ PACKAGE = "windhover_tracker"
 setup(
     name=PACKAGE,
     version="0.1.0",
-    description="Lifecycle node: detections to tracks with ids that last.",
+    description="Node that turns detections into tracks with lasting ids.",
     license="Apache-2.0",
     maintainer="Windhover maintainers",
     maintainer_email="maintainers@users.noreply.github.com",

@@ -1,1 +1,1 @@
-"""Wiring that every Windhover node shares: QoS, parameters, image and result messages, diagnostics, lifecycle."""
+"""Wiring that every Windhover node shares: QoS, parameters, messages, health, lifecycle."""

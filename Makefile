@@ -1,0 +1,71 @@
+# Windhover: 'make demo' and 'make test' need nothing else done first.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# A Python for .venv: python3 if the ROS 2 Jazzy wheels are used with it, else a newer one.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	command -v $$python > /dev/null && \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' && \
+	echo $$python && break; done)
+VENV_BIN := .venv/bin
+
+# Everything that is written stays in the checkout.
+CACHE := $(CURDIR)/.cache
+export PIP_CACHE_DIR ?= $(CACHE)/pip
+export ROS_LOG_DIR ?= $(CACHE)/ros
+export MPLCONFIGDIR ?= $(CACHE)/matplotlib
+export YOLO_CONFIG_DIR ?= $(CACHE)/ultralytics
+# Keeps temporary files and shared memory from outliving a command.
+TIDY := $(VENV_BIN)/python -m embedded.tidy
+
+.PHONY: help setup demo test lint typecheck check bench train-env train-test clean
+
+help: ## show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+setup: ## make .venv ready: wheels, ROS from wheels, our packages (nothing if it is)
+	@test -n "$(PYTHON)" || { echo "set-up: no Python 3.11 or newer found: install python3," \
+		"or run 'make PYTHON=/path/to/python3'" >&2; exit 2; }
+	@"$(PYTHON)" -m embedded
+
+demo: setup ## fly the rendered scene through the whole chain into out/demo/
+	@$(TIDY) $(VENV_BIN)/windhover demo
+
+test: setup ## run all tests
+	@$(TIDY) $(VENV_BIN)/pytest -q -n 2 --dist loadfile
+
+lint: setup ## ruff
+	@$(VENV_BIN)/ruff check .
+
+typecheck: setup ## mypy
+	@$(VENV_BIN)/mypy
+
+check: lint typecheck test ## everything that .ci/run looks at
+
+bench: setup ## table of speed ratios, all measured in one run
+	@$(TIDY) $(VENV_BIN)/windhover bench
+
+TRAIN_BIN := .venv-train/bin
+TRAIN_CONSTRAINTS := $(wildcard training/constraints.txt)
+TRAIN_PIP := $(TRAIN_BIN)/python -m pip install $(TRAIN_CONSTRAINTS:%=-c %)
+TRAIN_STAMP := .venv-train/.windhover-setup
+
+train-env: $(TRAIN_STAMP) ## make .venv-train ready (torch, Ultralytics, AIMET: 2.9 GB)
+
+$(TRAIN_STAMP): $(wildcard training/pyproject.toml training/setup.py) $(TRAIN_CONSTRAINTS)
+	@test -x $(TRAIN_BIN)/python || "$(PYTHON)" -m venv .venv-train
+	$(TRAIN_PIP) torch==2.13.0
+	# Its own dependencies would bring another torch.
+	$(TRAIN_PIP) --no-deps torchvision==0.28.0
+	$(TRAIN_PIP) ultralytics==8.4.190 aimet-torch==2.42.0 aimet-onnx==2.42.0 \
+		onnxslim onnx onnxruntime pycocotools pytest
+	$(TRAIN_PIP) -e src/windhover -e training
+	@touch $@
+
+train-test: train-env ## run the training workspace's tests
+	@$(TRAIN_BIN)/python -m pytest -q training/tests
+
+clean: ## remove everything that was made here, .venv-train and models excepted
+	rm -rf .venv .cache out build install log .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src embedded test training -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf src/*/*.egg-info src/*/build training/*.egg-info

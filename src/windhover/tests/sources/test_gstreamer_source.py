@@ -1,0 +1,133 @@
+"""GStreamer pipelines give frames whose rows, colours and counts are right."""
+
+import shutil
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+from windhover.errors import SourceError
+from windhover.sources import Source, open_source
+from windhover.sources.gstreamer import Caps, parse_caps
+
+
+def _has(element: str) -> bool:
+    tool = shutil.which("gst-launch-1.0")
+    command = [tool, "-q", element, "num-buffers=1", "!", "fakesink"]
+    return tool is not None and subprocess.run(command, capture_output=True).returncode == 0
+
+
+needs_gstreamer = pytest.mark.skipif(
+    not _has("videotestsrc"), reason="gstreamer1.0-tools and -plugins-base are not installed"
+)
+
+LINE = (
+    "/GstPipeline:pipeline0/GstFdSink:windhover_out.GstPad:sink: caps = video/x-raw, "
+    "width=(int)34, height=(int)24, framerate=(fraction)20/1, "
+    "pixel-aspect-ratio=(fraction)1/1, format=(string)"
+)
+
+
+def test_caps_are_read_with_their_row_padding():
+    assert parse_caps(LINE + "BGR") == Caps("bgr8", 34, 24, 104, 20.0)
+    assert parse_caps(LINE + "GRAY8\n") == Caps("mono8", 34, 24, 36, 20.0)
+    assert parse_caps(LINE + "GRAY16_LE") == Caps("mono16", 34, 24, 68, 20.0)
+    assert parse_caps(LINE + "NV12") is None
+    assert parse_caps("Setting pipeline to PLAYING ...") is None
+    assert parse_caps(LINE.replace("windhover_out", "other") + "BGR") is None
+
+
+def test_without_gstreamer_it_says_what_to_install(monkeypatch):
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(SourceError, match="is not installed, install gstreamer1"):
+        open_source("gst:videotestsrc")
+
+
+@needs_gstreamer
+@pytest.mark.parametrize("end", ["", " ! appsink", " ! appsink drop=true max-buffers=1"])
+def test_colours_arrive_in_order_with_padded_rows(end):
+    caps = "video/x-raw,format=RGB,width=34,height=24,framerate=20/1"
+    uri = f"gst:videotestsrc pattern=solid-color foreground-color=0xffc83214 is-live=true ! {caps}"
+    source = open_source(uri + end, frame_id="rgb")
+    try:
+        assert isinstance(source, Source)
+        assert (source.live, source.rate_hz) == (True, 20)
+        frames = [frame for frame, _ in zip(source, range(3), strict=False)]
+    finally:
+        source.close()
+    for frame in frames:
+        assert (frame.encoding, frame.image.shape, frame.frame_id) == ("bgr8", (24, 34, 3), "rgb")
+        assert (frame.image == (0x14, 0x32, 0xC8)).all()
+    assert abs(frames[-1].stamp_ns - time.time_ns()) < 5e9
+    assert frames[0].stamp_ns < frames[1].stamp_ns < frames[2].stamp_ns
+
+
+@needs_gstreamer
+@pytest.mark.parametrize(
+    ("pixel", "encoding", "dtype"),
+    [
+        ("GRAY8", "mono8", np.uint8),
+        ("GRAY16_LE", "mono16", np.uint16),
+        ("GRAY16_BE", "mono16", np.uint16),
+        ("NV12", "bgr8", np.uint8),
+    ],
+)
+def test_gray_stays_gray_and_the_rest_becomes_colour(pixel, encoding, dtype):
+    caps = f"'video/x-raw, format={pixel}, width=34, height=24'"
+    source = open_source(f"gst:videotestsrc num-buffers=2 pattern=white ! {caps}")
+    try:
+        frame = next(iter(source))
+    finally:
+        source.close()
+    assert (frame.encoding, frame.image.dtype, frame.image.shape[:2]) == (encoding, dtype, (24, 34))
+    assert frame.image.min() > 0.9 * np.iinfo(dtype).max
+
+
+@needs_gstreamer
+def test_a_pipeline_that_ends_ends():
+    source = open_source("gst:videotestsrc num-buffers=4", as_gray=True)
+    frames = list(source)
+    source.close()
+    assert 1 <= len(frames) <= 4
+    assert frames[-1].encoding == "mono8"
+    assert len(frames) + source.dropped == 4
+
+
+@needs_gstreamer
+@pytest.mark.parametrize(
+    ("pipeline", "message"),
+    [
+        ("nosuchelement", 'no element "nosuchelement"'),
+        ("filesrc location=/nowhere ! decodebin", "Resource not found"),
+        ("videotestsrc ! audio/x-raw", "could not link"),
+        ("", "name a pipeline"),
+        ("videotestsrc 'open", "No closing quotation"),
+    ],
+)
+def test_a_wrong_pipeline_is_named(pipeline, message):
+    with pytest.raises(SourceError, match=message) as caught:
+        open_source(f"gst:{pipeline}")
+    assert "\n" not in str(caught.value)
+
+
+@needs_gstreamer
+def test_a_pipeline_that_dies_is_an_error_and_leaves_no_process():
+    source = open_source("gst:videotestsrc is-live=true")
+    frames = iter(source)
+    next(frames)
+    source._process.kill()
+    with pytest.raises(SourceError, match="the pipeline failed"):
+        for _ in frames:
+            pass
+    source.close()
+    assert source._process.returncode is not None
+
+
+@needs_gstreamer
+def test_closing_stops_the_process():
+    source = open_source("gst:videotestsrc is-live=true")
+    next(iter(source))
+    source.close()
+    source.close()
+    assert source._process.returncode is not None

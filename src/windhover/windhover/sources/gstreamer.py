@@ -1,0 +1,215 @@
+"""Frames from any GStreamer pipeline, through ``gst-launch-1.0``.
+
+A child process needs only the distribution's GStreamer tools. OpenCV's wheels are
+built without GStreamer, and a virtual environment cannot see the distribution's
+PyGObject, so neither is a basis to build on; and a pipeline that crashes in a
+vendor's plug-in does not take this process along.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import BinaryIO
+
+from windhover.errors import SourceError
+from windhover.imaging.formats import decode_image, to_gray8
+from windhover.sources.live import LiveShot, LiveSource
+from windhover.sources.options import SourceOptions
+
+_SINK = "windhover_out"
+_ENCODINGS = {"BGR": ("bgr8", 3), "GRAY8": ("mono8", 1), "GRAY16_LE": ("mono16", 2)}
+_INSTALL = "install gstreamer1.0-tools gstreamer1.0-plugins-base (and -good for v4l2src)"
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """What the pipeline's frames are.
+
+    Attributes:
+        encoding: ``bgr8``, ``mono8`` or ``mono16``.
+        width: columns.
+        height: rows.
+        step: bytes a row: GStreamer pads rows to 4.
+        rate_hz: frames per second, 0 where the pipeline does not say.
+    """
+
+    encoding: str
+    width: int
+    height: int
+    step: int
+    rate_hz: float
+
+
+def parse_caps(text: str) -> Caps | None:
+    """Read the caps that ``gst-launch-1.0 -v`` prints for the output.
+
+    Args:
+        text: one line of its output.
+
+    Returns:
+        The caps; ``None`` where the line is about something else.
+    """
+    if f"{_SINK}.GstPad:sink: caps = video/x-raw" not in text:
+        return None
+    fields = dict(re.findall(r"([a-z-]+)=\([a-z]+\)([^,\s;]+)", text))
+    if fields.get("format") not in _ENCODINGS or not {"width", "height"} <= fields.keys():
+        return None
+    encoding, pixel_bytes = _ENCODINGS[fields["format"]]
+    width = int(fields["width"])
+    step = (width * pixel_bytes + 3) // 4 * 4
+    rate_hz = float(Fraction(fields.get("framerate", "0/1")))
+    return Caps(encoding, width, int(fields["height"]), step, rate_hz)
+
+
+class GStreamerSource(LiveSource):
+    """A pipeline as one types it after ``gst-launch-1.0``, without a sink.
+
+    Grey formats stay ``mono8`` and ``mono16``, all else becomes ``bgr8``. Stamps are
+    the time at which a frame's first bytes arrive.
+    """
+
+    def __init__(self, pipeline: str, name: str, options: SourceOptions) -> None:
+        """Start the pipeline and wait until it says what its frames are.
+
+        Args:
+            pipeline: such as ``v4l2src device=/dev/video0 ! image/jpeg ! jpegdec``; a
+                last ``! appsink`` is taken off.
+            name: the URI, for messages.
+            options: ``frame_id``, ``as_gray`` and ``timeout_s`` are read.
+
+        Raises:
+            SourceError: GStreamer is not installed, the pipeline is wrong, or it
+                gives no frame.
+        """
+        super().__init__(name, options)
+        self._process, self._frames = _launch(pipeline, name)
+        self._caps: Caps | None = None
+        self._caps_count = 0
+        self._problem = ""
+        self._readers = [
+            threading.Thread(target=self._read_report, daemon=True),
+            threading.Thread(target=self._read_problems, daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+        caps = self._await_caps(options.timeout_s)
+        if caps is None:
+            self.close()
+            raise SourceError(f"{name}: {self._problem or 'the pipeline gives no frames'}")
+        self._rate_hz = caps.rate_hz or self._rate_hz
+
+    def _await_caps(self, timeout_s: float) -> Caps | None:
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._caps is not None or self._process.poll() is not None, timeout_s
+            )
+            return self._caps
+
+    def _capture(self) -> Iterator[LiveShot | SourceError]:
+        caps = self._caps
+        assert caps is not None
+        while True:
+            buffer = bytearray(caps.step * caps.height)
+            stamp_ns = self._fill(buffer)
+            if stamp_ns is None:
+                break
+            if self._caps_count > 1:
+                raise SourceError(f"{self._name}: frames changed their size or format, open anew")
+            image, encoding = decode_image(
+                buffer, caps.encoding, caps.height, caps.width, caps.step
+            )
+            if self._options.as_gray and encoding == "bgr8":
+                image, encoding = to_gray8(image, encoding), "mono8"
+            yield LiveShot(image, encoding, stamp_ns)
+        self._process.wait()
+        self._readers[1].join(timeout=1.0)
+        if self._problem or self._process.returncode:
+            raise SourceError(f"{self._name}: {self._problem or 'the pipeline failed'}")
+
+    def _fill(self, buffer: bytearray) -> int | None:
+        """Read one frame; gives the time of its first bytes, ``None`` at the end."""
+        view = memoryview(buffer)
+        stamp_ns: int | None = None
+        while view:
+            got = self._frames.readinto(view)  # type: ignore[attr-defined]
+            if not got:
+                return None
+            stamp_ns = stamp_ns or time.time_ns()
+            view = view[got:]
+        return stamp_ns
+
+    def _release(self) -> None:
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(timeout=1.0)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        if self._thread is None:
+            self._frames.close()
+
+    def _read_report(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as lines:
+            for line in lines:
+                caps = parse_caps(line)
+                if caps is not None and caps != self._caps:
+                    with self._changed:
+                        self._caps = caps
+                        self._caps_count += 1
+                        self._changed.notify_all()
+
+    def _read_problems(self) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as lines:
+            for line in lines:
+                if not self._problem and line.startswith(("ERROR", "WARNING: erroneous")):
+                    self._problem = line.strip()
+        self._process.wait()
+        with self._changed:
+            self._changed.notify_all()
+
+
+def _launch(pipeline: str, name: str) -> tuple[subprocess.Popen[str], BinaryIO]:
+    tool = shutil.which("gst-launch-1.0")
+    if tool is None:
+        raise SourceError(f"{name}: gst-launch-1.0 is not installed, {_INSTALL}")
+    try:
+        parts = shlex.split(pipeline)
+    except ValueError as error:
+        raise SourceError(f"{name}: {error}") from error
+    if "!" in parts and parts[len(parts) - parts[::-1].index("!") :][:1] == ["appsink"]:
+        parts = parts[: len(parts) - 1 - parts[::-1].index("!")]
+    if not parts:
+        raise SourceError(f"{name}: name a pipeline, such as gst:videotestsrc")
+    out, into = os.pipe()
+    # The list keeps grey grey: videoconvert passes through what is in it, and turns
+    # colour into BGR as the one that loses least.
+    formats = "video/x-raw,format={" + ",".join(sorted(_ENCODINGS, reverse=True)) + "}"
+    tail = ["!", "videoconvert", "!", formats, "!", "fdsink", f"name={_SINK}", f"fd={into}"]
+    try:
+        process = subprocess.Popen(
+            [tool, "-v", *parts, *tail],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=(into,),
+            text=True,
+            errors="replace",
+        )
+    except OSError as error:
+        os.close(out)
+        raise SourceError(f"{name}: cannot run {tool}: {error.strerror}") from error
+    finally:
+        os.close(into)
+    return process, open(out, "rb", buffering=0)  # noqa: PTH123 - a descriptor, not a path

@@ -81,18 +81,19 @@ def overlapping(tracks: Array, detections: Array) -> Pairs:
 
 
 def _with_overlap(tracks: Array, detections: Array, rows: Rows, cols: Rows) -> Pairs:
-    one, other = tracks.T[:, rows], detections.T[:, cols]
-    width = np.minimum(one[2], other[2]) - np.maximum(one[0], other[0])
-    height = np.minimum(one[3], other[3]) - np.maximum(one[1], other[1])
-    touch = np.flatnonzero((width > 0.0) & (height > 0.0))
-    rows, cols, common = rows[touch], cols[touch], width[touch] * height[touch]
-    total = _area(tracks)[rows] + _area(detections)[cols] - common
-    return Pairs(rows, cols, common / total)
-
-
-def _area(boxes: Array) -> Array:
-    area: Array = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    return area
+    # Whole columns at a time; most pairs fall out on y, so that is looked at first.
+    left, top, right, bottom = np.ascontiguousarray(tracks.T)
+    left_d, top_d, right_d, bottom_d = np.ascontiguousarray(detections.T)
+    near = (top_d[cols] < bottom[rows]) & (bottom_d[cols] > top[rows])
+    rows, cols = rows[near], cols[near]
+    width = np.minimum(right[rows], right_d[cols]) - np.maximum(left[rows], left_d[cols])
+    height = np.minimum(bottom[rows], bottom_d[cols]) - np.maximum(top[rows], top_d[cols])
+    common = np.maximum(width, 0.0) * height
+    area = ((right - left) * (bottom - top))[rows]
+    area_d = ((right_d - left_d) * (bottom_d - top_d))[cols]
+    overlap = common / (area + area_d - common)
+    touch = overlap > 0.0
+    return Pairs(rows[touch], cols[touch], overlap[touch])
 
 
 def assign(tracks: Rows, detections: Rows, gain: Array) -> tuple[Rows, Rows]:

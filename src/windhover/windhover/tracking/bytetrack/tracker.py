@@ -142,9 +142,12 @@ class ByteTracker:
         )
         track_taken = np.zeros(len(self._tracks), np.bool_)
         seen_taken = np.zeros(len(seen), np.bool_)
-        matches: list[tuple[Rows, Rows]] = []
+        none = np.empty(0, np.intp)
+        matches: list[tuple[Rows, Rows]] = [(none, none)]
         for allowed, gain in stages:
             free = allowed & ~(track_taken[pairs.tracks] | seen_taken[pairs.detections])
+            if not free.any():
+                continue
             rows, found = assign(pairs.tracks[free], pairs.detections[free], gain[free])
             track_taken[rows] = True
             seen_taken[found] = True

@@ -24,6 +24,7 @@ from windhover_ros.images import camera_info, image_message
 from windhover_ros.lifecycle import StageNode, StageParams
 from windhover_ros.links import Link
 from windhover_ros.params import read_only
+from windhover_ros.runner import run_node
 
 from windhover_cameras.pacing import Pacer
 
@@ -49,6 +50,9 @@ class CameraParams(StageParams):
     loop: bool = Field(False, description="start a recorded source again at its end")
     max_frames: int = read_only(
         0, ge=0, le=2**31 - 1, description="end after so many frames; 0 = no limit"
+    )
+    end_process: bool = read_only(
+        False, description="end the node's own process when a recorded source has ended"
     )
     frame_id: str = read_only("camera", description="tf frame of the camera")
     fov_deg: float = Field(
@@ -78,7 +82,6 @@ class CameraNode(StageNode[CameraParams]):
         super().__init__(name, overrides, namespace)
         self.outputs: list[Link[Frame]] = []
         self.ended = threading.Event()
-        self._end_listeners: list[Callable[[], None]] = []
         self._source: Source | None = None
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -87,10 +90,6 @@ class CameraNode(StageNode[CameraParams]):
         topic = f"camera/{self.camera}"
         self._images = self.advertise(Image, f"{topic}/image_raw", qos.image())
         self._infos = self.advertise(CameraInfo, f"{topic}/camera_info", qos.image())
-
-    def on_end(self, listener: Callable[[], None]) -> None:
-        """Call ``listener`` once the source has ended for good."""
-        self._end_listeners.append(listener)
 
     def configure(self) -> None:
         """Open the source."""
@@ -189,7 +188,7 @@ class CameraNode(StageNode[CameraParams]):
         return False
 
     def _emit(self, frame: Frame, stamp_ns: int) -> None:
-        frame = Frame(frame.image, frame.encoding, stamp_ns, self.params.frame_id, self._count)
+        frame = Frame(frame.image, frame.encoding, stamp_ns, self.params.frame_id, frame.index)
         self._count += 1
         before = time.monotonic_ns()
         if self._images.get_subscription_count():
@@ -238,5 +237,8 @@ class CameraNode(StageNode[CameraParams]):
         for link in self.outputs:
             link.close()
         self.ended.set()
-        for listener in self._end_listeners:
-            listener()
+
+
+def run_camera(make: Callable[[], CameraNode]) -> int:
+    """Run a camera node as a process of its own."""
+    return run_node(make, until=lambda node: node.ended if node.params.end_process else None)

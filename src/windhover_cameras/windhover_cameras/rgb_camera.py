@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from windhover_ros.params import read_only
-from windhover_ros.runner import run_node
 
-from windhover_cameras.base import CameraNode, CameraParams
+from windhover_cameras.base import CameraNode, CameraParams, run_camera
 
 
 class RgbCameraParams(CameraParams):
@@ -31,7 +30,7 @@ class RgbCamera(CameraNode):
 
 def main() -> int:
     """Run the node as a process of its own."""
-    return run_node(RgbCamera)
+    return run_camera(RgbCamera)
 
 
 if __name__ == "__main__":

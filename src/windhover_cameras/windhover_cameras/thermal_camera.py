@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from windhover_ros.params import read_only
-from windhover_ros.runner import run_node
 
-from windhover_cameras.base import CameraNode, CameraParams
+from windhover_cameras.base import CameraNode, CameraParams, run_camera
 
 
 class ThermalCameraParams(CameraParams):
@@ -33,7 +32,7 @@ class ThermalCamera(CameraNode):
 
 def main() -> int:
     """Run the node as a process of its own."""
-    return run_node(ThermalCamera)
+    return run_camera(ThermalCamera)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,11 @@ class StageNode(LifecycleNode, Generic[P]):
         overrides: parameter values from a config; those from the ROS command
             line apply as well.
         namespace: ROS namespace.
+
+    Attributes:
+        label: the node's name, also after it was destroyed.
+        health: counts, times and problems, from which diagnostics are made.
+        last_error: why the stage failed last.
     """
 
     params_model: ClassVar[type[StageParams]] = StageParams
@@ -79,6 +84,7 @@ class StageNode(LifecycleNode, Generic[P]):
             namespace=namespace,
             parameter_overrides=[Parameter(k, value=v) for k, v in (overrides or {}).items()],
         )
+        self.label = name
         self._declared = declare(self, self.params_model)
         self._declared.on_change(lambda _: self.changed())
         self.health = Health(self.stages, self._declared.value.stale_after_s)
@@ -86,6 +92,7 @@ class StageNode(LifecycleNode, Generic[P]):
         self._wanted = "active" if self._declared.value.autostart else "unconfigured"
         self._inside = False
         self._failure: str | None = None
+        self.last_error: Exception | None = None
         self._failures = 0
         self._retry_at = 0.0
         self._up_since = 0.0
@@ -176,6 +183,7 @@ class StageNode(LifecycleNode, Generic[P]):
 
         Called from any thread; the transition is made by the executor's.
         """
+        self.last_error = error
         self._failure = _text(error)
         self.health.problem("stage", Level.ERROR, self._failure)
 
@@ -256,6 +264,7 @@ class StageNode(LifecycleNode, Generic[P]):
             if not isinstance(error, WindhoverError):
                 self.get_logger().error(f"unexpected: {error!r}")
             text = _text(error)
+            self.last_error = error
             self.health.problem("stage", Level.ERROR, text)
             self.get_logger().error(text, throttle_duration_sec=10.0)
             undo()
@@ -264,7 +273,8 @@ class StageNode(LifecycleNode, Generic[P]):
         return TransitionCallbackReturn.SUCCESS
 
     def _announce(self) -> None:
-        self.get_logger().info("recovered" if self._failures else "active")
+        if self._failures:
+            self.get_logger().info("recovered")
 
     # Topics.
 

@@ -76,7 +76,7 @@ def spinning(nodes: Sequence[Any]) -> Iterator[None]:
         thread.join(timeout=5.0)
 
 
-def run_node(make: Callable[[], Any], until: Callable[[Any], threading.Event] | None = None) -> int:
+def run_node(make: Callable[[], Any], until: Callable[[Any], threading.Event | None] | None = None) -> int:
     """The whole life of a process with one node.
 
     Args:

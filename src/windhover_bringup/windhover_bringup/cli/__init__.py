@@ -1,0 +1,82 @@
+"""The ``windhover`` command.
+
+A mistake of the person in front of it is one line on stderr and exit status 2,
+never a traceback. Commands import what they need when they run: evaluating,
+tracking and ``doctor`` work without ROS.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+from typer.main import get_command
+from windhover.errors import WindhoverError
+
+from windhover_bringup.cli import bench, demo, doctor, evaluate, replay, track, up
+
+app = typer.Typer(
+    name="windhover",
+    help="Drone perception on ROS 2: frames in, detections and tracks out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("up")(up.up)
+app.command("replay")(replay.replay)
+app.add_typer(evaluate.app, name="evaluate")
+app.command("track")(track.track)
+app.command("doctor")(doctor.doctor)
+app.command("demo")(demo.demo)
+app.command("bench")(bench.bench)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        args: without the program's name; ``None`` takes those of the process.
+
+    Returns:
+        0, or 2 after an error that a person has to mend.
+    """
+    try:
+        result = get_command(app).main(
+            args=list(sys.argv[1:] if args is None else args),
+            prog_name="windhover",
+            standalone_mode=False,
+        )
+    except WindhoverError as error:
+        return _complain(str(error))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone, as `| head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in _ROS:
+            raise
+        return _complain(
+            f"this command needs ROS 2 and {error.name} is not installed; run 'make setup', "
+            "or source a Jazzy workspace ('windhover doctor' says what is missing)"
+        )
+    except Exception as error:
+        # Typer's own complaints about arguments, whichever Click it brings.
+        message = getattr(error, "format_message", None)
+        if message is None:
+            raise
+        return _complain(message()) if message() else 2
+    return result if isinstance(result, int) else 0
+
+
+_ROS = {"rclpy", "sensor_msgs", "std_msgs", "vision_msgs", "diagnostic_msgs", "builtin_interfaces"}
+
+
+def _complain(message: str) -> int:
+    line = " ".join(message.split())
+    sys.stderr.write(f"error: {line}\n")
+    return 2

@@ -1,0 +1,110 @@
+"""``windhover up``: run the whole chain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from windhover_bringup.cli.show import progress
+
+if TYPE_CHECKING:
+    from windhover_bringup.config import Config
+
+
+def up(
+    config: Annotated[Path | None, typer.Option(help="ROS parameter file; see config/.")] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder, image, video, bag, v4l2:///dev/video0, gst:PIPELINE or scene:NAME."
+        ),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Bundle folder, or its name in models/.")] = None,
+    backend: Annotated[str | None, typer.Option(help="auto, cpu, qnn or dlc.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for a recording (bag/) and metrics.json.")
+    ] = None,
+    frames: Annotated[int | None, typer.Option(help="End after so many frames.", min=1)] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(help="Speed of recorded frames; 0 = as fast as possible, losing none.", min=0),
+    ] = None,
+    node_per_process: Annotated[
+        bool, typer.Option("--node-per-process", help="A process for each node.")
+    ] = False,
+) -> None:
+    """Run source, detector and tracker as ROS nodes until the source ends or Ctrl-C."""
+    settings = settings_of(config, source, model, backend, frames, rate)
+    if node_per_process:
+        from windhover_bringup.processes import run_processes
+
+        run_processes(settings, out)
+        return
+    _run_composed(settings, out)
+
+
+def settings_of(
+    config: Path | None,
+    source: str | None,
+    model: str | None,
+    backend: str | None,
+    frames: int | None = None,
+    rate: float | None = None,
+) -> Config:
+    """A config with the command line's values over it.
+
+    Raises:
+        ConfigError: a value is out of range.
+        BundleError: the model can't be used.
+    """
+    from windhover_ros.environment import prepare_environment
+
+    prepare_environment()
+    from windhover.model.bundle import Bundle
+
+    from windhover_bringup.composed import camera_for
+    from windhover_bringup.config import Config
+
+    settings = Config.load(config).replaced("detector", model=model, backend=backend)
+    settings.validate()
+    camera = camera_for(settings, Bundle.load(settings.model))
+    settings = settings.replaced(
+        f"{camera}_camera", source=source, max_frames=frames, rate=rate
+    ).replaced("overlay", image_topic=f"camera/{camera}/image_raw")
+    settings.validate()
+    return settings
+
+
+def _run_composed(settings: Config, out: Path | None) -> None:
+    from windhover_ros.runner import StopRequest, ros, spinning
+
+    from windhover_bringup.composed import Pipeline
+    from windhover_bringup.outputs import RunOutputs
+
+    stop = StopRequest()
+    stop.install()
+    with ros([]):
+        pipeline = Pipeline(settings)
+        outputs = RunOutputs(out, pipeline) if out else None
+        try:
+            pipeline.start()
+            total = pipeline.length
+            with spinning(pipeline.nodes), progress("frames", total) as bar:
+
+                def show() -> None:
+                    summary = pipeline.tracker.health.frames.summary()
+                    bar.update(summary.count, total)
+                    bar.note(f"{summary.rate_hz:.1f} Hz")
+
+                pipeline.wait(stop, show)
+        finally:
+            pipeline.close()
+            if outputs is not None:
+                outputs.close()
+    count = pipeline.tracker.health.frames.count
+    typer.echo(f"{count} frames detected and tracked")
+    if outputs is not None:
+        outputs.write_metrics()
+        typer.echo(f"wrote {out}")

@@ -1,0 +1,182 @@
+"""One config for all ways to run: a ROS 2 parameter file.
+
+``config/*.yaml`` has a section per node, ``/**/<node>: ros__parameters:``. The
+composed process, a process per node and ``ros2 launch`` all read it, and
+``default.yaml`` is written from the nodes' own declarations, so that a default
+is said in one place only.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field
+from windhover.errors import ConfigError
+from windhover_cameras.rgb_camera import RgbCameraParams
+from windhover_cameras.thermal_camera import ThermalCameraParams
+from windhover_detector.node import DetectorParams
+from windhover_ros.params import NodeParams, check, flat_params, flatten, read_only
+from windhover_tracker.node import TrackerParams
+
+from windhover_bringup.overlay import OverlayParams
+from windhover_bringup.recorder import RecorderParams
+
+
+class BringupParams(NodeParams):
+    """What is run, for launchers; no node reads it."""
+
+    camera: Literal["auto", "rgb", "thermal"] = read_only(
+        "auto", description="the camera that feeds the detector; auto = the one the model is for"
+    )
+    namespace: str = read_only("", description="ROS namespace of all nodes")
+    overlay: bool = Field(True, description="run the overlay node (it draws only when subscribed)")
+
+
+SECTIONS: Mapping[str, type[NodeParams]] = {
+    "bringup": BringupParams,
+    "rgb_camera": RgbCameraParams,
+    "thermal_camera": ThermalCameraParams,
+    "detector": DetectorParams,
+    "tracker": TrackerParams,
+    "overlay": OverlayParams,
+    "recorder": RecorderParams,
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Values that differ from the defaults, per section.
+
+    Attributes:
+        values: section to parameter name (dotted) to value.
+        origin: file they came from, for messages.
+    """
+
+    values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    origin: str = "command line"
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str] | None = None) -> Config:
+        """Read a config file and check all of it.
+
+        Args:
+            path: the file; ``None`` takes every node's defaults.
+
+        Raises:
+            ConfigError: no such file, not a parameter file, or a value in it is
+                unknown or out of range.
+        """
+        if path is None:
+            return cls()
+        file = Path(path)
+        config = cls(_sections(file), str(file))
+        config.validate()
+        return config
+
+    def __getitem__(self, section: str) -> dict[str, Any]:
+        """Overrides of one section, by dotted name."""
+        return dict(self.values.get(section, {}))
+
+    def replaced(self, section: str, **values: Any) -> Config:
+        """This config with some values set anew; ``None`` leaves one as it is."""
+        given = {name: value for name, value in values.items() if value is not None}
+        merged = {**self.values, section: {**self[section], **given}}
+        return Config(merged, self.origin)
+
+    def validate(self) -> None:
+        """Check every value.
+
+        Raises:
+            ConfigError: names the file, section and parameter.
+        """
+        for section, values in self.values.items():
+            check(SECTIONS[section], values, f"{self.origin}: {section}")
+
+    @property
+    def model(self) -> str:
+        """The detector's model bundle."""
+        return check(DetectorParams, self["detector"], f"{self.origin}: detector").model
+
+    def bringup(self) -> BringupParams:
+        """The launchers' own section."""
+        return check(BringupParams, self["bringup"], f"{self.origin}: bringup")
+
+    def write(self, path: Path) -> Path:
+        """Write as a parameter file that any node takes with ``--params-file``.
+
+        Values are written in their declared types, so that rcl reads ``rate: 30``
+        of a float as a float.
+        """
+        document: dict[str, Any] = {}
+        for section, values in self.values.items():
+            model = check(SECTIONS[section], values, f"{self.origin}: {section}")
+            typed = flatten(model.model_dump())
+            document[f"/**/{section}"] = {
+                "ros__parameters": {name: typed[name] for name in values}
+            }
+        path.write_text(yaml.safe_dump(document, sort_keys=False))
+        return path
+
+
+def _sections(file: Path) -> dict[str, dict[str, Any]]:
+    try:
+        document = yaml.safe_load(file.read_text())
+    except OSError as error:
+        raise ConfigError(f"config {file} can't be read: {error.strerror or error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        line = str(error).replace("\n", " ")
+        raise ConfigError(f"config {file} is not YAML: {line}") from None
+    if not isinstance(document, dict):
+        raise ConfigError(f"config {file} has no sections; start from config/default.yaml")
+    sections: dict[str, dict[str, Any]] = {}
+    for key, content in document.items():
+        name = str(key).rsplit("/", 1)[-1]
+        if name not in SECTIONS:
+            raise ConfigError(
+                f"config {file} has a section {key!r} for no node; there are {', '.join(SECTIONS)}"
+            )
+        if not isinstance(content, dict) or set(content) != {"ros__parameters"}:
+            raise ConfigError(f"config {file}: section {key!r} must hold 'ros__parameters:' only")
+        sections[name] = flatten(content["ros__parameters"] or {})
+    return sections
+
+
+def render_default() -> str:
+    """The text of ``config/default.yaml``: every parameter, explained.
+
+    ``python -m windhover_bringup.config > config/default.yaml`` writes it anew.
+    """
+    lines = [
+        "# Every parameter of every node with its default. Written from the nodes'",
+        "# declarations by `python -m windhover_bringup.config`; a test holds them equal.",
+        "# A config of your own needs only what differs.",
+    ]
+    for section, model in SECTIONS.items():
+        lines += ["", f"/**/{section}:", "  ros__parameters:"]
+        values = flatten(model().model_dump())
+        for name, param in flat_params(model).items():
+            note = " (read-only)" if param.read_only else ""
+            lines += _wrapped(f"{param.field.description}{note}", "    # ")
+            lines.append(f"    {name}: {_scalar(values[name])}")
+    return "\n".join(lines) + "\n"
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, str):
+        return '"' + value.replace('"', '\\"') + '"'
+    return yaml.safe_dump(value, default_flow_style=True).splitlines()[0]
+
+
+def _wrapped(text: str, prefix: str) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(text, 96, initial_indent=prefix, subsequent_indent=prefix)
+
+
+if __name__ == "__main__":
+    print(render_default(), end="")

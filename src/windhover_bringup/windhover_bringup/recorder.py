@@ -1,0 +1,229 @@
+"""Records a run: in the composed process by a tap that loses no result, or as a
+node of its own from what crosses DDS.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+from rclpy.serialization import serialize_message
+from sensor_msgs.msg import CameraInfo, Image
+from vision_msgs.msg import Detection2DArray, LabelInfo
+from windhover.errors import ConfigError, DataError, EncodingError
+from windhover.types import Detections, Frame, Tracks
+from windhover_ros import qos
+from windhover_ros.cdr import CdrReader
+from windhover_ros.diagnostics import Level
+from windhover_ros.images import camera_info, frame_from_image, write_compressed
+from windhover_ros.lifecycle import StageNode, StageParams
+from windhover_ros.messages import label_info, write_results
+from windhover_ros.params import read_only
+from windhover_ros.runner import run_node
+
+from windhover_bringup.bag import BagWriter, Topic
+
+# At 640x512 mono16 this is 80 MB of frames that wait to be compressed.
+WAITING = 128
+
+Result = tuple[Frame, Detections, Tracks, tuple[str, ...], bool]
+
+
+class RunRecorder:
+    """Writes every result of the composed process, and its images.
+
+    Compression runs in a thread of its own. When it can't follow a live camera
+    images are left out and counted; results never are.
+
+    Args:
+        path: bag folder to make.
+        camera: ``rgb`` or ``thermal``.
+        namespace: ROS namespace of the topics.
+        threshold: score threshold, for label_info.
+        fov_deg: for camera_info.
+        lossless: let the pipeline wait rather than leave an image out.
+
+    Raises:
+        ConfigError: the folder exists or can't be made.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        camera: str,
+        *,
+        namespace: str = "",
+        threshold: float = 0.0,
+        fov_deg: float = 0.0,
+        lossless: bool = False,
+    ) -> None:
+        root = f"/{namespace.strip('/')}/" if namespace.strip("/") else "/"
+        image = f"{root}camera/{camera}"
+        self._image = Topic(
+            f"{image}/image_raw/compressed", "sensor_msgs/msg/CompressedImage", reliable=False
+        )
+        self._info = Topic(f"{image}/camera_info", "sensor_msgs/msg/CameraInfo", reliable=False)
+        self._detections = Topic(f"{root}detections", "vision_msgs/msg/Detection2DArray")
+        self._tracks = Topic(f"{root}tracks", "vision_msgs/msg/Detection2DArray")
+        self._labels = Topic(f"{root}label_info", "vision_msgs/msg/LabelInfo", latched=True)
+        self._threshold = threshold
+        self._fov_deg = fov_deg
+        self._lossless = lossless
+        self._queue: queue.Queue[Result | None] = queue.Queue()
+        self._room = threading.Semaphore(WAITING)
+        self._said: tuple[str, ...] = ()
+        self._bag = BagWriter(path)
+        self.images_left_out = 0
+        self.error: str | None = None
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._thread.start()
+
+    def result(
+        self, frame: Frame, detections: Detections, tracks: Tracks, labels: Sequence[str]
+    ) -> None:
+        """Take one frame's results."""
+        with_image = self._room.acquire(blocking=self._lossless)
+        if not with_image:
+            self.images_left_out += 1
+        self._queue.put((frame, detections, tracks, tuple(labels), with_image))
+
+    def close(self) -> None:
+        """Write what waits, then the index; calling it twice is fine."""
+        self._queue.put(None)
+        self._thread.join()
+        self._bag.close()
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            if item[4]:
+                self._room.release()
+            if self.error is None:
+                try:
+                    self._write(*item)
+                except OSError as error:
+                    # A full disk ends the recording, not the flight.
+                    self.error = f"recording stopped: {error.strerror or error}"
+
+    def _write(
+        self,
+        frame: Frame,
+        detections: Detections,
+        tracks: Tracks,
+        labels: tuple[str, ...],
+        with_image: bool,
+    ) -> None:
+        stamp = frame.stamp_ns
+        write = self._bag.write
+        if labels != self._said:
+            message = label_info(labels, self._threshold)
+            message.header.frame_id = frame.frame_id
+            write(self._labels, stamp, serialize_message(message))
+            self._said = labels
+        if with_image:
+            info = camera_info(frame, self._fov_deg)
+            write(self._info, stamp, serialize_message(info))
+            write(self._image, stamp, write_compressed(frame))
+        write(self._detections, stamp, write_results(stamp, frame.frame_id, detections, labels))
+        write(self._tracks, stamp, write_results(stamp, frame.frame_id, tracks, labels))
+
+
+class RecorderParams(StageParams):
+    """Parameters of the recorder node."""
+
+    path: str = read_only("", description="folder to make for the recording; must not exist")
+    cameras: list[str] = read_only(
+        ["thermal"], description="cameras whose images are recorded: rgb, thermal"
+    )
+    jpeg_quality: int = Field(90, ge=1, le=100, description="JPEG quality of colour images")
+
+
+class RecorderNode(StageNode[RecorderParams]):
+    """Records what crosses DDS; images are compressed here."""
+
+    params_model = RecorderParams
+    stages = ("write",)
+
+    def __init__(self, overrides: Mapping[str, Any] | None = None, namespace: str = "") -> None:
+        super().__init__("recorder", overrides, namespace)
+        self._bag: BagWriter | None = None
+        self._parts = 0
+        for camera in self.params.cameras:
+            base = f"camera/{camera}"
+            self._record_images(base)
+            self._record(CameraInfo, f"{base}/camera_info", qos.image(), reliable=False)
+        self._record(Detection2DArray, "detections", qos.result())
+        self._record(Detection2DArray, "tracks", qos.result())
+        self._record(LabelInfo, "label_info", qos.latched(), latched=True)
+
+    def configure(self) -> None:
+        """Open the bag; after a failure the next part of it."""
+        if not self.params.path:
+            raise ConfigError("the recorder has no path; set its parameter 'path'")
+        path = Path(self.params.path)
+        part = path if self._parts == 0 else path.with_name(f"{path.name}_{self._parts}")
+        self._bag = BagWriter(part)
+        self._parts += 1
+        self.health.set("path", part)
+
+    def release(self) -> None:
+        """Write the index."""
+        bag, self._bag = self._bag, None
+        if bag is not None:
+            bag.close()
+
+    def _record(
+        self, kind: Any, name: str, profile: Any, latched: bool = False, reliable: bool = True
+    ) -> None:
+        topic = Topic(self.resolve_topic_name(name), _type_name(kind), latched, reliable)
+
+        def take(data: bytes) -> None:
+            self._write(topic, CdrReader(data).header()[0], data)
+
+        self.listen(kind, name, take, profile, raw=True)
+
+    def _record_images(self, base: str) -> None:
+        topic = Topic(
+            self.resolve_topic_name(f"{base}/image_raw/compressed"),
+            "sensor_msgs/msg/CompressedImage",
+            reliable=False,
+        )
+
+        def take(message: Image) -> None:
+            try:
+                frame = frame_from_image(message)
+                self._write(topic, frame.stamp_ns, write_compressed(frame, self.params.jpeg_quality))
+            except EncodingError as error:
+                self.health.count("images_refused")
+                self.health.problem("image", Level.ERROR, str(error), for_s=10.0)
+
+        self.listen(Image, f"{base}/image_raw", take, qos.image())
+
+    def _write(self, topic: Topic, stamp_ns: int, data: bytes) -> None:
+        if self._bag is None or self.state != "active":
+            return
+        before = time.monotonic_ns()
+        try:
+            self._bag.write(topic, stamp_ns, data)
+        except (OSError, DataError) as error:
+            self.fail(error)
+            return
+        self.health.timings.record("write", time.monotonic_ns() - before)
+        self.health.frame(self.get_clock().now().nanoseconds - stamp_ns)
+
+
+def _type_name(kind: Any) -> str:
+    return f"{kind.__module__.split('.')[0]}/msg/{kind.__name__}"
+
+
+def main() -> int:
+    """Run the node as a process of its own."""
+    return run_node(RecorderNode)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -109,7 +109,7 @@ ENCODINGS = tuple(_LAYOUTS)
 """Every encoding that :func:`decode_image` takes."""
 
 
-def decode_image(  # noqa: PLR0917 - the fields of sensor_msgs/Image
+def decode_image(
     data: object, encoding: str, height: int, width: int, step: int, is_bigendian: int | bool = 0
 ) -> tuple[Image, str]:
     """Turn the buffer of an image message into an array.

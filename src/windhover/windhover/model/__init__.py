@@ -4,7 +4,6 @@ from windhover.model.bundle import Bundle, find_bundle, write_bundle
 from windhover.model.decode import Decoder
 from windhover.model.graph import TensorSpec, check_graph
 from windhover.model.manifest import Manifest, Role, Thresholds
-from windhover.model.nms import nms
 
 __all__ = [
     "Bundle",
@@ -15,6 +14,5 @@ __all__ = [
     "Thresholds",
     "check_graph",
     "find_bundle",
-    "nms",
     "write_bundle",
 ]

@@ -149,8 +149,11 @@ def find_bundle(path_or_name: str | os.PathLike[str], search: Iterable[Path] | N
         return path.parent
     if (path / MANIFEST_NAME).is_file():
         return path
-    if path.exists():
-        raise BundleError(f"{text} is no model bundle: it holds no {MANIFEST_NAME}; give a bundle")
+    if text and path.exists():
+        raise BundleError(
+            f"{text} is no model bundle: it holds no {MANIFEST_NAME}; "
+            "give a bundle's folder or name"
+        )
     if not text or path.name != text:
         raise BundleError(f"there is no model bundle at {text!r}; give a bundle's folder or name")
     tried = []

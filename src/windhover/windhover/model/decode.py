@@ -31,31 +31,41 @@ from windhover.types import BoxArray, Detections
 _Raw = NDArray[Any]
 _Floats = NDArray[np.float32]
 
-# exp() of more than this is infinite in float32.
+# exp() of more than 88 is infinite in float32, of less than -103 zero.
 _EXP_LIMIT = 88.0
+# Within this the sums over a distribution's bins neither overflow nor vanish.
+_SOFTMAX_LIMIT = 80.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Level:
-    """One stride of the head, with what never changes from frame to frame."""
+    """One stride of the head: which outputs are its own and where its cells start."""
 
-    stride: int
     box: OutputSpec
     score: OutputSpec
     box_index: int
     score_index: int
-    shape: tuple[int, int]
-    centres: _Floats
-    """``(h*w, 2)``: x, y of the cells' centres in units of the stride."""
+    hw: tuple[int, int]
+    first_cell: int
+
+    @property
+    def cells(self) -> int:
+        return self.hw[0] * self.hw[1]
 
 
 @dataclass(frozen=True, slots=True)
-class _Survivors:
-    """Cells of one level that passed the threshold."""
+class _Hits:
+    """Cells and classes over the threshold, in rising order of cell, then class.
+
+    Cells are counted through all levels, row by row, finest level first.
+    """
 
     cells: NDArray[np.intp]
-    logits: _Floats
     class_ids: NDArray[np.int32]
+    logits: _Floats
+
+    def __getitem__(self, rows: NDArray[np.intp]) -> _Hits:
+        return _Hits(self.cells[rows], self.class_ids[rows], self.logits[rows])
 
 
 class Decoder:
@@ -75,6 +85,8 @@ class Decoder:
         self._classes = len(manifest.labels)
         self._reg_max = manifest.head.reg_max
         self._levels = _levels(manifest)
+        self._first_cells = [level.first_cell for level in self._levels[1:]]
+        self._centres, self._strides = _grid(manifest)
         self._bins = np.stack(
             (np.arange(self._reg_max, dtype=np.float32), np.ones(self._reg_max, np.float32)), axis=1
         )
@@ -102,21 +114,13 @@ class Decoder:
             BackendError: the outputs are not those the bundle declares.
         """
         self._check(outputs)
-        logits, classes, sides, centres, strides = [], [], [], [], []
-        for level in self._levels:
-            found = self._survivors(level, outputs[level.score_index])
-            logits.append(found.logits)
-            classes.append(found.class_ids)
-            sides.append(self._raw_sides(level, outputs[level.box_index], found.cells))
-            centres.append(level.centres[found.cells])
-            strides.append(np.full(len(found.cells), level.stride, np.float32))
-        order = np.argsort(-np.concatenate(logits), kind="stable")
-        scores = _sigmoid(np.concatenate(logits)[order])
-        distances = self._distances(np.concatenate(sides)[order])
-        boxes = _boxes(
-            distances, np.concatenate(centres)[order], np.concatenate(strides)[order, None]
-        )
-        return Detections(boxes, scores, np.concatenate(classes)[order])
+        hits = self._hits(outputs)
+        hits = hits[_best_of_each_cell(hits)]
+        distances = self._distances(self._raw_sides(outputs, hits.cells))
+        order = np.argsort(-hits.logits, kind="stable")
+        hits = hits[order]
+        boxes = _boxes(distances[order], self._centres[hits.cells], self._strides[hits.cells])
+        return Detections(boxes, _sigmoid(hits.logits), hits.class_ids)
 
     def _check(self, outputs: Sequence[_Raw]) -> None:
         if len(outputs) != 2 * len(self._levels):
@@ -129,7 +133,7 @@ class Decoder:
                 (level.box, level.box_index, 4 * self._reg_max),
                 (level.score, level.score_index, self._classes),
             ):
-                array, shape = outputs[index], (1, *level.shape, channels)
+                array, shape = outputs[index], (1, *level.hw, channels)
                 decodable = array.dtype == np.float32 or (
                     array.dtype == np.uint8 and spec.scale is not None
                 )
@@ -139,52 +143,79 @@ class Decoder:
                         f"bundle declares {shape}; export the bundle again"
                     )
 
-    def _survivors(self, level: _Level, scores: _Raw) -> _Survivors:
-        flat = scores.reshape(-1)
-        # Nearly all cells hold nothing, so one flat comparison that finds the
-        # few that do comes first, and only those are looked at class by class.
-        if flat.dtype == np.uint8:
-            thresholds = _integer_thresholds(self._logit_thresholds, level.score)
-            least = int(thresholds.min())
-            hits = np.flatnonzero(flat >= least) if least < 256 else np.empty(0, np.intp)
-            passed = flat[hits] >= thresholds[hits % self._classes]
-        else:
-            limits = np.array(self._logit_thresholds, np.float32)
-            hits = np.flatnonzero(flat > limits.min())
-            passed = flat[hits] > limits[hits % self._classes]
-        hits = hits[passed]
-        values = _dequantise(flat[hits], level.score)
-        cells, class_ids = np.divmod(hits, self._classes)
-        best = _best_of_each_cell(cells, values)
-        return _Survivors(cells[best], values[best], class_ids[best].astype(np.int32))
+    def _hits(self, outputs: Sequence[_Raw]) -> _Hits:
+        # Nearly all cells hold nothing: one flat comparison per level finds the
+        # few that do, and only those are looked at any further.
+        places, logits = [], []
+        for level in self._levels:
+            flat = outputs[level.score_index].reshape(-1)
+            found = self._over_threshold(flat, level.score)
+            logits.append(_dequantise(flat[found], level.score))
+            places.append(found + level.first_cell * self._classes)
+        cells, class_ids = np.divmod(np.concatenate(places), self._classes)
+        return _Hits(cells, class_ids.astype(np.int32), np.concatenate(logits))
 
-    def _raw_sides(self, level: _Level, boxes: _Raw, cells: NDArray[np.intp]) -> _Floats:
-        """``(N, 4 * reg_max)`` box outputs of the cells, as float32."""
-        rows = boxes.reshape(-1, 4 * self._reg_max)[cells]
-        return _dequantise(rows, level.box)
+    def _over_threshold(self, flat: _Raw, spec: OutputSpec) -> NDArray[np.intp]:
+        """Places in a level's flattened class logits that pass their class's threshold."""
+        thresholds: NDArray[Any]
+        if flat.dtype == np.uint8:
+            thresholds = _integer_thresholds(self._logit_thresholds, spec)
+        else:
+            thresholds = np.array(self._logit_thresholds, np.float32)
+        least = thresholds.min()
+        if flat.dtype == np.uint8 and least >= 255:
+            return np.empty(0, np.intp)
+        found = np.flatnonzero(flat > least)
+        if least == thresholds.max():
+            return found
+        return found[flat[found] > thresholds[found % self._classes]]
+
+    def _raw_sides(self, outputs: Sequence[_Raw], cells: NDArray[np.intp]) -> _Floats:
+        """``(N, 4 * reg_max)`` box outputs of cells in rising order, as float32."""
+        parts = np.split(cells, np.searchsorted(cells, self._first_cells))
+        sides = []
+        for level, part in zip(self._levels, parts, strict=True):
+            rows = outputs[level.box_index].reshape(level.cells, -1)
+            sides.append(_dequantise(rows[part - level.first_cell], level.box))
+        return np.concatenate(sides)
 
     def _distances(self, sides: _Floats) -> _Floats:
         """``(N, 4)`` left, top, right, bottom in strides."""
         if self._reg_max == 1:
             return sides
         bins = sides.reshape(-1, self._reg_max)
+        # The usual shift by each row's maximum costs more than all the rest, so
+        # it is made only where a sum could overflow or vanish without it.
+        if np.abs(bins).max(initial=0.0) > _SOFTMAX_LIMIT:
+            bins = bins - bins.max(axis=1, keepdims=True)
         # Softmax and expectation in one product: the sums of k*e^x and of e^x.
-        weights = np.exp(bins - bins.max(axis=1, keepdims=True)) @ self._bins
-        distances: _Floats = weights[:, 0] / weights[:, 1]
+        sums = np.exp(bins) @ self._bins
+        distances: _Floats = sums[:, 0] / sums[:, 1]
         return distances.reshape(-1, 4)
 
 
 def _levels(manifest: Manifest) -> tuple[_Level, ...]:
     place = {(o.stride, o.kind): (i, o) for i, o in enumerate(manifest.head.outputs)}
-    levels = []
+    levels: list[_Level] = []
+    first_cell = 0
     for stride in manifest.head.strides:
         box_index, box = place[stride, "box"]
         score_index, score = place[stride, "score"]
+        hw = manifest.input.height // stride, manifest.input.width // stride
+        levels.append(_Level(box, score, box_index, score_index, hw, first_cell))
+        first_cell += levels[-1].cells
+    return tuple(levels)
+
+
+def _grid(manifest: Manifest) -> tuple[_Floats, _Floats]:
+    """Of every cell: centre ``(A, 2)`` x, y in units of its stride, and stride ``(A, 1)``."""
+    centres, strides = [], []
+    for stride in manifest.head.strides:
         height, width = manifest.input.height // stride, manifest.input.width // stride
         y, x = np.mgrid[:height, :width].astype(np.float32) + np.float32(0.5)
-        centres = np.stack((x.ravel(), y.ravel()), axis=1)
-        levels.append(_Level(stride, box, score, box_index, score_index, (height, width), centres))
-    return tuple(levels)
+        centres.append(np.stack((x.ravel(), y.ravel()), axis=1))
+        strides.append(np.full((height * width, 1), stride, np.float32))
+    return np.concatenate(centres), np.concatenate(strides)
 
 
 def _logit(score: float) -> float:
@@ -194,11 +225,11 @@ def _logit(score: float) -> float:
 
 
 def _integer_thresholds(logits: Sequence[float], spec: OutputSpec) -> NDArray[np.int16]:
-    """Least uint8 value, per class, that stands for more than the logit; 256 for none."""
+    """Per class the greatest uint8 value that does not pass: -1 all pass, 255 none."""
     scale, zero_point = spec.scale or 1.0, spec.zero_point or 0
-    # Kept within reach before the floor, which an infinite threshold has not.
+    # Kept in reach before the floor, which infinity has not.
     exact = (min(max(x / scale + zero_point, -1.0), 255.0) for x in logits)
-    return np.array([math.floor(x) + 1 for x in exact], np.int16)
+    return np.array([math.floor(x) for x in exact], np.int16)
 
 
 def _dequantise(values: _Raw, spec: OutputSpec) -> _Floats:
@@ -207,15 +238,15 @@ def _dequantise(values: _Raw, spec: OutputSpec) -> _Floats:
     return values.astype(np.float32, copy=False)
 
 
-def _best_of_each_cell(cells: NDArray[np.intp], values: _Floats) -> NDArray[np.intp]:
-    """Rows of the highest value in each run of equal ``cells``, the first of equals."""
-    starts = np.flatnonzero(np.diff(cells, prepend=-1))
-    if len(starts) == len(cells):
+def _best_of_each_cell(hits: _Hits) -> NDArray[np.intp]:
+    """Rows with the highest logit of their cell, the first of equals."""
+    starts = np.flatnonzero(np.diff(hits.cells, prepend=-1))
+    if len(starts) == len(hits.cells):
         return starts
-    highest = np.maximum.reduceat(values, starts)
-    runs = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(cells)))
-    tops = np.flatnonzero(values == highest[runs])
-    return tops[np.flatnonzero(np.diff(cells[tops], prepend=-1))]
+    highest = np.maximum.reduceat(hits.logits, starts)
+    runs = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(hits.cells)))
+    tops = np.flatnonzero(hits.logits == highest[runs])
+    return tops[np.flatnonzero(np.diff(hits.cells[tops], prepend=-1))]
 
 
 def _sigmoid(logits: _Floats) -> _Floats:

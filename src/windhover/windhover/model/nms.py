@@ -6,14 +6,14 @@ overlaps it by more than a threshold, and goes on with the best of the rest
 Part-Based Models", TPAMI 2010, section 5.2). That is sequential by definition;
 here the same result is reached by arrays:
 
-1. Pairs of boxes that overlap at all are found by a sweep along x, classes
-   laid side by side, so that a pair of different classes is never looked at.
+1. Pairs that may overlap by so much are found by a sweep along x, classes laid
+   side by side, so that a pair of different classes is never looked at.
 2. Among those pairs "i suppresses j" is known: i is better scored and the IoU
    is over the threshold.
-3. A box is kept exactly when no *kept* box suppresses it. Starting from "all
-   are kept" and applying that rule again settles box after box from the best
-   score down, so it ends at the greedy result after as many rounds as the
-   longest chain of suppressions, which is short on real detections.
+3. A box that no other suppresses stays, so what it suppresses goes, and with
+   the boxes that go all that they would have suppressed. What remains is settled
+   by the same rule, in as many rounds as the longest chain of suppressions has
+   links, which is few on real detections.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ _BLOCK = 1024
 """Boxes that are swept at once: at most half a million pairs in memory."""
 
 _Index = NDArray[np.intp]
+# (5, N): x1, y1, x2, y2, and area * iou / (1 + iou) (see _overlaps).
+_Columns = NDArray[np.float32]
+# Areas of boxes no wider than this stay finite in float32.
+_FAR = 1e18
 
 
 def nms(
@@ -65,82 +69,92 @@ def nms(
     usable = np.isfinite(scores) & np.isfinite(boxes).all(axis=1)
     rows = np.flatnonzero(usable)
     order = rows[np.argsort(-scores[rows], kind="stable")][:max_candidates]
+    columns = _columns(boxes[order], iou)
+    classes = class_ids[order]
     kept = np.empty(0, np.intp)
     for start in range(0, len(order), _BLOCK):
-        block = order[start : start + _BLOCK]
+        block = np.arange(start, min(start + _BLOCK, len(order)))
         if len(kept):
-            block = block[~_suppressed_by(boxes, class_ids, kept, block, iou)]
-        block = block[_greedy(boxes[block], class_ids[block], iou)]
+            over = _overlaps(columns[:, kept, None], columns[:, None, block])
+            same = classes[kept, None] == classes[None, block]
+            block = block[~(over & same).any(axis=0)]
+        block = block[_greedy(columns.take(block, axis=1), classes[block], iou)]
         kept = np.concatenate((kept, block))
         # Later boxes score less, so they can't displace any of these.
         if len(kept) >= max_detections:
             break
-    return kept[:max_detections]
+    return order[kept[:max_detections]]
 
 
-def _greedy(boxes: BoxArray, class_ids: NDArray[np.int32], iou: float) -> NDArray[np.bool_]:
-    """Which of the boxes stay; rows are in order of falling score."""
-    first, second = _overlapping_pairs(boxes, class_ids)
-    over = _pair_iou_over(boxes, first, second, iou)
-    winner = np.minimum(first, second)[over]
-    loser = np.maximum(first, second)[over]
-    keep = np.ones(len(boxes), np.bool_)
-    while True:
-        settled = np.ones(len(boxes), np.bool_)
-        settled[loser[keep[winner]]] = False
-        if np.array_equal(settled, keep):
-            return keep
-        keep = settled
+def _columns(boxes: BoxArray, iou: float) -> _Columns:
+    x1, y1, x2, y2 = boxes.clip(-_FAR, _FAR).T
+    area = np.maximum(x2 - x1, 0.0) * np.maximum(y2 - y1, 0.0)
+    return np.stack((x1, y1, x2, y2, area * np.float32(iou / (1.0 + iou))))
 
 
-def _overlapping_pairs(boxes: BoxArray, class_ids: NDArray[np.int32]) -> tuple[_Index, _Index]:
-    """Rows of all pairs of one class whose boxes share some area, each pair once."""
-    # A class's x range is shifted clear of the others'. Rounding keeps the
-    # order of two sums, so the shift can add a pair but never lose one.
-    left, right = boxes[:, 0].astype(np.float64), boxes[:, 2].astype(np.float64)
-    span = float(right.max(initial=0.0)) - float(left.min(initial=0.0)) + 1.0
-    shift = class_ids * span
-    left += shift
-    right += shift
-    order = np.argsort(left, kind="stable")
-    ends = np.searchsorted(left[order], right[order], side="left")
-    places = np.arange(len(order))
-    counts = np.maximum(ends - places - 1, 0)
-    # Row p of the sweep meets rows p+1 .. ends[p]-1; this lists them all.
-    total = int(counts.sum())
-    within = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
-    first_place = np.repeat(places, counts)
-    first, second = order[first_place], order[first_place + within + 1]
-    top, bottom = boxes[:, 1], boxes[:, 3]
-    meet = (top[first] < bottom[second]) & (top[second] < bottom[first])
-    meet &= class_ids[first] == class_ids[second]
-    return first[meet], second[meet]
+def _overlaps(a: _Columns, b: _Columns) -> NDArray[np.bool_]:
+    """Whether IoU is over the threshold: shared / (A + B - shared) > t, without division.
+
+    That is ``shared > t / (1 + t) * A + t / (1 + t) * B``, the terms at hand in
+    the last column. Boxes without area overlap nothing.
+    """
+    shared = np.minimum(a[2], b[2])
+    shared -= np.maximum(a[0], b[0])
+    # One side clipped is enough to keep the product of two negative sides away.
+    np.maximum(shared, 0.0, out=shared)
+    height = np.minimum(a[3], b[3])
+    height -= np.maximum(a[1], b[1])
+    shared *= height
+    return np.asarray(shared > a[4] + b[4])
 
 
-def _pair_iou_over(boxes: BoxArray, first: _Index, second: _Index, iou: float) -> NDArray[np.bool_]:
-    a, b = boxes[first].astype(np.float64), boxes[second].astype(np.float64)
-    return _iou_over(a, b, iou)
+def _greedy(columns: _Columns, classes: NDArray[np.int32], iou: float) -> NDArray[np.bool_]:
+    """Which of the boxes stay; they are in order of falling score."""
+    sweep, counts = _sweep(columns, classes, iou)
+    # Place p of the sweep meets p+1 .. p+counts[p]; this lists them all.
+    places = np.arange(len(sweep))
+    second = np.repeat(places + 1 + counts - np.cumsum(counts), counts)
+    second += np.arange(len(second))
+    columns = columns.take(sweep, axis=1)
+    over = np.flatnonzero(
+        _overlaps(np.repeat(columns, counts, axis=1), columns.take(second, axis=1))
+    )
+    one, other = sweep[np.repeat(places, counts)[over]], sweep[second[over]]
+    same = classes[one] == classes[other]
+    one, other = one[same], other[same]
+    return _settle(np.minimum(one, other), np.maximum(one, other), len(sweep))
 
 
-def _suppressed_by(
-    boxes: BoxArray, class_ids: NDArray[np.int32], kept: _Index, block: _Index, iou: float
-) -> NDArray[np.bool_]:
-    """Which rows of ``block`` a kept box of their class suppresses."""
-    a = boxes[kept].astype(np.float64)[:, None]
-    b = boxes[block].astype(np.float64)[None]
-    over = _iou_over(a, b, iou) & (class_ids[kept][:, None] == class_ids[block][None])
-    return np.asarray(over.any(axis=0))
+def _settle(winner: _Index, loser: _Index, count: int) -> NDArray[np.bool_]:
+    """Which of ``count`` boxes stay, when each winner that stays removes its losers."""
+    keep = np.ones(count, np.bool_)
+    while len(winner):
+        beaten = np.zeros(count, np.bool_)
+        beaten[loser] = True
+        # What nobody left beats stays for good; the best winner is always such.
+        keep[loser[~beaten[winner]]] = False
+        left = keep[loser] & keep[winner]
+        winner, loser = winner[left], loser[left]
+    return keep
 
 
-def _iou_over(a: NDArray[np.float64], b: NDArray[np.float64], iou: float) -> NDArray[np.bool_]:
-    """Whether IoU of boxes in the last axis is over ``iou``; no division, so 0/0 is not."""
-    width = np.minimum(a[..., 2], b[..., 2]) - np.maximum(a[..., 0], b[..., 0])
-    height = np.minimum(a[..., 3], b[..., 3]) - np.maximum(a[..., 1], b[..., 1])
-    shared = np.maximum(width, 0.0) * np.maximum(height, 0.0)
-    union = _area(a) + _area(b) - shared
-    return np.asarray(shared > iou * union)
+def _sweep(
+    columns: _Columns, classes: NDArray[np.int32], iou: float
+) -> tuple[_Index, NDArray[np.intp]]:
+    """Order by class and left side, and how many of the next ones may overlap each enough.
 
-
-def _area(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    width = np.maximum(boxes[..., 2] - boxes[..., 0], 0.0)
-    return width * np.maximum(boxes[..., 3] - boxes[..., 1], 0.0)
+    If the IoU of two boxes is over t, so is that of their x intervals; so the
+    one that starts later starts within (1 - t) of the other's width.
+    """
+    left = columns[0].astype(np.float64)
+    width = np.maximum(columns[2] - left, 0.0)
+    # Classes lie side by side on one axis; what rounding there can move is
+    # far below the slack, and a pair too many does no harm.
+    span = float((left + width).max(initial=0.0) - left.min(initial=0.0)) + 1.0
+    start = left + classes * span
+    order = np.argsort(start, kind="stable")
+    start = start[order]
+    slack = 1e-9 * (float(np.abs(start).max(initial=0.0)) + span)
+    limit = start + (1.0 - iou) * width[order] + slack
+    last = np.searchsorted(start, limit, side="right")
+    return order, np.maximum(last - np.arange(len(order)) - 1, 0)

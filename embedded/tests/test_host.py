@@ -1,0 +1,58 @@
+"""What set-up says of a machine that lacks something, and what tidy takes away."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from embedded import host
+from embedded.host import SetupError, check_host, missing_build_tools
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_this_machine_will_do():
+    check_host()
+
+
+def test_an_old_python_is_refused_with_the_remedy(monkeypatch):
+    monkeypatch.setattr(host, "OLDEST_PYTHON", (9, 0))
+    with pytest.raises(SetupError, match=r"is Python 3\.\d+.*make PYTHON=") as error:
+        check_host()
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("module", ["venv", "ensurepip"])
+def test_a_python_without_venv_is_refused_with_the_remedy(monkeypatch, module):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == module else found(name)
+    )
+    with pytest.raises(SetupError, match=f"{module} module is missing.*python3-venv"):
+        check_host()
+
+
+def test_missing_compilers_and_headers_are_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.delenv("CXX", raising=False)
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert missing_build_tools(tmp_path) == ["gcc", "g++", f"python{version}-dev"]
+
+
+def test_tidy_passes_the_exit_status_on_and_removes_what_was_left():
+    left = Path("/dev/shm") / f"lttng-ust-wait-test-{os.getpid()}"
+    code = (
+        "import pathlib, sys, tempfile; print(tempfile.mkdtemp());"
+        f"pathlib.Path({str(left)!r}).touch(); sys.exit(7)"
+    )
+    command = [sys.executable, "-m", "embedded.tidy", sys.executable, "-c", code]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 7
+    folder = Path(result.stdout.strip())
+    assert folder.is_relative_to(ROOT / ".cache")
+    assert not folder.exists()
+    assert not left.exists()

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from windhover.sources.scene.camera import NEAR_M, Camera, Floats
+from windhover.sources.scene.camera import NEAR_M, Floats
 from windhover.sources.scene.climate import Climate
 from windhover.sources.scene.layout import Building, Spot, Tree
 from windhover.sources.scene.noise import fractal
@@ -95,7 +95,8 @@ def _fit(
 ) -> NDArray[np.float32]:
     """Scale a sprite onto the whole pixels ``low`` to ``high``."""
     while part.shape[0] > 3.0 * half.max() and part.shape[0] > 16:
-        part = cv2.resize(part, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        small = cv2.resize(part, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        part = np.asarray(small, np.float32)
     gain = part.shape[0] / (2 * half)
     start = (low + 0.5 - pixel + half) * gain - 0.5
     to_sprite = np.array([[gain[0], 0, start[0]], [0, gain[1], start[1]]])

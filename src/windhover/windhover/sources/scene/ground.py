@@ -7,7 +7,7 @@ pyramid so that far ground neither aliases nor shimmers.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Final
+from typing import Final, TypeVar
 
 import cv2
 import numpy as np
@@ -21,6 +21,8 @@ from windhover.sources.scene.noise import Field, fractal, stretch
 _SCALE: Final = 16.0
 _SIZE: Final = int(PERIOD_M * _SCALE)
 _LEVELS: Final = 6
+
+_Pixel = TypeVar("_Pixel", np.uint8, np.float32)
 
 MATERIALS: Final = ("grass", "dirt", "asphalt", "paving", "concrete", "paint", "seam")
 _GRASS, _DIRT, _ASPHALT, _PAVING, _CONCRETE, _PAINT, _SEAM = range(7)
@@ -192,14 +194,15 @@ def _level_by_row(camera: Camera) -> Floats:
     # The geometric mean of both footprints: a little blur along, a little alias across.
     texels = np.sqrt(across * along) * _SCALE
     level = np.log2(np.maximum(texels, 1e-6))
-    return np.clip(np.nan_to_num(level, nan=_LEVELS - 1), 0, _LEVELS - 1)
+    return np.asarray(np.clip(np.nan_to_num(level, nan=_LEVELS - 1), 0, _LEVELS - 1))
 
 
-def _pyramid(base: NDArray[np.generic]) -> list:  # type: ignore[type-arg]
+def _pyramid(base: NDArray[_Pixel]) -> list[NDArray[_Pixel]]:
     levels = [base]
     while len(levels) < _LEVELS:
         half = levels[-1].shape[0] // 2
-        levels.append(cv2.resize(levels[-1], (half, half), interpolation=cv2.INTER_AREA))
+        small = cv2.resize(levels[-1], (half, half), interpolation=cv2.INTER_AREA)
+        levels.append(np.asarray(small, base.dtype))
     return levels
 
 

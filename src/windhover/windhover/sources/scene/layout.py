@@ -111,8 +111,8 @@ def make_layout(rng: np.random.Generator, reach: float, clutter: float) -> Layou
         cross = Rect(-half, y - 3.0, half, y + 3.0)
     walk = float(rng.uniform(1.6, 3.2))
     walks = [Rect(edge0 - walk, -half, edge0, half), Rect(edge1, -half, edge1 + walk, half)]
-    plaza = _square(rng, -side, edge0 - walk, edge1 + walk, reach, (16, 30), (20, 38))
-    lot = _square(rng, side, edge0 - walk, edge1 + walk, reach, (13, 17), (22, 40))
+    plaza: Rect | None = _square(rng, -side, edge0 - walk, edge1 + walk, reach, (16, 30), (20, 38))
+    lot: Rect | None = _square(rng, side, edge0 - walk, edge1 + walk, reach, (13, 17), (22, 40))
     plaza = plaza if rng.random() < 0.75 else None
     lot = lot if rng.random() < 0.65 else None
     path = _path(rng, half)

@@ -26,6 +26,11 @@ class Path:
 
     states: Floats
 
+    @property
+    def still(self) -> bool:
+        """Whether it stays in one place."""
+        return len(self.states) == 2
+
     def at(self, t: float) -> tuple[float, float, float, float]:
         """State at ``t`` seconds, linear between samples, held at the ends."""
         place = min(max(t / _STEP_S, 0.0), len(self.states) - 1.0)

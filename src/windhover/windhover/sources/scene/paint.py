@@ -14,24 +14,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from windhover.sources.scene.camera import NEAR_M, Camera, Floats
-from windhover.sources.scene.shapes import Shape, capsule_outlines, face_outlines
+from windhover.sources.scene.camera import Camera, Floats
+from windhover.sources.scene.outlines import Outline, Window, overlap
+from windhover.sources.scene.shapes import Shape
 from windhover.sources.scene.truth import SceneTruth
 
 #: Objects less visible than this, or smaller in pixels, are left out of the truth.
 MIN_VISIBILITY: Final = 0.05
 MIN_AREA_PX: Final = 1.0
 
-_FINE: Final = 4
-_COARSE: Final = 2
-_SMALL_PX: Final = 128
 _SHIFT: Final = 4
-_MAX_PIXELS: Final = 1_500_000
 
 _T = TypeVar("_T", bound=np.generic)
 
 Mask = NDArray[np.bool_]
-Window = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,30 +75,28 @@ class Canvas:
         self._drawn: list[_Drawn] = []
 
     def body(
-        self, shape: Shape, values: NDArray[np.float32], targets: tuple[Target, ...] = ()
+        self,
+        shape: Shape,
+        outline: Outline,
+        values: NDArray[np.float32],
+        targets: tuple[Target, ...] = (),
     ) -> None:
         """Paint a body.
 
         Args:
             shape: the body in the world.
+            outline: the same in this camera.
             values: ``(K + F,)`` or ``(K + F, 3)`` what each part shows.
             targets: name of the body and of what it carries; empty for a body
                 that is not in the truth.
         """
-        small = self._outline(shape, 0.0)
-        if small is None:
-            return
-        span = max(small.window[2] - small.window[0], small.window[3] - small.window[1])
-        fine = _FINE if span < _SMALL_PX else _COARSE
-        outline = self._outline(shape, 0.5 / fine)
-        assert outline is not None
-        ids = _fill(outline, fine, np.arange(1, len(outline.polygons) + 1))
+        ids = _fill(outline, np.arange(1, len(outline.polygons) + 1))
         solid = ids > 0
-        self._blend(ids, solid, outline, values, fine)
+        self._blend(ids, solid, outline, values)
         for drawn in self._drawn:
-            drawn.hide(solid, outline.window, fine)
+            drawn.hide(solid, outline.window, outline.fine)
         if targets:
-            self._label(ids, outline, shape.entity, targets, fine)
+            self._label(ids, outline, shape.entity, targets)
 
     def sprite(
         self, alpha: NDArray[np.float32], value: NDArray[np.float32], origin: tuple[int, int]
@@ -136,45 +130,24 @@ class Canvas:
             carrier_ids=np.array([t.carrier_id for t in targets], np.int64),
         )
 
-    def _outline(self, shape: Shape, inset: float) -> _Outline | None:
-        capsules, capsule_depth = capsule_outlines(self.camera, shape.capsules, inset)
-        faces, face_depth, facing = face_outlines(self.camera, shape.faces)
-        depth = np.concatenate([capsule_depth, face_depth])
-        if not len(depth) or depth.min() < NEAR_M:
-            return None
-        shown = np.concatenate([np.ones(len(capsules), bool), facing])
-        order = np.lexsort((-depth, shape.layer))
-        order = order[shown[order]]
-        polygons = np.concatenate([capsules, faces])[order]
-        if not len(polygons):
-            return None
-        low, high = polygons.min(axis=(0, 1)) - inset, polygons.max(axis=(0, 1)) + inset
-        window = (*np.floor(low).astype(int), *np.ceil(high).astype(int))
-        frame = self._frame
-        if window[2] <= 0 or window[3] <= 0 or window[0] >= frame[2] or window[1] >= frame[3]:
-            return None
-        if (window[2] - window[0]) * (window[3] - window[1]) > _MAX_PIXELS:
-            window = _overlap(window, frame)
-        return _Outline(polygons, order, inset, window)
-
     def _blend(
         self,
         ids: NDArray[np.uint16],
         solid: Mask,
-        outline: _Outline,
+        outline: Outline,
         values: NDArray[np.float32],
-        fine: int,
     ) -> None:
+        fine = outline.fine
         table = np.concatenate([np.zeros_like(values[:1]), values[outline.order]])
         size = (ids.shape[1] // fine, ids.shape[0] // fine)
         value = cv2.resize(table[ids], size, interpolation=cv2.INTER_AREA)
         alpha = cv2.resize(solid.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-        self._composite(alpha, value, outline.window)
+        self._composite(np.asarray(alpha, np.float32), np.asarray(value), outline.window)
 
     def _composite(
         self, alpha: NDArray[np.float32], value: NDArray[np.float32], window: Window
     ) -> None:
-        inner = _overlap(window, self._frame)
+        inner = overlap(window, self._frame)
         if inner[0] >= inner[2] or inner[1] >= inner[3]:
             return
         part = _cut(self.image, self._frame, 1, inner)
@@ -185,11 +158,11 @@ class Canvas:
     def _label(
         self,
         ids: NDArray[np.uint16],
-        outline: _Outline,
+        outline: Outline,
         entity: NDArray[np.uint8],
         targets: tuple[Target, ...],
-        fine: int,
     ) -> None:
+        fine = outline.fine
         kinds = entity[outline.order]
         owner = np.concatenate([[255], kinds]).astype(np.uint8)[ids]
         for number, target in enumerate(targets):
@@ -198,13 +171,13 @@ class Canvas:
             if len(targets) == 1:
                 whole = float(visible.sum())
             else:
-                whole = float((_fill(alone, fine, np.ones(len(alone.polygons), int)) > 0).sum())
+                whole = float((_fill(alone, np.ones(len(alone.polygons), int)) > 0).sum())
             self._drawn.append(
                 _Drawn(target, outline.window, fine, visible, whole / fine**2, alone.bounds())
             )
 
     def _row(self, drawn: _Drawn) -> tuple[Floats, Floats, Target, float] | None:
-        inner = _overlap(drawn.window, self._frame)
+        inner = overlap(drawn.window, self._frame)
         seen = _cut(drawn.visible, drawn.window, drawn.fine, inner)
         area = float(seen.sum()) / drawn.fine**2
         share = min(1.0, area / max(drawn.whole_px, 1e-6))
@@ -218,36 +191,10 @@ class Canvas:
         return np.concatenate([low, high]), drawn.amodal, drawn.target, share
 
 
-@dataclass(frozen=True, slots=True)
-class _Outline:
-    """Convex polygons of a body's parts in paint order.
-
-    Attributes:
-        polygons: ``(P, 12, 2)`` pixels.
-        order: ``(P,)`` row of each in the shape.
-        inset: how much the outlines are drawn in, pixels.
-        window: whole pixels that hold them.
-    """
-
-    polygons: Floats
-    order: NDArray[np.intp]
-    inset: float
-    window: Window
-
-    def only(self, rows: Mask) -> _Outline:
-        """Some of the parts, same window."""
-        return _Outline(self.polygons[rows], self.order[rows], self.inset, self.window)
-
-    def bounds(self) -> Floats:
-        """``(4,)`` box of the outlines with the inset given back, pixels."""
-        low = self.polygons.min(axis=(0, 1)) - self.inset
-        high = self.polygons.max(axis=(0, 1)) + self.inset
-        return np.concatenate([low, high])
-
-
-def _fill(outline: _Outline, fine: int, values: NDArray[np.int64]) -> NDArray[np.uint16]:
+def _fill(outline: Outline, values: NDArray[np.int64]) -> NDArray[np.uint16]:
     """Paint polygons on the fine grid of the outline's window, later over earlier."""
     x0, y0, x1, y1 = outline.window
+    fine = outline.fine
     grid = np.zeros(((y1 - y0) * fine, (x1 - x0) * fine), np.uint16)
     # OpenCV puts coordinates at pixel centres and paints the boundary too, which
     # adds half a fine pixel all round: the inset has taken that off before.
@@ -256,10 +203,6 @@ def _fill(outline: _Outline, fine: int, values: NDArray[np.int64]) -> NDArray[np
     for polygon, value in zip(fixed, values.tolist(), strict=True):
         cv2.fillConvexPoly(grid, polygon, value, cv2.LINE_8, _SHIFT)
     return grid
-
-
-def _overlap(a: Window, b: Window) -> Window:
-    return max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
 
 
 def _cut(grid: NDArray[_T], window: Window, fine: int, inner: Window) -> NDArray[_T]:

@@ -11,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windhover.errors import ConfigError
-from windhover.sources.scene.camera import Camera, Floats
+from windhover.sources.scene.camera import NEAR_M, Camera, Floats
 from windhover.sources.scene.config import SceneConfig
 from windhover.sources.scene.ground import horizon_mask, view
-from windhover.sources.scene.layout import PERIOD_M, Tree
-from windhover.sources.scene.paint import Canvas
+from windhover.sources.scene.layout import Rect, Tree
+from windhover.sources.scene.outlines import Outline, outline_all
+from windhover.sources.scene.paint import Canvas, Target
 from windhover.sources.scene.sensor import THERMAL_EXPOSURE_S, RgbSensor, ThermalSensor
-from windhover.sources.scene.shapes import Shape, capsule_shadows
+from windhover.sources.scene.shapes import Shape, capsule_shadows, face_shadow
 from windhover.sources.scene.truth import SceneTruth
-from windhover.sources.scene.world import Actor, Fixture, World, behind
+from windhover.sources.scene.world import World, behind
 
 Which = Literal["thermal", "rgb", "both"]
 
@@ -27,6 +28,8 @@ Which = Literal["thermal", "rgb", "both"]
 START_NS: Final = 1_704_067_200_000_000_000
 
 _FAR_M: Final = 220.0
+#: A body outside the image still counts while its shadow may reach into it.
+_SHADOW_ROOM_M: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,70 +153,65 @@ class Scene:
         """The ideal picture and its truth."""
         world, thermal = self._world, which == "thermal"
         image = view(world.ground.thermal if thermal else world.ground.colour, camera)
-        actors = [(actor, actor.shape(t)) for actor in world.actors if _near(actor, camera, t)]
-        self._paint_shadows(image, camera, actors, thermal)
+        solids = self._solids(camera, t)
+        self._paint_shadows(image, camera, solids, thermal)
         self._paint_sky(image, camera, thermal)
         canvas = Canvas(camera, image)
-        for item in self._far_to_near(camera, actors, t):
+        for item in self._far_to_near(camera, solids):
             if isinstance(item, Tree):
                 world.woods.paint(canvas, item, thermal)
-            elif isinstance(item, Fixture):
-                values = item.shape.celsius if thermal else item.shape.bgr
-                canvas.body(item.shape, values)
-            else:
-                actor, shape = item
-                canvas.body(shape, shape.celsius if thermal else shape.bgr, actor.targets)
+            elif item.outline is not None:
+                shape = item.shape
+                values = shape.celsius if thermal else shape.bgr
+                canvas.body(shape, item.outline, values, item.targets)
         return image, canvas.truth()
 
-    def _far_to_near(
-        self, camera: Camera, actors: list[tuple[Actor, Shape]], t: float
-    ) -> list[Tree | Fixture | tuple[Actor, Shape]]:
+    def _solids(self, camera: Camera, t: float) -> list[_Solid]:
+        """Bodies near the view, outlined."""
         world = self._world
-        items: list[Tree | Fixture | tuple[Actor, Shape]] = [*actors]
-        centres = [np.array([*a.path.at(t)[:2], a.mass_height]) for a, _ in actors]
-        for tree in world.layout.trees:
-            items.append(tree)
-            centres.append(np.array([tree.x, tree.y, tree.height]))
-        for fixture in world.fixtures:
-            items.append(fixture)
-            centres.append(fixture.centre)
+        found: list[tuple[Shape, Floats, tuple[Target, ...], Rect | None, bool]] = []
+        centres = np.array([actor.centre(t) for actor in world.actors]).reshape(-1, 3)
+        radii = np.array([actor.radius for actor in world.actors])
+        for row in np.flatnonzero(_in_view(camera, centres, radii + _SHADOW_ROOM_M)):
+            actor = world.actors[row]
+            found.append((actor.shape(t), centres[row], actor.targets, None, actor.moves))
+        for row in np.flatnonzero(_in_view(camera, *world.fixture_spheres)):
+            fixture = world.fixtures[row]
+            found.append((fixture.shape, fixture.centre, (), fixture.footprint, False))
+        outlines = outline_all(camera, [row[0] for row in found])
+        return [_Solid(*row, outline=outline) for row, outline in zip(found, outlines, strict=True)]
+
+    def _far_to_near(self, camera: Camera, solids: list[_Solid]) -> list[Tree | _Solid]:
+        items: list[Tree | _Solid] = [*solids, *self._world.layout.trees]
         if not items:
             return []
-        points = np.array(centres)
+        points = np.array(
+            [
+                (item.x, item.y, item.height) if isinstance(item, Tree) else item.centre
+                for item in items
+            ]
+        )
         _, depth = camera.project(points)
         for row, item in enumerate(items):
             # A long wall has no single depth: it is painted after all it hides.
-            if isinstance(item, Fixture) and item.footprint is not None:
+            if isinstance(item, _Solid) and item.footprint is not None:
                 hidden = behind(points[:, :2], camera.position[:2], item.footprint)
                 hidden[row] = False
                 depth[row] = depth[hidden].min() - 1e-3 if hidden.any() else np.inf
         return [items[row] for row in np.argsort(-depth, kind="stable")]
 
     def _paint_shadows(
-        self,
-        image: NDArray[np.float32],
-        camera: Camera,
-        actors: list[tuple[Actor, Shape]],
-        thermal: bool,
+        self, image: NDArray[np.float32], camera: Camera, solids: list[_Solid], thermal: bool
     ) -> None:
         """Shadows of what moves; those of what stands are on the ground's map."""
         climate = self._world.climate
-        moving = {id(actor) for actor in self._world.moving()}
-        if not climate.casts_shadows:
+        moving = [solid.shape for solid in solids if solid.moves]
+        if not climate.casts_shadows or not moving:
             return
         shade = np.zeros(image.shape[:2], np.uint8)
-        to_image = camera.ground_to_image()
-        for actor, shape in actors:
-            if id(actor) not in moving:
-                continue
-            outlines = capsule_shadows(shape.capsules, climate.sun)
-            if len(shape.faces):
-                corners = shape.faces.reshape(-1, 3)
-                flat = corners[:, :2] - corners[:, 2:] * (climate.sun[:2] / climate.sun[2])
-                hull = cv2.convexHull(flat.astype(np.float32))[:, 0].astype(float)
-                _stamp(shade, hull, to_image)
-            for outline in outlines:
-                _stamp(shade, outline, to_image)
+        outlines = [capsule_shadows(shape.capsules, climate.sun) for shape in moving]
+        outlines += [face_shadow(shape.faces, climate.sun) for shape in moving]
+        _stamp(shade, np.concatenate(outlines), camera.ground_to_image())
         share = shade.astype(np.float32) * np.float32(climate.sunlight / 255)
         if thermal:
             # Ground cools within seconds by a few tenths, not by the full shade.
@@ -231,21 +229,34 @@ class Scene:
             image[mask] = (226.0, 206.0, 188.0)
 
 
-def _near(actor: Actor, camera: Camera, t: float) -> bool:
-    """Whether an actor is in front of the camera and not too far to draw."""
-    x, y, _, _ = actor.path.at(t)
-    _, depth = camera.project(np.array([x, y, 1.0]))
-    return bool(1.5 < depth < _FAR_M)
+@dataclass(frozen=True, slots=True)
+class _Solid:
+    """A body of capsules and faces in one frame; no ``targets`` outside the truth."""
+
+    shape: Shape
+    centre: Floats
+    targets: tuple[Target, ...]
+    footprint: Rect | None
+    moves: bool
+    outline: Outline | None
 
 
-def _stamp(shade: NDArray[np.uint8], outline: Floats, to_image: Floats) -> None:
-    """Fill a ground polygon, metres, on an image."""
-    if np.abs(outline).max() > 4 * PERIOD_M:
-        return
-    points = np.column_stack([outline, np.ones(len(outline))]) @ to_image.T
-    if points[:, 2].min() < 0.5:
-        return
-    pixels = points[:, :2] / points[:, 2:] - 0.5
-    if np.abs(pixels).max() > 8000:
-        return
-    cv2.fillConvexPoly(shade, np.round(pixels * 16).astype(np.int32), 255, cv2.LINE_AA, 4)
+def _in_view(camera: Camera, centres: Floats, radii: Floats) -> NDArray[np.bool_]:
+    """Which spheres, ``(N, 3)`` and ``(N,)`` metres, may show in the image."""
+    pixels, depth = camera.project(centres)
+    lens = camera.intrinsics
+    room = radii * lens.focal / np.maximum(depth, NEAR_M)
+    inside = (pixels > -room[:, None]).all(axis=1)
+    inside &= (pixels < room[:, None] + [lens.width, lens.height]).all(axis=1)
+    return np.asarray(inside & (depth > 1.5) & (depth < _FAR_M))
+
+
+def _stamp(shade: NDArray[np.uint8], outlines: Floats, to_image: Floats) -> None:
+    """Fill ``(N, 12, 2)`` ground polygons, metres, on an image."""
+    points = outlines @ to_image[:, :2].T + to_image[:, 2]
+    front = points[..., 2].min(axis=1) > NEAR_M
+    pixels = points[front, :, :2] / points[front, :, 2:] - 0.5
+    # Far outside, fixed-point coordinates would overflow.
+    pixels = pixels[np.abs(pixels).max(axis=(1, 2)) < 8000]
+    for polygon in np.round(pixels * 16).astype(np.int32):
+        cv2.fillConvexPoly(shade, polygon, 255, cv2.LINE_AA, 4)

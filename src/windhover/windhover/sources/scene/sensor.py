@@ -38,7 +38,7 @@ class ThermalSensor:
         pattern = rng.standard_normal((height, width), np.float32) * _PIXEL_K
         pattern += rng.standard_normal((1, width), np.float32) * _COLUMN_K
         pattern += rng.standard_normal((height, 1), np.float32) * (0.5 * _COLUMN_K)
-        shading = cv2.resize(fractal(rng, 256, 2, 4, 1.0), (width, height))
+        shading = np.asarray(cv2.resize(fractal(rng, 256, 2, 4, 1.0), (width, height)), np.float32)
         self._pattern = (pattern + _SHADING_K * shading) * np.float32(config.noise)
 
     def expose(self, celsius: NDArray[np.float32], blur: Floats, index: int) -> NDArray[np.uint16]:
@@ -52,13 +52,13 @@ class ThermalSensor:
         Returns:
             ``(H, W)`` uint16, hundredths of a kelvin.
         """
-        image = cv2.GaussianBlur(smear(celsius, blur), (0, 0), _BLUR_PX)
+        image = np.asarray(cv2.GaussianBlur(smear(celsius, blur), (0, 0), _BLUR_PX), np.float32)
         if self._noise:
             rng = np.random.default_rng([self._seed, index])
             grain = rng.standard_normal(image.shape, np.float32)
             image += self._pattern + grain * np.float32(_NETD_K * self._noise)
         counts = (image + np.float32(ZERO_CELSIUS_K)) * np.float32(COUNTS_PER_KELVIN)
-        return np.clip(np.rint(counts), 0, 65535).astype(np.uint16)
+        return np.asarray(np.clip(np.rint(counts), 0, 65535), np.uint16)
 
 
 class RgbSensor:

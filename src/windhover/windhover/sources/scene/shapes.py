@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from windhover.sources.scene.camera import NEAR_M, Camera, Floats
+from windhover.sources.scene.camera import Camera, Floats
 
 _ARC = 6
 #: Corners every face is padded to; a wheel is a twelve-sided face.
@@ -81,32 +82,26 @@ def place_capsules(capsules: Floats, x: float, y: float, heading: float) -> Floa
     return np.concatenate([ends, radii], axis=2).reshape(-1, 8)
 
 
-def capsule_outlines(camera: Camera, capsules: Floats, inset: float) -> tuple[Floats, Floats]:
-    """Outlines of capsules in the image.
-
-    A sphere's image is taken as a circle, which holds to a pixel's fraction at
-    the sizes of limbs.
-
-    Args:
-        camera: pinhole camera.
-        capsules: ``(K, 8)``, all in front of the camera.
-        inset: taken off each radius, pixels: what the rasteriser adds.
-
-    Returns:
-        ``(K, 12, 2)`` convex outlines in pixels and ``(K,)`` mean depth, metres.
-    """
-    ends = capsules.reshape(-1, 2, 4)
-    centres, depth = camera.project(ends[..., :3])
-    scale = camera.intrinsics.focal / np.maximum(depth, NEAR_M)
-    radius = np.maximum(ends[..., 3] * scale - inset, 0.02)
-    return _hulls(centres, radius), depth.mean(axis=1)
-
-
 def capsule_shadows(capsules: Floats, sun: Floats) -> Floats:
     """``(K, 12, 2)`` ground outlines, metres, of the shadows of capsules."""
     ends = capsules.reshape(-1, 2, 4)
     flat = ends[..., :2] - ends[..., 2:3] * (sun[:2] / sun[2])
-    return _hulls(flat, ends[..., 3])
+    return hulls(flat, ends[..., 3])
+
+
+def face_shadow(faces: Floats, sun: Floats) -> Floats:
+    """``(1, 12, 2)`` ground outline, metres, of the shadow of a convex set of faces.
+
+    The hull is thinned to the corners a polygon here has; without faces the
+    result is ``(0, 12, 2)``.
+    """
+    if not len(faces):
+        return np.empty((0, FACE_CORNERS, 2))
+    corners = faces.reshape(-1, 3)
+    flat = corners[:, :2] - corners[:, 2:] * (sun[:2] / sun[2])
+    hull = cv2.convexHull(flat.astype(np.float32))[:, 0].astype(np.float64)
+    rows = np.round(np.linspace(0, len(hull) - 1, FACE_CORNERS)).astype(int)
+    return np.asarray(hull[rows][None])
 
 
 def face_outlines(camera: Camera, faces: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
@@ -118,11 +113,12 @@ def face_outlines(camera: Camera, faces: Floats) -> tuple[Floats, Floats, NDArra
     """
     points, depth = camera.project(faces)
     x, y = points[..., 0], points[..., 1]
-    area = (x * np.roll(y, -1, axis=1) - np.roll(x, -1, axis=1) * y).sum(axis=1)
+    following = np.r_[1:FACE_CORNERS, 0]
+    area = (x * y[:, following] - x[:, following] * y).sum(axis=1)
     return points, depth.mean(axis=1), area < 0
 
 
-def _hulls(centres: Floats, radius: Floats) -> Floats:
+def hulls(centres: Floats, radius: Floats) -> Floats:
     """Convex hulls of pairs of circles: ``(K, 2, 2)`` and ``(K, 2)`` to ``(K, 12, 2)``."""
     step = centres[:, 1] - centres[:, 0]
     gap = np.hypot(step[:, 0], step[:, 1])
@@ -136,4 +132,4 @@ def _hulls(centres: Floats, radius: Floats) -> Floats:
     angle = np.stack([far, near], axis=1)
     ring = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
     points = centres[:, :, None][:, ::-1] + radius[:, ::-1, None, None] * ring
-    return points.reshape(-1, 2 * _ARC, 2)
+    return np.asarray(points.reshape(-1, 2 * _ARC, 2))

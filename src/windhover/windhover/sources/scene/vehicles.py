@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -169,8 +170,7 @@ def _lower_body(
     low, high = belt - 0.16, belt
     plan = [(x1, hw * 0.86), (x1 - nose, hw), (-x1 + nose, hw), (-x1, hw * 0.88)]
     outline = plan + [(x, -y) for x, y in reversed(plan)]
-    ring = outline + outline[:1]
-    for (xa, ya), (xb, yb) in zip(ring, ring[1:], strict=False):
+    for (xa, ya), (xb, yb) in pairwise([*outline, outline[0]]):
         warm = bonnet if xa > x1 - nose and xb > x1 - nose else side_c
         za, zb = (high if abs(x) < x1 - 0.01 else low for x in (xa, xb))
         corners = [(xa, ya, z0), (xb, yb, z0), (xb, yb, zb), (xa, ya, za)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -20,7 +21,7 @@ from windhover.sources.scene.clutter import (
 )
 from windhover.sources.scene.config import SCENE_LABELS, SceneConfig
 from windhover.sources.scene.ground import Ground
-from windhover.sources.scene.layout import PERIOD_M, Layout, Rect, Spot, make_layout
+from windhover.sources.scene.layout import PERIOD_M, Rect, Spot, make_layout
 from windhover.sources.scene.motion import (
     Path,
     circle,
@@ -65,10 +66,20 @@ class Actor:
         before, after = self.path.at(t - 0.05), self.path.at(t + 0.05)
         return np.array([after[0] - before[0], after[1] - before[1], 0.0]) * 10.0
 
+    def centre(self, t: float) -> tuple[float, float, float]:
+        """Middle of the body at ``t`` seconds, world metres."""
+        x, y, _, _ = self.path.at(t)
+        return x, y, 0.9 if isinstance(self.body, Person) else 0.7
+
     @property
-    def mass_height(self) -> float:
-        """Height of the middle of the body, metres."""
-        return 0.9 if isinstance(self.body, Person) else 0.7
+    def radius(self) -> float:
+        """Of a sphere round the middle that holds the body, metres."""
+        return 1.9 if isinstance(self.body, Person) else self.body.radius
+
+    @property
+    def moves(self) -> bool:
+        """Whether its shadow is drawn frame by frame, not on the ground's map."""
+        return isinstance(self.body, Person) or not self.path.still
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +124,10 @@ class World:
             r = building.footprint
             centre = np.array([(r.x0 + r.x1) / 2, (r.y0 + r.y1) / 2, building.height / 2])
             found.append(Fixture(building_shape(building, climate, rng), centre, r))
-        for lamp in layout.lamps:
-            found.append(Fixture(lamp_shape(lamp, climate), np.array([lamp.x, lamp.y, 3.0])))
+        found += [
+            Fixture(lamp_shape(lamp, climate), np.array([lamp.x, lamp.y, 3.0]))
+            for lamp in layout.lamps
+        ]
         for spot in layout.bins:
             shape = box_shape(spot, climate, rng)
             found.append(Fixture(shape, np.array([spot.x, spot.y, 0.4])))
@@ -126,7 +139,7 @@ class World:
 
     def _cars(self, rng: np.random.Generator) -> list[Actor]:
         config, layout = self.config, self.layout
-        moving = int(round(0.4 * config.n_cars)) if layout.road is not None else 0
+        moving = round(0.4 * config.n_cars) if layout.road is not None else 0
         actors = []
         for path in self._lanes(rng, moving):
             body = make_car(rng, self.climate, running=float(rng.uniform(0.7, 1.0)))
@@ -161,16 +174,14 @@ class World:
     def _parking(self, rng: np.random.Generator, count: int) -> list[Spot]:
         """Free slots, those in the first frame's view first, then kerbside grass."""
         slots = list(self.layout.slots)
-        rng.shuffle(slots)  # type: ignore[arg-type]
+        rng.shuffle(slots)
         slots.sort(key=lambda spot: not self._seen(spot.x, spot.y))
         slots = slots[:count]
         while len(slots) < count:
             x, y = rng.uniform(-1.2, 1.2, 2) * self.reach
             near = any((x - s.x) ** 2 + (y - s.y) ** 2 < 36 for s in slots)
-            tries_left = len(slots) + self.reach > 0
-            if self._blocked(float(x), float(y), 3.0) or (
-                near and tries_left and rng.random() < 0.95
-            ):
+            # Now and then a crowded or overgrown place is taken, so that this ends.
+            if (near or self._blocked(float(x), float(y), 3.0)) and rng.random() < 0.97:
                 continue
             slots.append(Spot(float(x), float(y), float(rng.uniform(0, 2 * np.pi))))
         return slots
@@ -271,16 +282,18 @@ class World:
         for tree in self.layout.trees:
             self.ground.cast(crown_points(tree), dappled=True)
         for actor in self.actors:
-            if isinstance(actor.body, RigidBody) and len(actor.path.states) == 2:
+            if not actor.moves:
                 self.ground.cast(_points(actor.shape(0.0)))
 
-    def moving(self) -> list[Actor]:
-        """Actors whose shadow is not on the ground map."""
-        return [
-            actor
-            for actor in self.actors
-            if isinstance(actor.body, Person) or len(actor.path.states) > 2
+    @cached_property
+    def fixture_spheres(self) -> tuple[Floats, Floats]:
+        """``(N, 3)`` centres and ``(N,)`` radii, metres, that hold the fixtures."""
+        radii = [
+            np.linalg.norm(_points(fixture.shape) - fixture.centre, axis=1).max() + 0.2
+            for fixture in self.fixtures
         ]
+        centres = np.array([fixture.centre for fixture in self.fixtures])
+        return centres.reshape(-1, 3), np.array(radii, float)
 
 
 def _points(shape: Shape) -> Floats:

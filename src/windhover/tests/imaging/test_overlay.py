@@ -1,0 +1,175 @@
+"""The overlay shows every object and hides none."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from windhover.errors import EncodingError
+from windhover.imaging.overlay import _MAX_COVER, _overlaps, _Placer, class_colour, draw_overlay
+
+LABELS = ["person", "vehicle", "two-wheeler"]
+
+
+def draw(image, encoding, boxes, **options):
+    count = len(boxes)
+    return draw_overlay(
+        image,
+        encoding,
+        np.array(boxes, np.float32).reshape(-1, 4),
+        options.pop("scores", np.full(count, 0.875, np.float32)),
+        options.pop("class_ids", np.arange(count, dtype=np.int32) % 3),
+        LABELS,
+        **options,
+    )
+
+
+@pytest.mark.parametrize(
+    ("image", "encoding"),
+    [
+        (np.full((512, 640), 90, np.uint8), "mono8"),
+        (np.full((512, 640), 7000, np.uint16), "mono16"),
+        (np.full((512, 640, 3), 90, np.uint8), "bgr8"),
+        (np.full((512, 640, 3), 90, np.uint8), "rgb8"),
+        (np.full((512, 640, 4), 90, np.uint8), "8UC4"),
+    ],
+)
+def test_every_kind_of_frame_is_drawn_on_a_copy(image, encoding):
+    before = image.copy()
+    result = draw(image, encoding, [[100, 200, 140, 260]], track_ids=np.array([12]))
+    np.testing.assert_array_equal(image, before)
+    assert (result.shape, result.dtype) == ((512, 640, 3), np.uint8)
+    assert not np.shares_memory(result, image)
+    # The line lies just outside the object, in the colour of its class.
+    assert (result[230, 99] == class_colour(0)).all()
+    assert (result[230, 140] == class_colour(0)).all()
+    assert (result[199, 120] == class_colour(0)).all()
+    assert (result[260, 120] == class_colour(0)).all()
+
+
+def test_objects_keep_their_pixels():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (512, 640, 3), np.uint8)
+    boxes = [
+        [60 + 90 * i, 80 + 90 * j, 70 + 90 * i, 95 + 90 * j] for i in range(6) for j in range(4)
+    ]
+    result = draw(image, "bgr8", boxes, track_ids=np.arange(24) + 1, caption="t 1.0 s")
+    for x1, y1, x2, y2 in boxes:
+        np.testing.assert_array_equal(result[y1:y2, x1:x2], image[y1:y2, x1:x2])
+
+
+def test_a_lone_object_gets_its_full_label_above_it():
+    image = np.zeros((512, 640), np.uint8)
+    with_id = draw(image, "mono8", [[300, 300, 320, 330]], track_ids=np.array([7]))
+    plate = (with_id[270:298] == class_colour(0)).all(-1)
+    columns = np.flatnonzero(plate.any(0))
+    assert columns.min() == 299
+    without = draw(image, "mono8", [[300, 300, 320, 330]])
+    shorter = np.flatnonzero((without[270:298] == class_colour(0)).all(-1).any(0))
+    assert columns.max() > shorter.max() > 340
+
+
+def test_classes_have_colours_of_their_own():
+    assert len({class_colour(i) for i in range(7)}) == 7
+    assert class_colour(7) == class_colour(0)
+
+
+def test_the_legend_counts_what_is_in_sight_and_the_caption_is_cut_to_fit():
+    image = np.full((512, 640), 200, np.uint8)
+    boxes = [[100, 200, 140, 260], [300, 200, 340, 260]]
+    result = draw(image, "mono8", boxes, class_ids=np.array([1, 1], np.int32), caption="x" * 500)
+    bar = result[:16]
+    assert (bar == class_colour(1)).all(-1).any()
+    assert not (bar == class_colour(0)).all(-1).any()
+    assert bar.mean() < 120
+    assert (result[400:] == 200).all()
+
+
+def test_an_empty_frame_stays_as_it_is():
+    image = np.random.default_rng(1).integers(0, 256, (512, 640, 3), np.uint8)
+    np.testing.assert_array_equal(draw(image, "bgr8", []), image)
+    captioned = draw(image, "bgr8", [], caption="no objects")
+    np.testing.assert_array_equal(captioned[40:], image[40:])
+    assert not np.array_equal(captioned[:16], image[:16])
+
+
+def test_zoom_enlarges_picture_and_boxes():
+    image = np.zeros((256, 320), np.uint8)
+    image[100:120, 50:60] = 255
+    result = draw(image, "mono8", [[50, 100, 60, 120]], zoom=2)
+    assert result.shape == (512, 640, 3)
+    assert (result[220, 99] == class_colour(0)).all()
+    assert (result[220, 120] == class_colour(0)).all()
+    assert (result[205:235, 104:116] > 240).all()
+
+
+def test_boxes_beyond_the_picture_and_unknown_classes_do_no_harm():
+    image = np.zeros((120, 160), np.uint8)
+    boxes = [
+        [-50, -50, 500, 400],
+        [-1e9, 10, 1e9, 20],
+        [np.nan, 0, np.inf, 10],
+        [500, 500, 600, 600],
+        [10, 10, 10, 10],
+    ]
+    classes = np.array([0, 1, 99, -1, 2], np.int32)
+    result = draw(image, "mono8", boxes, class_ids=classes, track_ids=np.arange(5) + 10**12)
+    assert result.shape == (120, 160, 3)
+
+
+def test_a_tiny_picture_is_still_drawn():
+    assert draw(np.zeros((8, 9), np.uint8), "mono8", [[1, 1, 4, 4]], caption="x").shape == (8, 9, 3)
+
+
+def test_a_wrong_encoding_is_refused():
+    with pytest.raises(EncodingError, match="can't be 'yuyv'"):
+        draw(np.zeros((8, 9), np.uint8), "yuyv", [])
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(-20, 620), st.integers(-20, 500), st.integers(1, 200), st.integers(1, 200)
+        ),
+        min_size=1,
+        max_size=40,
+    ),
+    st.integers(20, 120),
+    st.integers(10, 24),
+)
+def test_labels_hide_neither_objects_nor_labels(rows, width, height):
+    rects = np.array([[x, y, x + w, y + h] for x, y, w, h in rows], np.int32)
+    placer = _Placer(rects, 512, 640, 22)
+    areas = (rects[:, 2] - rects[:, 0]) * (rects[:, 3] - rects[:, 1])
+    plates = np.empty((0, 4), np.float32)
+    for row in range(len(rects)):
+        spot = placer.place(row, width, height, 1)
+        if spot is None:
+            continue
+        x, y = spot
+        plate = np.array([[x, y, x + width, y + height]], np.float32)
+        assert x >= 0
+        assert y >= 22
+        assert x + width <= 640
+        assert y + height <= 512
+        assert not _overlaps(plate, plates).any()
+        others = np.arange(len(rects)) != row
+        covered = _overlaps(plate, rects.astype(np.float32))[0] / areas
+        assert (covered[others] <= _MAX_COVER + 1e-6).all()
+        plates = np.vstack([plates, plate])
+
+
+def test_the_letters_fit_the_plate_and_stand_out():
+    result = draw(np.zeros((512, 640), np.uint8), "mono8", [[300, 300, 320, 330]])
+    (width, height), _ = cv2.getTextSize("person 0.88", cv2.FONT_HERSHEY_SIMPLEX, 0.4, 1)
+    margin = max(2, round(height * 0.3))
+    bottom = 300 - 1 - 1  # a line's width above the box's own line
+    plate = result[bottom - height - 2 * margin : bottom, 299 : 299 + width + 2 * margin]
+    ink = np.abs(plate.astype(int) - class_colour(0)).sum(-1) > 150
+    assert 0.1 < ink.mean() < 0.5
+    assert not ink[0].any()
+    assert not ink[:, 0].any()
+    assert not ink[:, -1].any()
+    columns = np.flatnonzero(ink.any(0))
+    assert columns.max() - columns.min() > 0.85 * width

@@ -243,7 +243,7 @@ def evaluate_detections(
         DataError: a prediction's image, box or score makes no sense.
     """
     _check(truth, predictions)
-    chosen = _chosen(truth, labels)
+    chosen = label_numbers(truth, labels)
     thresholds = _thresholds([truth.labels[number] for number in chosen], score_threshold)
     rows = range(len(truth.images))
 
@@ -358,7 +358,12 @@ def _best_f1(result: ClassMatches) -> OperatingPoint | None:
     return _counts(result, threshold, best + 1)
 
 
-def _chosen(truth: Truth, labels: Sequence[str] | None) -> list[int]:
+def label_numbers(truth: Truth, labels: Sequence[str] | None) -> list[int]:
+    """Indices into ``truth.labels`` of ``labels``, each once; all where ``None``.
+
+    Raises:
+        ConfigError: a label is none of the model's, or there is none at all.
+    """
     if labels is None:
         return list(range(len(truth.labels)))
     unknown = [label for label in labels if label not in truth.labels]

@@ -23,10 +23,12 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(payload)
-        part.replace(path)
+        try:
+            part.write_bytes(payload)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise DataError(
             f"{path}: can't be written ({error.strerror}); free some space or choose another folder"
         ) from error
@@ -51,10 +53,10 @@ def plain(value: Any, digits: int = 6) -> Any:
     return value
 
 
-def write_json(path: Path, value: Any, *, indent: int | None = 2) -> None:
+def write_json(path: Path, value: Any, *, indent: int | None = 2, digits: int = 6) -> None:
     """Write ``value`` as strict JSON, atomically; see :func:`plain` for NaN.
 
     Raises:
         DataError: the file can't be written.
     """
-    write_atomic(path, json.dumps(plain(value), indent=indent, allow_nan=False) + "\n")
+    write_atomic(path, json.dumps(plain(value, digits), indent=indent, allow_nan=False) + "\n")

@@ -11,6 +11,7 @@ from windhover.sources.scene.config import (
 from windhover.sources.scene.scene import Scene, SceneFrame
 from windhover.sources.scene.source import SceneSource
 from windhover.sources.scene.truth import SceneTruth
+from windhover.sources.scene.write import write_scene
 
 __all__ = [
     "PRESETS",
@@ -24,4 +25,5 @@ __all__ = [
     "SceneTruth",
     "SceneUri",
     "parse_scene_uri",
+    "write_scene",
 ]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 #: Offsets from the air in kelvin: night, day, dusk.
 OFFSETS: Final[dict[str, tuple[float, float, float]]] = {
-    "grass": (-3.5, 3.0, -1.0),
+    "grass": (-2.6, 3.0, -0.6),
     "asphalt": (2.6, 15.0, 6.5),
     "paving": (1.6, 11.0, 4.5),
     "concrete": (2.2, 9.0, 4.5),
@@ -35,7 +35,7 @@ OFFSETS: Final[dict[str, tuple[float, float, float]]] = {
     "metal": (-3.5, 10.0, 0.5),
     "glass": (-5.0, 2.0, -2.0),
     "rubber": (0.5, 12.0, 4.0),
-    "lamp": (18.0, 8.0, 14.0),
+    "lamp": (9.0, 6.0, 8.0),
 }
 _HOURS: Final = (0.0, 5.5, 13.0, 16.0, 19.5, 22.0, 24.0)
 _WEIGHTS: Final = np.array(
@@ -100,7 +100,7 @@ class Climate:
         Args:
             insulation: 0 (thin, near the skin's warmth) to 1 (thick, near the air's).
         """
-        share = 0.62 - 0.4 * insulation
+        share = 0.56 - 0.38 * insulation
         return self.air_c + share * (self.skin() - self.air_c) + 3.0 * self.sunlight
 
     @property

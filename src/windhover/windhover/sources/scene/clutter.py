@@ -83,7 +83,7 @@ class Woods:
         if thermal:
             base = climate.surface("bark" if tree.bare else "foliage")
             base += float(self._kelvin[tree.kind % _KINDS])
-            swing = 1.4 + 4.0 * climate.sunlight
+            swing = 2.6 + 3.5 * climate.sunlight
             return np.asarray(alpha * base + (tone - 0.5 * alpha) * swing, np.float32)
         colour = np.array([70, 80, 92]) if tree.bare else self._green[tree.kind % _KINDS]
         light = 0.45 * alpha + (0.5 + 0.7 * climate.sunlight) * tone

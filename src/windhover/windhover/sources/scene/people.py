@@ -160,7 +160,7 @@ def _dress(
     warmth += [rifle_c, rifle_c + 1.5, rifle_c + 1.0, rifle_c + 0.5, rifle_c]
     wood = np.array([38, 62, 98]) if rng.random() < 0.4 else np.array([34, 34, 36])
     colour += [np.array([36, 36, 38])] * 2 + [wood, np.array([34, 34, 34]), wood]
-    celsius = np.array(warmth) + rng.normal(0, 0.5, len(warmth))
+    celsius = np.array(warmth) + rng.normal(0, 0.9, len(warmth))
     return celsius.astype(np.float32), np.clip(np.array(colour), 0, 255).astype(np.float32)
 
 
@@ -180,8 +180,8 @@ def _limbs(posture: str, carry: str | None, phase: float, stride: float, build: 
     hip_z, neck_z = 0.92 + lift + bob, 1.43 + lift + bob
     chest = np.array([lean, 0.0, neck_z - 0.12])
     parts = [
-        [*chest, 0.145 * build, lean * 0.4, 0, hip_z + 0.14, 0.125 * build],
-        [lean * 0.4, 0, hip_z + 0.16, 0.13 * build, 0, 0, hip_z, 0.135 * build],
+        [*chest, 0.17 * build, lean * 0.4, 0, hip_z + 0.14, 0.15 * build],
+        [lean * 0.4, 0, hip_z + 0.16, 0.15 * build, 0, 0, hip_z, 0.155 * build],
         [lean, 0.17, neck_z - 0.05, 0.075, lean, -0.17, neck_z - 0.05, 0.075],
         [lean, 0, neck_z, 0.055, lean + 0.02, 0, neck_z + 0.1, 0.05],
         [lean + 0.05, 0, neck_z + 0.17, 0.09, lean + 0.05, 0, neck_z + 0.2, 0.095],
@@ -210,7 +210,7 @@ def _arm(
     shoulder: Floats, side: float, phase: float, stride: float, grip: Floats | None
 ) -> list[list[float]]:
     if grip is None:
-        swing = -0.55 * stride * np.sin(phase) * side
+        swing = -0.42 * stride * np.sin(phase) * side
         bend = 0.25 + 0.5 * max(0.0, stride - 0.8)
         elbow = shoulder + 0.29 * np.array([np.sin(swing), 0.1 * side, -np.cos(swing)])
         fore = swing + bend
@@ -224,8 +224,8 @@ def _arm(
         elbow = (shoulder + wrist) / 2 + sag * out / np.linalg.norm(out)
     tip = wrist + (wrist - elbow) * 0.25
     return [
-        [*shoulder, 0.058, *elbow, 0.045],
-        [*elbow, 0.043, *wrist, 0.034],
+        [*shoulder, 0.07, *elbow, 0.058],
+        [*elbow, 0.055, *wrist, 0.042],
         [*wrist, 0.042, *tip, 0.035],
     ]
 
@@ -239,7 +239,7 @@ def _leg(posture: str, side: float, phase: float, stride: float, hip_z: float) -
         knee = hip + np.array([0.42, 0.06 * side, 0.02])
         ankle = knee + np.array([0.05, 0.0, -0.38])
     else:
-        swing = 0.46 * stride * np.sin(phase) * side
+        swing = 0.38 * stride * np.sin(phase) * side
         flex = stride * (0.12 + 0.75 * max(0.0, np.cos(phase) * side)) * 0.9
         knee = hip + 0.42 * np.array([np.sin(swing), 0.0, -np.cos(swing)])
         shank = swing - flex
@@ -247,8 +247,8 @@ def _leg(posture: str, side: float, phase: float, stride: float, hip_z: float) -
         ankle[2] = max(ankle[2], 0.07)
     toe = ankle + np.array([0.17, 0.02 * side, -0.03])
     return [
-        [*hip, 0.088, *knee, 0.062],
-        [*knee, 0.058, *ankle, 0.042],
+        [*hip, 0.1, *knee, 0.075],
+        [*knee, 0.07, *ankle, 0.055],
         [*ankle, 0.05, *toe, 0.04],
     ]
 

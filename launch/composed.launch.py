@@ -5,11 +5,12 @@ Defaults come from the config file only::
     ros2 launch windhover_bringup composed.launch.py config:=/path/to/mine.yaml
 """
 
-from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
+
+from launch import LaunchDescription
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -25,9 +26,7 @@ def generate_launch_description() -> LaunchDescription:
         output="screen",
         arguments=["--config", LaunchConfiguration("config")],
         additional_env={
-            "FASTRTPS_DEFAULT_PROFILES_FILE": PathJoinSubstitution(
-                [share, "config", "fastdds.xml"]
-            )
+            "FASTRTPS_DEFAULT_PROFILES_FILE": PathJoinSubstitution([share, "config", "fastdds.xml"])
         },
     )
     return LaunchDescription([config, composed])

@@ -5,11 +5,12 @@ The nodes configure and activate themselves (their parameter ``autostart``)::
     ros2 launch windhover_bringup nodes.launch.py config:=/path/to/mine.yaml camera:=rgb
 """
 
-from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode
 from launch_ros.substitutions import FindPackageShare
+
+from launch import LaunchDescription
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -27,8 +27,10 @@ from rosbags.interfaces import (
     QosTime,
 )
 from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2.storage_mcap import McapWriter
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
+
 from windhover.errors import ConfigError
 
 FLUSH_S = 1.0
@@ -125,7 +127,7 @@ class BagWriter:
         """Give to the system what was written, so that a crash leaves it."""
         self._flushed = time.monotonic()
         storage = self._writer.storage
-        if storage is not None and storage.chunk.bio.tell():
+        if isinstance(storage, McapWriter) and storage.chunk.bio.tell():
             storage.close_chunk()
             storage.bio.flush()
 

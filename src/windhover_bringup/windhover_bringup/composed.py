@@ -7,24 +7,25 @@ serves the callbacks of all nodes.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from windhover.errors import ConfigError, WindhoverError
+from windhover.errors import ConfigError, SourceError, WindhoverError
+from windhover.evaluation.latency import LatencyStats
 from windhover.model.bundle import Bundle
 from windhover.sources import open_source
 from windhover.types import Detections, Frame, Tracks
+from windhover_bringup.config import Config
+from windhover_bringup.overlay import OverlayNode
 from windhover_cameras.base import CameraNode
 from windhover_cameras.rgb_camera import RgbCamera
 from windhover_cameras.thermal_camera import ThermalCamera
 from windhover_detector.node import DetectorNode
-from windhover_ros.links import make_link
+from windhover_ros.links import Link, make_link
 from windhover_ros.runner import StopRequest, ros, spinning
 from windhover_tracker.node import TrackerNode
-
-from windhover_bringup.config import Config
-from windhover_bringup.overlay import OverlayNode
 
 CAMERAS: dict[str, type[RgbCamera] | type[ThermalCamera]] = {
     "rgb": RgbCamera,
@@ -54,13 +55,13 @@ def camera_for(config: Config, bundle: Bundle) -> str:
     return bundle.channels
 
 
-def check_inputs(config: Config, camera: str) -> int | None:
+def check_inputs(config: Config, camera: str) -> tuple[int | None, float]:
     """Find out before anything starts whether the source can be opened at all.
 
     A camera may come later, so devices are left to the node, which retries.
 
     Returns:
-        How many frames will come, where known.
+        How many frames will come, where known, and at which nominal rate.
 
     Raises:
         SourceError: a recorded source is missing, empty or of no known kind.
@@ -75,11 +76,11 @@ def check_inputs(config: Config, camera: str) -> int | None:
         )
     most = int(values.get("max_frames", 0)) or None
     if uri.startswith(DEVICES):
-        return most
+        return most, 30.0
     source = open_source(uri, camera=camera, on_bad="skip")
-    length = source.length
+    length, rate_hz = source.length, source.rate_hz
     source.close()
-    return min(length, most) if length and most else length or most
+    return (min(length, most) if length and most else length or most), rate_hz
 
 
 class Pipeline:
@@ -88,6 +89,9 @@ class Pipeline:
     Args:
         config: of all nodes.
         taps: get each frame with its results, in order, in the worker's thread.
+
+    Attributes:
+        total: from the moment a frame is taken to the moment its tracks are out.
 
     Raises:
         WindhoverError: the bundle, the source or a parameter is wrong.
@@ -98,16 +102,19 @@ class Pipeline:
         bundle = Bundle.load(config.model)
         self.camera_name = camera_for(config, bundle)
         section = f"{self.camera_name}_camera"
-        self.length = check_inputs(config, self.camera_name)
+        self.length, self.rate_hz = check_inputs(config, self.camera_name)
         self.lossless = float(config[section].get("rate", 1.0)) == 0.0
-        self.link = make_link(self.lossless)
+        self.link: Link[Frame] = make_link(self.lossless)
         space = self.namespace = bringup.namespace
         self.camera: CameraNode = CAMERAS[self.camera_name](config[section], space)
         self.camera.outputs.append(self.link)
         self.detector = DetectorNode(config["detector"], space, frames=self.link)
         self.tracker = TrackerNode(config["tracker"], space, linked=True)
-        self.overlay = OverlayNode(config["overlay"], space, linked=True) if bringup.overlay else None
+        self.overlay = (
+            OverlayNode(config["overlay"], space, linked=True) if bringup.overlay else None
+        )
         self._taps = list(taps or [])
+        self.total = LatencyStats()
         self.labels = bundle.labels
         self.bundle = bundle
         self.detector.on_result(self._track)
@@ -144,10 +151,29 @@ class Pipeline:
         Args:
             stop: ends the wait.
             each: called ten times a second, to show progress.
+
+        Raises:
+            WindhoverError: a recorded source can't be read on.
         """
+        recorded = not self.camera.params.source.startswith(DEVICES)
         while not self.finished() and not stop.wait(0.1):
             each()
+            if recorded and self.camera.last_error is not None:
+                # A file that broke off would break off at the same place again.
+                raise self.camera.last_error
         each()
+
+    def complain_of_unreadable(self) -> None:
+        """Raise if frames of a recorded source could not be read.
+
+        Raises:
+            SourceError: how many, and why the last; all the others went through.
+        """
+        count = self.camera.health.counter("frames_unreadable")
+        if count:
+            raise SourceError(
+                f"{count} frames could not be read and were left out; {self.camera.unreadable}"
+            )
 
     def close(self) -> None:
         """Stop the stages from the first to the last and destroy the nodes."""
@@ -161,6 +187,7 @@ class Pipeline:
         self.tracker.track(frame, detections, self.labels)
 
     def _hand_on(self, frame: Frame, detections: Detections, tracks: Tracks) -> None:
+        self.total.record(time.monotonic_ns() - self.detector.taken_ns)
         if self.overlay is not None:
             self.overlay.offer(frame, detections, tracks, self.labels)
         for tap in self._taps:

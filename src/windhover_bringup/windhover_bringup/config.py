@@ -16,15 +16,15 @@ from typing import Any, Literal
 
 import yaml
 from pydantic import Field
+
 from windhover.errors import ConfigError
+from windhover_bringup.overlay import OverlayParams
+from windhover_bringup.recorder import RecorderParams
 from windhover_cameras.rgb_camera import RgbCameraParams
 from windhover_cameras.thermal_camera import ThermalCameraParams
 from windhover_detector.node import DetectorParams
 from windhover_ros.params import NodeParams, check, flat_params, flatten, read_only
 from windhover_tracker.node import TrackerParams
-
-from windhover_bringup.overlay import OverlayParams
-from windhover_bringup.recorder import RecorderParams
 
 
 class BringupParams(NodeParams):
@@ -116,9 +116,7 @@ class Config:
         for section, values in self.values.items():
             model = check(SECTIONS[section], values, f"{self.origin}: {section}")
             typed = flatten(model.model_dump())
-            document[f"/**/{section}"] = {
-                "ros__parameters": {name: typed[name] for name in values}
-            }
+            document[f"/**/{section}"] = {"ros__parameters": {name: typed[name] for name in values}}
         path.write_text(yaml.safe_dump(document, sort_keys=False))
         return path
 

@@ -1,25 +1,37 @@
-"""What a run leaves in its folder: ``bag/`` and ``metrics.json``."""
+"""What a run of the composed process leaves in its folder."""
 
 from __future__ import annotations
 
+import queue
 import sys
+import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from windhover.errors import ConfigError
-from windhover.evaluation.files import write_json
+import numpy as np
+from numpy.typing import NDArray
 
+from windhover.errors import ConfigError, DataError
+from windhover.evaluation.files import write_json
+from windhover.evaluation.latency import LatencySummary
+from windhover.evaluation.machine import machine_facts
+from windhover.evaluation.metrics import FORMAT, latency_metrics
+from windhover.imaging.video import VideoWriter
+from windhover.types import Detections, Frame, Tracks
 from windhover_bringup.composed import Pipeline
+from windhover_bringup.picture import draw
 from windhover_bringup.recorder import RunRecorder
+
+EXAMPLES = 6
 
 
 class RunOutputs:
-    """Records a run of the composed process.
+    """Writes ``bag/`` and ``metrics.json`` of a run.
 
     Args:
         folder: where to; made if need be.
         pipeline: not started yet.
-        lossless: let the pipeline wait for the recorder.
 
     Raises:
         ConfigError: the folder can't be made, or holds a recording already.
@@ -48,50 +60,131 @@ class RunOutputs:
         if self.recorder.error:
             sys.stderr.write(f"warning: {self.recorder.error}\n")
 
-    def write_metrics(self) -> None:
+    def metrics(self, **parts: Any) -> dict[str, Any]:
+        """What metrics.json holds of any run.
+
+        Args:
+            **parts: more parts of it, such as ``detection``.
+        """
+        return {
+            "format": FORMAT,
+            "run": run_facts(self._pipeline),
+            "latency_ms": latency_metrics(stage_latencies(self._pipeline)),
+            **parts,
+        }
+
+    def write_metrics(self, **parts: Any) -> None:
         """Write ``metrics.json``.
 
         Raises:
             DataError: it can't be written.
         """
-        write_json(self.folder / "metrics.json", self.metrics())
-
-    def metrics(self) -> dict[str, Any]:
-        """Rates, latencies and counts of the run, by stage."""
-        return {
-            "run": run_facts(self._pipeline),
-            "latency_ms": latencies(self._pipeline),
-            "recorder": {
-                "bag": "bag",
-                "images_left_out": self.recorder.images_left_out,
-                "error": self.recorder.error,
-            },
-        }
+        write_json(self.folder / "metrics.json", self.metrics(**parts))
 
 
-def run_facts(pipeline: Pipeline) -> dict[str, Any]:
+def run_facts(pipeline: Pipeline) -> dict[str, str]:
     """What was run, on what, and how many frames."""
     values = pipeline.detector.health.report().values
+    health = pipeline.tracker.health
     return {
         "source": pipeline.camera.params.source,
-        "model": values.get("model"),
-        "model_hash": values.get("model_hash"),
-        "backend": values.get("backend"),
-        "device": values.get("device"),
-        "frames": pipeline.tracker.health.frames.count,
-        "frames_dropped": pipeline.link.dropped,
-        "frames_refused": pipeline.detector.health.counter("frames_refused"),
-        "frames_unreadable": pipeline.camera.health.counter("frames_unreadable"),
-        "rate_hz": pipeline.tracker.health.frames.rate_hz(),
+        "model": values.get("model", ""),
+        "model_hash": values.get("model_hash", ""),
+        "backend": values.get("backend", ""),
+        "device": values.get("device", ""),
+        "frames": str(health.frames.count),
+        "frames_dropped": str(pipeline.link.dropped),
+        "frames_refused": str(pipeline.detector.health.counter("frames_refused")),
+        "frames_unreadable": str(pipeline.camera.health.counter("frames_unreadable")),
+        **machine_facts(),
     }
 
 
-def latencies(pipeline: Pipeline) -> dict[str, dict[str, float | int | None]]:
-    """Latency of each stage in milliseconds, in the order in which they happen."""
-    table: dict[str, dict[str, float | int | None]] = {}
-    for node in (pipeline.camera, pipeline.detector, pipeline.tracker):
-        for stage, summary in node.health.timings.summaries().items():
-            name = f"{node.label}.{stage}" if stage == "publish" else stage
-            table[name] = summary.as_dict()
-    table["capture_to_tracks"] = pipeline.tracker.health.frames.summary().as_dict()
-    return table
+def stage_latencies(pipeline: Pipeline) -> dict[str, LatencySummary]:
+    """Latency of each stage, in the order in which they happen.
+
+    ``publish`` is that of tracks; ``total`` is from frame in to tracks out.
+    """
+    detector, tracker = pipeline.detector.health.timings, pipeline.tracker.health.timings
+    stages = {"source": pipeline.camera.health.timings["source"]}
+    stages |= {name: detector[name] for name in ("preprocess", "inference", "postprocess")}
+    stages |= {"tracking": tracker["tracking"], "publish": tracker["publish"]}
+    stages |= {"total": pipeline.total}
+    return {name: stats.summary() for name, stats in stages.items() if stats.count}
+
+
+@dataclass(frozen=True, slots=True)
+class FrameResult:
+    """What was found in one frame.
+
+    Attributes:
+        index: of the frame in its source.
+        stamp_ns: of the frame.
+        detections: of the frame.
+        tracks: of the frame.
+    """
+
+    index: int
+    stamp_ns: int
+    detections: Detections
+    tracks: Tracks
+
+
+class Show:
+    """Draws a run into ``overlay.mp4`` and keeps what a report shows.
+
+    Drawing has a thread of its own; the pipeline waits for it, so use it where
+    no frame may be left out of the video.
+
+    Args:
+        folder: where to.
+        rate_hz: nominal frames a second of the video.
+    """
+
+    def __init__(self, folder: Path, rate_hz: float) -> None:
+        self.results: list[FrameResult] = []
+        self.examples: list[tuple[int, NDArray[np.uint8]]] = []
+        self.error: DataError | None = None
+        self._stride = 1
+        self._video = VideoWriter(folder / "overlay.mp4", rate_hz)
+        self._queue: queue.Queue[tuple[Frame, Tracks, tuple[str, ...]] | None] = queue.Queue(16)
+        self._thread = threading.Thread(target=self._run, name="show", daemon=True)
+        self._thread.start()
+
+    def result(
+        self, frame: Frame, detections: Detections, tracks: Tracks, labels: tuple[str, ...]
+    ) -> None:
+        """Take one frame's results."""
+        self.results.append(FrameResult(frame.index, frame.stamp_ns, detections, tracks))
+        self._queue.put((frame, tracks, labels))
+
+    def close(self) -> None:
+        """Finish the video.
+
+        Raises:
+            DataError: it could not be written.
+        """
+        self._queue.put(None)
+        self._thread.join()
+        self._video.close()
+        if self.error is not None:
+            raise self.error
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            if self.error is None:
+                try:
+                    self._draw(*item)
+                except DataError as error:
+                    self.error = error
+
+    def _draw(self, frame: Frame, tracks: Tracks, labels: tuple[str, ...]) -> None:
+        picture = draw(frame, tracks, labels)
+        number = self._video.count
+        self._video.write(picture, frame.stamp_ns)
+        # Evenly spread examples without knowing how many frames will come.
+        if number % self._stride == 0:
+            self.examples.append((frame.index, picture))
+            if len(self.examples) > 2 * EXAMPLES:
+                self.examples = self.examples[::2]
+                self._stride *= 2

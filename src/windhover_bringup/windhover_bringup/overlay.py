@@ -16,9 +16,10 @@ import cv2
 from pydantic import Field
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2DArray
+
 from windhover.errors import DataError, EncodingError
-from windhover.imaging.formats import to_bgr
 from windhover.types import Detections, Frame, Tracks
+from windhover_bringup.picture import draw
 from windhover_ros import qos
 from windhover_ros.cdr import CdrWriter
 from windhover_ros.diagnostics import Level
@@ -117,10 +118,8 @@ class OverlayNode(StageNode[OverlayParams]):
                 self.health.problem("draw", Level.ERROR, f"overlay: {error}", for_s=10.0)
 
     def _draw(self, frame: Frame, tracks: Tracks, labels: Sequence[str]) -> None:
-        from windhover.imaging.overlay import draw_overlay
-
         before = time.monotonic_ns()
-        picture = draw_overlay(to_bgr(frame.image, frame.encoding), tracks, labels)
+        picture = draw(frame, tracks, labels)
         quality = [cv2.IMWRITE_JPEG_QUALITY, self.params.jpeg_quality]
         data = cv2.imencode(".jpg", picture, quality)[1]
         writer = CdrWriter()

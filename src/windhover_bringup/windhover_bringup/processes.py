@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from windhover.errors import WindhoverError
-from windhover_ros.environment import child_environment
-from windhover_ros.runner import StopRequest, ros
-
 from windhover_bringup.cli.show import progress
 from windhover_bringup.composed import camera_for, check_inputs
 from windhover_bringup.config import Config
+from windhover_ros.environment import child_environment
+from windhover_ros.runner import StopRequest, ros
 
 MODULES = {
     "rgb_camera": "windhover_cameras.rgb_camera",
@@ -80,11 +79,11 @@ class Processes:
                 child.send_signal(signal.SIGINT)
         deadline = time.monotonic() + STOP_S
         for child in self._children.values():
-            try:
-                child.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
+            while child.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.02)
+            if child.poll() is None:
                 child.kill()
-                child.wait()
+            child.wait()
 
 
 @contextmanager
@@ -158,7 +157,7 @@ def run_processes(config: Config, out: Path | None) -> None:
 
     bringup = config.bringup()
     camera = camera_for(config, Bundle.load(config.model))
-    total = check_inputs(config, camera)
+    total, _ = check_inputs(config, camera)
     camera_node = f"{camera}_camera"
     config = config.replaced(camera_node, end_process=True)
     behind = ["detector", "tracker", *(["overlay"] if bringup.overlay else [])]

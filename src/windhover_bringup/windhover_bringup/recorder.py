@@ -1,5 +1,7 @@
-"""Records a run: in the composed process by a tap that loses no result, or as a
-node of its own from what crosses DDS.
+"""Records a run.
+
+In the composed process by a tap that loses no result, or as a node of its own
+from what crosses DDS.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ from pydantic import Field
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, Image
 from vision_msgs.msg import Detection2DArray, LabelInfo
+
 from windhover.errors import ConfigError, DataError, EncodingError
 from windhover.types import Detections, Frame, Tracks
+from windhover_bringup.bag import BagWriter, Topic
 from windhover_ros import qos
 from windhover_ros.cdr import CdrReader
 from windhover_ros.diagnostics import Level
@@ -25,8 +29,6 @@ from windhover_ros.lifecycle import StageNode, StageParams
 from windhover_ros.messages import label_info, write_results
 from windhover_ros.params import read_only
 from windhover_ros.runner import run_node
-
-from windhover_bringup.bag import BagWriter, Topic
 
 # At 640x512 mono16 this is 80 MB of frames that wait to be compressed.
 WAITING = 128
@@ -196,7 +198,9 @@ class RecorderNode(StageNode[RecorderParams]):
         def take(message: Image) -> None:
             try:
                 frame = frame_from_image(message)
-                self._write(topic, frame.stamp_ns, write_compressed(frame, self.params.jpeg_quality))
+                self._write(
+                    topic, frame.stamp_ns, write_compressed(frame, self.params.jpeg_quality)
+                )
             except EncodingError as error:
                 self.health.count("images_refused")
                 self.health.problem("image", Level.ERROR, str(error), for_s=10.0)

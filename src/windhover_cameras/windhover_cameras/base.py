@@ -14,10 +14,12 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 from sensor_msgs.msg import CameraInfo, Image
+
 from windhover.errors import SourceError
 from windhover.sources import open_source
 from windhover.sources.base import Source
 from windhover.types import Frame
+from windhover_cameras.pacing import Pacer
 from windhover_ros import qos
 from windhover_ros.diagnostics import Level
 from windhover_ros.images import camera_info, image_message
@@ -25,8 +27,6 @@ from windhover_ros.lifecycle import StageNode, StageParams
 from windhover_ros.links import Link
 from windhover_ros.params import read_only
 from windhover_ros.runner import run_node
-
-from windhover_cameras.pacing import Pacer
 
 
 class CameraParams(StageParams):
@@ -69,6 +69,8 @@ class CameraNode(StageNode[CameraParams]):
     Attributes:
         outputs: links to stages in this process; each gets every frame.
         ended: set when a recorded source has come to its end.
+        unreadable: why the last frame that was left out can't be read.
+        opener: opens the source, as ``windhover.sources.open_source`` does.
     """
 
     params_model = CameraParams
@@ -82,14 +84,29 @@ class CameraNode(StageNode[CameraParams]):
         super().__init__(name, overrides, namespace)
         self.outputs: list[Link[Frame]] = []
         self.ended = threading.Event()
+        self.unreadable = ""
+        self.opener: Callable[..., Source] = open_source
         self._source: Source | None = None
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._live = False
         self._count = 0
         self._shape: tuple[int, ...] = ()
         topic = f"camera/{self.camera}"
         self._images = self.advertise(Image, f"{topic}/image_raw", qos.image())
         self._infos = self.advertise(CameraInfo, f"{topic}/camera_info", qos.image())
+
+    def over(self) -> bool:
+        """Whether the node's own process should end now.
+
+        Raises:
+            Exception: what ended a recorded source.
+        """
+        if not self.params.end_process:
+            return False
+        if self.last_error is not None and not self._live:
+            raise self.last_error
+        return self.ended.is_set()
 
     def configure(self) -> None:
         """Open the source."""
@@ -100,6 +117,7 @@ class CameraNode(StageNode[CameraParams]):
                 "(a folder, video, bag, v4l2:///dev/video0, scene:demo)"
             )
         self._source = self._open()
+        self._live = self._source.live
         self.health.set("source", self._source.name)
         self.health.set("nominal_rate_hz", f"{self._source.rate_hz:.3f}")
 
@@ -127,7 +145,7 @@ class CameraNode(StageNode[CameraParams]):
         self.health.set("dropped", sum(link.dropped for link in self.outputs))
 
     def _open(self) -> Source:
-        return open_source(
+        return self.opener(
             self.params.source,
             camera=self.camera,
             as_gray=self.camera == "thermal",
@@ -136,6 +154,7 @@ class CameraNode(StageNode[CameraParams]):
         )
 
     def _skipped(self, error: SourceError) -> None:
+        self.unreadable = str(error)
         self.health.count("frames_unreadable")
         self.health.problem("frame", Level.WARN, f"{error} (skipped)", for_s=10.0)
         self.get_logger().warning(f"{error} (skipped)", throttle_duration_sec=10.0)
@@ -240,5 +259,9 @@ class CameraNode(StageNode[CameraParams]):
 
 
 def run_camera(make: Callable[[], CameraNode]) -> int:
-    """Run a camera node as a process of its own."""
-    return run_node(make, until=lambda node: node.ended if node.params.end_process else None)
+    """Run a camera node as a process of its own.
+
+    With ``end_process`` it ends with its source: 0 at its end, 2 if a recorded
+    source can't be read on, which trying again would not mend.
+    """
+    return run_node(make, until=CameraNode.over)

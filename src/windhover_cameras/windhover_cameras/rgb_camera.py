@@ -1,14 +1,12 @@
-"""The RGB camera node: publishes ``camera/rgb/image_raw`` and ``camera_info``.
-"""
+"""The RGB camera node: publishes ``camera/rgb/image_raw`` and ``camera_info``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from windhover_ros.params import read_only
-
 from windhover_cameras.base import CameraNode, CameraParams, run_camera
+from windhover_ros.params import read_only
 
 
 class RgbCameraParams(CameraParams):

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from windhover_ros.params import read_only
-
 from windhover_cameras.base import CameraNode, CameraParams, run_camera
+from windhover_ros.params import read_only
 
 
 class ThermalCameraParams(CameraParams):

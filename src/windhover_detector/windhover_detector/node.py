@@ -17,6 +17,7 @@ from pydantic import Field
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Float64
 from vision_msgs.msg import Detection2DArray, LabelInfo
+
 from windhover.errors import BackendError, ConfigError, EncodingError
 from windhover.model.bundle import Bundle
 from windhover.model.detector import Detector
@@ -76,6 +77,7 @@ class DetectorNode(StageNode[DetectorParams]):
         input: frames to detect in. Where a camera in this process fills it,
             nothing is subscribed.
         idle: set once the input was closed and all of it is done.
+        taken_ns: monotonic time at which the frame in work was taken.
     """
 
     params_model = DetectorParams
@@ -90,6 +92,7 @@ class DetectorNode(StageNode[DetectorParams]):
         super().__init__("detector", overrides, namespace)
         self.input: Link[Frame] = LatestSlot() if frames is None else frames
         self.idle = threading.Event()
+        self.taken_ns = 0
         self._linked = frames is not None
         self._detector: Detector | None = None
         self._images: Any = None
@@ -173,6 +176,7 @@ class DetectorNode(StageNode[DetectorParams]):
         detector = self._detector
         if detector is None:
             return
+        self.taken_ns = time.monotonic_ns()
         if self._retune.is_set():
             self._retune.clear()
             limits = self._limits(detector.bundle)

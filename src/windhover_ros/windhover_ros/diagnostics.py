@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
 from windhover.evaluation.latency import LatencyStats, StageTimings
 
 
@@ -89,9 +90,7 @@ class Health:
         """How far a counter has come."""
         return self._counts.get(key, 0)
 
-    def problem(
-        self, key: str, level: Level, text: str, for_s: float = float("inf")
-    ) -> None:
+    def problem(self, key: str, level: Level, text: str, for_s: float = float("inf")) -> None:
         """Say that something is wrong, until :meth:`solved` or for a while."""
         with self._lock:
             self._problems[key] = Problem(level, text, time.monotonic() + for_s)

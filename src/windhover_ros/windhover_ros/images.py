@@ -15,11 +15,13 @@ import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from windhover.errors import EncodingError
-from windhover.imaging.formats import decode_image
-from windhover.types import Frame
+from sensor_msgs.msg import CameraInfo, CompressedImage
+from sensor_msgs.msg import Image as ImageMessage
 
+from windhover.errors import EncodingError, SourceError
+from windhover.imaging.formats import decode_image
+from windhover.sources.files import decode_image_file
+from windhover.types import Frame
 from windhover_ros.cdr import CdrWriter
 
 
@@ -33,7 +35,7 @@ def to_ns(stamp: Time) -> int:
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
-def frame_from_image(message: Image, index: int = 0) -> Frame:
+def frame_from_image(message: ImageMessage, index: int = 0) -> Frame:
     """A received image as a frame.
 
     Args:
@@ -60,26 +62,22 @@ def frame_from_compressed(message: CompressedImage, index: int = 0) -> Frame:
     Raises:
         EncodingError: the data is not an image that can be decoded.
     """
-    image = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if image is None:
-        raise EncodingError(
-            f"compressed image ({message.format!r}, {len(message.data)} bytes) can't be decoded"
-        )
-    if image.ndim == 2:
-        encoding = "mono16" if image.dtype == np.uint16 else "mono8"
-    else:
-        encoding = "8UC4" if image.shape[2] == 4 else "bgr8"
+    what = f"compressed image ({message.format})"
+    try:
+        image, encoding = decode_image_file(message.data, what)
+    except SourceError as error:
+        raise EncodingError(str(error)) from None
     return Frame(image, encoding, to_ns(message.header.stamp), message.header.frame_id, index)
 
 
-def image_message(frame: Frame) -> Image:
+def image_message(frame: Frame) -> ImageMessage:
     """A frame as an image message that shares the frame's pixels.
 
     Args:
         frame: in its canonical encoding; must not change until it is published.
     """
     image = np.ascontiguousarray(frame.image)
-    message = Image(
+    message = ImageMessage(
         height=frame.height,
         width=frame.width,
         encoding=frame.encoding,

@@ -28,8 +28,8 @@ from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallba
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSPolicyKind, QoSProfile
-from windhover.errors import WindhoverError
 
+from windhover.errors import WindhoverError
 from windhover_ros import qos
 from windhover_ros.diagnostics import Health, Level, to_status
 from windhover_ros.params import NodeParams, declare, read_only
@@ -51,7 +51,10 @@ class StageParams(NodeParams):
         10.0, ge=0.1, le=600.0, description="longest wait between retries, seconds"
     )
     stale_after_s: float = Field(
-        2.0, ge=0.1, le=600.0, description="silence after which the stage is reported STALE, seconds"
+        2.0,
+        ge=0.1,
+        le=600.0,
+        description="silence after which the stage is reported STALE, seconds",
     )
 
 
@@ -132,7 +135,7 @@ class StageNode(LifecycleNode, Generic[P]):
 
     # Lifecycle.
 
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback."""
         return self._attempt(self.configure, self.release)
 
@@ -157,14 +160,14 @@ class StageNode(LifecycleNode, Generic[P]):
         self.health.active(False)
         return super().on_deactivate(state)
 
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def on_cleanup(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback."""
         if not self._inside:
             self._wanted = "unconfigured"
         self.release()
         return TransitionCallbackReturn.SUCCESS
 
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def on_shutdown(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback."""
         self._wanted = "finalized"
         self.stop()
@@ -172,7 +175,7 @@ class StageNode(LifecycleNode, Generic[P]):
         self.release()
         return TransitionCallbackReturn.SUCCESS
 
-    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def on_error(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback: back to unconfigured, from where it is retried."""
         self.stop()
         self.release()
@@ -279,8 +282,7 @@ class StageNode(LifecycleNode, Generic[P]):
     # Topics.
 
     def advertise(self, kind: Any, topic: str, profile: QoSProfile) -> Any:
-        """A lifecycle publisher whose QoS can be overridden and whose QoS
-        trouble is told in diagnostics.
+        """A lifecycle publisher, with QoS overrides and QoS trouble in diagnostics.
 
         Args:
             kind: message type.
@@ -289,7 +291,7 @@ class StageNode(LifecycleNode, Generic[P]):
         """
         events = PublisherEventCallbacks(
             incompatible_qos=lambda e: self._incompatible(topic, "subscriber", e),
-            deadline=lambda e: self._late(topic),
+            deadline=lambda _: self._late(topic),
         )
         return self.create_lifecycle_publisher(
             kind,
@@ -307,8 +309,7 @@ class StageNode(LifecycleNode, Generic[P]):
         profile: QoSProfile,
         raw: bool = False,
     ) -> Any:
-        """A subscription whose QoS can be overridden and whose QoS trouble is
-        told in diagnostics.
+        """A subscription, with QoS overrides and QoS trouble in diagnostics.
 
         Args:
             kind: message type.

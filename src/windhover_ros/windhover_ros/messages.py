@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
 from windhover.errors import DataError
 from windhover.types import BoxArray, Detections, Tracks
-
 from windhover_ros.cdr import CdrReader, CdrWriter, detection_struct
 
 # geometry_msgs/PoseWithCovariance as constructed: at the origin, no rotation,
@@ -196,8 +196,6 @@ def label_info(labels: Sequence[str], threshold: float) -> Any:
     from vision_msgs.msg import LabelInfo, VisionClass
 
     return LabelInfo(
-        class_map=[
-            VisionClass(class_id=i, class_name=name) for i, name in enumerate(labels)
-        ],
+        class_map=[VisionClass(class_id=i, class_name=name) for i, name in enumerate(labels)],
         threshold=float(threshold),
     )

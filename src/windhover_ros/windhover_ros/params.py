@@ -30,9 +30,9 @@ from rcl_interfaces.msg import (
     ParameterDescriptor,
     SetParametersResult,
 )
-from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+
 from windhover.errors import ConfigError
 
 _TYPES = {
@@ -140,9 +140,7 @@ def descriptor(name: str, param: Param) -> ParameterDescriptor:
     return result
 
 
-def flat_params(
-    model: type[BaseModel], prefix: str = "", fixed: bool = False
-) -> dict[str, Param]:
+def flat_params(model: type[BaseModel], prefix: str = "", fixed: bool = False) -> dict[str, Param]:
     """Every parameter by name; a nested model's are ``outer.inner``."""
     params: dict[str, Param] = {}
     for name, field in model.model_fields.items():
@@ -266,10 +264,5 @@ def declare(node: Node, model: type[M]) -> Declared[M]:
     value = check(model, given, f"parameters of {node.get_name()}")
     values = flatten(value.model_dump())
     for name, param in params.items():
-        try:
-            node.declare_parameter(
-                name, values[name], descriptor(name, param), ignore_override=True
-            )
-        except ParameterException as error:
-            raise ConfigError(f"parameter {name} of {node.get_name()}: {error}") from None
+        node.declare_parameter(name, values[name], descriptor(name, param), ignore_override=True)
     return Declared(node, model, value)

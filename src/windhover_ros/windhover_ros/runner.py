@@ -6,11 +6,10 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from windhover.errors import WindhoverError
-
 from windhover_ros.environment import prepare_environment
 
 
@@ -22,7 +21,7 @@ class StopRequest(threading.Event):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
 
-    def _on_signal(self, number: int, frame: object) -> None:
+    def _on_signal(self, *_: object) -> None:
         if self.is_set():
             raise KeyboardInterrupt
         self.set()
@@ -30,7 +29,7 @@ class StopRequest(threading.Event):
 
 @contextmanager
 def ros(args: Sequence[str] | None = None) -> Iterator[None]:
-    """rclpy up inside, down after; signals are left to :class:`StopRequest`.
+    """ROS is up inside, down after; signals are left to :class:`StopRequest`.
 
     Args:
         args: ROS arguments; ``None`` takes those of the process.
@@ -40,7 +39,8 @@ def ros(args: Sequence[str] | None = None) -> Iterator[None]:
     from rclpy.signals import SignalHandlerOptions
 
     rclpy.init(
-        args=sys.argv if args is None else list(args), signal_handler_options=SignalHandlerOptions.NO
+        args=sys.argv if args is None else list(args),
+        signal_handler_options=SignalHandlerOptions.NO,
     )
     try:
         yield
@@ -62,10 +62,8 @@ def spinning(nodes: Sequence[Any]) -> Iterator[None]:
         executor.add_node(node)
 
     def spin() -> None:
-        try:
+        with suppress(ExternalShutdownException):
             executor.spin()
-        except ExternalShutdownException:
-            pass
 
     thread = threading.Thread(target=spin, name="executor", daemon=True)
     thread.start()
@@ -76,12 +74,12 @@ def spinning(nodes: Sequence[Any]) -> Iterator[None]:
         thread.join(timeout=5.0)
 
 
-def run_node(make: Callable[[], Any], until: Callable[[Any], threading.Event | None] | None = None) -> int:
+def run_node(make: Callable[[], Any], until: Callable[[Any], bool] | None = None) -> int:
     """The whole life of a process with one node.
 
     Args:
         make: builds the node.
-        until: gives an event of the node that ends the process, as a signal does.
+        until: says, asked a few times a second, whether the node is done.
 
     Returns:
         The exit status: 0, or 2 after an error that a person has to mend.
@@ -95,9 +93,8 @@ def run_node(make: Callable[[], Any], until: Callable[[Any], threading.Event | N
                 if node.params.autostart:
                     node.bring_up()
                 with spinning([node]):
-                    done = until(node) if until else None
                     while not stop.wait(0.2):
-                        if done is not None and done.is_set():
+                        if until is not None and until(node):
                             break
             finally:
                 node.close()

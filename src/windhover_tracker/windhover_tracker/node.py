@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from vision_msgs.msg import Detection2DArray
+
 from windhover.errors import ConfigError, DataError
 from windhover.tracking import make_tracker
 from windhover.tracking.base import Tracker
@@ -61,7 +62,9 @@ class TrackerNode(StageNode[TrackerParams]):
         self._table = LabelTable()
         self._listeners: list[Listener] = []
         self._last_stamp: int | None = None
-        self._tracks = self.advertise(Detection2DArray, "tracks", qos.result(self.params.deadline_s))
+        self._tracks = self.advertise(
+            Detection2DArray, "tracks", qos.result(self.params.deadline_s)
+        )
         if not linked:
             # No deadline is asked here: a publisher without one would not match,
             # and nothing would ever arrive. Silence is seen by this stage's age.

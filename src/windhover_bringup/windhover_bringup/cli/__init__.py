@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 import typer
 from typer.main import get_command
-from windhover.errors import WindhoverError
 
+from windhover.errors import WindhoverError
 from windhover_bringup.cli import bench, demo, doctor, evaluate, replay, track, up
 
 app = typer.Typer(

@@ -1,3 +1,39 @@
+"""``windhover demo``: a rendered clip through the whole chain, scored exactly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
-app = typer.Typer()
-def demo() -> None: ...
+
+if TYPE_CHECKING:
+    from windhover_bringup.composed import Pipeline
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for everything that is written.")] = Path(
+        "out/demo"
+    ),
+    model: Annotated[
+        str, typer.Option(help="Bundle folder, or its name in models/.")
+    ] = "thermal-n",
+    scene: Annotated[
+        str, typer.Option(help="Scene to render.")
+    ] = "scene:demo?seed=1&altitude=40&camera=thermal",
+    frames: Annotated[int, typer.Option(help="Frames to render.", min=2, max=36000)] = 240,
+    backend: Annotated[str | None, typer.Option(help="auto, cpu, qnn or dlc.")] = None,
+) -> None:
+    """Fly a rendered scene through the chain; overlay, bag, scores and report in --out."""
+    from windhover_bringup.cli.replay import fly
+    from windhover_bringup.cli.up import settings_of
+    from windhover_bringup.scene_truth import TruthKeeper
+
+    uri = f"{scene}{'&' if '?' in scene else '?'}frames={frames}"
+    settings = settings_of(None, uri, model, backend, rate=0.0)
+    keeper = TruthKeeper()
+
+    def prepare(pipeline: Pipeline) -> None:
+        pipeline.camera.opener = keeper.open
+
+    fly(settings, out, "Windhover demo", truth=keeper.write, prepare=prepare)

@@ -21,7 +21,9 @@ def up(
             help="Folder, image, video, bag, v4l2:///dev/video0, gst:PIPELINE or scene:NAME."
         ),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Bundle folder, or its name in models/.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Bundle folder, or its name in models/.")
+    ] = None,
     backend: Annotated[str | None, typer.Option(help="auto, cpu, qnn or dlc.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for a recording (bag/) and metrics.json.")
@@ -63,7 +65,6 @@ def settings_of(
 
     prepare_environment()
     from windhover.model.bundle import Bundle
-
     from windhover_bringup.composed import camera_for
     from windhover_bringup.config import Config
 
@@ -78,10 +79,9 @@ def settings_of(
 
 
 def _run_composed(settings: Config, out: Path | None) -> None:
-    from windhover_ros.runner import StopRequest, ros, spinning
-
     from windhover_bringup.composed import Pipeline
     from windhover_bringup.outputs import RunOutputs
+    from windhover_ros.runner import StopRequest, ros, spinning
 
     stop = StopRequest()
     stop.install()
@@ -108,3 +108,4 @@ def _run_composed(settings: Config, out: Path | None) -> None:
     if outputs is not None:
         outputs.write_metrics()
         typer.echo(f"wrote {out}")
+    pipeline.complain_of_unreadable()

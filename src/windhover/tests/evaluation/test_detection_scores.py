@@ -122,6 +122,7 @@ def test_dont_care_hides_detections_of_every_class(label: int) -> None:
     predictions = Predictions.collect([(0, found((A, 0.9, 0), *inside))])
     scores = evaluate_detections(truth, predictions, 0.5)
     assert scores.classes[0].ap50 == pytest.approx(1.0)
+    assert [each.ignored for each in scores.classes] == [1, 1]
     assert scores.at_threshold.false_positives == 0
     assert scores.at_threshold.true_positives == 1
     assert scores.at_threshold.false_negatives == 0

@@ -158,7 +158,7 @@ class ClassScores:
         label: the model's label.
         truth_categories: the truth's categories that are scored as it.
         truths: objects to be found.
-        ignored: regions of it that are not judged, those of any class not counted.
+        ignored: regions in which it is not judged, those of any class included.
         ap50: average precision at IoU 0.5; NaN without truths.
         ap50_95: mean over IoU 0.50 to 0.95; NaN without truths.
         at_threshold: at the model's threshold.
@@ -327,7 +327,11 @@ def _class_scores(
         label=label,
         truth_categories=truth.categories.get(label, ()),
         truths=result.truths,
-        ignored=int(np.count_nonzero(of_images & truth.ignored & (truth.label_ids == number))),
+        ignored=int(
+            np.count_nonzero(
+                of_images & truth.ignored & np.isin(truth.label_ids, (number, ANY_LABEL))
+            )
+        ),
         ap50=result.ap50,
         ap50_95=result.ap50_95,
         at_threshold=_point(result, threshold),

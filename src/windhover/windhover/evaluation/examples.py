@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from windhover.evaluation.detection import Predictions
 from windhover.evaluation.mot_counts import MATCH_IOU
@@ -82,7 +83,11 @@ def draw_example(
     there = truth.boxes_of(row)
     objects, names = there.boxes[~there.ignored], there.label_ids[~there.ignored]
     same = names[:, None] == labels[None, :]
-    hit = ((iou_matrix(objects, boxes) >= MATCH_IOU) & same).any(axis=1)
+    overlap = np.where(same, iou_matrix(objects, boxes), 0.0)
+    overlap[overlap < MATCH_IOU] = 0.0
+    rows, columns = linear_sum_assignment(-overlap)
+    hit = np.zeros(len(objects), np.bool_)
+    hit[rows[overlap[rows, columns] > 0.0]] = True
     for x1, y1, x2, y2 in np.rint(objects[~hit] * zoom).astype(int).tolist():
         cv2.rectangle(picture, (x1, y1), (x2, y2), _MISSED_BGR, 1, cv2.LINE_AA)
     info = truth.images[row]

@@ -52,7 +52,7 @@ class Woods:
         grain = fractal(rng, 256, 16, 256, 0.5)
         self._leafy = [_crown(rng, grain) for _ in range(_KINDS)]
         self._bare = [_branches(rng) for _ in range(3)]
-        self._green = np.array([36, 92, 66]) + rng.normal(0, [6, 10, 10], (_KINDS, 3))
+        self._green = np.array([44, 88, 72]) + rng.normal(0, [6, 9, 10], (_KINDS, 3))
         self._kelvin = rng.normal(0, 0.6, _KINDS)
 
     def paint(self, canvas: Canvas, tree: Tree, thermal: bool) -> None:

@@ -55,23 +55,20 @@ class Ground:
     def __init__(self, rng: np.random.Generator, layout: Layout, climate: Climate) -> None:
         self._climate = climate
         self._blotch = fractal(rng, _SIZE, 4, 128, 0.75)
-        self._grain = fractal(rng, _SIZE, 128, _SIZE, 0.35)
+        self._grain = fractal(rng, _SIZE, 128, _SIZE, 0.12)
         self._streak = stretch(self._grain, 96, axis=0)
         self._tint = rng.normal(0, [7, 7, 9]).astype(np.float32)
         self._material = _draw_materials(rng, layout, self._blotch, self._grain)
         self._shade = np.zeros((_SIZE, _SIZE), np.uint8)
+        self._lamps: list[tuple[float, float]] = []
         self._glow = np.zeros((_SIZE // 4, _SIZE // 4), np.float32)
 
-    def cast(self, points: Floats, dappled: bool = False) -> None:
-        """Add the shadow of a standing convex body, ``(N, 3)`` world points.
+    def shade(self, outline: Floats, dappled: bool = False) -> None:
+        """Add a standing shadow: the hull of ``(N, 2)`` ground points, metres.
 
-        Call before the first picture is taken; it does nothing without sun.
+        Call before the first picture is taken.
         """
-        if not self._climate.casts_shadows:
-            return
-        sun = self._climate.sun
-        flat = points[:, :2] - points[:, 2:] * (sun[:2] / sun[2])
-        hull = cv2.convexHull(_texels(flat))
+        hull = cv2.convexHull(_texels(outline))
         if not dappled:
             cv2.fillConvexPoly(self._shade, hull, 255, cv2.LINE_8, 4)
             return
@@ -89,6 +86,21 @@ class Ground:
         patch = np.zeros_like(self._glow)
         cv2.circle(patch, (int(centre[0]), int(centre[1])), max(1, round(radius * 4)), 1.0, -1)
         self._glow += np.float32(kelvin) * cv2.GaussianBlur(patch, (0, 0), max(1.0, radius * 2))
+
+    def light(self, x: float, y: float) -> None:
+        """Add a street lamp's pool of light, seen by the RGB camera after dark."""
+        self._lamps.append((x, y))
+
+    @cached_property
+    def lamplight(self) -> list[Field]:
+        """Pyramid of ``(S, S)`` float32: what lamps add to the light of the night, 0..1."""
+        coarse = np.zeros((_SIZE // 8, _SIZE // 8), np.float32)
+        for x, y in self._lamps:
+            centre = _texels(np.array([[x, y]]))[0, 0] // 128
+            cv2.circle(coarse, (int(centre[0]), int(centre[1])), 5, 1.0, -1)
+        soft = 2.5 * cv2.GaussianBlur(coarse, (0, 0), 9)
+        full = cv2.resize(np.minimum(soft, 1), (_SIZE, _SIZE), interpolation=cv2.INTER_LINEAR)
+        return _pyramid(np.asarray(full, np.float32))
 
     @cached_property
     def thermal(self) -> list[Field]:
@@ -119,7 +131,7 @@ class Ground:
         palette[_DIRT] += self._tint
         out = palette[m] * gain[..., None]
         dry = np.clip(self._blotch, 0, 2)[..., None] * (m == _GRASS)[..., None]
-        out += dry * np.array([4, 12, 26], np.float32)
+        out += dry * np.array([3, 9, 15], np.float32)
         return _pyramid(np.clip(out, 0, 255).astype(np.uint8))
 
 
@@ -265,17 +277,13 @@ def _draw_plaza(rng: np.random.Generator, image: NDArray[np.uint8], r: Rect, cou
         for a, b in zip(inner, inner[1:] + inner[:1], strict=True):
             _line(image, a, b, 0.12, _PAINT)
         _line(image, (cx - w, cy), (cx + w, cy), 0.12, _PAINT)
+        # Cut to the court, so that half circles end at its edge.
+        low, high = (_texels(np.array([[cx + s * w, cy + s * h]]))[0, 0] for s in (-1, 1))
+        inside = image[low[1] // 16 : high[1] // 16, low[0] // 16 : high[0] // 16]
         for y, radius in ((cy, 1.8), (cy - h, 4.5), (cy + h, 4.5)):
-            centre = _texels(np.array([[cx, y]]))[0, 0]
-            cv2.circle(
-                image,
-                (int(centre[0]), int(centre[1])),
-                round(radius * _SCALE * 16),
-                _PAINT,
-                2,
-                cv2.LINE_8,
-                4,
-            )
+            at = _texels(np.array([[cx, y]]))[0, 0] - low
+            place, size = (int(at[0]), int(at[1])), round(radius * _SCALE * 16)
+            cv2.circle(inside, place, size, _PAINT, 2, cv2.LINE_8, 4)
     for a, b in zip(r.corners, r.corners[1:] + r.corners[:1], strict=True):
         _line(image, a, b, 0.35, _CONCRETE)
 

@@ -156,7 +156,7 @@ def _dress(
         colour.append(_garment(rng))
     steel = climate.surface("metal")
     # A hand-held rifle is near the air's warmth; its metal sheds heat to the sky.
-    rifle_c = 0.5 * (steel + climate.air_c) + 1.0
+    rifle_c = 0.5 * (steel + climate.air_c) + float(rng.uniform(0.0, 5.0))
     warmth += [rifle_c, rifle_c + 1.5, rifle_c + 1.0, rifle_c + 0.5, rifle_c]
     wood = np.array([38, 62, 98]) if rng.random() < 0.4 else np.array([34, 34, 36])
     colour += [np.array([36, 36, 38])] * 2 + [wood, np.array([34, 34, 34]), wood]
@@ -167,7 +167,7 @@ def _dress(
 def _garment(rng: np.random.Generator) -> Floats:
     """A clothing colour: mostly greys, blues and earths, at times a bright one."""
     base = float(rng.uniform(25, 225))
-    spread = 14 if rng.random() < 0.65 else 60
+    spread = 9 if rng.random() < 0.7 else 34
     return np.clip(base + rng.normal(0, spread, 3), 12, 245)
 
 

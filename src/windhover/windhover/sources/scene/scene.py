@@ -28,6 +28,9 @@ Which = Literal["thermal", "rgb", "both"]
 START_NS: Final = 1_704_067_200_000_000_000
 
 _FAR_M: Final = 220.0
+#: Light of a lamp over the light of the night, and its colour.
+_LAMP_GAIN: Final = np.float32(3.5)
+_LAMP_BGR: Final = np.array([0.62, 0.9, 1.1], np.float32)
 #: A body outside the image still counts while its shadow may reach into it.
 _SHADOW_ROOM_M: Final = 3.0
 
@@ -164,6 +167,10 @@ class Scene:
                 shape = item.shape
                 values = shape.celsius if thermal else shape.bgr
                 canvas.body(shape, item.outline, values, item.targets)
+        if not thermal and self._rgb_sensor.lamps_lit:
+            # What stands under a lamp takes the light of the ground behind it,
+            # which is near enough at these sizes.
+            image *= 1 + _LAMP_GAIN * view(world.ground.lamplight, camera)[..., None] * _LAMP_BGR
         return image, canvas.truth()
 
     def _solids(self, camera: Camera, t: float) -> list[_Solid]:

@@ -62,7 +62,12 @@ class ThermalSensor:
 
 
 class RgbSensor:
-    """A small colour camera: gain rises as light falls, and noise with it."""
+    """A small colour camera: gain rises as light falls, and noise with it.
+
+    Attributes:
+        exposure_s: seconds.
+        lamps_lit: whether it is dark enough for street lamps.
+    """
 
     def __init__(self, config: SceneConfig, climate: Climate, rng: np.random.Generator) -> None:
         self._seed = int(rng.integers(2**31))
@@ -70,6 +75,7 @@ class RgbSensor:
         dark = 1 - climate.daylight
         low, high = _RGB_EXPOSURE_S
         self.exposure_s = low + (high - low) * dark
+        self.lamps_lit = climate.daylight < 0.3
         self._light = np.float32(0.16 + 0.84 * climate.daylight**0.5)
         warm = np.array([-0.10, 0.0, 0.10]) * climate.phase[2]
         cool = np.array([0.12, 0.0, -0.10]) * climate.phase[0]

@@ -32,7 +32,7 @@ from windhover.sources.scene.motion import (
 )
 from windhover.sources.scene.paint import Target
 from windhover.sources.scene.people import Person, make_person
-from windhover.sources.scene.shapes import Shape
+from windhover.sources.scene.shapes import Shape, capsule_shadows, face_shadow
 from windhover.sources.scene.vehicles import RigidBody, make_car, make_motorcycle
 
 _PERSON, _WEAPON, _TWO_WHEELER, _VEHICLE = range(len(SCENE_LABELS))
@@ -108,6 +108,7 @@ class World:
         self.woods = Woods(woods, self.climate)
         self.fixtures = self._stand(props)
         self._next_id = 1
+        self._parked: list[tuple[float, float, float]] = []
         parked = self._cars(traffic)
         bikes = self._motorcycles(traffic)
         self.actors = [*parked, *bikes, *self._people(crowd)]
@@ -150,6 +151,9 @@ class World:
             turn = np.pi if rng.random() < 0.35 else 0.0
             heading = spot.heading + turn + float(rng.normal(0, 0.03))
             path = standing(spot.x + float(rng.normal(0, 0.15)), spot.y, heading)
+            for ahead in (-1.6, 0.0, 1.6):
+                along = spot.x + ahead * np.cos(heading), spot.y + ahead * np.sin(heading)
+                self._parked.append((float(along[0]), float(along[1]), 1.2))
             actors.append(Actor(body, path, (Target(self._name(), _VEHICLE),)))
             if self.climate.phase[0] > 0.3:
                 self.ground.warm(spot.x, spot.y, 1.2, 1.5 + 3.0 * running)
@@ -219,11 +223,12 @@ class World:
         bodies = [make_person(rng, self.climate, i < config.n_armed) for i in range(count)]
         starts: list[tuple[float, float]] = []
         for _ in range(count):
+            start = self._free_point(rng, 0.6)
             if starts and rng.random() < 0.3:
                 x, y = starts[int(rng.integers(len(starts)))]
-                starts.append((x + float(rng.normal(0, 1.2)), y + float(rng.normal(0, 1.2))))
-            else:
-                starts.append(self._free_point(rng, 0.6))
+                near = x + float(rng.normal(0, 1.2)), y + float(rng.normal(0, 1.2))
+                start = start if self._blocked(*near, 0.6) else near
+            starts.append(start)
         speeds = np.array([_SPEEDS.get(b.posture, 0.0) for b in bodies])
         speeds *= rng.uniform(0.75, 1.2, count)
         paths = wander(
@@ -260,13 +265,14 @@ class World:
         layout = self.layout
         if any(b.footprint.contains(x, y, room) for b in layout.buildings):
             return True
+        if any((x - cx) ** 2 + (y - cy) ** 2 < (r + room) ** 2 for cx, cy, r in self._parked):
+            return True
         return any((x - t.x) ** 2 + (y - t.y) ** 2 < (0.3 + room) ** 2 for t in layout.trees)
 
     def _obstacles(self) -> Floats:
-        """``(M, 3)`` discs that people walk round: stems and parked cars."""
-        trees = [(t.x, t.y, 0.3) for t in self.layout.trees]
-        cars = [(s.x, s.y, 1.6) for s in self.layout.slots]
-        return np.array(trees + cars, float).reshape(-1, 3)
+        """``(M, 3)`` discs x, y, radius that people walk round: stems and parked cars."""
+        trees = [(tree.x, tree.y, 0.3) for tree in self.layout.trees]
+        return np.array([*trees, *self._parked], float).reshape(-1, 3)
 
     def _seen(self, x: float, y: float) -> bool:
         camera = self.flight.camera("thermal", 0.0)
@@ -276,14 +282,24 @@ class World:
         return bool(depth > 0 and inside)
 
     def _cast_standing_shadows(self) -> None:
+        for lamp in self.layout.lamps:
+            head = 1.75 * np.array([np.cos(lamp.heading), np.sin(lamp.heading)])
+            self.ground.light(lamp.x + float(head[0]), lamp.y + float(head[1]))
+        if not self.climate.casts_shadows:
+            return
+        sun = self.climate.sun
+        still = [actor.shape(0.0) for actor in self.actors if not actor.moves]
+        for shape in [fixture.shape for fixture in self.fixtures] + still:
+            for outline in capsule_shadows(shape.capsules, sun):
+                self.ground.shade(outline)
+        for shape in still:
+            for outline in face_shadow(shape.faces, sun):
+                self.ground.shade(outline)
         for fixture in self.fixtures:
-            points = _points(fixture.shape)
-            self.ground.cast(points)
+            if len(fixture.shape.faces):
+                self.ground.shade(_fall(fixture.shape.faces.reshape(-1, 3), sun))
         for tree in self.layout.trees:
-            self.ground.cast(crown_points(tree), dappled=True)
-        for actor in self.actors:
-            if not actor.moves:
-                self.ground.cast(_points(actor.shape(0.0)))
+            self.ground.shade(_fall(crown_points(tree), sun), dappled=True)
 
     @cached_property
     def fixture_spheres(self) -> tuple[Floats, Floats]:
@@ -294,6 +310,11 @@ class World:
         ]
         centres = np.array([fixture.centre for fixture in self.fixtures])
         return centres.reshape(-1, 3), np.array(radii, float)
+
+
+def _fall(points: Floats, sun: Floats) -> Floats:
+    """``(N, 2)`` where the shadows of ``(N, 3)`` points fall, metres."""
+    return np.asarray(points[:, :2] - points[:, 2:] * (sun[:2] / sun[2]))
 
 
 def _points(shape: Shape) -> Floats:

@@ -112,7 +112,8 @@ def coco(config: SceneConfig, camera: str, frames: Sequence[SceneFrame]) -> dict
     ``track_id``, ``visibility``, ``amodal_bbox`` and, for weapons,
     ``carrier_id``.
     """
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     time_of_day = _time_of_day(config.hour)
     for frame in frames:
         lens = frame.thermal_camera if camera == "thermal" else frame.rgb_camera

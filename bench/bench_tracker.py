@@ -4,8 +4,6 @@ Objects cross each other on a 1280x720 image at 30 Hz; each gets one noisy
 detection a frame, now and then a faint one or none. Both trackers are given the
 same rows in one process, frame by frame in turn, so that whatever else the
 machine does weighs on both.
-
-    OMP_NUM_THREADS=1 python bench/bench_tracker.py
 """
 
 from __future__ import annotations
@@ -13,42 +11,21 @@ from __future__ import annotations
 import importlib.util
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.row import Row, median, p99
 from windhover.tracking import make_tracker
 from windhover.types import Detections
 
 OBJECTS = (10, 100, 500)
+MOST_MS = {100: 1.0}
 FRAMES = 400
 WARM_UP = 30
 RATE_HZ = 30.0
 WIDTH, HEIGHT = 1280, 720
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table.
-
-    Attributes:
-        objects: objects in the scene.
-        median_ms: of ours, a frame.
-        p99_ms: of ours, a frame.
-        peer_median_ms: of Ultralytics' BYTETracker, ``None`` where it can't be imported.
-    """
-
-    objects: int
-    median_ms: float
-    p99_ms: float
-    peer_median_ms: float | None
-
-    @property
-    def ratio(self) -> float | None:
-        """How many times faster ours is."""
-        return None if self.peer_median_ms is None else self.peer_median_ms / self.median_ms
 
 
 def crossing(objects: int, frames: int, seed: int = 0) -> Iterator[Detections]:
@@ -127,21 +104,12 @@ def _measure(objects: int) -> Row:
             theirs.append(time.perf_counter_ns() - start)
     times = np.array(ours[WARM_UP:]) / 1e6
     return Row(
-        objects=objects,
-        median_ms=float(np.median(times)),
-        p99_ms=float(np.percentile(times, 99)),
-        peer_median_ms=float(np.median(theirs[WARM_UP:])) / 1e6 if theirs else None,
+        "tracker",
+        f"{objects} objects at {RATE_HZ:g} Hz",
+        median(times),
+        p99(times),
+        "Ultralytics BYTETracker" if theirs else None,
+        median(np.array(theirs[WARM_UP:])) / 1e6 if theirs else None,
+        most_ms=MOST_MS.get(objects),
+        note="" if theirs else "Ultralytics not measured: it needs make train-env and lap there",
     )
-
-
-def main() -> None:
-    """Print the table."""
-    print(f"{'objects':>8} {'median ms':>10} {'p99 ms':>8} {'Ultralytics ms':>15} {'ratio':>6}")
-    for row in measure():
-        peer = "-" if row.peer_median_ms is None else f"{row.peer_median_ms:.2f}"
-        ratio = "-" if row.ratio is None else f"{row.ratio:.1f}x"
-        print(f"{row.objects:>8} {row.median_ms:>10.3f} {row.p99_ms:>8.3f} {peer:>15} {ratio:>6}")
-
-
-if __name__ == "__main__":
-    main()

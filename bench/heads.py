@@ -1,0 +1,89 @@
+"""Raw heads as a trained detector gives them for a picture with many objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windhover.model.manifest import REG_MAX, Manifest
+
+STRIDES = (8, 16, 32)
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """A declaration and the outputs that go with it, NHWC float32."""
+
+    manifest: Manifest
+    outputs: list[NDArray[np.float32]]
+
+
+def _manifest(family: str, classes: int, size: int) -> Manifest:
+    outputs = [
+        {"name": f"{kind}_s{stride}", "stride": stride, "kind": kind}
+        for stride in STRIDES
+        for kind in ("box", "score")
+    ]
+    return Manifest.model_validate(
+        {
+            "format": 1,
+            "name": "bench",
+            "version": "1",
+            "labels": [f"class{i}" for i in range(classes)],
+            "channels": "rgb",
+            "input": {"name": "images", "height": size, "width": size, "channels": 3},
+            "head": {
+                "family": family,
+                "reg_max": REG_MAX[family],
+                "strides": list(STRIDES),
+                "outputs": outputs,
+            },
+            "files": {"float_onnx": {"path": "none", "sha256": "0" * 64, "bytes": 1}},
+        }
+    )
+
+
+def crowded(
+    family: str = "yolo11", classes: int = 3, objects: int = 100, size: int = 640, seed: int = 0
+) -> Heads:
+    """Objects of 12 to 90 px, each seen by some ten cells near its centre.
+
+    Background cells have logits about -8; a cell on an object scores the more
+    the closer it is to the centre, and its four sides point to the object's box
+    with a little noise, as distances (yolo26) or as bell-shaped distributions
+    (yolo11).
+    """
+    rng = np.random.default_rng(seed)
+    sizes = np.exp(rng.uniform(np.log(12), np.log(90), (objects, 2)))
+    centres = rng.uniform(20, size - 20, (objects, 2))
+    labels = rng.integers(0, classes, objects)
+    reg_max = REG_MAX[family]
+    outputs: list[NDArray[np.float32]] = []
+    for stride in STRIDES:
+        side = size // stride
+        y, x = np.mgrid[:side, :side] + 0.5
+        cells = np.stack((x.ravel(), y.ravel()), axis=1) * stride
+        scores = rng.normal(-8, 1.2, (side * side, classes)).astype(np.float32)
+        boxes = rng.normal(0, 1, (side * side, 4, reg_max)).astype(np.float32)
+        off = cells[:, None] - centres
+        fits = np.abs(np.log2(sizes.max(axis=1) / (4 * stride))) < 1.1
+        cell, one = np.nonzero((np.abs(off) < 0.4 * sizes).all(axis=2) & fits)
+        off = off[cell, one]
+        scores[cell, labels[one]] = (
+            3 - 6 * np.hypot(*(off / sizes[one]).T) + rng.normal(0, 0.5, len(cell))
+        )
+        half = sizes[one] / 2
+        distances = np.concatenate((half + off, half - off), axis=1) / stride
+        distances += rng.normal(0, 0.05, distances.shape)
+        if reg_max == 1:
+            boxes[cell, :, 0] = distances
+        else:
+            bell = -2 * (distances.clip(0, reg_max - 1.01)[..., None] - np.arange(reg_max)) ** 2
+            boxes[cell] = bell.clip(-12, None)
+        outputs += [
+            boxes.reshape(1, side, side, 4 * reg_max),
+            scores.reshape(1, side, side, classes),
+        ]
+    return Heads(_manifest(family, classes, size), outputs)

@@ -171,6 +171,10 @@ def assert_same(counts: Any, expected: dict[str, float]) -> None:
         "DetA": counts.det_a,
         "AssA": counts.ass_a,
     }
+    if not expected["CLR_TP"]:
+        # TrackEval gives 0 for the overlap of no boxes; for us there is none to tell.
+        assert np.isnan(ours.pop("MOTP"))
+        expected = {name: value for name, value in expected.items() if name != "MOTP"}
     assert ours == pytest.approx(expected, abs=1e-9)
 
 

@@ -89,6 +89,25 @@ def test_pixels_equal_the_published_arithmetic(source_hw, input_hw, channels, se
     np.testing.assert_array_equal(image, given_image)
 
 
+# What ultralytics 8.4.190 (LetterBox((8, 8), auto=False, scaleup=True, center=True))
+# makes of a 4 x 6 image of 0, 10, 20, ... 230.
+GOLDEN = [
+    [114, 114, 114, 114, 114, 114, 114, 114],
+    [0, 6, 14, 21, 29, 36, 44, 50],
+    [42, 48, 56, 63, 71, 78, 86, 92],
+    [90, 96, 104, 111, 119, 126, 134, 140],
+    [138, 144, 152, 159, 167, 174, 182, 188],
+    [180, 186, 194, 201, 209, 216, 224, 230],
+    [114, 114, 114, 114, 114, 114, 114, 114],
+    [114, 114, 114, 114, 114, 114, 114, 114],
+]
+
+
+def test_pixels_equal_those_that_ultralytics_made():
+    image = (np.arange(24, dtype=np.uint8) * 10).reshape(4, 6)
+    np.testing.assert_array_equal(Letterbox((4, 6), (8, 8)).apply(image), GOLDEN)
+
+
 def test_pixels_equal_ultralytics_where_it_is_installed():
     augment = pytest.importorskip("ultralytics.data.augment", reason="only in the training venv")
     rng = np.random.default_rng(0)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from windhover.errors import DataError
+from windhover.imaging import video
 from windhover.imaging.video import VideoWriter
 from windhover.sources import open_source
 
@@ -43,6 +44,19 @@ def test_the_file_is_h264_for_browsers_with_capture_times(tmp_path):
     for number, frame in enumerate(frames):
         off = np.abs(frame.image.astype(int) - picture(number))[:, 8 * number + 4 :]
         assert off.max() <= 10, number
+
+
+def test_without_an_h264_encoder_it_is_mpeg4(tmp_path, monkeypatch):
+    monkeypatch.setattr(video, "_CODECS", (("no-such-codec", {}), *video._CODECS[1:]))
+    path = tmp_path / "clip.mp4"
+    with VideoWriter(path, 20) as writer:
+        for number in range(5):
+            writer.write(picture(number), T0 + number * 50_000_000)
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].codec_context.name == "mpeg4"
+    frames = list(open_source(path))
+    assert [frame.stamp_ns for frame in frames] == [i * 50_000_000 for i in range(5)]
+    assert np.abs(frames[4].image.astype(int) - picture(4))[:, 40:].max() <= 16
 
 
 def test_the_index_is_whole_so_that_players_can_seek(tmp_path):
@@ -90,6 +104,7 @@ def test_an_error_keeps_what_was_written(tmp_path):
 
 KILLED = """
 import sys, numpy as np
+from windhover.imaging import video
 from windhover.imaging.video import VideoWriter
 writer = VideoWriter(sys.argv[1], 10)
 noise = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)

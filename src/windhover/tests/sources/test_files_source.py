@@ -1,5 +1,8 @@
 """Image files become frames in natural order; bad ones are named, not half read."""
 
+import os
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -8,7 +11,12 @@ from hypothesis import strategies as st
 
 from windhover.errors import SourceError
 from windhover.sources import Source, open_source
-from windhover.sources.files import is_truncated_jpeg, natural_key, read_image
+from windhover.sources.files import (
+    is_truncated_jpeg,
+    is_truncated_png,
+    natural_key,
+    read_image,
+)
 
 
 def picture(value: int, *, channels: int = 3) -> np.ndarray:
@@ -132,7 +140,7 @@ def test_bad_images_are_skipped_and_counted_when_asked(tmp_path):
     assert [frame.index for frame in frames] == [0, 3]
     assert [frame.stamp_ns for frame in frames] == [0, 300_000_000]
     assert len(source.skipped) == 2
-    assert "1.jpg is a truncated JPEG" in source.skipped[0]
+    assert "1.jpg is truncated" in source.skipped[0]
     assert "2.jpg is empty" in source.skipped[1]
     assert [str(error) for error in heard] == source.skipped
     with pytest.raises(SourceError, match=r"1\.jpg"):
@@ -154,6 +162,35 @@ def test_an_embedded_thumbnail_does_not_hide_a_truncation():
     assert not is_truncated_jpeg(whole + b"appended by the camera")
     for cut in range(3, len(whole) - 1):
         assert is_truncated_jpeg(whole[:cut])
+
+
+def test_every_cut_of_a_png_is_seen_before_libpng_complains():
+    whole = cv2.imencode(".png", picture(5))[1].tobytes()
+    assert not is_truncated_png(whole)
+    assert not is_truncated_png(whole + b"appended")
+    for cut in range(8, len(whole)):
+        assert is_truncated_png(whole[:cut])
+
+
+def test_a_bad_file_says_nothing_past_its_error(tmp_path, capfd):
+    for suffix in (".jpg", ".png"):
+        path = truncate(write(tmp_path, f"cut{suffix}", picture(9)))
+        with pytest.raises(SourceError, match="is truncated"):
+            read_image(path)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.data
+def test_real_thermal_frames_come_as_one_gray_channel():
+    data = Path(os.environ.get("WINDHOVER_DATA", Path(__file__).parents[5] / "shared" / "data"))
+    folder = data / "hit_uav" / "normal_json" / "test"
+    if not folder.is_dir():
+        pytest.skip(f"no HIT-UAV frames at {folder}; set WINDHOVER_DATA")
+    source = open_source(folder, rate_hz=10)
+    frames = [frame for frame, _ in zip(source, range(3), strict=False)]
+    assert {(frame.encoding, frame.image.shape) for frame in frames} == {("mono8", (512, 640))}
+    numbers = [path.stem.split("_") for path in source.paths]
+    assert numbers == sorted(numbers, key=lambda parts: [int(part) for part in parts])
 
 
 def test_missing_and_empty_places_are_named(tmp_path):

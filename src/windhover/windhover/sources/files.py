@@ -112,8 +112,8 @@ def decode_image_file(data: bytes | memoryview | NDArray[np.uint8], what: str) -
     buffer = np.frombuffer(data, np.uint8)
     if buffer.size == 0:
         raise SourceError(f"{what} is empty (0 bytes): remove it or copy it again")
-    if is_truncated_jpeg(bytes(buffer)):
-        raise SourceError(f"{what} is a truncated JPEG: remove it or copy it again")
+    if is_truncated_jpeg(whole := bytes(buffer)) or is_truncated_png(whole):
+        raise SourceError(f"{what} is truncated: remove it or copy it again")
     image = _imdecode(buffer)
     if image is None:
         raise SourceError(f"{what} is damaged or not an image: remove it or copy it again")
@@ -156,6 +156,23 @@ def is_truncated_jpeg(data: bytes) -> bool:
         position += 2 + length
         if marker == 0xDA:  # start of scan: from here on 0xFF in data is escaped
             return data.find(b"\xff\xd9", position) < 0
+    return True
+
+
+def is_truncated_png(data: bytes) -> bool:
+    """Tell whether a PNG lacks its end.
+
+    libpng would say so as well, but on standard error, past our own message
+    (W3C PNG, section 5: signature, then chunks up to IEND).
+    """
+    if data[:8] != b"\x89PNG\r\n\x1a\n":
+        return False
+    position = 8
+    while position + 12 <= len(data):
+        end = position + 12 + int.from_bytes(data[position : position + 4], "big")
+        if data[position + 4 : position + 8] == b"IEND":
+            return end > len(data)
+        position = end
     return True
 
 

@@ -1,0 +1,61 @@
+"""Crops: boxes must move with the pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from windhover_training.config import Augmentation
+from windhover_training.data.crops import CropSampler, Sample, change_intensity, warp_boxes
+
+PLAIN = Augmentation(
+    stretch=0, invert=0, gain=(1, 1), level=0, gradient=0, blur=0, noise=0, wide_probability=0
+)
+
+
+def sample() -> Sample:
+    pixels = np.full((200, 300), 40, np.uint8)
+    boxes = np.array([[30, 40, 50, 80], [200, 120, 260, 150]], np.float32)
+    for x1, y1, x2, y2 in boxes.astype(int):
+        pixels[y1:y2, x1:x2] = 230
+    return Sample(pixels, boxes, np.array([0, 1]), "f")
+
+
+@pytest.mark.parametrize(("seed", "scale"), [(s, r) for s in range(6) for r in (0.7, 1.0, 2.2)])
+def test_boxes_lie_on_their_objects_after_every_warp(seed: int, scale: float) -> None:
+    a = PLAIN.model_copy(update={"scale_near": (scale, scale)})
+    sampler = CropSampler([sample()], 160, [1.0, 1.0], a, np.random.default_rng(seed))
+    for _ in range(20):
+        crop, boxes, classes = sampler.draw()
+        bright = crop > 135
+        covered = np.zeros_like(bright)
+        for x1, y1, x2, y2 in boxes:
+            inside = bright[round(y1) : round(y2), round(x1) : round(x2)]
+            assert inside.mean() > 0.9
+            covered[int(y1) : int(np.ceil(y2)), int(x1) : int(np.ceil(x2))] = True
+        assert len(boxes) == len(classes)
+        if len(boxes) == 2:
+            assert not (bright & ~covered).any()
+
+
+def test_boxes_mostly_outside_the_crop_are_dropped_and_others_clipped() -> None:
+    identity = np.array([[1.0, 0, 0], [0, 1, 0]])
+    boxes = np.array([[-30, 10, 10, 30], [-10, 10, 30, 30], [90, 90, 92, 99]], np.float32)
+    kept, classes = warp_boxes(boxes, np.array([0, 1, 2]), identity, 100)
+    np.testing.assert_array_equal(kept, [[0, 10, 30, 30]])
+    np.testing.assert_array_equal(classes, [1])
+
+
+def test_the_same_seed_draws_the_same_crop() -> None:
+    draws = [
+        CropSampler([sample()], 96, [1.0, 1.0], Augmentation(), np.random.default_rng(5)).draw()
+        for _ in range(2)
+    ]
+    for a, b in zip(*draws, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_inversion_turns_warm_into_cold() -> None:
+    a = PLAIN.model_copy(update={"invert": 1.0})
+    out = change_intensity(np.array([[0, 200]], np.uint8), a, np.random.default_rng(0))
+    np.testing.assert_array_equal(out, [[255, 55]])

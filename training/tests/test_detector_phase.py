@@ -1,0 +1,108 @@
+"""Training and export on a tiny set: the loss falls, a run resumes, the graph equals torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+from test_hit_uav_conversion import convert
+
+from windhover.model import Bundle
+from windhover.model.detector import Detector
+from windhover.types import Frame
+from windhover_training.config import Calibration, Optimisation, ReleaseConfig, TrainConfig
+from windhover_training.engine.model import build_model, raw_heads
+from windhover_training.export.graph import OUTPUTS, load_checkpoint
+from windhover_training.phases.detector import make_draw, run_detector
+from windhover_training.phases.release import export
+
+LABELS = ["person", "vehicle", "two-wheeler"]
+
+
+def tiny_config(data: Path, steps: int) -> TrainConfig:
+    return TrainConfig(
+        name="tiny",
+        labels=LABELS,
+        data=data,
+        crop=96,
+        class_weights=[1, 1, 1],
+        optimisation=Optimisation(steps=steps, batch=4, warmup=2, ema=0.9, bfloat16=False),
+        threads=1,
+    )
+
+
+@pytest.fixture
+def data(tiny: Path, tmp_path: Path) -> Path:
+    convert(tiny, tmp_path / "data", {"test": ["day-60m-00100"]})
+    return tmp_path / "data"
+
+
+def losses(run: Path) -> list[float]:
+    rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [r["box_loss"] + r["cls_loss"] + r["dfl_loss"] for r in rows]
+
+
+def test_the_loss_falls_and_the_export_equals_torch(data: Path, tmp_path: Path) -> None:
+    final = run_detector(tiny_config(data, 41), tmp_path / "run")
+    found = losses(tmp_path / "run")
+    assert found[-1] < 0.7 * found[0]
+    environment = json.loads((tmp_path / "run/environment.json").read_text())
+    assert environment["packages"]["torch"] == torch.__version__
+
+    config = ReleaseConfig(
+        name="tiny",
+        version="0",
+        checkpoint=final,
+        height=128,
+        width=160,
+        calibration=Calibration(data=[data], images=4),
+        scores={},
+        thresholds_on=(data, "test"),
+        provenance={},
+    )
+    bundle = export(config, tmp_path / "bundle")
+    image = np.random.default_rng(0).integers(0, 256, (1, 128, 160, 1), np.uint8)
+    session = ort.InferenceSession(tmp_path / "bundle/float.onnx")
+    model, _ = load_checkpoint(final)
+    with torch.no_grad():
+        expected = raw_heads(model, torch.from_numpy(image).permute(0, 3, 1, 2).float() / 255)
+    for name, wanted, got in zip(
+        OUTPUTS, expected, session.run(list(OUTPUTS), {"images": image}), strict=True
+    ):
+        np.testing.assert_allclose(
+            got, wanted.permute(0, 2, 3, 1), atol=1e-3, rtol=1e-3, err_msg=name
+        )
+    assert Bundle.load(bundle.root).labels == tuple(LABELS)
+    with Detector(bundle, "cpu", precision="int8") as detector:
+        detector.detect(Frame(image[0, :, :, 0], "mono8", 0))
+
+
+def test_raw_heads_are_what_the_model_itself_computes() -> None:
+    model = build_model("yolo11n.yaml", 1, 3).eval()
+    images = torch.rand(1, 1, 64, 96)
+    with torch.no_grad():
+        heads = raw_heads(model, images)
+        whole = model(images)[1]
+    boxes = torch.cat([h.flatten(2) for h in heads[0::2]], dim=2)
+    scores = torch.cat([h.flatten(2) for h in heads[1::2]], dim=2)
+    torch.testing.assert_close(boxes, whole["boxes"])
+    torch.testing.assert_close(scores, whole["scores"])
+
+
+def test_a_resumed_run_sees_the_crops_it_would_have_seen(data: Path) -> None:
+    config = tiny_config(data, 10)
+    first, second = make_draw(config), make_draw(config)
+    first(0)
+    for a, b in zip(first(7), second(7), strict=True):
+        np.testing.assert_array_equal(a[0], b[0])
+
+
+def test_a_run_goes_on_from_its_checkpoint(data: Path, tmp_path: Path) -> None:
+    run_detector(tiny_config(data, 2), tmp_path / "run")
+    run_detector(tiny_config(data, 3), tmp_path / "run")
+    state = torch.load(tmp_path / "run/last.pt", weights_only=False)
+    assert (state["step"], state["updates"]) == (3, 3)

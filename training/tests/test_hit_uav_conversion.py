@@ -1,0 +1,117 @@
+"""Conversion: what is kept, merged, ignored, and that flaws are counted and not fatal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import publish
+
+from windhover_training.data import hit_uav, split
+
+
+def convert(root: Path, out: Path, held_out: dict[str, list[str]]) -> hit_uav.Summary:
+    summary = hit_uav.Summary()
+    flights = split.flights_of(hit_uav.load(root, summary))
+    names = {r.stem: name for name, records in flights.items() for r in records}
+    for part, members in split.assign(flights, held_out).items():
+        records = [r for name in members for r in flights[name]]
+        hit_uav.write_split(records, out, part, names, fill=part == "train")
+    return summary
+
+
+def test_classes_are_mapped_and_ignore_regions_kept_as_truth(tiny: Path, tmp_path: Path) -> None:
+    summary = convert(tiny, tmp_path / "out", {"test": ["day-60m-00100"]})
+    assert summary.counts["image kept"] == 12
+    assert summary.counts["box kept: vehicle"] == 24
+    assert summary.counts["box merged: OtherVehicle -> vehicle"] == 12
+    truth = json.loads((tmp_path / "out/truth/test.json").read_text())
+    assert [c["name"] for c in truth["categories"]] == ["person", "vehicle", "two-wheeler"]
+    first = [a for a in truth["annotations"] if a["image_id"] == 1]
+    assert sorted(a["category_id"] for a in first if not a["iscrowd"]) == [0, 1, 1, 2]
+    ignored = [a for a in first if a["iscrowd"]]
+    assert [a["category_id"] for a in ignored] == [0, 1, 2]
+    assert {tuple(a["bbox"]) for a in ignored} == {(60.0, 5.0, 30.0, 20.0)}
+
+
+def test_yolo_labels_give_the_same_boxes_as_the_truth(tiny: Path, tmp_path: Path) -> None:
+    convert(tiny, tmp_path / "out", {"test": ["day-60m-00100"]})
+    truth = json.loads((tmp_path / "out/truth/test.json").read_text())
+    stem = Path(truth["images"][0]["file_name"]).stem
+    lines = (tmp_path / f"out/labels/test/{stem}.txt").read_text().splitlines()
+    rows = np.array([[float(v) for v in line.split()] for line in lines])
+    expected = [
+        (a["category_id"], *a["bbox"])
+        for a in truth["annotations"]
+        if a["image_id"] == 1 and not a["iscrowd"]
+    ]
+    size = np.array([160, 128])
+    xy = rows[:, 1:3] * size - rows[:, 3:] * size / 2
+    found = np.column_stack([rows[:, 0], xy, rows[:, 3:] * size])
+    np.testing.assert_allclose(found, np.array(expected), atol=1e-3)
+
+
+def test_training_images_lose_ignored_regions_but_keep_objects_in_them(tmp_path: Path) -> None:
+    pixels = np.full((100, 100), 50, np.uint8)
+    pixels[40:60, 40:60] = 250  # an unlabelled crowd
+    pixels[44:50, 44:50] = 10  # a labelled object inside the region
+    boxes = (hit_uav.Box(-1, (35, 35, 30, 30)), hit_uav.Box(0, (44, 44, 6, 6)))
+    filled = hit_uav.fill_ignored(pixels, boxes)
+    assert filled[55, 55] < 150
+    assert (filled[44:50, 44:50] == 10).all()
+    assert (filled[:30] == 50).all()
+
+
+def test_bad_input_is_counted_and_the_rest_is_kept(tmp_path: Path) -> None:
+    boxes = [
+        (0, [20.0, 30, 10, 20]),
+        (0, [float("nan"), 30, 10, 20]),
+        (0, [400.0, 30, 10, 20]),
+        (0, [155.0, 30, 20, 20]),
+        (9, [20.0, 30, 10, 20]),
+    ]
+    root = publish(
+        tmp_path / "p",
+        {
+            "1_60_30_0_00001.jpg": boxes,
+            "1_60_30_0_00002.jpg": [(0, [5.0, 5, 9, 9])],
+            "odd name.jpg": [(0, [5.0, 5, 9, 9])],
+        },
+    )
+    (root / "val/1_60_30_0_00002.jpg").write_bytes(b"\xff\xd8 cut off")
+    summary = hit_uav.Summary()
+    records = hit_uav.load(root, summary)
+    assert [r.stem for r in records] == ["1_60_30_0_00001"]
+    assert [b.xywh for b in records[0].boxes] == [(20, 30, 10, 20), (155, 30, 5, 20)]
+    assert summary.counts == {
+        "image kept": 1,
+        "image dropped: missing or unreadable": 1,
+        "image dropped: name is not T_altitude_angle_weather_frame": 1,
+        "box kept: person": 2,
+        "box dropped: not finite": 1,
+        "box dropped: under 2 px or outside the image": 1,
+        "box clipped to the image": 1,
+        "box dropped: unknown class 9": 1,
+    }
+
+
+def test_a_folder_without_annotations_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="annotations"):
+        hit_uav.load(tmp_path, hit_uav.Summary())
+
+
+def test_time_of_day_is_read_the_way_the_pictures_show_it() -> None:
+    assert hit_uav.parse_name("0_60_30_0_01609.jpg") == (True, 60, 30, 1609)
+    assert hit_uav.parse_name("1_130_90_0_10152.jpg") == (False, 130, 90, 10152)
+    assert hit_uav.parse_name("60_30_0_01609.jpg") is None
+
+
+def test_written_images_are_single_channel_and_lossless(tiny: Path, tmp_path: Path) -> None:
+    convert(tiny, tmp_path / "out", {"test": ["day-60m-00100"]})
+    path = next((tmp_path / "out/images/test").glob("*.png"))
+    source = next(tiny.rglob(f"{path.stem}.jpg"))
+    written = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(written, cv2.imread(str(source), cv2.IMREAD_GRAYSCALE))

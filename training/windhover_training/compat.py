@@ -1,0 +1,54 @@
+"""Registers what CPU torch lacks so that ultralytics and aimet_torch can be imported.
+
+torchvision 0.28 installed without its own torch build has no compiled operators, and
+importing it fails because ``torchvision::nms`` does not exist. Import this module before
+either package; it adds the operator only where it is missing.
+"""
+
+from __future__ import annotations
+
+import torch
+
+_LIBRARIES: list[torch.library.Library] = []  # a Library unregisters its operators when collected
+
+
+def _nms(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> torch.Tensor:
+    """Greedy non-maximum suppression with torchvision's contract.
+
+    Args:
+        boxes: ``(N, 4)`` x1, y1, x2, y2 in pixels.
+        scores: ``(N,)``.
+        iou_threshold: boxes that overlap a kept one by more than this are dropped.
+
+    Returns:
+        Indices of the kept boxes, int64, highest score first.
+    """
+    order = scores.argsort(descending=True)
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    keep = []
+    while order.numel():
+        best, rest = order[0], order[1:]
+        keep.append(best)
+        corner = torch.maximum(boxes[best, :2], boxes[rest, :2])
+        far = torch.minimum(boxes[best, 2:], boxes[rest, 2:])
+        inter = (far - corner).clamp(min=0).prod(dim=1)
+        order = rest[inter / (area[best] + area[rest] - inter) <= iou_threshold]
+    return torch.stack(keep) if keep else torch.zeros(0, dtype=torch.int64)
+
+
+def register_missing_operators() -> bool:
+    """Register ``torchvision::nms`` where no compiled one exists.
+
+    Returns:
+        True if it was registered by this call.
+    """
+    if hasattr(torch.ops.torchvision, "nms"):
+        return False
+    library = torch.library.Library("torchvision", "DEF")
+    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    library.impl("nms", _nms, "CPU")
+    _LIBRARIES.append(library)
+    return True
+
+
+register_missing_operators()

@@ -1,0 +1,116 @@
+"""Typed configuration: YAML files under ``training/configs`` validated by pydantic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+Range = tuple[float, float]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Augmentation(_Strict):
+    """Ranges and probabilities of the crop sampler; lengths in pixels, levels in 0..255."""
+
+    scale_near: Range = (0.8, 1.3)
+    scale_wide: Range = (0.65, 2.5)
+    wide_probability: float = Field(0.45, ge=0, le=1)
+    on_object: float = Field(0.88, ge=0, le=1)
+    flip_horizontal: float = Field(0.5, ge=0, le=1)
+    flip_vertical: float = Field(0.25, ge=0, le=1)
+    transpose: float = Field(0.25, ge=0, le=1)
+    stretch: float = Field(0.25, ge=0, le=1)
+    invert: float = Field(0.3, ge=0, le=1)
+    gain: Range = (0.55, 1.6)
+    level: float = Field(35.0, ge=0, le=128)
+    gradient: float = Field(0.2, ge=0, le=1)
+    blur: float = Field(0.15, ge=0, le=1)
+    noise: float = Field(0.3, ge=0, le=1)
+
+
+class RenderedMix(_Strict):
+    """How rendered scenes are mixed in: a pool is rendered once, then drawn from."""
+
+    share: float = Field(0.0, ge=0, le=0.9)
+    pool: Path | None = None
+
+
+class Optimisation(_Strict):
+    """AdamW with linear warm-up and a cosine to ``final_lr`` over ``steps``."""
+
+    steps: int = Field(gt=0)
+    batch: int = Field(24, gt=0)
+    lr: float = Field(1.5e-3, gt=0)
+    final_lr: float = Field(1.5e-5, gt=0)
+    warmup: int = Field(150, ge=0)
+    weight_decay: float = Field(0.02, ge=0)
+    clip_norm: float = Field(10.0, gt=0)
+    ema: float = Field(0.998, gt=0, lt=1)
+    bfloat16: bool = True
+
+
+class TrainConfig(_Strict):
+    """One run of the detector phase."""
+
+    name: str
+    model: str = "yolo11n.yaml"
+    labels: list[str]
+    channels: int = 1
+    data: Path
+    splits: list[str] = ["train"]
+    crop: int = Field(320, multiple_of=32)
+    class_weights: list[float]
+    augmentation: Augmentation = Augmentation()
+    rendered: RenderedMix = RenderedMix()
+    optimisation: Optimisation
+    init: Path | None = None
+    seed: int = 1
+    threads: int = Field(2, gt=0)
+    checkpoint_seconds: float = Field(240.0, gt=0, le=600)
+
+
+class Calibration(_Strict):
+    """Which training images set the activation ranges, and how."""
+
+    data: list[Path]
+    images: int = Field(96, gt=0)
+    method: Literal["minmax", "percentile", "entropy"] = "minmax"
+    per_channel: bool = True
+    seed: int = 0
+
+
+class ReleaseConfig(_Strict):
+    """One model bundle: what it is made from and what it is scored on."""
+
+    name: str
+    version: str
+    checkpoint: Path
+    height: int = Field(512, multiple_of=32)
+    width: int = Field(640, multiple_of=32)
+    calibration: Calibration
+    iou: float = Field(0.6, gt=0, lt=1)
+    scores: dict[str, tuple[Path, str]]
+    thresholds_on: tuple[Path, str]
+    provenance: dict[str, Any]
+
+
+Config = TypeVar("Config", bound=BaseModel)
+
+
+def load_config(path: Path, kind: type[Config]) -> Config:
+    """Read and validate a YAML config.
+
+    Args:
+        path: the file; relative paths inside it are relative to the working folder.
+        kind: the pydantic model to validate against.
+
+    Raises:
+        pydantic.ValidationError: a key is unknown, missing or out of range.
+    """
+    return kind.model_validate(yaml.safe_load(path.read_text()))

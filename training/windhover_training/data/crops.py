@@ -1,0 +1,211 @@
+"""Training crops cut around objects at (near) native scale.
+
+People seen from 60-70 m are 10-20 px, so frames are never shrunk to a training size:
+each sample is one affine warp of a window of a frame, with flips, a scale factor and
+thermal intensity changes. Sampling is balanced over flights, because one hovering flight
+gives a hundred almost equal frames, and over classes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import Augmentation
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image in memory with its boxes.
+
+    Attributes:
+        pixels: ``(H, W)`` uint8.
+        boxes: ``(N, 4)`` float32 x1, y1, x2, y2 in pixels.
+        classes: ``(N,)`` int64.
+        flight: name of the flight it belongs to.
+    """
+
+    pixels: NDArray[np.uint8]
+    boxes: NDArray[np.float32]
+    classes: NDArray[np.int64]
+    flight: str
+
+
+def load_samples(root: Path, splits: list[str]) -> list[Sample]:
+    """Read whole splits of a converted data set into memory (0.3 MB a frame).
+
+    Args:
+        root: data set written by ``data convert``.
+        splits: names of the splits to pool.
+
+    Raises:
+        FileNotFoundError: a split was never written.
+    """
+    samples = []
+    for split in splits:
+        document = json.loads((root / "truth" / f"{split}.json").read_text())
+        rows: dict[int, list[dict]] = {}
+        for row in document["annotations"]:
+            if not row["iscrowd"]:
+                rows.setdefault(row["image_id"], []).append(row)
+        for image in document["images"]:
+            pixels = cv2.imread(
+                str(root / "images" / split / image["file_name"]), cv2.IMREAD_GRAYSCALE
+            )
+            own = rows.get(image["id"], [])
+            xywh = np.array([r["bbox"] for r in own], np.float32).reshape(-1, 4)
+            boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+            classes = np.array([r["category_id"] for r in own], np.int64)
+            samples.append(Sample(pixels, boxes, classes, image["flight"]))
+    return samples
+
+
+class CropSampler:
+    """Draws augmented square crops from a pool of samples."""
+
+    def __init__(
+        self,
+        samples: list[Sample],
+        size: int,
+        class_weights: list[float],
+        augmentation: Augmentation,
+        rng: np.random.Generator,
+    ) -> None:
+        """Prepare the sampling weights.
+
+        Args:
+            samples: pool, at least one.
+            size: crop side in pixels.
+            class_weights: how strongly images with each class are drawn.
+            augmentation: ranges and probabilities.
+            rng: the only source of randomness.
+        """
+        self.samples = samples
+        self.size = size
+        self.augmentation = augmentation
+        self.rng = rng
+        self.class_weights = np.array(class_weights)
+        per_flight: dict[str, int] = {}
+        for sample in samples:
+            per_flight[sample.flight] = per_flight.get(sample.flight, 0) + 1
+        weights = np.array([self._weight(s, per_flight[s.flight]) for s in samples])
+        self.cumulative = np.cumsum(weights / weights.sum())
+
+    def _weight(self, sample: Sample, flight_images: int) -> float:
+        classes = np.unique(sample.classes)
+        value = float(self.class_weights[classes].max()) if len(classes) else 0.5
+        # Square root: a flight of 150 equal frames counts as 12, not as 150 and not as 1.
+        return value / np.sqrt(flight_images)
+
+    def draw(self) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]:
+        """Draw one crop.
+
+        Returns:
+            ``(size, size)`` uint8 pixels, ``(N, 4)`` float32 x1, y1, x2, y2 in crop pixels
+            and ``(N,)`` int64 classes.
+        """
+        a, rng = self.augmentation, self.rng
+        sample = self.samples[int(np.searchsorted(self.cumulative, rng.random()))]
+        low, high = a.scale_wide if rng.random() < a.wide_probability else a.scale_near
+        scale = float(np.exp(rng.uniform(np.log(low), np.log(high))))
+        matrix = self._warp(sample, scale)
+        fill = float(sample.pixels.mean())
+        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        crop = cv2.warpAffine(
+            sample.pixels,
+            matrix,
+            (self.size, self.size),
+            flags=interpolation,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=fill,
+        )
+        boxes, classes = warp_boxes(sample.boxes, sample.classes, matrix, self.size)
+        return change_intensity(crop, a, rng), boxes, classes
+
+    def _warp(self, sample: Sample, scale: float) -> NDArray[np.float64]:
+        rng, a, half = self.rng, self.augmentation, self.size / 2
+        height, width = sample.pixels.shape
+        if len(sample.boxes) and rng.random() < a.on_object:
+            weights = self.class_weights[sample.classes]
+            row = rng.choice(len(weights), p=weights / weights.sum())
+            centre = sample.boxes[row].reshape(2, 2).mean(axis=0)
+            centre = centre + rng.uniform(-0.42, 0.42, 2) * self.size / scale
+        else:
+            centre = rng.uniform(0, 1, 2) * (width, height)
+        reach = half / scale  # keep the window inside the frame where it fits
+        for axis, extent in ((0, width), (1, height)):
+            low, high = min(reach, extent / 2), max(extent - reach, extent / 2)
+            centre[axis] = np.clip(centre[axis], low, high)
+        linear = np.eye(2) * scale
+        if rng.random() < a.flip_horizontal:
+            linear = np.diag([-1.0, 1.0]) @ linear
+        if rng.random() < a.flip_vertical:
+            linear = np.diag([1.0, -1.0]) @ linear
+        if rng.random() < a.transpose:
+            linear = np.array([[0.0, 1.0], [1.0, 0.0]]) @ linear
+        # Boxes measure from the pixel's outer corner, warpAffine from its centre: shift by half.
+        offset = half - linear @ centre
+        pixel_offset = offset + linear @ (0.5, 0.5) - 0.5
+        return np.hstack([linear, pixel_offset[:, None]])
+
+
+def warp_boxes(
+    boxes: NDArray[np.float32], classes: NDArray[np.int64], matrix: NDArray, size: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Map boxes through an axis-aligned warp, clip them and drop what is mostly cut off.
+
+    Args:
+        boxes: ``(N, 4)`` source pixels, measured from the outer corner of the first pixel.
+        classes: ``(N,)``.
+        matrix: ``(2, 3)`` as given to ``cv2.warpAffine`` (pixel centres at integers).
+        size: side of the crop.
+
+    Returns:
+        Boxes in crop pixels of which at least 40 % and 3 px remain, and their classes.
+    """
+    linear, shift = matrix[:, :2], matrix[:, 2]
+    offset = shift - linear @ (0.5, 0.5) + 0.5
+    corners = boxes.reshape(-1, 2, 2) @ linear.T + offset
+    whole = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+    clipped = whole.clip(0, size)
+    sides = clipped[:, 2:] - clipped[:, :2]
+    area = np.maximum((whole[:, 2:] - whole[:, :2]).prod(axis=1), 1e-6)
+    keep = (sides.min(axis=1, initial=1e9) >= 3) & (sides.prod(axis=1) >= 0.4 * area)
+    return clipped[keep].astype(np.float32), classes[keep]
+
+
+def change_intensity(
+    crop: NDArray[np.uint8], a: Augmentation, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Change gain, level and polarity as another scene temperature or tone mapping would.
+
+    Args:
+        crop: ``(H, W)`` uint8.
+        a: ranges and probabilities.
+        rng: source of randomness.
+
+    Returns:
+        ``(H, W)`` uint8.
+    """
+    x = crop.astype(np.float32)
+    if rng.random() < a.stretch:
+        low, high = np.percentile(crop, (1, 99))
+        x = (x - low) * (255.0 / max(high - low, 16.0))
+    if rng.random() < a.invert:
+        x = 255.0 - x
+    mean = float(x.mean())
+    x = (x - mean) * rng.uniform(*a.gain) + mean + rng.uniform(-a.level, a.level)
+    if rng.random() < a.gradient:
+        rows = np.linspace(-1, 1, x.shape[0], dtype=np.float32)[:, None]
+        columns = np.linspace(-1, 1, x.shape[1], dtype=np.float32)[None, :]
+        x += rows * rng.uniform(-25, 25) + columns * rng.uniform(-25, 25)
+    if rng.random() < a.blur:
+        x = cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 1.1))
+    if rng.random() < a.noise:
+        x += rng.standard_normal(x.shape, np.float32) * rng.uniform(1, 7)
+    return x.clip(0, 255).astype(np.uint8)

@@ -1,0 +1,1 @@
+"""What every phase shares: the model, the optimiser, the loop, the run folder."""

@@ -1,0 +1,1 @@
+"""Scores of a checkpoint or an exported graph on held-out images."""

@@ -1,0 +1,159 @@
+"""From averaged weights to float.onnx: raw heads, uint8 NHWC in, float32 NHWC out."""
+
+from __future__ import annotations
+
+import copy
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxslim
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from ultralytics.nn.tasks import DetectionModel
+
+from ..config import TrainConfig
+from ..engine.model import build_model, raw_heads
+
+OPSET = 17
+STRIDES = (8, 16, 32)
+OUTPUTS = tuple(f"{kind}_s{stride}" for stride in STRIDES for kind in ("box", "score"))
+INPUT = "images"
+CORE_INPUT = "pixels"
+TO_NCHW = (0, 3, 1, 2)
+TO_NHWC = (0, 2, 3, 1)
+
+
+class Heads(torch.nn.Module):
+    """The fused model up to its raw heads.
+
+    Box range and score range differ by orders of magnitude; they leave the graph as
+    tensors of their own so that eight bits serve each of them well.
+    """
+
+    def __init__(self, model: DetectionModel) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(model).eval().fuse(verbose=False)
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Map ``(1, C, H, W)`` float 0..1 to the raw heads, each ``(1, channels, h, w)``."""
+        return tuple(raw_heads(self.model, pixels))
+
+
+def load_checkpoint(path: Path) -> tuple[DetectionModel, TrainConfig]:
+    """Rebuild the averaged model of a run.
+
+    Args:
+        path: ``final.pt`` of a finished run.
+
+    Returns:
+        The model in eval mode and the config it was trained with.
+
+    Raises:
+        ValueError: the file holds no averaged weights or no config.
+    """
+    state: dict[str, Any] = torch.load(path, weights_only=False)
+    if not {"ema", "config"} <= state.keys():
+        raise ValueError(f"{path} is no final.pt of a training run: it lacks 'ema' or 'config'")
+    config = TrainConfig.model_validate(state["config"])
+    model = build_model(config.model, config.channels, len(config.labels))
+    model.load_state_dict(state["ema"])
+    return model.eval(), config
+
+
+def export_core(model: DetectionModel, height: int, width: int, channels: int) -> onnx.ModelProto:
+    """Export the part between scaled pixels and raw heads: what is quantised.
+
+    Args:
+        model: in eval mode; it is not changed.
+        height: input rows, a multiple of 32.
+        width: input columns, a multiple of 32.
+        channels: input channels.
+
+    Returns:
+        Slimmed and checked graph, channels first at both ends: input ``pixels``
+        (1, C, H, W) float32 0..1, outputs as :data:`OUTPUTS`. :func:`finish_float` and
+        :func:`.quantise.quantise` put the bundle's ends on it.
+    """
+    heads = Heads(model).eval()
+    dummy = torch.zeros(1, channels, height, width)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "core.onnx")
+        with torch.no_grad():
+            torch.onnx.export(
+                heads,
+                (dummy,),
+                path,
+                opset_version=OPSET,
+                input_names=[CORE_INPUT],
+                output_names=list(OUTPUTS),
+                dynamo=False,
+            )
+        graph = onnxslim.slim(onnx.load(path))
+    onnx.checker.check_model(graph)
+    return graph
+
+
+def finish_float(core: onnx.ModelProto) -> onnx.ModelProto:
+    """Make float.onnx: raw uint8 NHWC pixels in, float32 NHWC heads out.
+
+    Args:
+        core: what :func:`export_core` made.
+
+    Returns:
+        A checked graph with the cast, the division by 255 and the transposes inside.
+    """
+    model = copy.deepcopy(core)
+    graph = model.graph
+    graph.initializer.append(numpy_helper.from_array(np.array(1 / 255, np.float32), "pixel_scale"))
+    front = [
+        helper.make_node("Cast", [INPUT], ["pixels_cast"], "cast_pixels", to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["pixels_cast", "pixel_scale"], ["pixels_nhwc"], "scale_pixels"),
+        helper.make_node(
+            "Transpose", ["pixels_nhwc"], [CORE_INPUT], "to_nchw", perm=list(TO_NCHW)
+        ),
+    ]
+    for i, node in enumerate(front):
+        graph.node.insert(i, node)
+    for name in OUTPUTS:
+        rename(graph, name, f"{name}_nchw")
+        graph.node.append(
+            helper.make_node(
+                "Transpose", [f"{name}_nchw"], [name], f"{name}_to_nhwc", perm=list(TO_NHWC)
+            )
+        )
+    set_ends(graph, TensorProto.FLOAT)
+    onnx.checker.check_model(model)
+    return model
+
+
+def set_ends(graph: onnx.GraphProto, output_type: int) -> None:
+    """Declare the bundle's input and outputs, channels last, in place of the core's."""
+    _, channels, height, width = shape_of(graph.input[0])
+    declared = {o.name: shape_of(o) for o in graph.output}
+    del graph.input[:], graph.output[:]
+    graph.input.append(
+        helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [1, height, width, channels])
+    )
+    for name in OUTPUTS:
+        _, c, h, w = declared[name]
+        graph.output.append(helper.make_tensor_value_info(name, output_type, [1, h, w, c]))
+
+
+def shape_of(value: onnx.ValueInfoProto) -> list[int]:
+    """Fixed shape of a graph input or output."""
+    return [d.dim_value for d in value.type.tensor_type.shape.dim]
+
+
+def rename(graph: onnx.GraphProto, old: str, new: str) -> None:
+    """Rename a tensor wherever a node makes or takes it; graph ends keep their names."""
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for i, name in enumerate(names):
+                if name == old:
+                    names[i] = new
+    for info in [v for v in graph.value_info if v.name == old]:
+        graph.value_info.remove(info)

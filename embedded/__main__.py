@@ -12,6 +12,7 @@ import venv
 from collections import deque
 from pathlib import Path
 
+from embedded.debian import unpack
 from embedded.host import SetupError, check_host
 from embedded.layout import ros_packages
 from embedded.progress import bar
@@ -48,21 +49,29 @@ def make_venv() -> None:
         if asked.stdout.strip() == sys.version.strip():
             return
     print(f"  making .venv with Python {sys.version.split()[0]}", flush=True)
-    venv.EnvBuilder(clear=True, symlinks=True, with_pip=True).create(VENV)
+    # Debian keeps ensurepip in python3-venv, but pip itself is one wheel that runs as it is.
+    with_pip = importlib.util.find_spec("ensurepip") is not None
+    venv.EnvBuilder(clear=True, symlinks=True, with_pip=with_pip).create(VENV)
+    if not with_pip:
+        unpacked = ROOT / ".cache" / "pip-wheel"
+        unpack(["python3-pip-whl"], unpacked, "run 'apt-get install python3-venv'")
+        wheel = next(unpacked.glob("usr/share/python-wheels/pip-*.whl"))
+        run_pip("pip", [str(wheel / "pip")], ["pip"], 1)
 
 
-def pip_install(label: str, arguments: list[str], total: int) -> None:
-    """Run pip under a progress bar that counts the packages it collects.
+def run_pip(label: str, pip: list[str], arguments: list[str], total: int) -> None:
+    """Run ``pip install`` under a progress bar that counts the packages it collects.
 
     Args:
         label: what the bar says.
+        pip: what Python runs as pip.
         arguments: what follows ``pip install``.
         total: how many packages will be collected, about.
 
     Raises:
         SetupError: pip failed; the message holds its last error line.
     """
-    command = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--progress-bar=off"]
+    command = [str(VENV / "bin" / "python"), *pip, "install", "--progress-bar=off"]
     command += ["--disable-pip-version-check", "-c", str(CONSTRAINTS), *arguments]
     # The machine's own pip cache is left alone.
     environ = {"PIP_CACHE_DIR": str(ROOT / ".cache" / "pip")} | os.environ
@@ -73,13 +82,13 @@ def pip_install(label: str, arguments: list[str], total: int) -> None:
     seen = 0
     with subprocess.Popen(
         command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as pip:
-        for line in pip.stdout or ():
+    ) as process:
+        for line in process.stdout or ():
             last.append(line.rstrip())
             if re.match(r"Collecting |Requirement already|Obtaining ", line) and seen < total - 1:
                 seen += 1
                 show(seen, total)
-    if pip.returncode:
+    if process.returncode:
         errors = [line for line in last if line.startswith("ERROR")] or list(last)
         raise SetupError(f"pip failed ({label}): {errors[0] if errors else 'no message'}")
     show(total, total)
@@ -87,14 +96,15 @@ def pip_install(label: str, arguments: list[str], total: int) -> None:
 
 def install() -> None:
     """Install build tools, wheels and the packages of ``src/`` into ``.venv``."""
-    pip_install("build tools", ["setuptools", "wheel"], 2)
+    pip = ["-m", "pip"]
+    run_pip("build tools", pip, ["setuptools", "wheel"], 2)
     arguments = ["--no-build-isolation", "-r", str(ROOT / "requirements-dev.txt")]
     if not distribution_has_ros():
         arguments += ["-r", str(ROOT / "embedded" / "requirements.txt")]
     for folder in ros_packages(ROOT).values():
         arguments += ["-e", str(folder)]
     pins = [line for line in CONSTRAINTS.read_text().splitlines() if "==" in line]
-    pip_install("packages", arguments, len(pins))
+    run_pip("packages", pip, arguments, len(pins))
 
 
 def main() -> int:

@@ -23,9 +23,8 @@ def check_host() -> None:
             f"{sys.executable} is Python {sys.version.split()[0]}, and the ROS 2 Jazzy wheels "
             "are used from 3.11 on: install a newer one and run 'make PYTHON=/path/to/python3'"
         )
-    for module in ("venv", "ensurepip"):
-        if importlib.util.find_spec(module) is None:
-            raise SetupError(
-                f"Python's {module} module is missing: install it, on Debian and Ubuntu with "
-                "'apt-get install python3-venv'"
-            )
+    if importlib.util.find_spec("venv") is None:
+        raise SetupError(
+            "Python's venv module is missing: install it, on Debian and Ubuntu with "
+            "'apt-get install python3-venv'"
+        )

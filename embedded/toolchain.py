@@ -15,7 +15,13 @@ import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
+from embedded.debian import unpack
 from embedded.host import SetupError
+
+_REMEDY = (
+    "install a C++ compiler and Python's headers, on Debian and Ubuntu with "
+    "'apt-get install g++ python3-dev'"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +74,11 @@ def find_toolchain(cache: Path) -> Toolchain:
         return Toolchain(c, cxx, link, (python,))
     unpacked = cache / "toolchain"
     if not has_cxx:
-        _unpack(_cxx_packages(c), unpacked)
+        unpack(_cxx_packages(c), unpacked, _REMEDY)
         cxx = _unpacked_cxx(c, unpacked)
     if not has_headers:
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-        _unpack([f"lib{version}-dev"], unpacked)
+        unpack([f"lib{version}-dev"], unpacked, _REMEDY)
         python = unpacked / "usr" / "include" / version
     # Debian's pyconfig.h includes one from a folder with the machine's name.
     return Toolchain(c, cxx, link, (python, unpacked / "usr" / "include"))
@@ -104,38 +110,3 @@ def _unpacked_cxx(c: tuple[str, ...], root: Path) -> tuple[str, ...]:
     for folder in headers:
         options += ["-isystem", str(folder)] if folder.is_dir() else []
     return (*c, *options, "-nostdinc++", "-x", "c++")
-
-
-def _unpack(packages: list[str], root: Path) -> None:
-    """Unpack Debian packages into ``root``, with lists and cache of their own in it.
-
-    Raises:
-        SetupError: apt is not there, has no such package or can't reach its archive.
-    """
-    done = root / f"{'+'.join(packages)}.unpacked"
-    if done.is_file():
-        return
-    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-        raise SetupError(_remedy(packages))
-    downloads, lists = root / "downloads", root / "lists"
-    for folder in (downloads, lists / "partial"):
-        folder.mkdir(parents=True, exist_ok=True)
-    apt = ["apt-get", "-qq", "-o", f"Dir::State::lists={lists}", "-o", f"Dir::Cache={root}"]
-    apt += ["-o", "APT::Sandbox::User=root", "-o", "Debug::NoLocking=1"]
-    print(f"  unpacking {' '.join(packages)} into {os.path.relpath(root)}", flush=True)
-    for command in ([*apt, "update"], [*apt, "download", *packages]):
-        run = subprocess.run(command, cwd=downloads, capture_output=True, check=False)
-        if run.returncode:
-            raise SetupError(_remedy(packages))
-    for package in sorted(downloads.glob("*.deb")):
-        subprocess.run(["dpkg-deb", "-x", package, root], check=True)
-    for folder in (downloads, lists):
-        shutil.rmtree(folder)
-    done.touch()
-
-
-def _remedy(packages: list[str]) -> str:
-    return (
-        f"{' and '.join(packages)} can't be fetched to build the ROS messages: install a C++ "
-        "compiler and Python's headers, on Debian and Ubuntu with 'apt-get install g++ python3-dev'"
-    )

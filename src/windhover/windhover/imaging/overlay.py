@@ -18,6 +18,7 @@ from windhover.imaging.formats import to_bgr
 from windhover.types import BoxArray, Image
 
 Bgr = tuple[int, int, int]
+_Rect = tuple[int, int, int, int]
 
 _COLOURS: tuple[Bgr, ...] = (
     (0, 159, 230),  # orange
@@ -122,14 +123,15 @@ def draw_overlay(
 
 
 class _Placer:
-    """Finds room for labels among the boxes and the labels placed before."""
+    """Finds room for labels among the boxes and the labels placed before.
+
+    Plain numbers in lists: each question concerns a few rectangles, for which
+    arrays cost more than they save.
+    """
 
     def __init__(self, rects: NDArray[np.int32], height: int, width: int, top: int) -> None:
-        self._rects = rects.astype(np.float32)
-        sides = self._rects[:, 2:] - self._rects[:, :2]
-        self._areas = np.maximum(sides[:, 0] * sides[:, 1], 1)
-        self._plates = np.empty((len(rects), 4), np.float32)
-        self._count = 0
+        self._rects: list[_Rect] = [(x1, y1, x2, y2) for x1, y1, x2, y2 in rects.tolist()]
+        self._plates: list[_Rect] = []
         self._limits = (top, height, width)
 
     def place(self, row: int, width: int, height: int, gap: int) -> tuple[int, int] | None:
@@ -144,48 +146,58 @@ class _Placer:
         Returns:
             The plate's left column and top row; ``None`` where nothing is free.
         """
-        x1, y1, x2, y2 = self._rects[row].tolist()
-        above, below = y1 - gap - height, y2 + gap
-        right, left = x2 + gap, x1 - gap - width
-        lefts = [x1, x2 - width, x1, x2 - width, right, left, right, left, right, left]
-        tops = [above, above, below, below, y1, y1, y2 - height, y2 - height, above, above]
-        if x2 - x1 > 1.5 * width and y2 - y1 > 3 * height:
-            lefts.append(x1 + gap)  # large objects can carry their own label
-            tops.append(y1 + gap)
-        spots = np.array([lefts, tops], np.float32).T
-        candidates = np.hstack([spots, spots + np.array([width, height], np.float32)])
-        chosen = self._first_free(candidates, row)
-        if chosen is None:
-            return None
-        self._plates[self._count] = candidates[chosen]
-        self._count += 1
-        return int(spots[chosen, 0]), int(spots[chosen, 1])
-
-    def _first_free(self, candidates: NDArray[np.float32], row: int) -> int | None:
-        top, height, width = self._limits
-        inside = (
-            (candidates[:, 0] >= 0)
-            & (candidates[:, 1] >= top)
-            & (candidates[:, 2] <= width)
-            & (candidates[:, 3] <= height)
-        )
-        hidden = _overlaps(candidates, self._rects) / self._areas
-        hidden[:, row] = 0
-        free = inside & (hidden <= _MAX_COVER).all(1)
-        # One pixel more on each side keeps neighbouring plates apart.
-        grown = candidates + np.array([-1, -1, 1, 1], np.float32)
-        free &= (_overlaps(grown, self._plates[: self._count]) <= 0).all(1)
-        found = np.flatnonzero(free)
-        return int(found[0]) if len(found) else None
+        own = x1, y1, x2, y2 = self._rects[row]
+        top, bottom, end = self._limits
+        # As far as any spot goes, and the pixel that plates keep between them.
+        reach_x, reach_y = gap + width + 1, gap + height + 1
+        reach = (x1 - reach_x, y1 - reach_y, x2 + reach_x, y2 + reach_y)
+        near = [rect for rect in _touching(self._rects, reach) if rect is not own]
+        plates = _touching(self._plates, reach)
+        for x, y in _spots(x1, y1, x2, y2, width, height, gap):
+            if x < 0 or y < top or x + width > end or y + height > bottom:
+                continue
+            plate = (x, y, x + width, y + height)
+            # One pixel more on each side keeps neighbouring plates apart.
+            grown = (x - 1, y - 1, x + width + 1, y + height + 1)
+            if _touching(plates, grown):
+                continue
+            if all(_overlap(rect, plate) <= _MAX_COVER * _area(rect) for rect in near):
+                self._plates.append(plate)
+                return x, y
+        return None
 
 
-def _overlaps(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Areas in common, ``(len(first), len(second))`` pixels."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    sides = np.clip(high - low, 0, None)
-    areas: NDArray[np.float32] = sides[..., 0] * sides[..., 1]
-    return areas
+def _spots(
+    x1: int, y1: int, x2: int, y2: int, width: int, height: int, gap: int
+) -> list[tuple[int, int]]:
+    """Where a label may stand at a box, the best first."""
+    above, below = y1 - gap - height, y2 + gap
+    right, left = x2 + gap, x1 - gap - width
+    spots = [(x1, above), (x2 - width, above), (x1, below), (x2 - width, below)]
+    spots += [(right, y1), (left, y1), (right, y2 - height), (left, y2 - height)]
+    spots += [(right, above), (left, above)]
+    if x2 - x1 > 1.5 * width and y2 - y1 > 3 * height:
+        spots.append((x1 + gap, y1 + gap))  # large objects can carry their own label
+    return spots
+
+
+def _touching(rects: Sequence[_Rect], area: _Rect) -> list[_Rect]:
+    """Those that have pixels in common with an area."""
+    x1, y1, x2, y2 = area
+    return [
+        rect for rect in rects if rect[0] < x2 and x1 < rect[2] and rect[1] < y2 and y1 < rect[3]
+    ]
+
+
+def _overlap(first: _Rect, second: _Rect) -> int:
+    """Pixels in common."""
+    across = min(first[2], second[2]) - max(first[0], second[0])
+    down = min(first[3], second[3]) - max(first[1], second[1])
+    return across * down if across > 0 and down > 0 else 0
+
+
+def _area(rect: _Rect) -> int:
+    return max(1, (rect[2] - rect[0]) * (rect[3] - rect[1]))
 
 
 def _texts(
@@ -289,7 +301,7 @@ def _draw_bar(
         return 0
     height = style.plate_height + 2 * style.margin
     bar = canvas[:height]
-    np.copyto(bar, (bar * 0.35).astype(np.uint8))
+    np.copyto(bar, cv2.convertScaleAbs(bar, alpha=0.35))
     right = canvas.shape[1] - 2 * style.margin
     for class_id, count in reversed(counts):
         text = f"{_class_name(class_id, labels)} {count}"

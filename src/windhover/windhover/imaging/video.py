@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.video.stream import VideoStream
 
-_TICKS = 90_000
-"""Ticks a second of presentation times, as usual in MPEG."""
+_TICKS = 60_000
+"""Ticks a second of presentation times: whole for the usual rates, and within the 16
+bits that MPEG-4 part 2 has for it."""
 
 _CODECS = (("libx264", {"preset": "veryfast", "crf": "20", "bf": "0"}), ("mpeg4", {"q": "3"}))
 """H.264 where this FFmpeg has it, else MPEG-4 part 2; no B-frames, so a picture's
@@ -115,13 +116,11 @@ class VideoWriter:
 
         container, self._container = self._container, None
         stream, self._stream = self._stream, None
-        if container is None:
+        if container is None or stream is None:
             return
         try:
             with container:
-                if stream is not None:
-                    for packet in stream.encode(None):
-                        container.mux(packet)
+                container.mux(stream.encode(None))
             self.partial_path.replace(self.path)
         except (av.error.FFmpegError, OSError) as error:
             raise DataError(
@@ -140,7 +139,6 @@ class VideoWriter:
             format="mp4",
             options={"movflags": "frag_keyframe+hybrid_fragmented", "flush_packets": "1"},
         )
-        self._container = container
         name, options = next(item for item in _CODECS if item[0] in av.codecs_available)
         stream = cast("VideoStream", container.add_stream(name, rate=self._rate, options=options))
         stream.height = bgr.shape[0] + bgr.shape[0] % 2
@@ -152,9 +150,9 @@ class VideoWriter:
         # Untagged video is BT.601 to one player and BT.709 to another.
         context.colorspace = context.color_primaries = context.color_trc = 1
         context.color_range = 1
-        self._first_ns, self._last_ticks = stamp_ns, -self._period
         container.start_encoding()
-        self._stream = stream
+        self._container, self._stream = container, stream
+        self._first_ns, self._last_ticks = stamp_ns, -self._period
         return stream
 
     def _fit(self, bgr: NDArray[np.uint8], stream: VideoStream) -> NDArray[np.uint8]:

@@ -50,7 +50,7 @@ def make_venv() -> None:
             return
     print(f"  making .venv with Python {sys.version.split()[0]}", flush=True)
     # Debian keeps ensurepip in python3-venv, but pip itself is one wheel that runs as it is.
-    with_pip = importlib.util.find_spec("ensurepip") is not None
+    with_pip = importlib.util.find_spec("ensurepip.__main__") is not None
     venv.EnvBuilder(clear=True, symlinks=True, with_pip=with_pip).create(VENV)
     if not with_pip:
         unpacked = ROOT / ".cache" / "pip-wheel"
@@ -125,7 +125,7 @@ def main() -> int:
         if subprocess.run(provide, cwd=ROOT, check=False).returncode:
             return 2
         STAMP.write_text(wanted)
-    except (SetupError, OSError) as error:
+    except (SetupError, OSError, subprocess.CalledProcessError) as error:
         print(f"set-up: {error}", file=sys.stderr)
         return 2
     return 0

@@ -55,6 +55,8 @@ class Climate:
         sun: ``(3,)`` unit vector from the ground to the sun; z may be negative.
         sunlight: direct light, 0 (night or overcast) to 1.
         daylight: all light, 0.02 at night to 1.
+        contrast: how far surfaces depart from the air's temperature; low under
+            cloud or after wind, 1 in the clear and calm.
     """
 
     air_c: float
@@ -62,6 +64,7 @@ class Climate:
     sun: NDArray[np.float64]
     sunlight: float
     daylight: float
+    contrast: float = 1.0
 
     @classmethod
     def at(cls, hour: float, rng: np.random.Generator) -> Climate:
@@ -80,11 +83,12 @@ class Climate:
         )
         sunlight = clear * float(np.clip(height / 0.25, 0, 1))
         daylight = float(np.clip(0.02 + 1.6 * max(height, 0) + 0.35 * dusk, 0, 1))
-        return cls(air, (night, day, dusk), sun, sunlight, daylight)
+        contrast = float(rng.uniform(0.45, 1.0)) * (0.6 + 0.4 * clear)
+        return cls(air, (night, day, dusk), sun, sunlight, daylight, contrast)
 
     def surface(self, material: str) -> float:
         """Temperature of a material in the open, degrees Celsius."""
-        return self.air_c + float(np.dot(self.phase, OFFSETS[material]))
+        return self.air_c + self.contrast * float(np.dot(self.phase, OFFSETS[material]))
 
     def sunward(self, normals: NDArray[np.float64]) -> NDArray[np.float64]:
         """Direct sun on faces, 0..1, from ``(N, 3)`` unit normals."""

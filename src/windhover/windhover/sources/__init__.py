@@ -15,7 +15,9 @@ from urllib.parse import unquote, urlsplit
 
 from windhover.errors import SourceError
 from windhover.sources.base import Source
+from windhover.sources.files import IMAGE_SUFFIXES, ImageFiles
 from windhover.sources.options import SourceOptions, with_query
+from windhover.sources.video import VIDEO_SUFFIXES, VideoFile
 
 __all__ = ["SCHEMES", "SUFFIXES", "Source", "SourceOptions", "open_source"]
 
@@ -24,14 +26,10 @@ Opener = Callable[[str, str, SourceOptions], Source]
 
 
 def _images(rest: str, uri: str, options: SourceOptions) -> Source:
-    from windhover.sources.files import ImageFiles
-
     return ImageFiles(Path(rest), uri, options)
 
 
 def _video(rest: str, uri: str, options: SourceOptions) -> Source:
-    from windhover.sources.video import VideoFile
-
     return VideoFile(Path(rest), uri, options)
 
 
@@ -77,12 +75,8 @@ SCHEMES: dict[str, Opener] = {
 """What opens ``scheme:rest``."""
 
 SUFFIXES: dict[str, Opener] = {
-    **dict.fromkeys(
-        (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".pgm", ".ppm", ".webp"), _images
-    ),
-    **dict.fromkeys(
-        (".mp4", ".mkv", ".avi", ".mov", ".webm", ".m4v", ".ts", ".mpg", ".mpeg", ".mjpeg"), _video
-    ),
+    **dict.fromkeys(IMAGE_SUFFIXES, _images),
+    **dict.fromkeys(VIDEO_SUFFIXES, _video),
     **dict.fromkeys((".mcap", ".db3", ".bag"), _rosbag),
 }
 """What opens a file with that ending."""

@@ -143,6 +143,11 @@ def test_many_classes_far_apart_in_x() -> None:
     assert run(box * 2, [0.9, 0.8, 0.7, 0.6, 0.5, 0.4], [999] * 3 + [0] * 3, 0.5) == [0, 2, 3, 5]
 
 
+def test_classes_stay_apart_where_rounding_eats_the_gap_between_them() -> None:
+    box = [0.0, 0, 1e10, 1e10]
+    assert run([box, box], [0.9, 0.8], [0, 1], 0.0) == [0, 1]
+
+
 def test_nothing_in_nothing_out() -> None:
     assert run([], [], [], 0.5) == []
 

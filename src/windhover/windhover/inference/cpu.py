@@ -96,7 +96,7 @@ class CpuBackend:
                 f"{self._path} takes uint8 {self._shape}, not {image.dtype} {image.shape}"
             )
         try:
-            self._binding.bind_cpu_input(self._input_name, np.ascontiguousarray(image))
+            self._binding.bind_cpu_input(self._input_name, image)
             self._session.run_with_iobinding(self._binding)
         except Exception as error:  # as above
             raise BackendError(

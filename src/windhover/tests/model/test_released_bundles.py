@@ -1,0 +1,60 @@
+"""The released bundles load, and see the people of real frames they were not trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from test.support.fixtures import data_folder
+from windhover.evaluation.truth import load_truth
+from windhover.model.bundle import Bundle
+from windhover.model.detector import Detector
+from windhover.types import Frame
+
+MODELS = Path(__file__).parents[4] / "models"
+# Of flight night-70m-00862, which is held out of training.
+FRAMES = range(862, 1060)
+
+
+def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = np.clip(high - low, 0, None).prod(axis=2)
+    areas = [(x[:, 2:] - x[:, :2]).prod(axis=1) for x in (a, b)]
+    return shared / (areas[0][:, None] + areas[1][None] - shared)
+
+
+@pytest.mark.parametrize("folder", sorted(p.parent for p in MODELS.glob("*/bundle.yaml")))
+def test_every_bundle_is_whole(folder: Path) -> None:
+    bundle = Bundle.load(folder)
+    assert bundle.name == folder.name
+    assert bundle.provenance["licence"].startswith("AGPL-3.0")
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("precision", ["float", "int8"])
+def test_thermal_n_finds_people_at_night(precision: str) -> None:
+    folder = data_folder() / "hit_uav" / "normal_json" / "test"
+    if not (MODELS / "thermal-n" / "bundle.yaml").is_file():
+        pytest.skip("models/thermal-n is not in this checkout")
+    found = wanted = 0
+    with Detector.open(MODELS / "thermal-n", precision=precision, threads=1) as detector:
+        truth = load_truth(folder.parent / "annotations" / "test.json", detector.labels)
+        person = detector.labels.index("person")
+        for row, image in enumerate(truth.images):
+            kind, height, *_, number = Path(image.file_name).stem.split("_")
+            if (kind, height) != ("1", "70") or int(number) not in FRAMES:
+                continue
+            pixels = cv2.imread(str(folder / image.file_name), cv2.IMREAD_GRAYSCALE)
+            here = truth.boxes_of(row)
+            people = here.boxes[(here.label_ids == person) & ~here.ignored]
+            seen = detector.detect(Frame(pixels, "mono8", 0))
+            boxes = seen.boxes[seen.class_ids == person]
+            wanted += len(people)
+            if len(boxes) and len(people):
+                found += int((overlaps(people, boxes).max(axis=1) > 0.5).sum())
+    assert wanted > 20
+    assert found > 0.4 * wanted

@@ -50,7 +50,8 @@ def make_venv() -> None:
             return
     print(f"  making .venv with Python {sys.version.split()[0]}", flush=True)
     # Debian keeps ensurepip in python3-venv, but pip itself is one wheel that runs as it is.
-    with_pip = importlib.util.find_spec("ensurepip.__main__") is not None
+    ensurepip = importlib.util.find_spec("ensurepip")
+    with_pip = ensurepip is not None and ensurepip.origin is not None
     venv.EnvBuilder(clear=True, symlinks=True, with_pip=with_pip).create(VENV)
     if not with_pip:
         unpacked = ROOT / ".cache" / "pip-wheel"

@@ -22,6 +22,9 @@ from windhover.sources.scene import (
     SceneSource,
     write_scene,
 )
+from windhover.sources.scene.climate import Climate
+from windhover.sources.scene.ground import Ground
+from windhover.sources.scene.layout import make_layout
 from windhover.tracking.motchallenge import read_detections
 
 SMALL = SceneConfig(
@@ -281,3 +284,22 @@ def test_written_scene_reads_back(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.part"))
     with pytest.raises(ConfigError, match="1 to 20"):
         write_scene(SMALL, tmp_path, frames=21)
+
+
+def test_standing_shadows_darken_and_cool_the_ground() -> None:
+    rng = np.random.default_rng(3)
+    climate = Climate(24.0, (0.0, 1.0, 0.0), np.array([0.0, 0.6, 0.8]), 1.0, 1.0)
+    layout = make_layout(rng, 30.0, 0.0)
+    square = np.array([[-4.0, -4.0], [4, -4], [4, 4], [-4, 4]])
+    lit, shaded = (Ground(np.random.default_rng(9), layout, climate) for _ in range(2))
+    shaded.shade(square)
+    # Shadows that fall off the map, as those of tall trees at dusk do, change nothing.
+    shaded.shade(square + 500.0)
+    shaded.shade(square + 500.0, dappled=True)
+    middle, corner = slice(1000, 1048), slice(100, 148)
+    for before, after, least in (
+        (lit.thermal[0], shaded.thermal[0], 0.3),
+        (lit.colour[0].astype(float), shaded.colour[0].astype(float), 10),
+    ):
+        assert (before[middle, middle] - after[middle, middle]).mean() > least
+        np.testing.assert_array_equal(before[corner, corner], after[corner, corner])

@@ -35,7 +35,7 @@ _GRAIN: Final = np.array([0.6, 0.45, 0.12, 0.16, 0.15, 0.1, 0.15], np.float32)
 #: Colour (B, G, R) by material, and its relative blotch and grain.
 _COLOUR: Final = np.array(
     [
-        [52, 104, 92],
+        [60, 101, 93],
         [96, 126, 148],
         [104, 102, 100],
         [148, 158, 164],
@@ -74,6 +74,8 @@ class Ground:
             return
         x, y, w, h = cv2.boundingRect(hull // 16)
         rows, cols = slice(max(y, 0), max(y + h, 0)), slice(max(x, 0), max(x + w, 0))
+        if not self._shade[rows, cols].size:
+            return
         leaf = np.zeros_like(self._shade[rows, cols])
         cv2.fillConvexPoly(leaf, hull - 16 * np.array([cols.start, rows.start]), 255, 8, 4)
         gaps = self._grain[rows, cols] + 1.5 * self._blotch[rows, cols] > 1.8

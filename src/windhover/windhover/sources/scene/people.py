@@ -59,7 +59,7 @@ class Person:
             y: ground position, metres.
             heading: radians from world x.
             phase: of the gait, radians.
-            stride: 0 standing to 1 walking, 1.6 running.
+            stride: 0 standing to 1 walking, 1.35 running.
         """
         body = _limbs(self.posture, self.carry, phase, stride, self.build)
         extra, entity = self._carried(body)

@@ -76,7 +76,7 @@ class RgbSensor:
         low, high = _RGB_EXPOSURE_S
         self.exposure_s = low + (high - low) * dark
         self.lamps_lit = climate.daylight < 0.3
-        self._light = np.float32(0.16 + 0.84 * climate.daylight**0.5)
+        self._light = np.float32(0.24 + 0.76 * climate.daylight**0.5)
         warm = np.array([-0.10, 0.0, 0.10]) * climate.phase[2]
         cool = np.array([0.12, 0.0, -0.10]) * climate.phase[0]
         self._tint = (1 + warm + cool).astype(np.float32) * self._light

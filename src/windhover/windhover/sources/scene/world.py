@@ -59,7 +59,7 @@ class Actor:
         phase = self.start_phase + gait_phase(walked, self.body.stature)
         if stride < 0.05:
             stride, phase = 0.06, self.start_phase + 0.8 * t
-        return self.body.shape(x, y, heading, phase, min(stride, 1.6))
+        return self.body.shape(x, y, heading, phase, min(stride, 1.35))
 
     def velocity(self, t: float) -> Floats:
         """``(3,)`` metres a second."""

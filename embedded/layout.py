@@ -45,7 +45,7 @@ def lay_out(root: Path, prefix: Path) -> int:
         share = prefix / "share" / name
         share.mkdir(parents=True, exist_ok=True)
         _link(share / "package.xml", folder / "package.xml")
-        for data in ("launch", "config"):
+        for data in ("launch", "config", "models"):
             if (folder / data).is_dir():
                 _link(share / data, (folder / data).resolve())
         _link_scripts(name, prefix)

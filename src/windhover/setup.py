@@ -1,6 +1,15 @@
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
 PACKAGE = "windhover"
+
+# The released bundles, each folder as it is: bundle.yaml holds the hashes of its files.
+MODELS = [
+    (f"share/{PACKAGE}/{folder}", sorted(str(path) for path in folder.iterdir() if path.is_file()))
+    for folder in [Path("models"), *sorted(Path("models").glob("*/"))]
+    if folder.is_dir()
+]
 
 setup(
     name=PACKAGE,
@@ -14,6 +23,7 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
+        *MODELS,
     ],
     python_requires=">=3.10",
     install_requires=[
@@ -29,5 +39,6 @@ setup(
         "av",
         "rosbags",
     ],
+    extras_require={"test": ["pytest", "hypothesis"]},
     zip_safe=False,
 )

@@ -29,6 +29,7 @@ setup(
         "typer",
         "rich",
     ],
+    extras_require={"test": ["pytest", "hypothesis"]},
     zip_safe=False,
     entry_points={
         "console_scripts": [

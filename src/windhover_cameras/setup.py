@@ -20,6 +20,7 @@ setup(
         "windhover",
         "windhover_ros",
     ],
+    extras_require={"test": ["pytest", "hypothesis"]},
     zip_safe=False,
     entry_points={
         "console_scripts": [

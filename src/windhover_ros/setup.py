@@ -19,5 +19,6 @@ setup(
     install_requires=[
         "windhover",
     ],
+    extras_require={"test": ["pytest", "hypothesis"]},
     zip_safe=False,
 )

@@ -202,7 +202,8 @@ def check(model: type[M], values: Mapping[str, Any], where: str) -> M:
         ConfigError: a value is unknown, of the wrong type or out of range.
     """
     try:
-        return model(**nest(values))
+        # A nested model's defaults are those given to it here, not its class's own.
+        return model(**nest({**flatten(model().model_dump()), **values}))
     except ValidationError as error:
         raise ConfigError(f"{where}: {explain(error)}") from None
 

@@ -15,7 +15,7 @@ import typer
 from typer.main import get_command
 
 from windhover.errors import WindhoverError
-from windhover_bringup.cli import bench, demo, doctor, evaluate, replay, track, up
+from windhover_bringup.cli import bench, demo, doctor, evaluate, recover, replay, track, up
 
 app = typer.Typer(
     name="windhover",
@@ -31,6 +31,7 @@ app.add_typer(evaluate.app, name="evaluate")
 app.command("track")(track.track)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
+app.command("recover")(recover.recover)
 app.command("bench")(bench.bench)
 
 

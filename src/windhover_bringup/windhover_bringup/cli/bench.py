@@ -1,8 +1,9 @@
-"""``windhover bench``: the speed tables, each a script of ``bench/``."""
+"""``windhover bench``: the speed table of a checkout's ``bench/``."""
 
 from __future__ import annotations
 
-import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,17 +13,12 @@ from windhover.errors import ConfigError
 
 
 def bench(
-    folder: Annotated[Path, typer.Option(help="Folder with bench_*.py.")] = Path("bench"),
+    folder: Annotated[Path, typer.Option(help="Folder of the benchmarks.")] = Path("bench"),
+    only: Annotated[str | None, typer.Option(help="Some of them, such as decode,tracker.")] = None,
 ) -> None:
     """Measure speed and print it as ratios within this run."""
-    scripts = sorted(folder.glob("bench_*.py"))
-    if not scripts:
-        raise ConfigError(f"no bench_*.py in {folder}; run this in a checkout of Windhover")
-    for script in scripts:
-        typer.echo(f"\n{script.stem.removeprefix('bench_')}")
-        spec = importlib.util.spec_from_file_location(script.stem, script)
-        if spec is None or spec.loader is None:
-            raise ConfigError(f"{script} can't be loaded")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        module.main()
+    script = folder / "run.py"
+    if not script.is_file():
+        raise ConfigError(f"no {script}; run this in a checkout of Windhover")
+    command = [sys.executable, str(script), *(["--only", only] if only else [])]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)

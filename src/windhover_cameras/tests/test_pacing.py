@@ -1,0 +1,107 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from windhover_cameras.pacing import LATE_NS, LONGEST_GAP_NS, Pacer
+
+NOW = 1_700_000_000_000_000_000
+
+
+class Bench:
+    """A pacer with a clock that only waiting moves."""
+
+    def __init__(self, rate=1.0, live=False, keep=False):
+        self.clock = 0
+        self.rate = rate
+        self.waited = []
+        self.pacer = Pacer(
+            rate=lambda: self.rate,
+            live=live,
+            keep_stamps=keep,
+            now_ns=lambda: NOW + self.clock,
+            wait=self.wait,
+            monotonic_ns=lambda: self.clock,
+        )
+
+    def wait(self, seconds):
+        self.waited.append(seconds)
+        self.clock += round(seconds * 1e9)
+
+    def play(self, *stamps):
+        return [self.pacer.pace(stamp) for stamp in stamps]
+
+
+def test_frames_are_due_by_their_own_distances_and_stamped_when_due():
+    bench = Bench()
+    assert bench.play(100, 100 + 40_000_000, 100 + 100_000_000) == [
+        NOW, NOW + 40_000_000, NOW + 100_000_000,
+    ]  # fmt: skip
+    assert bench.waited == pytest.approx([0.04, 0.06])
+
+
+def test_speed_squeezes_waits_and_stamps_alike():
+    bench = Bench(rate=4.0)
+    assert bench.play(0, 40_000_000) == [NOW, NOW + 10_000_000]
+    assert bench.waited == pytest.approx([0.01])
+
+
+def test_rate_0_never_waits_and_keeps_distances():
+    bench = Bench(rate=0.0)
+    assert bench.play(0, 40_000_000, 90_000_000) == [NOW, NOW + 40_000_000, NOW + 90_000_000]
+    assert bench.waited == []
+
+
+def test_recorded_stamps_can_be_kept():
+    bench = Bench(keep=True)
+    assert bench.play(7, 40_000_007) == [7, 40_000_007]
+    assert bench.waited == pytest.approx([0.04])
+
+
+def test_a_live_source_is_left_alone():
+    bench = Bench(live=True)
+    assert bench.play(NOW - 5, NOW + 10**10, NOW) == [NOW - 5, NOW + 10**10, NOW]
+    assert bench.waited == []
+    assert bench.pacer.went_back
+
+
+def test_time_goes_on_when_recorded_time_goes_back():
+    bench = Bench()
+    first = bench.play(10**9, 10**9 + 40_000_000)
+    back = bench.pacer.pace(5)
+    assert bench.pacer.went_back
+    assert back > first[-1]
+    after = bench.pacer.pace(5 + 40_000_000)
+    assert not bench.pacer.went_back
+    assert after == back + 40_000_000
+
+
+def test_a_long_gap_in_a_recording_is_not_waited_for():
+    bench = Bench()
+    bench.play(0, LONGEST_GAP_NS + 1)
+    assert bench.waited == []
+
+
+def test_playback_that_falls_behind_does_not_race_after():
+    bench = Bench()
+    bench.play(0)
+    bench.clock += 2 * LATE_NS
+    assert bench.play(40_000_000) == [NOW + 2 * LATE_NS]
+    bench.play(80_000_000)
+    assert bench.waited == pytest.approx([0.04])
+
+
+def test_a_new_speed_counts_from_the_next_frame():
+    bench = Bench()
+    bench.play(0, 40_000_000)
+    bench.rate = 2.0
+    bench.play(80_000_000, 120_000_000)
+    assert bench.waited == pytest.approx([0.04, 0.02])
+
+
+@given(
+    st.lists(st.integers(0, 10**12), min_size=2, max_size=30),
+    st.sampled_from([0.0, 0.5, 1.0, 7.0]),
+)
+def test_whatever_is_recorded_stamps_rise(stamps, rate):
+    out = Bench(rate=rate).play(*stamps)
+    assert all(later > earlier for earlier, later in zip(out, out[1:], strict=False))

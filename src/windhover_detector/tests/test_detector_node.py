@@ -1,0 +1,204 @@
+import numpy as np
+import pytest
+
+from windhover.errors import BackendError
+from windhover.types import Frame
+
+pytest.importorskip("rclpy")
+pytest.importorskip("vision_msgs")
+
+import rclpy
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import Image
+from std_msgs.msg import Float64
+from vision_msgs.msg import Detection2DArray, LabelInfo
+
+from test.support.fixtures import (
+    PERSON_BOX,
+    VEHICLE_BOX,
+    blob_image,
+    wait_for,
+)
+from windhover_detector.node import DetectorNode
+from windhover_ros import qos
+from windhover_ros.images import image_message
+from windhover_ros.links import Handover
+
+FAST = {"retry_min_s": 0.1, "retry_max_s": 0.2}
+
+
+def frame(step=0, stamp_ns=10**18, image=None):
+    return Frame(blob_image(step) if image is None else image, "mono8", stamp_ns, "thermal_camera")
+
+
+@pytest.fixture
+def linked(nodes, blob_bundle):
+    link = Handover()
+    node = DetectorNode({"model": str(blob_bundle), **FAST}, frames=link)
+    node.results = []
+    node.on_result(lambda f, d: node.results.append((f, d)))
+    nodes.add(node)
+    assert node.bring_up()
+    return node, link
+
+
+def give(link, *frames):
+    for one in frames:
+        assert link.put(one)
+
+
+def test_detections_cross_dds_in_source_pixels_with_the_images_header(nodes, blob_bundle):
+    arrays = nodes.listener(Detection2DArray, "detections", qos.result())
+    node = nodes.add(DetectorNode({"model": str(blob_bundle)}))
+    assert node.bring_up()
+    sender = nodes.add(rclpy.create_node("sender"))
+    images = sender.create_publisher(Image, "camera/thermal/image_raw", qos.image())
+    wait_for(lambda: images.get_subscription_count() == 1, "discovery")
+    wait_for(lambda: node.count_subscribers("detections") == 1, "discovery")
+    message = image_message(frame(stamp_ns=5_000_000_007))
+    sender.create_timer(0.1, lambda: images.publish(message))
+    wait_for(lambda: arrays, "detections")
+    array = arrays[0]
+    assert (array.header.stamp.sec, array.header.stamp.nanosec) == (5, 7)
+    assert array.header.frame_id == "thermal_camera"
+    found = {d.results[0].hypothesis.class_id: d for d in array.detections}
+    assert set(found) == {"person", "vehicle"}
+    for label, (x1, y1, x2, y2) in (("person", PERSON_BOX), ("vehicle", VEHICLE_BOX)):
+        box = found[label].bbox
+        assert box.center.position.x == pytest.approx((x1 + x2) / 2, abs=0.5)
+        assert box.center.position.y == pytest.approx((y1 + y2) / 2, abs=0.5)
+        assert (box.size_x, box.size_y) == pytest.approx((x2 - x1, y2 - y1), abs=0.5)
+        assert found[label].header == array.header
+        assert found[label].id == ""
+
+
+def test_an_empty_image_gives_an_empty_array(nodes, linked):
+    node, link = linked
+    arrays = nodes.listener(Detection2DArray, "detections", qos.result())
+    wait_for(lambda: node.count_subscribers("detections") == 1, "discovery")
+    give(link, frame(image=np.full((256, 320), 40, np.uint8)))
+    wait_for(lambda: arrays, "the empty array")
+    assert list(arrays[0].detections) == []
+    assert arrays[0].header.frame_id == "thermal_camera"
+
+
+def test_labels_are_there_for_who_comes_late(nodes, linked):
+    infos = nodes.listener(LabelInfo, "label_info", qos.latched())
+    wait_for(lambda: infos, "label_info")
+    assert [(c.class_id, c.class_name) for c in infos[0].class_map] == [
+        (0, "person"),
+        (1, "vehicle"),
+    ]
+    assert infos[0].threshold == pytest.approx(0.25)
+
+
+def test_it_tells_model_backend_rate_and_latency(linked):
+    node, link = linked
+    give(link, *(frame(step) for step in range(5)))
+    wait_for(lambda: len(node.results) == 5, "results")
+    node.refresh()
+    values = node.health.report().values
+    assert values["model"] == "blob 1.0.0"
+    assert values["model_hash"] == node.bundle.digest
+    assert values["backend"] == "cpu"
+    for key in ("inference_p50_ms", "inference_p99_ms", "rate_hz", "age_s", "dropped"):
+        assert float(values[key]) >= 0
+
+
+def test_a_frame_of_another_size_is_detected_in_and_told(linked):
+    node, link = linked
+    wide = np.full((300, 480), 40, np.uint8)
+    wide[100:130, 200:230] = 230
+    give(link, frame(), frame(image=wide, stamp_ns=10**18 + 1), frame(stamp_ns=10**18 + 2))
+    wait_for(lambda: len(node.results) == 3, "results")
+    assert len(node.results[1][1]) >= 1
+    np.testing.assert_allclose(node.results[1][1].boxes[0], [200, 100, 230, 130], atol=6)
+    assert node.health.counter("size_changes") == 2
+    assert node.state == "active"
+
+
+def test_a_stamp_that_goes_back_is_told_and_the_frame_is_used(linked):
+    node, link = linked
+    give(link, frame(stamp_ns=2 * 10**9), frame(stamp_ns=10**9), frame(stamp_ns=3 * 10**9))
+    wait_for(lambda: len(node.results) == 3, "results")
+    assert node.health.counter("stamps_backwards") == 1
+    assert "go backwards" in node.health.report().message
+
+
+def test_an_unknown_encoding_is_refused_by_name_and_the_next_frame_is_taken(nodes, blob_bundle):
+    node = nodes.add(DetectorNode({"model": str(blob_bundle)}))
+    node.bring_up()
+    results = []
+    node.on_result(lambda f, d: results.append(d))
+    sender = nodes.add(rclpy.create_node("sender"))
+    images = sender.create_publisher(Image, "camera/thermal/image_raw", qos.image())
+    wait_for(lambda: images.get_subscription_count() == 1, "discovery")
+    bad = image_message(frame())
+    bad.encoding = "thermal99"
+    sender.create_timer(0.05, lambda: images.publish(bad))
+    wait_for(lambda: node.health.counter("frames_refused") > 0, "the refusal")
+    report = node.health.report()
+    assert report.level == 2
+    assert "thermal99" in report.message
+    assert results == []
+    good = image_message(frame())
+    sender.create_timer(0.05, lambda: images.publish(good))
+    wait_for(lambda: results, "a result")
+    assert node.state == "active"
+
+
+def test_a_backend_that_fails_is_opened_anew(linked):
+    node, link = linked
+    broken = node._detector.backend
+    broken.run = lambda image: (_ for _ in ()).throw(BackendError("the DSP went away"))
+    give(link, frame())
+    wait_for(lambda: node.health.report().message == "the DSP went away", "the report")
+    wait_for(lambda: node._detector is None, "the backend's release")
+    wait_for(lambda: node.state == "active", "recovery")
+    assert node._detector.backend is not broken
+    give(link, frame())
+    wait_for(lambda: node.results, "a result")
+
+
+def test_a_bundle_with_a_wrong_hash_is_refused_and_taken_once_it_is_right(
+    nodes, blob_bundle, tmp_path
+):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(blob_bundle, copy)
+    (copy / "float.onnx").write_bytes(b"something else")
+    node = nodes.add(DetectorNode({"model": str(copy), **FAST}))
+    assert not node.bring_up()
+    assert "float.onnx" in node.health.report().message
+    shutil.copy(blob_bundle / "float.onnx", copy / "float.onnx")
+    wait_for(lambda: node.state == "active", "recovery")
+
+
+def test_the_threshold_can_be_changed_in_flight(linked):
+    node, link = linked
+    give(link, frame())
+    wait_for(lambda: len(node.results) == 1, "a result")
+    assert len(node.results[0][1]) == 2
+    (done,) = node.set_parameters([Parameter("score_threshold", value=1.0)])
+    assert done.successful
+    give(link, frame())
+    wait_for(lambda: len(node.results) == 2, "a result")
+    assert len(node.results[1][1]) == 0
+    (bad,) = node.set_parameters([Parameter("score_threshold", value=1.5)])
+    assert not bad.successful
+    assert "score_threshold" in bad.reason
+
+
+def test_altitude_outside_the_models_band_is_flagged_not_hidden(nodes, linked):
+    node, link = linked
+    pilot = nodes.add(rclpy.create_node("pilot"))
+    altitude = pilot.create_publisher(Float64, "mavros/global_position/rel_alt", qos.result())
+    wait_for(lambda: altitude.get_subscription_count() == 1, "discovery")
+    altitude.publish(Float64(data=62.0))
+    wait_for(lambda: "62.0 m is outside 30-50 m" in node.health.report().message, "the flag")
+    give(link, frame())
+    wait_for(lambda: node.results, "a result all the same")
+    altitude.publish(Float64(data=40.0))
+    wait_for(lambda: node.health.report().values.get("altitude_m") == "40.0", "the altitude")
+    assert "altitude" not in node.health.report().message

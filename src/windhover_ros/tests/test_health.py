@@ -1,0 +1,60 @@
+import pytest
+
+pytest.importorskip("rclpy")
+
+from windhover_ros.diagnostics import Health, Level, to_status
+
+
+def test_an_idle_stage_is_well():
+    report = Health(("work",)).report()
+    assert (report.level, report.message) == (Level.OK, "idle")
+
+
+def test_rates_latencies_and_counts_are_told():
+    health = Health(("work",))
+    health.active(True)
+    for _ in range(5):
+        health.timings.record("work", 2_000_000)
+        health.frame(7_000_000)
+    health.count("dropped", 3)
+    health.set("backend", "cpu")
+    report = health.report()
+    assert report.level is Level.OK
+    assert report.values["frames"] == "5"
+    assert report.values["work_p50_ms"] == "2.000"
+    assert report.values["capture_to_result_p99_ms"] == "7.00"
+    assert (report.values["dropped"], report.values["backend"]) == ("3", "cpu")
+
+
+def test_silence_is_stale_only_while_frames_are_due():
+    health = Health((), stale_after_s=0.0)
+    health.active(True)
+    assert health.report().level is Level.STALE
+    health.active(False)
+    assert health.report().level is Level.OK
+
+
+def test_the_worst_problem_speaks_and_all_are_listed():
+    health = Health(())
+    health.problem("a", Level.WARN, "small")
+    health.problem("b", Level.ERROR, "large")
+    report = health.report()
+    assert (report.level, report.message) == (Level.ERROR, "large")
+    assert (report.values["problem_0"], report.values["problem_1"]) == ("large", "small")
+    health.solved("b")
+    assert health.report().message == "small"
+
+
+def test_a_passing_problem_passes():
+    health = Health(())
+    health.problem("a", Level.WARN, "brief", for_s=0.0)
+    assert health.report().level is Level.OK
+
+
+def test_the_message_carries_it_all():
+    health = Health(())
+    health.problem("a", Level.ERROR, "broken")
+    status = to_status(health.report(), "detector", "board")
+    assert status.level == b"\x02"
+    assert (status.name, status.message, status.hardware_id) == ("detector", "broken", "board")
+    assert {v.key: v.value for v in status.values}["problem_0"] == "broken"

@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+
+from windhover.types import Detections, Frame
+
+pytest.importorskip("rclpy")
+pytest.importorskip("vision_msgs")
+
+import rclpy
+from rclpy.parameter import Parameter
+from vision_msgs.msg import Detection2DArray
+
+from test.support.fixtures import wait_for
+from windhover_ros import qos
+from windhover_ros.messages import write_results
+from windhover_tracker.node import TrackerNode
+
+LABELS = ("person", "vehicle")
+STEP_NS = 33_000_000
+FAST = {"retry_min_s": 0.1, "retry_max_s": 0.2}
+
+
+def moving(step):
+    boxes = np.array(
+        [[10 + step, 20, 40 + step, 60], [200, 100 + step, 280, 150 + step]], np.float32
+    )
+    return Detections(boxes, np.array([0.9, 0.8], np.float32), np.array([0, 1], np.int32))
+
+
+def no_frame(step):
+    return Frame(np.zeros((2, 2), np.uint8), "mono8", 10**18 + step * STEP_NS, "cam", step)
+
+
+@pytest.fixture
+def linked(nodes):
+    node = TrackerNode(FAST, linked=True)
+    node.results = []
+    node.on_result(lambda frame, detections, tracks: node.results.append(tracks))
+    nodes.add(node)
+    assert node.bring_up()
+    return node
+
+
+def test_ids_last_over_dds_and_the_header_is_the_images(nodes):
+    heard = nodes.listener(Detection2DArray, "tracks", qos.result())
+    node = nodes.add(TrackerNode())
+    assert node.bring_up()
+    sender = nodes.add(rclpy.create_node("sender"))
+    publisher = sender.create_publisher(Detection2DArray, "detections", qos.result())
+    wait_for(lambda: publisher.get_subscription_count() == 1, "discovery")
+    wait_for(lambda: node.count_subscribers("tracks") == 1, "discovery")
+    for step in range(6):
+        stamp = 10**18 + step * STEP_NS
+        publisher.publish(write_results(stamp, "cam", moving(step), LABELS))
+        wait_for(lambda: len(heard) == step + 1, f"tracks {step}")
+    ids = [{d.results[0].hypothesis.class_id: d.id for d in array.detections} for array in heard]
+    assert set(ids[-1]) == {"person", "vehicle"}
+    assert all(one == ids[-1] for one in ids[2:])
+    assert all(text.isdecimal() for text in ids[-1].values())
+    assert heard[-1].header.frame_id == "cam"
+    assert heard[-1].header.stamp.nanosec == (5 * STEP_NS) % 10**9
+    box = next(d for d in heard[-1].detections if d.id == ids[-1]["person"]).bbox
+    assert box.center.position.x == pytest.approx(30, abs=1)
+
+
+def test_empty_frames_advance_it_and_are_answered(nodes, linked):
+    heard = nodes.listener(Detection2DArray, "tracks", qos.result())
+    wait_for(lambda: linked.count_subscribers("tracks") == 1, "discovery")
+    for step in range(3):
+        linked.track(no_frame(step), moving(step), LABELS)
+    first = set(linked.results[-1].track_ids.tolist())
+    # Three seconds with nothing in sight: more than a lost track is kept.
+    for step in range(3, 95):
+        linked.track(no_frame(step), Detections(), LABELS)
+    wait_for(lambda: len(heard) >= 10, "the arrays")
+    assert len(linked.results) == 95
+    assert len(linked.results[-1]) == 0
+    for step in range(95, 100):
+        linked.track(no_frame(step), moving(step), LABELS)
+    again = set(linked.results[-1].track_ids.tolist())
+    assert len(again) == 2
+    assert not again & first
+
+
+def test_garbage_on_the_topic_is_refused_and_it_goes_on(nodes):
+    node = nodes.add(TrackerNode())
+    node.bring_up()
+    bad = moving(0)
+    bad.boxes[0, 0] = np.nan
+    node._on_detections(write_results(10**18, "cam", bad, LABELS))
+    node._on_detections(b"\x00\x01\x00\x00short")
+    assert node.health.counter("messages_refused") == 2
+    assert "detections: " in node.health.report().message
+    node._on_detections(write_results(10**18, "cam", moving(0), LABELS))
+    assert node.health.frames.count == 1
+    assert node.state == "active"
+
+
+def test_a_stamp_that_goes_back_is_told_and_survived(linked):
+    for step in (0, 1, 2, 0, 3):
+        linked.track(no_frame(step), moving(step), LABELS)
+    assert len(linked.results) == 5
+    assert linked.health.counter("stamps_backwards") == 1
+
+
+def test_ids_go_on_over_a_recovery(linked):
+    for step in range(4):
+        linked.track(no_frame(step), moving(step), LABELS)
+    before = linked.results[-1].track_ids.max()
+    linked.fail(RuntimeError("a fault"))
+    wait_for(lambda: linked.state != "active", "the fault")
+    wait_for(lambda: linked.state == "active", "recovery")
+    far = Detections(
+        np.array([[500, 500, 540, 560]], np.float32), np.array([0.9], np.float32),
+        np.array([0], np.int32),
+    )  # fmt: skip
+    for step in range(4, 10):
+        linked.track(no_frame(step), far, LABELS)
+    assert linked.results[-1].track_ids.min() > before
+
+
+def test_its_settings_are_ros_parameters_that_are_fixed_in_flight(linked):
+    assert linked.get_parameter("bytetrack.lost_seconds").value == 2.0
+    (done,) = linked.set_parameters([Parameter("bytetrack.lost_seconds", value=1.0)])
+    assert not done.successful

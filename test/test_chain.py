@@ -1,0 +1,232 @@
+"""The whole chain: ``windhover up`` in one process, a stranger listening in another."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from rosbags.highlevel import AnyReader
+
+from test.support.fixtures import PATIENCE_S, data_folder
+
+pytest.importorskip("rclpy")
+pytest.importorskip("vision_msgs")
+
+ROOT = Path(__file__).resolve().parents[1]
+STRANGER = Path(__file__).with_name("support") / "stranger.py"
+
+
+def windhover(*args, **kwargs):
+    return subprocess.Popen(
+        [sys.executable, "-m", "windhover_bringup", *map(str, args)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        **kwargs,
+    )
+
+
+@pytest.fixture
+def stranger():
+    """Starts a process with only rclpy and vision_msgs that waits for tracks."""
+    started = []
+
+    def listen(count):
+        child = subprocess.Popen(
+            [sys.executable, str(STRANGER), str(count)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(child)
+        assert child.stdout.readline().strip() == "listening"
+        return child
+
+    yield listen
+    for child in started:
+        if child.poll() is None:
+            child.kill()
+        child.communicate()
+
+
+def heard_by(child):
+    out, err = child.communicate(timeout=PATIENCE_S * 2)
+    assert child.returncode == 0, err
+    return json.loads(out)
+
+
+def end(child, number=signal.SIGINT):
+    child.send_signal(number)
+    out, err = child.communicate(timeout=PATIENCE_S)
+    assert child.returncode == 0, err
+    assert "Traceback" not in err
+    return out
+
+
+def looping(tmp_path, camera="thermal"):
+    config = tmp_path / "loop.yaml"
+    config.write_text(f"/**/{camera}_camera:\n  ros__parameters:\n    loop: true\n")
+    return config
+
+
+@pytest.mark.parametrize("mode", [[], ["--node-per-process"]], ids=["composed", "processes"])
+def test_another_process_receives_tracks(stranger, blob_folder, blob_bundle, tmp_path, mode):
+    listener = stranger(8)
+    chain = windhover(
+        "up", "--config", looping(tmp_path), "--source", blob_folder, "--model", blob_bundle,
+        "--rate", 0.3, *mode,
+    )  # fmt: skip
+    try:
+        heard = heard_by(listener)
+    finally:
+        end(chain)
+    assert heard["labels"] == ["person", "vehicle"]
+    full = [array for array in heard["tracks"] if len(array["objects"]) == 2]
+    assert len(full) >= 4
+    assert {o["label"] for o in full[0]["objects"]} == {"person", "vehicle"}
+    # The clip starts again and again, so ids last a while and not for ever.
+    times_seen = Counter(o["id"] for array in full for o in array["objects"])
+    assert max(times_seen.values()) >= 3
+    for array in heard["tracks"]:
+        assert array["frame_id"] == "thermal_camera"
+        assert all(o["id"].isdecimal() for o in array["objects"])
+        for o in array["objects"]:
+            wanted = (24, 24) if o["label"] == "person" else (40, 40)
+            assert (o["width"], o["height"]) == pytest.approx(wanted, abs=3)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_a_stop_ends_it_well_with_the_recording_closed(
+    stranger, blob_folder, blob_bundle, tmp_path, number
+):
+    listener = stranger(3)
+    out = tmp_path / "out"
+    chain = windhover(
+        "up", "--config", looping(tmp_path), "--source", blob_folder, "--model", blob_bundle,
+        "--out", out,
+    )  # fmt: skip
+    heard_by(listener)
+    end(chain, number)
+    with AnyReader([out / "bag"]) as reader:
+        assert {c.topic: c.msgcount for c in reader.connections}["/tracks"] >= 3
+    assert json.loads((out / "metrics.json").read_text())["run"]["model"] == "blob 1.0.0"
+
+
+def test_a_recorded_run_holds_every_frame_and_can_be_flown_again(
+    blob_folder, blob_bundle, tmp_path
+):
+    first, second = tmp_path / "first", tmp_path / "second"
+    chain = windhover(
+        "up", "--source", blob_folder, "--model", blob_bundle, "--out", first, "--rate", 0
+    )
+    out, err = chain.communicate(timeout=PATIENCE_S * 2)
+    assert (chain.returncode, out.splitlines()[0]) == (0, "30 frames detected and tracked"), err
+    recorded = boxes_of(first / "bag", "/tracks")
+    assert len(recorded) == 30
+    again = windhover(
+        "replay", first / "bag", "--model", blob_bundle, "--out", second,
+        "--truth", truth_of(blob_folder, tmp_path),
+    )  # fmt: skip
+    _, err = again.communicate(timeout=PATIENCE_S * 2)
+    assert again.returncode == 0, err
+    assert boxes_of(second / "bag", "/tracks") == recorded
+    metrics = json.loads((second / "metrics.json").read_text())
+    assert metrics["detection"]["overall"]["recall"] == 1.0
+    assert metrics["detection"]["overall"]["precision"] == 1.0
+    assert metrics["tracking"]["overall"]["IDF1"] == 1.0
+    assert metrics["run"]["frames"] == "30"
+    assert (second / "overlay.mp4").stat().st_size > 1000
+    page = (second / "report.html").read_text()
+    assert 'src="http' not in page
+    assert "HOTA" in page
+
+
+def boxes_of(bag, topic):
+    """Stamp to (id, label, centre) of every message."""
+    found = {}
+    with AnyReader([bag]) as reader:
+        connections = [c for c in reader.connections if c.topic == topic]
+        for connection, stamp, data in reader.messages(connections):
+            message = reader.deserialize(data, connection.msgtype)
+            found[stamp] = [
+                (d.id, d.results[0].hypothesis.class_id, d.bbox.center.position.x)
+                for d in message.detections
+            ]
+    return found
+
+
+def truth_of(folder, tmp_path):
+    """What is in the blob folder, as COCO with track ids."""
+    names = sorted(path.name for path in folder.iterdir())
+    annotations = []
+    for step, _ in enumerate(names):
+        for track, box in ((1, [20 + 3 * step, 60, 24, 24]), (2, [240 - 3 * step, 150, 40, 40])):
+            annotations.append(
+                {"id": len(annotations) + 1, "image_id": step, "category_id": track, "bbox": box,
+                 "track_id": track}
+            )  # fmt: skip
+    document = {
+        "images": [
+            {"id": i, "file_name": name, "width": 320, "height": 256}
+            for i, name in enumerate(names)
+        ],
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "person"}, {"id": 2, "name": "vehicle"}],
+    }
+    path = tmp_path / "truth.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_evaluate_scores_a_folder_without_ros(blob_folder, blob_bundle, tmp_path):
+    out = tmp_path / "scores"
+    # A module that fails to import stands for a machine without ROS.
+    (tmp_path / "noros").mkdir()
+    (tmp_path / "noros" / "rclpy.py").write_text("raise ModuleNotFoundError(name='rclpy')\n")
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path / "noros")}
+    done = windhover(
+        "evaluate", "detections", "--model", blob_bundle, "--images", blob_folder,
+        "--truth", truth_of(blob_folder, tmp_path), "--out", out, env=environ,
+    )  # fmt: skip
+    _, err = done.communicate(timeout=PATIENCE_S * 2)
+    assert done.returncode == 0, err
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["detection"]["overall"]["mAP50"] == pytest.approx(1.0)
+    assert metrics["images"] == {"total": 30, "unreadable": []}
+    rows = json.loads((out / "predictions.json").read_text())
+    assert {row["category_id"] for row in rows} == {1, 2}
+    assert (out / "report.html").is_file()
+
+
+@pytest.mark.data
+def test_real_thermal_frames_give_tracks_of_the_released_model(stranger, tmp_path):
+    model = ROOT / "models" / "thermal-n"
+    if not (model / "bundle.yaml").is_file():
+        pytest.skip("models/thermal-n is not there: train it, or fetch the release")
+    images = data_folder() / "hit_uav" / "normal_json"
+    flight = tmp_path / "flight"
+    flight.mkdir()
+    # One low flight by day; its frames are dealt out over the three splits.
+    for path in images.glob("*/1_60_30_*.jpg"):
+        (flight / path.name).symlink_to(path)
+    listener = stranger(6)
+    chain = windhover(
+        "up", "--config", looping(tmp_path), "--source", flight, "--model", model,
+        "--rate", 0.15,
+    )  # fmt: skip
+    try:
+        heard = heard_by(listener)
+    finally:
+        end(chain)
+    labels = {o["label"] for array in heard["tracks"] for o in array["objects"]}
+    assert labels & {"person", "vehicle"}
+    assert set(heard["labels"]) >= labels
+    for array in heard["tracks"]:
+        for o in array["objects"]:
+            assert 0 < o["width"] < 640
+            assert 0 < o["height"] < 512

@@ -20,6 +20,9 @@ FRAME_BASED = {
     "recover_seconds": 1.5 / RATE,
     "tentative_seconds": 0.0,
     "min_side_px": 0.0,
+    "match_overlap": 0.2,
+    "low_match_overlap": 0.5,
+    "new_match_overlap": 0.3,
     "new_track_score": 0.6,
 }
 

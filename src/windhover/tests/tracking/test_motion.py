@@ -131,3 +131,25 @@ def test_rows_are_kept_by_mask():
     boxes.keep(np.array([False, True]))
     assert len(boxes) == 1
     np.testing.assert_array_equal(state_of(boxes)[:, 0], second)
+
+
+def test_rows_move_with_the_image():
+    """A similarity moves, turns and scales position, velocity and uncertainty alike."""
+    boxes = moving()
+    before = state_of(boxes)
+    turn = 1.1 * np.array([[0.0, -1.0], [1.0, 0.0]])
+    boxes.warp(np.column_stack((turn, [30.0, -7.0])))
+    after = state_of(boxes)
+    np.testing.assert_allclose(after[0, :, :2], before[0, :, :2] @ turn.T + [30.0, -7.0])
+    np.testing.assert_allclose(after[1, :, :2], before[1, :, :2] @ turn.T)
+    np.testing.assert_allclose(after[:2, :, 2:], 1.1 * before[:2, :, 2:])
+    # By a quarter turn the uncertainties of x and y change places.
+    np.testing.assert_allclose(after[2, :, :2], 1.21 * before[2, :, 1::-1])
+    np.testing.assert_allclose(after[2, :, 2:], 1.21 * before[2, :, 2:])
+
+
+def test_an_image_that_stands_still_moves_nothing():
+    boxes = moving()
+    before = state_of(boxes)
+    boxes.warp(np.eye(2, 3))
+    np.testing.assert_allclose(state_of(boxes), before)

@@ -112,6 +112,26 @@ class BoxFilter:
             memory * (gone - square),
         )
 
+    def warp(self, motion: Array) -> None:
+        """Move all rows with the image.
+
+        Of the uncertainty only the variances turn: the covariance between x and
+        y that a rotation would bring is left out, as frames turn by little.
+
+        Args:
+            motion: ``(2, 3)`` similarity from the last frame's pixels to this one's.
+        """
+        turn = motion[:, :2]
+        scale = float(np.sqrt(abs(np.linalg.det(turn))))
+        for row in (_P, _V):
+            self._state[row, :, :2] = self._state[row, :, :2] @ turn.T
+            self._state[row, :, 2:] *= scale
+        self._state[_P, :, :2] += motion[:, 2]
+        for row in (_PP, _PV, _VV):
+            self._state[row, :, :2] = self._state[row, :, :2] @ np.square(turn.T)
+            self._state[row, :, 2:] *= scale * scale
+        self._size *= scale
+
     def correct(self, rows: NDArray[np.intp], boxes: Array) -> None:
         """Take in measured boxes.
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from windhover.tracking.bytetrack.association import Pairs, Rows, assign, overlapping, widen
 from windhover.tracking.bytetrack.params import ByteTrackParams
 from windhover.tracking.bytetrack.store import TrackStore
+from windhover.tracking.camera_motion import CameraMotion
 from windhover.tracking.clock import FrameClock
 from windhover.types import Detections, Image, Tracks
 
@@ -39,6 +40,7 @@ class ByteTracker:
         self._params = params or ByteTrackParams()
         self._tracks = TrackStore(self._params)
         self._clock = FrameClock(self._params.clock_jump_s)
+        self._camera = CameraMotion()
         self._lost_ns = round(self._params.lost_seconds * 1e9)
         self._recover_ns = round(self._params.recover_seconds * 1e9)
         self._tentative_ns = round(self._params.tentative_seconds * 1e9)
@@ -58,13 +60,14 @@ class ByteTracker:
         """Forget all tracks and the clock; ids still go on from where they were."""
         self._tracks.clear()
         self._clock.reset()
+        self._camera.reset()
         self._first = True
 
     def update(
         self,
         detections: Detections,
         stamp_ns: int,
-        image: Image | None = None,  # noqa: ARG002  part of the protocol
+        image: Image | None = None,
     ) -> Tracks:
         """Advance to ``stamp_ns`` and take in that frame's detections.
 
@@ -74,7 +77,7 @@ class ByteTracker:
                 ``clock_jump_s`` back counts as no time; a greater step, back
                 or forward, ends all tracks (nothing is known about the time
                 that passed) and starts afresh with new ids.
-            image: not used.
+            image: the frame, for ``camera_motion``; else not used.
 
         Returns:
             The confirmed tracks seen in this frame, by id.
@@ -83,12 +86,17 @@ class ByteTracker:
         elapsed = self._clock.advance(stamp_ns)
         if elapsed is None:
             tracks.clear()
+            self._camera.reset()
             self._first = True
         else:
             tracks.advance(elapsed)
             # Before matching: how long an id lives must not depend on the rate.
             tracks.keep(tracks.unseen_ns <= self._lost_ns)
         seen = self._usable(detections)
+        if self._params.camera_motion and image is not None:
+            motion = self._camera.estimate(image, seen.boxes)
+            if motion is not None:
+                tracks.motion.warp(motion)
         rows, found = self._associate(seen)
         tracks.match(rows, seen[found])
         matched = np.zeros(len(tracks), np.bool_)

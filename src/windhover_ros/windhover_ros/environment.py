@@ -93,11 +93,11 @@ def _set_profile(variables: MutableMapping[str, str]) -> None:
                 )
             return
     for prefix in variables.get("AMENT_PREFIX_PATH", "").split(os.pathsep):
-        profile = Path(prefix) / "share" / "windhover_bringup" / "config" / "fastdds.xml"
+        profile = Path(prefix) / "share" / "windhover_ros" / "config" / "fastdds.xml"
         if prefix and profile.is_file():
             variables[_PROFILE_VARIABLES[0]] = str(profile)
             return
     raise ConfigError(
-        "the Fast DDS profile share/windhover_bringup/config/fastdds.xml is not under "
+        "the Fast DDS profile share/windhover_ros/config/fastdds.xml is not under "
         "AMENT_PREFIX_PATH: source the workspace's setup.bash, or run 'make setup'"
     )

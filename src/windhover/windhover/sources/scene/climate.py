@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 #: Offsets from the air in kelvin: night, day, dusk.
 OFFSETS: Final[dict[str, tuple[float, float, float]]] = {
     "grass": (-2.6, 3.0, -0.6),
-    "asphalt": (2.6, 15.0, 6.5),
-    "paving": (1.6, 11.0, 4.5),
-    "concrete": (2.2, 9.0, 4.5),
+    "asphalt": (2.6, 11.5, 6.0),
+    "paving": (1.6, 8.5, 4.0),
+    "concrete": (2.2, 7.5, 4.0),
     "dirt": (-0.8, 9.0, 2.0),
-    "paint": (1.8, 10.0, 5.0),
-    "seam": (0.4, 9.0, 3.0),
+    "paint": (1.8, 8.0, 4.2),
+    "seam": (0.4, 6.5, 2.5),
     "foliage": (-0.9, 0.0, -0.3),
     "bark": (0.5, 3.0, 1.5),
     "wall": (1.5, 6.0, 5.0),
@@ -83,7 +83,7 @@ class Climate:
         )
         sunlight = clear * float(np.clip(height / 0.25, 0, 1))
         daylight = float(np.clip(0.02 + 1.6 * max(height, 0) + 0.35 * dusk, 0, 1))
-        contrast = float(rng.uniform(0.45, 1.0)) * (0.6 + 0.4 * clear)
+        contrast = float(rng.uniform(0.6, 1.15)) * (0.6 + 0.4 * clear)
         return cls(air, (night, day, dusk), sun, sunlight, daylight, contrast)
 
     def surface(self, material: str) -> float:
@@ -98,14 +98,15 @@ class Climate:
         """Bare skin, degrees Celsius: cools a little with the air."""
         return _SKIN_C - 0.12 * max(0.0, 24.0 - self.air_c)
 
-    def cloth(self, insulation: float) -> float:
+    def cloth(self, insulation: float, darkness: float = 0.5) -> float:
         """Outer face of clothing: between the skin and the air, warmed by sun.
 
         Args:
             insulation: 0 (thin, near the skin's warmth) to 1 (thick, near the air's).
+            darkness: 0 (white) to 1 (black, which takes up most sun).
         """
-        share = 0.56 - 0.38 * insulation
-        return self.air_c + share * (self.skin() - self.air_c) + 3.0 * self.sunlight
+        share = 0.44 - 0.3 * insulation
+        return self.air_c + share * (self.skin() - self.air_c) + 14 * darkness * self.sunlight
 
     @property
     def casts_shadows(self) -> bool:

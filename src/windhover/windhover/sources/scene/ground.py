@@ -30,7 +30,7 @@ _GRASS, _DIRT, _ASPHALT, _PAVING, _CONCRETE, _PAINT, _SEAM = range(7)
 #: Kelvin of blotches, streaks and grain by material, in the order of MATERIALS.
 _BLOTCH: Final = np.array([1.0, 1.0, 0.7, 0.8, 0.3, 0.3, 0.5], np.float32)
 _STREAK: Final = np.array([0.0, 0.1, 0.5, 0.25, 0.2, 0.2, 0.2], np.float32)
-_GRAIN: Final = np.array([0.6, 0.45, 0.12, 0.16, 0.15, 0.1, 0.15], np.float32)
+_GRAIN: Final = np.array([0.42, 0.35, 0.12, 0.16, 0.15, 0.1, 0.15], np.float32)
 
 #: Colour (B, G, R) by material, and its relative blotch and grain.
 _COLOUR: Final = np.array(

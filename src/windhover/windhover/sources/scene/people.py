@@ -129,12 +129,12 @@ def _dress(
     skin_bgr = np.array([118, 148, 196]) * rng.uniform(0.45, 1.1)
     top, legs = _garment(rng), _garment(rng) * 0.8
     chilly = float(np.clip((24 - climate.air_c) / 20, 0, 1))
-    top_c = climate.cloth(float(np.clip(rng.normal(0.25 + 0.5 * chilly, 0.15), 0, 1)))
-    legs_c = climate.cloth(float(np.clip(rng.normal(0.25 + 0.3 * chilly, 0.15), 0, 1)))
+    top_c = _worn(rng, climate, 0.25 + 0.5 * chilly, top)
+    legs_c = _worn(rng, climate, 0.25 + 0.3 * chilly, legs)
     sleeves = rng.random() < 0.35 + 0.6 * chilly
     shorts = rng.random() < 0.45 * (1 - chilly)
     skin_c = climate.skin()
-    hair_c = climate.cloth(0.25)
+    hair_c = climate.cloth(0.25, 0.9)
     table = {
         "torso": (top_c, top),
         "belly": (top_c + 0.6, top * 0.94),
@@ -160,8 +160,14 @@ def _dress(
     warmth += [rifle_c, rifle_c + 1.5, rifle_c + 1.0, rifle_c + 0.5, rifle_c]
     wood = np.array([38, 62, 98]) if rng.random() < 0.4 else np.array([34, 34, 36])
     colour += [np.array([36, 36, 38])] * 2 + [wood, np.array([34, 34, 34]), wood]
-    celsius = np.array(warmth) + rng.normal(0, 0.9, len(warmth))
+    celsius = np.array(warmth) + rng.normal(0, 0.9 + 1.6 * climate.sunlight, len(warmth))
     return celsius.astype(np.float32), np.clip(np.array(colour), 0, 255).astype(np.float32)
+
+
+def _worn(rng: np.random.Generator, climate: Climate, insulation: float, bgr: Floats) -> float:
+    """Temperature of a garment about this thick and of this colour."""
+    thickness = float(np.clip(rng.normal(insulation, 0.15), 0, 1))
+    return climate.cloth(thickness, 1 - float(bgr.mean()) / 255)
 
 
 def _garment(rng: np.random.Generator) -> Floats:

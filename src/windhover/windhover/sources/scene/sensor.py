@@ -21,9 +21,10 @@ ZERO_CELSIUS_K: Final = 273.15
 THERMAL_EXPOSURE_S: Final = 0.010
 _RGB_EXPOSURE_S: Final = (0.002, 0.016)
 
-_NETD_K: Final = 0.06
-_PIXEL_K: Final = 0.05
-_COLUMN_K: Final = 0.05
+# After the camera's own temporal filter and flat-field correction.
+_NETD_K: Final = 0.035
+_PIXEL_K: Final = 0.02
+_COLUMN_K: Final = 0.03
 _SHADING_K: Final = 0.35
 _BLUR_PX: Final = 0.7
 

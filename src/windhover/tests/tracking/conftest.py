@@ -4,9 +4,14 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from windhover.tracking import Tracker
 from windhover.types import Detections, Tracks
+
+# On a busy machine any example may take long: that says nothing about the tracker.
+settings.register_profile("tracking", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tracking")
 
 
 def _frame_of(

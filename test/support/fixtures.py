@@ -69,9 +69,9 @@ class Nodes:
             self._executor.spin_once(timeout_sec=0.1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ros() -> Iterator[None]:
-    """A real rclpy, initialised once a test process."""
+    """A real rclpy, initialised once a test file."""
     pytest.importorskip("rclpy", reason="rclpy is not installed: run 'make setup'")
     pytest.importorskip("vision_msgs", reason="vision_msgs is not built: run 'make setup'")
     from windhover_ros.runner import ros as running

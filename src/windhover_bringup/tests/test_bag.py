@@ -148,7 +148,7 @@ def _connections(path):
 
 
 def test_recovery_of_what_is_no_recording_says_so(tmp_path):
-    with pytest.raises(DataError, match="no .mcap file"):
+    with pytest.raises(DataError, match=r"no \.mcap file"):
         recover(tmp_path)
     (tmp_path / "x.mcap").write_bytes(b"")
     with pytest.raises(DataError, match="not MCAP"):

@@ -219,10 +219,9 @@ def main(config: str | Path | None = None) -> int:
     parser = argparse.ArgumentParser(description="Windhover's composed process")
     parser.add_argument("--config", default=config, help="ROS parameter file")
     known, _ = parser.parse_known_args()
-    stop = StopRequest()
-    stop.install()
     try:
-        run(Config.load(known.config), stop)
+        with StopRequest() as stop:
+            run(Config.load(known.config), stop)
     except WindhoverError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

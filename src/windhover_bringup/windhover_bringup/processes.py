@@ -164,9 +164,7 @@ def run_processes(config: Config, out: Path | None) -> None:
     if out is not None:
         config = config.replaced("recorder", path=str(out / "bag"), cameras=[camera])
         behind.append("recorder")
-    stop = StopRequest()
-    stop.install()
-    with ros([]), _parameter_file(config) as parameters:
+    with StopRequest() as stop, ros([]), _parameter_file(config) as parameters:
         states = States([*behind, camera_node], bringup.namespace)
         consumers = Processes(behind, parameters, bringup.namespace)
         source: Processes | None = None

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import cv2
 import numpy as np
 import pytest
@@ -68,7 +70,7 @@ def test_a_folder_is_published_with_its_camera_info(nodes, blob_folder):
     assert (frame.encoding, frame.frame_id) == ("mono8", "thermal_camera")
     assert any((frame.image == blob_image(step)).all() for step in range(30))
     stamps = [frame_from_image(m).stamp_ns for m in images]
-    assert all(b > a for a, b in zip(stamps, stamps[1:], strict=False))
+    assert all(b > a for a, b in pairwise(stamps))
     assert (infos[0].width, infos[0].height) == (320, 256)
     assert infos[0].k[0] > 0
     now = camera.get_clock().now().nanoseconds

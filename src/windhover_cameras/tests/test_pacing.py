@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -104,4 +106,4 @@ def test_a_new_speed_counts_from_the_next_frame():
 )
 def test_whatever_is_recorded_stamps_rise(stamps, rate):
     out = Bench(rate=rate).play(*stamps)
-    assert all(later > earlier for earlier, later in zip(out, out[1:], strict=False))
+    assert all(later > earlier for earlier, later in pairwise(out))

@@ -12,14 +12,22 @@ from typing import Any
 from windhover.errors import WindhoverError
 from windhover_ros.environment import prepare_environment
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 class StopRequest(threading.Event):
-    """Set by Ctrl-C or SIGTERM; a second signal ends the process at once."""
+    """Set by Ctrl-C or SIGTERM while in use as a context (main thread only).
 
-    def install(self) -> None:
-        """Take over SIGINT and SIGTERM of this process (main thread only)."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
+    A second signal ends the process at once.
+    """
+
+    def __enter__(self) -> StopRequest:
+        self._before = {n: signal.signal(n, self._on_signal) for n in _SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _on_signal(self, *_: object) -> None:
         if self.is_set():
@@ -84,10 +92,8 @@ def run_node(make: Callable[[], Any], until: Callable[[Any], bool] | None = None
     Returns:
         The exit status: 0, or 2 after an error that a person has to mend.
     """
-    stop = StopRequest()
-    stop.install()
     try:
-        with ros():
+        with StopRequest() as stop, ros():
             node = make()
             try:
                 if node.params.autostart:

@@ -52,7 +52,7 @@ def test_ids_last_over_dds_and_the_header_is_the_images(nodes):
     for step in range(6):
         stamp = 10**18 + step * STEP_NS
         publisher.publish(write_results(stamp, "cam", moving(step), LABELS))
-        wait_for(lambda: len(heard) == step + 1, f"tracks {step}")
+        wait_for(lambda n=step + 1: len(heard) == n, f"tracks {step}")
     ids = [{d.results[0].hypothesis.class_id: d.id for d in array.detections} for array in heard]
     assert set(ids[-1]) == {"person", "vehicle"}
     assert all(one == ids[-1] for one in ids[2:])

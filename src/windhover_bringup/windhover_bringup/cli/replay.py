@@ -58,9 +58,7 @@ def fly(settings: Config, out: Path, title: str, truth: Any, prepare: Any = None
     from windhover_bringup.scores import write_scored
     from windhover_ros.runner import StopRequest, ros, spinning
 
-    stop = StopRequest()
-    stop.install()
-    with ros([]):
+    with StopRequest() as stop, ros([]):
         pipeline: Pipeline = Pipeline(settings)
         if prepare is not None:
             prepare(pipeline)

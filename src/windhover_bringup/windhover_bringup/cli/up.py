@@ -83,9 +83,7 @@ def _run_composed(settings: Config, out: Path | None) -> None:
     from windhover_bringup.outputs import RunOutputs
     from windhover_ros.runner import StopRequest, ros, spinning
 
-    stop = StopRequest()
-    stop.install()
-    with ros([]):
+    with StopRequest() as stop, ros([]):
         pipeline = Pipeline(settings)
         outputs = RunOutputs(out, pipeline) if out else None
         try:

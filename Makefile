@@ -46,24 +46,23 @@ bench: setup ## table of speed ratios, all measured in one run
 	@$(TIDY) $(VENV_BIN)/windhover bench
 
 TRAIN_BIN := .venv-train/bin
-TRAIN_CONSTRAINTS := $(wildcard training/constraints.txt)
-TRAIN_PIP := $(TRAIN_BIN)/python -m pip install $(TRAIN_CONSTRAINTS:%=-c %)
+TRAIN_PIP := $(TRAIN_BIN)/python -m pip install -c training/constraints.txt
 TRAIN_STAMP := .venv-train/.windhover-setup
 
 train-env: $(TRAIN_STAMP) ## make .venv-train ready (torch, Ultralytics, AIMET: 2.9 GB)
 
-$(TRAIN_STAMP): $(wildcard training/pyproject.toml training/setup.py) $(TRAIN_CONSTRAINTS)
+# torchvision without its dependencies, which would bring another torch; windhover without
+# its own, for Ultralytics brings another build of OpenCV.
+$(TRAIN_STAMP): training/pyproject.toml training/constraints.txt
 	@test -x $(TRAIN_BIN)/python || "$(PYTHON)" -m venv .venv-train
-	$(TRAIN_PIP) torch==2.13.0
-	# Its own dependencies would bring another torch.
-	$(TRAIN_PIP) --no-deps torchvision==0.28.0
-	$(TRAIN_PIP) ultralytics==8.4.190 aimet-torch==2.42.0 aimet-onnx==2.42.0 \
-		onnxslim onnx onnxruntime pycocotools pytest
-	$(TRAIN_PIP) -e src/windhover -e training
+	$(TRAIN_PIP) torch
+	$(TRAIN_PIP) --no-deps torchvision
+	$(TRAIN_PIP) -e training pytest
+	$(TRAIN_PIP) --no-deps -e src/windhover
 	@touch $@
 
 train-test: train-env ## run the training workspace's tests
-	@$(TRAIN_BIN)/python -m pytest -q training/tests
+	@$(TRAIN_BIN)/python -m embedded.tidy $(TRAIN_BIN)/python -m pytest -q training/tests
 
 clean: ## remove everything that was made here, .venv-train and models excepted
 	rm -rf .venv .cache out build install log .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -91,10 +91,12 @@ def test_images_cross_processes_and_leave_no_shared_memory():
         for role in ("receive", "send")
     ]
     try:
-        received, sent = (json.loads(end.communicate(timeout=90)[0]) for end in ends)
+        outputs = [end.communicate(timeout=120)[0] for end in ends]
     finally:
         for end in ends:
             end.kill()
+    assert [end.returncode for end in ends] == [0, 0]
+    received, sent = (json.loads(output) for output in outputs)
     assert sent["frames"] == FRAMES
     assert received["frames"] >= 0.9 * FRAMES  # 27 of 90 arrive on the defaults
     used = {*sent["shared_memory"], *received["shared_memory"]}

@@ -50,13 +50,8 @@ class Outline(HTMLParser):
             self.headings.append(data)
 
 
-def full() -> ReportData:
-    found = Detections(
-        np.array([[10, 10, 30, 50]], np.float32),
-        np.array([0.9], np.float32),
-        np.array([0], np.int32),
-    )
-    truth = Truth(
+def one_person() -> Truth:
+    return Truth(
         path="t.json",
         labels=("person", "vehicle"),
         images=(TruthImage(1, "a.png", 64, 64, {"time": "night"}),),
@@ -67,6 +62,15 @@ def full() -> ReportData:
         categories={"person": ("person",)},
         category_ids={"person": 1},
     )
+
+
+def full() -> ReportData:
+    found = Detections(
+        np.array([[10, 10, 30, 50]], np.float32),
+        np.array([0.9], np.float32),
+        np.array([0], np.int32),
+    )
+    truth = one_person()
     detection = evaluate_detections(truth, Predictions.collect([(0, found)]), 0.25)
     table = TrackTable(
         np.array([0], np.int64),
@@ -155,3 +159,8 @@ def test_plots_of_little_data_are_drawn() -> None:
     assert plots.to_svg(plots.timeline(np.array([0.0]), {"detections": np.array([3])}))
     png = plots.to_png(plots.f1_by_threshold([]))
     assert png.startswith(b"\x89PNG")
+
+
+def test_a_class_that_was_never_detected_is_named_in_the_plot() -> None:
+    scores = evaluate_detections(one_person(), Predictions.collect([(0, Detections())]), 0.25)
+    assert "person, AP50 0.000" in plots.to_svg(plots.precision_recall(scores.classes))

@@ -66,8 +66,9 @@ def precision_recall(classes: Sequence[ClassScores]) -> Figure:
                 continue
             colour = COLOURS[number % len(COLOURS)]
             curve, point = scores.curve, scores.at_threshold
+            # A class that was never detected has no curve; the legend still names it.
             axes.plot(
-                np.concatenate([[0.0], curve.recall]),
+                np.concatenate([[0.0][: len(curve.recall)], curve.recall]),
                 np.concatenate([curve.precision[:1], curve.precision]),
                 color=colour,
                 linewidth=1.6,

@@ -90,7 +90,7 @@ def measure() -> list[Row]:
 
 
 def _measure(objects: int) -> Row:
-    tracker = make_tracker()
+    tracker = make_tracker(params={"high_score": 0.5, "new_track_score": 0.6})
     peer = ultralytics_update()
     ours: list[int] = []
     theirs: list[int] = []

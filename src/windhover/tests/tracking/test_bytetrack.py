@@ -11,16 +11,21 @@ EMPTY = Detections()
 S = 1_000_000_000
 
 
+def made(**settings):
+    """A tracker whose sure, faint and starting scores are the paper's."""
+    return make_tracker(params={"high_score": 0.5, "new_track_score": 0.6, **settings})
+
+
 def ids(tracks):
     return tracks.track_ids.tolist()
 
 
 def test_is_a_tracker():
-    assert isinstance(make_tracker(), Tracker)
+    assert isinstance(made(), Tracker)
 
 
 def test_the_first_frame_is_reported_at_once(frame_of):
-    tracks = make_tracker().update(frame_of([(50, 50, 20, 40), (200, 50, 20, 40)]), 0)
+    tracks = made().update(frame_of([(50, 50, 20, 40), (200, 50, 20, 40)]), 0)
     assert ids(tracks) == [1, 2]
     np.testing.assert_allclose(tracks.boxes[0], [40, 30, 60, 70])
     assert tracks.boxes.dtype == np.float32
@@ -33,7 +38,7 @@ def test_a_later_object_is_reported_on_its_second_detection(frame_of, play):
     still = (50, 50, 20, 40)
     new = (200, 50, 20, 40)
     frames = [frame_of([still])] + [frame_of([still, new])] * 3
-    assert [ids(t) for t in play(make_tracker(), frames)] == [[1], [1], [1, 2], [1, 2]]
+    assert [ids(t) for t in play(made(), frames)] == [[1], [1], [1, 2], [1, 2]]
 
 
 @pytest.mark.parametrize(
@@ -42,13 +47,13 @@ def test_a_later_object_is_reported_on_its_second_detection(frame_of, play):
 )
 def test_confirmation_counts_hits_and_seconds(frame_of, play, settings, frame_reported):
     frames = [EMPTY] + [frame_of([(50, 50, 20, 40)])] * 10
-    seen = play(make_tracker(params=settings), frames, rate_hz=10)
+    seen = play(made(**settings), frames, rate_hz=10)
     assert [k for k, tracks in enumerate(seen) if len(tracks)] == list(range(frame_reported, 11))
 
 
 def test_clutter_of_one_frame_is_never_reported(frame_of, play):
     frames = [EMPTY, frame_of([(50, 50, 20, 40)]), *[EMPTY] * 10, frame_of([(50, 50, 20, 40)])]
-    assert all(len(tracks) == 0 for tracks in play(make_tracker(), frames))
+    assert all(len(tracks) == 0 for tracks in play(made(), frames))
 
 
 def test_boxes_are_the_filters_estimate(frame_of, play):
@@ -56,7 +61,7 @@ def test_boxes_are_the_filters_estimate(frame_of, play):
     rng = np.random.default_rng(0)
     true = np.array([100, 100, 40, 40])
     frames = [frame_of([true + rng.normal(0, 1.5, 4)]) for _ in range(200)]
-    seen = play(make_tracker(), frames)
+    seen = play(made(), frames)
     raw = np.std([rows.boxes[0] for rows in frames[50:]], axis=0)
     smooth = np.std([tracks.boxes[0] for tracks in seen[50:]], axis=0)
     assert (smooth < 0.9 * raw).all()
@@ -72,7 +77,7 @@ def test_objects_that_cross_keep_their_ids(frame_of, play):
         frame_of([(100 + 60 * s, 100 + 5 * s, 24, 40), (340 - 60 * s, 120 - 5 * s, 24, 40)])
         for s in t
     ]
-    seen = play(make_tracker(), frames, rate)
+    seen = play(made(), frames, rate)
     assert all(ids(tracks) == [1, 2] for tracks in seen)
     last = seen[-1].boxes
     assert last[0, 0] > last[1, 0], "the ids swapped where the objects met"
@@ -86,20 +91,20 @@ def test_occlusion_is_measured_in_seconds(frame_of, play, rate, gap_s, same):
 
     steps = range(int(7 * rate))
     frames = [EMPTY if 3 < k / rate <= 3 + gap_s else at(k / rate) for k in steps]
-    seen = play(make_tracker(params={"lost_seconds": 2.0}), frames, rate)
+    seen = play(made(lost_seconds=2.0), frames, rate)
     assert ids(seen[-1]) == ([1] if same else [2])
 
 
 def test_frames_that_never_came_age_tracks_as_empty_ones_do(frame_of):
     box = frame_of([(100, 100, 30, 30)])
     for gap_s, expected in ((1.9, [1]), (2.1, [])):
-        tracker = make_tracker(params={"lost_seconds": 2.0})
+        tracker = made(lost_seconds=2.0)
         tracker.update(box, 0)
         assert ids(tracker.update(box, round(gap_s * S))) == expected
 
 
 def test_empty_frames_age_tracks_and_free_them(frame_of, play):
-    tracker = make_tracker()
+    tracker = made()
     play(tracker, [frame_of([(100, 100, 30, 30)])] + [EMPTY] * 59)
     assert len(tracker) == 1
     tracker.update(EMPTY, 3 * S)
@@ -108,30 +113,30 @@ def test_empty_frames_age_tracks_and_free_them(frame_of, play):
 
 def test_unseen_tracks_are_not_published(frame_of, play):
     box = frame_of([(100, 100, 30, 30)])
-    assert [ids(t) for t in play(make_tracker(), [box, EMPTY, box])] == [[1], [], [1]]
+    assert [ids(t) for t in play(made(), [box, EMPTY, box])] == [[1], [], [1]]
 
 
 def test_faint_detections_continue_a_track(frame_of, play):
     box = [(100, 100, 30, 30)]
     scores = [0.9, 0.9, 0.3, 0.2, 0.15, 0.3, 0.9]
-    seen = play(make_tracker(), [frame_of(box, s) for s in scores])
+    seen = play(made(), [frame_of(box, s) for s in scores])
     assert [ids(t) for t in seen] == [[1]] * 7
     assert [round(float(t.scores[0]), 2) for t in seen] == scores
 
 
 def test_faint_detections_neither_start_nor_revive_tracks(frame_of, play):
     box = [(100, 100, 30, 30)]
-    assert not any(len(t) for t in play(make_tracker(), [frame_of(box, 0.4)] * 10))
+    assert not any(len(t) for t in play(made(), [frame_of(box, 0.4)] * 10))
     # Unseen for longer than recover_seconds: only a sure detection brings it back.
     frames = [frame_of(box)] + [EMPTY] * 20 + [frame_of(box, 0.4)] * 5 + [frame_of(box)]
-    seen = play(make_tracker(params={"recover_seconds": 0.5}), frames)
+    seen = play(made(recover_seconds=0.5), frames)
     assert [ids(t) for t in seen[-6:]] == [[]] * 5 + [[1]]
 
 
 def test_between_high_and_new_scores_a_track_lives_but_is_not_born(frame_of, play):
     box = [(100, 100, 30, 30)]
-    assert not any(len(t) for t in play(make_tracker(), [frame_of(box, 0.55)] * 5))
-    seen = play(make_tracker(), [frame_of(box, 0.7)] + [frame_of(box, 0.55)] * 5)
+    assert not any(len(t) for t in play(made(), [frame_of(box, 0.55)] * 5))
+    seen = play(made(), [frame_of(box, 0.7)] + [frame_of(box, 0.55)] * 5)
     assert all(ids(t) == [1] for t in seen)
 
 
@@ -139,7 +144,7 @@ def test_sure_detections_go_before_faint_ones(frame_of, play):
     first = frame_of([(100, 100, 30, 30)])
     # The faint box fits better, yet the sure one takes the track.
     both = frame_of([(100, 100, 30, 30), (106, 100, 30, 30)], [0.3, 0.9])
-    seen = play(make_tracker(), [first, both])
+    seen = play(made(), [first, both])
     assert ids(seen[1]) == [1]
     assert seen[1].scores[0] == np.float32(0.9)
 
@@ -150,7 +155,7 @@ def test_a_track_never_takes_another_class(frame_of, play):
     vehicle = frame_of([(100, 100, 30, 30)], classes=1)
     faint_vehicle = frame_of([(100, 100, 30, 30)], 0.3, classes=1)
     frames = [person] * 3 + [faint_vehicle] * 3 + [vehicle] * 3 + [person]
-    seen = play(make_tracker(), frames)
+    seen = play(made(), frames)
     assert [ids(t) for t in seen] == [[1]] * 3 + [[]] * 4 + [[2]] * 2 + [[1]]
     classes = {(i, c) for t in seen for i, c in zip(ids(t), t.class_ids.tolist(), strict=True)}
     assert classes == {(1, 0), (2, 1)}
@@ -163,16 +168,14 @@ def test_neighbours_of_different_class_do_not_swap(frame_of, play):
     for s in np.arange(30) / rate:
         boxes = [(100 + 40 * s, 100, 30, 30), (220 - 40 * s, 100, 30, 30)]
         frames.append(frame_of(boxes, classes=[0, 2]))
-    for tracks in play(make_tracker(), frames, rate):
+    for tracks in play(made(), frames, rate):
         assert dict(zip(ids(tracks), tracks.class_ids.tolist(), strict=True)) == {1: 0, 2: 2}
 
 
 def test_class_blind_tracks_report_the_majority(frame_of, play):
     box = [(100, 100, 30, 30)]
     votes = [1, 0, 0, 0, 1, 0, 0, 1, 0]
-    seen = play(
-        make_tracker(params={"class_aware": False}), [frame_of(box, classes=c) for c in votes]
-    )
+    seen = play(made(class_aware=False), [frame_of(box, classes=c) for c in votes])
     assert all(ids(t) == [1] for t in seen)
     assert [int(t.class_ids[0]) for t in seen[3:]] == [0] * 6
 
@@ -180,7 +183,7 @@ def test_class_blind_tracks_report_the_majority(frame_of, play):
 def test_votes_weigh_by_score(frame_of, play):
     box = [(100, 100, 30, 30)]
     frames = [frame_of(box, 0.95, classes=1)] + [frame_of(box, 0.2, classes=0)] * 3
-    seen = play(make_tracker(params={"class_aware": False}), frames)
+    seen = play(made(class_aware=False), frames)
     assert [int(t.class_ids[0]) for t in seen] == [1] * 4
 
 
@@ -188,13 +191,13 @@ def test_tiny_boxes_survive_jitter(frame_of, play):
     """A person of 6 x 8 px whose box jumps by its own width."""
     jitter = [0, 3, -3, 3, -3, 2, -3, 3]
     frames = [frame_of([(100 + dx, 100, 6, 8)]) for dx in jitter]
-    assert all(ids(t) == [1] for t in play(make_tracker(), frames))
-    plain = play(make_tracker(params={"min_side_px": 0.0}), frames)
+    assert all(ids(t) == [1] for t in play(made(), frames))
+    plain = play(made(min_side_px=0.0), frames)
     assert any(ids(t) != [1] for t in plain)
 
 
 def test_a_small_step_back_of_stamps_does_no_harm(frame_of):
-    tracker = make_tracker()
+    tracker = made()
     stamps = [0.0, 0.1, 0.2, 0.15, 0.3, 0.3, 0.0, 0.1, 0.2]
     boxes = [10, 20, 30, 25, 40, 40, 45, 50, 55]
     for stamp, x in zip(stamps, boxes, strict=True):
@@ -205,7 +208,7 @@ def test_a_small_step_back_of_stamps_does_no_harm(frame_of):
 
 @pytest.mark.parametrize("jump_s", [3600.0, -3600.0, 5.0, -5.0])
 def test_a_clock_jump_starts_afresh_with_new_ids(frame_of, jump_s):
-    tracker = make_tracker(params={"lost_seconds": 60.0, "clock_jump_s": 3.0})
+    tracker = made(lost_seconds=60.0, clock_jump_s=3.0)
     box = frame_of([(100, 100, 30, 30)])
     start = 10**18
     for k in range(5):
@@ -218,7 +221,7 @@ def test_a_clock_jump_starts_afresh_with_new_ids(frame_of, jump_s):
 
 
 def test_reset_forgets_tracks_but_not_ids(frame_of):
-    tracker = make_tracker()
+    tracker = made()
     box = frame_of([(100, 100, 30, 30)])
     tracker.update(box, 10 * S)
     tracker.reset()
@@ -242,7 +245,7 @@ def test_rows_that_are_no_box_are_dropped(frame_of):
     )
     scores = np.array([0.9, 0.9, 0.9, 0.9, 0.9, 0.9, nan], np.float32)
     bad = Detections(rows, scores, np.zeros(7, np.int32))
-    tracker = make_tracker()
+    tracker = made()
     for k in range(3):
         tracks = tracker.update(bad, k * S // 30)
         assert ids(tracks) == [1]
@@ -253,7 +256,7 @@ def test_rows_that_are_no_box_are_dropped(frame_of):
 def test_the_detections_are_left_as_they_are(frame_of):
     rows = frame_of([(300, 100, 30, 30), (100, 100, 30, 30)], [0.6, 0.9])
     before = rows.boxes.copy()
-    tracker = make_tracker()
+    tracker = made()
     first = tracker.update(rows, 0)
     kept = first.boxes.copy()
     tracker.update(frame_of([(310, 100, 30, 30), (110, 100, 30, 30)]), S // 30)
@@ -264,7 +267,7 @@ def test_the_detections_are_left_as_they_are(frame_of):
 def test_memory_stays_bounded_under_clutter(frame_of):
     """New clutter in every frame: what is kept does not grow with time."""
     rng = np.random.default_rng(0)
-    tracker = make_tracker()
+    tracker = made()
     sizes = []
     for k in range(300):
         boxes = np.column_stack((rng.uniform(0, 1280, (50, 2)), np.full((50, 2), 12.0)))

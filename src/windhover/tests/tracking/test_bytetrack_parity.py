@@ -23,6 +23,7 @@ FRAME_BASED = {
     "match_overlap": 0.2,
     "low_match_overlap": 0.5,
     "new_match_overlap": 0.3,
+    "high_score": 0.5,
     "new_track_score": 0.6,
 }
 

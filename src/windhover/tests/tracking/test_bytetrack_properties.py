@@ -46,7 +46,7 @@ def smooth_flights(draw):
     for k in range(25):
         centre = start + speed * k / 10 + rng.normal(0, 0.5, (count, 2))
         boxes = np.concatenate((centre - side / 2, centre + side / 2), 1).astype(np.float32)
-        scores = rng.choice([0.3, 0.7, 0.9], count).astype(np.float32)
+        scores = rng.choice([0.2, 0.7, 0.9], count).astype(np.float32)
         seen = rng.random(count) < 0.85
         result.append(Detections(boxes[seen], scores[seen], labels[seen]))
     return result

@@ -15,7 +15,7 @@ class ByteTrackParams(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     high_score: float = Field(
-        default=0.5,
+        default=0.25,
         ge=0.0,
         le=1.0,
         description="Detections at or above this score are matched first and may continue any "
@@ -29,7 +29,7 @@ class ByteTrackParams(BaseModel):
         "just seen. Lower: longer life through partial occlusion; higher: less drift onto clutter.",
     )
     new_track_score: float = Field(
-        default=0.6,
+        default=0.3,
         ge=0.0,
         le=1.0,
         description="A detection no track claims starts a track from this score on (high_score "

@@ -25,8 +25,5 @@ def generate_launch_description() -> LaunchDescription:
         executable="composed",
         output="screen",
         arguments=["--config", LaunchConfiguration("config")],
-        additional_env={
-            "FASTRTPS_DEFAULT_PROFILES_FILE": PathJoinSubstitution([share, "config", "fastdds.xml"])
-        },
     )
     return LaunchDescription([config, composed])

@@ -29,7 +29,6 @@ def generate_launch_description() -> LaunchDescription:
         ),
         DeclareLaunchArgument("namespace", default_value="", description="of all nodes"),
     ]
-    profile = PathJoinSubstitution([share, "config", "fastdds.xml"])
 
     def node(package: str, executable: object, name: object) -> LifecycleNode:
         return LifecycleNode(
@@ -39,7 +38,6 @@ def generate_launch_description() -> LaunchDescription:
             namespace=LaunchConfiguration("namespace"),
             parameters=[LaunchConfiguration("config")],
             output="screen",
-            additional_env={"FASTRTPS_DEFAULT_PROFILES_FILE": profile},
         )
 
     camera = [LaunchConfiguration("camera"), "_camera"]

@@ -187,5 +187,6 @@ def _models() -> Finding:
         bundles = [Bundle.load(folder) for folder in sorted(folders)]
     except WindhoverError as error:
         return Finding("models", False, str(error), "get the released bundle again")
-    names = [f"{bundle.name} {bundle.version} ({bundle.channels})" for bundle in bundles]
+    # The same bundle is found in the checkout and where it was installed to.
+    names = {f"{bundle.name} {bundle.version} ({bundle.channels})": None for bundle in bundles}
     return Finding("models", True, ", ".join(names))

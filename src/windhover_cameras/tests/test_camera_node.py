@@ -147,7 +147,7 @@ def test_a_camera_that_disappears_is_reported_and_comes_back(nodes):
     FlakyCamera.plugged = True
     wait_for(lambda: len(link.frames) > before + 3, "frames again")
     assert FlakyCamera.opened == 2
-    assert camera.state == "active"
+    wait_for(lambda: camera.state == "active", "the end of the recovery")
 
 
 def test_without_a_source_it_says_what_to_set(nodes):

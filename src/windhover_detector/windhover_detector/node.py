@@ -42,6 +42,9 @@ class DetectorParams(StageParams):
     backend: Literal["auto", "dlc", "qnn", "cpu"] = read_only(
         "auto", description="what runs the graph; auto takes the fastest that works"
     )
+    cpu_threads: int = read_only(
+        0, ge=0, le=256, description="threads of the cpu backend; 0 = one a core"
+    )
     score_threshold: float = Field(
         0.0,
         ge=0.0,
@@ -123,7 +126,11 @@ class DetectorNode(StageNode[DetectorParams]):
     def configure(self) -> None:
         """Load the bundle and open a backend."""
         bundle = Bundle.load(self.params.model)
-        self._detector = Detector(bundle, self.params.backend, thresholds=self._limits(bundle))
+        threads = self.params.cpu_threads
+        options = {"threads": threads} if threads and self.params.backend in {"auto", "cpu"} else {}
+        self._detector = Detector(
+            bundle, self.params.backend, thresholds=self._limits(bundle), **options
+        )
         self.health.set("model", f"{bundle.name} {bundle.version}")
         self.health.set("model_hash", bundle.digest)
         self.health.set("backend", self._detector.backend.name)

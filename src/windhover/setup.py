@@ -39,6 +39,12 @@ setup(
         "av",
         "rosbags",
     ],
-    extras_require={"test": ["pytest", "hypothesis"]},
+    extras_require={
+        # What runs a model on the HTP: the backends dlc and qnn.
+        "qnn": [
+            'onnxruntime-qnn; sys_platform == "linux" and platform_machine in "x86_64 aarch64"'
+        ],
+        "test": ["pytest", "hypothesis"],
+    },
     zip_safe=False,
 )

@@ -88,9 +88,11 @@ def test_int8_is_preferred_and_float_taken_where_there_is_no_other(
         open_backend(float_only, "cpu", precision="int8")
 
 
-@pytest.mark.parametrize("name", ["qnn", "dlc", "CPU", ""])
+@pytest.mark.parametrize("name", ["gpu", "CPU", ""])
 def test_a_backend_this_build_lacks(both: Bundle, name: str) -> None:
-    with pytest.raises(BackendError, match=rf"no backend '{name}'; it has cpu \(or auto\)"):
+    with pytest.raises(
+        BackendError, match=rf"no backend '{name}'; it has dlc, qnn, cpu \(or auto\)"
+    ):
         open_backend(both, name)
 
 
@@ -178,21 +180,56 @@ def test_a_run_that_fails_inside_the_graph(float_only: Bundle) -> None:
     backend.run(image(float_only, 0))
 
 
-def test_doctor_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [(s.name, s.usable) for s in available_backends()] == [("cpu", True)]
-    assert "ONNX Runtime 1." in available_backends()[0].detail
+def test_auto_takes_the_emulator_never_and_a_device_first(
+    float_only: Bundle,
+    htp_bundle: Bundle,
+    on_a_device: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    backend = open_backend(htp_bundle, threads=1)
+    assert backend.name == "dlc"
+    backend.close()
+    # It brings nothing that an HTP could run.
+    assert open_backend(float_only, threads=1).name == "cpu"
+    monkeypatch.undo()
+    assert open_backend(htp_bundle, threads=1).name == "cpu"
+
+
+def test_auto_falls_to_qnn_where_the_version_gate_refuses(
+    htp_bundle: Bundle, on_a_device: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused() -> None:
+        raise BackendError("QNN core API 2.99")
+
+    monkeypatch.setattr("windhover.inference.dlc.load_libraries", refused)
+    backend = open_backend(htp_bundle, threads=1)
+    assert backend.name == "qnn"
+    backend.close()
+    with pytest.raises(BackendError, match=r"QNN core API 2\.99"):
+        open_backend(htp_bundle, "dlc")
+
+
+def test_doctor_lines(htp_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {status.name: status for status in available_backends()}
+    assert list(found) == ["dlc", "qnn", "cpu"]
+    assert all(status.usable for status in found.values())
+    assert "ONNX Runtime 1." in found["cpu"].detail
+    for name in ("dlc", "qnn"):
+        assert found[name].detail.startswith("HTP emulator on x86_64: for checks, seconds a frame")
 
     real_import = builtins.__import__
 
-    def without_onnxruntime(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name == "onnxruntime":
-            raise ImportError("No module named 'onnxruntime'")
+    def without(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name in ("onnxruntime", "onnxruntime_qnn"):
+            raise ImportError(f"No module named {name!r}")
         return real_import(name, *args, **kwargs)
 
-    monkeypatch.setattr(builtins, "__import__", without_onnxruntime)
-    status = available_backends()[0]
-    assert not status.usable
-    assert "pip install onnxruntime" in status.detail
+    monkeypatch.setattr(builtins, "__import__", without)
+    missing = {status.name: status for status in available_backends()}
+    assert not any(status.usable for status in missing.values())
+    assert "pip install onnxruntime" in missing["cpu"].detail
+    for name in ("dlc", "qnn"):
+        assert "pip install 'onnxruntime-qnn==2.7.0'" in missing[name].detail
 
 
 def test_opening_without_onnxruntime(both: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

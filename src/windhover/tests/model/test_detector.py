@@ -195,8 +195,8 @@ def test_timings_are_of_the_last_frame(models: Path) -> None:
 def test_opening_what_is_not_there(tmp_path: Path, models: Path) -> None:
     with pytest.raises(BundleError, match="nowhere"):
         Detector.open(tmp_path / "nowhere" / "m")
-    with pytest.raises(BackendError, match="no backend 'qnn'"):
-        Detector.open(models / "thermal", "qnn")
+    with pytest.raises(BackendError, match="no backend 'gpu'"):
+        Detector.open(models / "thermal", "gpu")
 
 
 def test_a_failed_run_is_an_error_and_the_next_may_work(models: Path) -> None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from windhover.errors import BackendError, ConfigError
-from windhover.inference import cpu
+from windhover.inference import cpu, dlc, qnn
 from windhover.inference.base import Backend
+from windhover.inference.soc import on_device
 from windhover.model.bundle import Bundle
 
 _log = logging.getLogger(__name__)
@@ -24,11 +25,13 @@ class BackendEntry:
             raises BackendError, BundleError or ConfigError.
         options: names of those options.
         probe: ``(usable, what it runs on, or what is missing and how to get it)``.
+        in_auto: whether ``auto`` tries it on this machine.
     """
 
     open: Callable[..., Backend]
     options: frozenset[str]
     probe: Callable[[], tuple[bool, str]]
+    in_auto: Callable[[], bool] = lambda: True
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +43,16 @@ class BackendStatus:
     detail: str
 
 
-# Fastest first: the order in which "auto" tries them.
+# Fastest first: the order in which "auto" tries them. Where the HTP is only
+# emulated it is a hundred times slower than the CPU and never chosen.
 BACKENDS: Mapping[str, BackendEntry] = {
+    "dlc": BackendEntry(
+        dlc.DlcBackend,
+        frozenset({"soc", "performance", "profiling", "fresh"}),
+        dlc.probe,
+        on_device,
+    ),
+    "qnn": BackendEntry(qnn.QnnBackend, frozenset({"soc", "performance"}), qnn.probe, on_device),
     "cpu": BackendEntry(cpu.CpuBackend, frozenset({"precision", "threads"}), cpu.probe),
 }
 
@@ -77,6 +88,8 @@ def open_backend(bundle: Bundle, name: str = "auto", **options: Any) -> Backend:
 def _open_first(bundle: Bundle, options: Mapping[str, Any]) -> Backend:
     reasons = []
     for name, entry in BACKENDS.items():
+        if not entry.in_auto():
+            continue
         own = {key: value for key, value in options.items() if key in entry.options}
         try:
             backend = entry.open(bundle, **own)

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windhover.errors import BackendError, ConfigError
+from windhover.inference.ort import LOG_FATAL, one_line, onnxruntime_module, tensor_specs
 from windhover.model.bundle import Bundle
-from windhover.model.graph import TensorSpec, check_graph
+from windhover.model.graph import check_graph
 from windhover.model.manifest import Role
 
 Precision = Literal["auto", "int8", "float"]
@@ -20,8 +21,6 @@ _ROLES: dict[str, tuple[Role, ...]] = {
     "int8": (Role.INT8_ONNX,),
     "float": (Role.FLOAT_ONNX,),
 }
-_DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
-_LOG_FATAL = 4
 
 
 class CpuBackend:
@@ -50,12 +49,11 @@ class CpuBackend:
             raise ConfigError(f"precision {precision!r} is unknown; use auto, int8 or float")
         if not 0 <= threads <= 256:
             raise ConfigError(f"threads is {threads}; use 0 (one per core) to 256")
-        ort = _onnxruntime()
+        ort = onnxruntime_module()
         path = _choose_file(bundle, precision)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
-        # Its warnings go past logging to stderr; errors are raised anyway.
-        options.log_severity_level = _LOG_FATAL
+        options.log_severity_level = LOG_FATAL
         try:
             session = ort.InferenceSession(
                 bundle.root / path, options, providers=["CPUExecutionProvider"]
@@ -63,9 +61,9 @@ class CpuBackend:
         except Exception as error:  # ONNX Runtime's own errors share no public base
             raise BackendError(
                 f"{bundle.root / path} can't be opened by ONNX Runtime {ort.__version__} "
-                f"({_one_line(error)}); export the bundle again or update onnxruntime"
+                f"({one_line(error)}); export the bundle again or update onnxruntime"
             ) from error
-        inputs, outputs = _tensors(session.get_inputs()), _tensors(session.get_outputs())
+        inputs, outputs = tensor_specs(session.get_inputs()), tensor_specs(session.get_outputs())
         check_graph(bundle, inputs, outputs, path)
         dtypes = {tensor.name: tensor.dtype for tensor in outputs}
         self._session: Any = session
@@ -100,7 +98,7 @@ class CpuBackend:
             self._session.run_with_iobinding(self._binding)
         except Exception as error:  # as above
             raise BackendError(
-                f"a run of {self._path} on the CPU failed ({_one_line(error)}); "
+                f"a run of {self._path} on the CPU failed ({one_line(error)}); "
                 "open the backend again"
             ) from error
         return self._outputs
@@ -114,20 +112,10 @@ class CpuBackend:
 def probe() -> tuple[bool, str]:
     """Whether this backend can run here, and with what or what to install."""
     try:
-        ort = _onnxruntime()
+        ort = onnxruntime_module()
     except BackendError as error:
         return False, str(error)
     return True, f"ONNX Runtime {ort.__version__}"
-
-
-def _onnxruntime() -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise BackendError(
-            f"onnxruntime can't be imported ({_one_line(error)}); pip install onnxruntime"
-        ) from error
-    return onnxruntime
 
 
 def _choose_file(bundle: Bundle, precision: str) -> str:
@@ -141,19 +129,3 @@ def _choose_file(bundle: Bundle, precision: str) -> str:
         f"bundle {bundle.name} has no {wanted} for the cpu backend, only {has}; "
         "choose another precision or bundle"
     )
-
-
-def _tensors(arguments: Sequence[Any]) -> list[TensorSpec]:
-    return [
-        TensorSpec(
-            a.name,
-            tuple(size if isinstance(size, int) else None for size in a.shape),
-            _DTYPES.get(a.type, a.type),
-        )
-        for a in arguments
-    ]
-
-
-def _one_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:200] if text else type(error).__name__

@@ -1,0 +1,47 @@
+"""What the backends that run on ONNX Runtime share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from windhover.errors import BackendError
+from windhover.model.graph import TensorSpec
+
+LOG_FATAL = 4
+"""Log severity: its warnings go past ``logging`` to stderr, and errors are raised anyway."""
+
+_DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
+
+
+def onnxruntime_module() -> Any:
+    """ONNX Runtime.
+
+    Raises:
+        BackendError: it is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise BackendError(
+            f"onnxruntime can't be imported ({one_line(error)}); pip install onnxruntime"
+        ) from error
+    return onnxruntime
+
+
+def tensor_specs(arguments: Sequence[Any]) -> list[TensorSpec]:
+    """A session's inputs or outputs as the bundle's check takes them."""
+    return [
+        TensorSpec(
+            a.name,
+            tuple(size if isinstance(size, int) else None for size in a.shape),
+            _DTYPES.get(a.type, a.type),
+        )
+        for a in arguments
+    ]
+
+
+def one_line(error: Exception) -> str:
+    """The first line of an error's text, or its type where it has none."""
+    text = str(error).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__

@@ -1,0 +1,188 @@
+"""Finding and loading the QNN libraries, and the gate on their version."""
+
+from __future__ import annotations
+
+import ctypes as c
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+from windhover.errors import BackendError
+from windhover.inference.qnn_api.errors import OTHER_CODES, QnnError
+from windhover.inference.qnn_api.functions import CORE, SYSTEM, Functions
+from windhover.inference.qnn_api.structs import Interface, SystemInterface, Version
+
+PROVED_CORE = ((2, 40),)
+"""Core API versions whose layouts and slots this binding was tested with."""
+
+PROVED_SYSTEM = ((1, 15),)
+"""The same for the system API."""
+
+WHEEL = "onnxruntime-qnn==2.7.0"
+"""What brings libraries of those versions."""
+
+_Provided = TypeVar("_Provided", Interface, SystemInterface)
+_INSTALL = f"pip install '{WHEEL}', or set WINDHOVER_QNN to the folder of a QNN SDK's libraries"
+
+
+@dataclass(frozen=True)
+class Libraries:
+    """The loaded libraries. They are never unloaded: QNN keeps threads in them.
+
+    Attributes:
+        folder: where they lie.
+        interface: the core interface, passed by value where QNN asks for it.
+        core: functions of libQnnHtp.so.
+        system: functions of libQnnSystem.so.
+        build: QNN's own build name, such as ``v2.51.0...``.
+        name_code: gives a status its name.
+    """
+
+    folder: Path
+    interface: Interface
+    core: Functions
+    system: Functions
+    build: str
+    name_code: Callable[[int], str]
+
+    @property
+    def version(self) -> str:
+        """QNN's release in short, such as ``2.51.0``."""
+        return ".".join(self.build.lstrip("v").split(".")[:3])
+
+
+def library_folder() -> Path:
+    """Folder of the QNN libraries: ``$WINDHOVER_QNN``, else the wheel's.
+
+    Raises:
+        BackendError: there is none.
+    """
+    own = os.environ.get("WINDHOVER_QNN")
+    if own:
+        return Path(own)
+    try:
+        import onnxruntime_qnn
+    except ImportError as error:
+        raise BackendError(f"the QNN libraries are not installed; {_INSTALL}") from error
+    return Path(onnxruntime_qnn.get_library_path()).parent
+
+
+def load_libraries() -> Libraries:
+    """The QNN libraries of this machine, loaded once a process.
+
+    Raises:
+        BackendError: they are missing, can't be loaded, or are of a version
+            that this binding was not proved with.
+    """
+    return _load(library_folder())
+
+
+@cache
+def _load(folder: Path) -> Libraries:
+    core = open_htp(folder)
+    interface = _provider(core, "QnnInterface_getProviders", Interface)
+    admit("core", interface.core_version, PROVED_CORE, folder)
+    system = _open(folder, "libQnnSystem.so")
+    services = _provider(system, "QnnSystemInterface_getProviders", SystemInterface)
+    admit("system", services.version, PROVED_SYSTEM, folder)
+    message = CORE["errorGetMessage"]
+    ask = c.CFUNCTYPE(c.c_uint64, *message.arguments)(interface.table[message.slot])
+
+    def name_code(status: int) -> str:
+        text = c.c_char_p()
+        if ask(status, c.byref(text)) == 0 and text.value:
+            return text.value.decode(errors="replace").rstrip(".")
+        return OTHER_CODES.get(status & 0xFFFF, "a status without a name")
+
+    functions = Functions(interface.table, CORE, name_code)
+    build = c.c_char_p()
+    functions("backendGetBuildId", c.byref(build))
+    return Libraries(
+        folder,
+        interface,
+        functions,
+        Functions(services.table, SYSTEM, name_code),
+        (build.value or b"unknown").decode(errors="replace"),
+        name_code,
+    )
+
+
+def admit(api: str, found: Version, proved: tuple[tuple[int, int], ...], folder: Path) -> None:
+    """Let a version pass that was proved, and no other: layouts change between them.
+
+    Raises:
+        BackendError: the version is another.
+    """
+    if (found.major, found.minor) not in proved:
+        known = ", ".join(f"{major}.{minor}" for major, minor in proved)
+        raise BackendError(
+            f"{folder} has QNN {api} API {found.major}.{found.minor} and the dlc backend was "
+            f"proved with {known}; {_INSTALL}, or use backend qnn"
+        )
+
+
+def open_htp(folder: Path) -> c.CDLL:
+    """Load libQnnHtp.so with what it looks for, whoever uses it afterwards.
+
+    Raises:
+        BackendError: it is missing or can't be loaded.
+    """
+    _prepare_device(folder)
+    return _open(folder, "libQnnHtp.so")
+
+
+def _prepare_device(folder: Path) -> None:
+    """Let FastRPC and libQnnHtp.so find their other halves in a folder of our own."""
+    if platform.machine() != "aarch64":
+        return
+    # Read by FastRPC when it first opens the DSP.
+    os.environ.setdefault("ADSP_LIBRARY_PATH", str(folder))
+    # Found by name once loaded; LD_LIBRARY_PATH can't change in a running process.
+    for library in sorted(folder.glob("libQnnHtpV*Stub.so")):
+        with suppress(OSError):
+            c.CDLL(str(library))
+
+
+def _open(folder: Path, name: str) -> c.CDLL:
+    path = folder / name
+    if not path.is_file():
+        raise BackendError(f"{path} is missing; {_INSTALL}")
+    try:
+        with _stdout_kept():
+            return c.CDLL(str(path))
+    except OSError as error:
+        raise BackendError(f"{path} can't be loaded ({error}); {_INSTALL}") from error
+
+
+@contextmanager
+def _stdout_kept() -> Iterator[None]:
+    """Send what a library prints while it loads to stderr: stdout is the command's own."""
+    sys.stdout.flush()
+    libc = c.CDLL(None)
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        yield
+    finally:
+        libc.fflush(None)
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _provider(library: c.CDLL, function: str, layout: type[_Provided]) -> _Provided:
+    providers = c.POINTER(c.POINTER(layout))()
+    count = c.c_uint32()
+    ask = getattr(library, function)
+    ask.restype = c.c_uint64
+    ask.argtypes = (c.c_void_p, c.c_void_p)
+    status = ask(c.byref(providers), c.byref(count))
+    if status or not count.value:
+        raise QnnError(function, status, f"{count.value} providers")
+    found: _Provided = providers[0].contents
+    return found

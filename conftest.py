@@ -1,7 +1,10 @@
-"""Every test process talks in a ROS domain of its own, on this machine only."""
+"""What holds for the tests of every package."""
 
-from test.support.domain import isolate
+import importlib.util
 
-isolate()
+if importlib.util.find_spec("hypothesis"):
+    from hypothesis import settings
 
-pytest_plugins = ["test.support.fixtures"]
+    # A machine under load is no fault of the code: no test of ours is a race.
+    settings.register_profile("windhover", deadline=None)
+    settings.load_profile("windhover")

@@ -12,6 +12,7 @@ VENV_BIN := .venv/bin
 # Everything that is written stays in the checkout.
 CACHE := $(CURDIR)/.cache
 export PIP_CACHE_DIR ?= $(CACHE)/pip
+export XDG_CACHE_HOME ?= $(CACHE)
 export WINDHOVER_CACHE ?= $(CACHE)/windhover
 export ROS_LOG_DIR ?= $(CACHE)/ros
 export MPLCONFIGDIR ?= $(CACHE)/matplotlib

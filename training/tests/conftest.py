@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from windhover_training.data import hit_uav, split
+
 CATEGORIES = ["Person", "Car", "Bicycle", "OtherVehicle", "DontCare"]
 
 
-def publish(root: Path, images: dict[str, list[tuple[int, list[float]]]]) -> Path:
+def _publish(root: Path, images: dict[str, list[tuple[int, list[float]]]]) -> Path:
     """Write one image and its (category, x y w h) boxes per name, spread over the lists."""
     rng = np.random.default_rng(0)
     lists = {s: {"images": [], "annotation": []} for s in ("train", "val", "test")}
@@ -37,6 +40,28 @@ def publish(root: Path, images: dict[str, list[tuple[int, list[float]]]]) -> Pat
     return root
 
 
+def _convert(root: Path, out: Path, held_out: dict[str, list[str]]) -> hit_uav.Summary:
+    summary = hit_uav.Summary()
+    flights = split.flights_of(hit_uav.load(root, summary))
+    names = {r.stem: name for name, records in flights.items() for r in records}
+    for part, members in split.assign(flights, held_out).items():
+        records = [r for name in members for r in flights[name]]
+        hit_uav.write_split(records, out, part, names, fill=part == "train")
+    return summary
+
+
+@pytest.fixture
+def publish() -> Callable[..., Path]:
+    """Write images and boxes the way HIT-UAV is published."""
+    return _publish
+
+
+@pytest.fixture
+def convert() -> Callable[..., hit_uav.Summary]:
+    """Convert a published folder with the given flights held out."""
+    return _convert
+
+
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
     """Three flights of four frames: day 60 m, night 60 m, night 80 m."""
@@ -46,4 +71,4 @@ def tiny(tmp_path: Path) -> Path:
             boxes = [(0, [20.0 + 5 * i, 30, 10, 20]), (1, [80, 60, 40, 24]), (2, [10, 90, 20, 12])]
             boxes += [(3, [120, 10, 30, 20]), (4, [60, 5, 30, 20])]
             images[f"{prefix}_{start + i:05d}.jpg"] = boxes
-    return publish(tmp_path / "published", images)
+    return _publish(tmp_path / "published", images)

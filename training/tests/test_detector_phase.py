@@ -9,12 +9,17 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
-from test_hit_uav_conversion import convert
 
 from windhover.model import Bundle
 from windhover.model.detector import Detector
 from windhover.types import Frame
-from windhover_training.config import Calibration, Optimisation, ReleaseConfig, TrainConfig
+from windhover_training.config import (
+    Augmentation,
+    Calibration,
+    Optimisation,
+    ReleaseConfig,
+    TrainConfig,
+)
 from windhover_training.engine.model import build_model, raw_heads
 from windhover_training.export.graph import OUTPUTS, load_checkpoint
 from windhover_training.phases.detector import make_draw, run_detector
@@ -30,13 +35,15 @@ def tiny_config(data: Path, steps: int) -> TrainConfig:
         data=data,
         crop=96,
         class_weights=[1, 1, 1],
-        optimisation=Optimisation(steps=steps, batch=4, warmup=2, ema=0.9, bfloat16=False),
-        threads=1,
+        augmentation=Augmentation(
+            wide_probability=0, stretch=0, invert=0, gain=(1, 1), level=0, gradient=0, noise=0
+        ),
+        optimisation=Optimisation(steps=steps, batch=4, lr=4e-3, warmup=4, ema=0.9, bfloat16=False),
     )
 
 
 @pytest.fixture
-def data(tiny: Path, tmp_path: Path) -> Path:
+def data(tiny: Path, convert, tmp_path: Path) -> Path:
     convert(tiny, tmp_path / "data", {"test": ["day-60m-00100"]})
     return tmp_path / "data"
 
@@ -48,8 +55,10 @@ def losses(run: Path) -> list[float]:
 
 def test_the_loss_falls_and_the_export_equals_torch(data: Path, tmp_path: Path) -> None:
     final = run_detector(tiny_config(data, 41), tmp_path / "run")
-    found = losses(tmp_path / "run")
-    assert found[-1] < 0.7 * found[0]
+    # The loss is divided by how well boxes are aligned, so it is small while nothing is: it
+    # tells something from the first steps on that assign objects.
+    found = losses(tmp_path / "run")[1:]
+    assert found[-1] < 0.8 * found[0]
     environment = json.loads((tmp_path / "run/environment.json").read_text())
     assert environment["packages"]["torch"] == torch.__version__
 
@@ -99,6 +108,18 @@ def test_a_resumed_run_sees_the_crops_it_would_have_seen(data: Path) -> None:
     first(0)
     for a, b in zip(first(7), second(7), strict=True):
         np.testing.assert_array_equal(a[0], b[0])
+
+
+def test_processes_share_a_step_and_end_with_one_model(data: Path, tmp_path: Path) -> None:
+    config = tiny_config(data, 2).model_copy(update={"processes": 2})
+    shares = [make_draw(config, rank)(0) for rank in (0, 1)]
+    assert [len(share) for share in shares] == [2, 2]
+    assert not np.array_equal(shares[0][0][0], shares[1][0][0])
+    final = run_detector(config, tmp_path / "run")
+    assert final is not None
+    weights = torch.load(final, weights_only=False)["ema"]
+    assert all(torch.isfinite(w).all() for w in weights.values())
+    assert torch.load(tmp_path / "run/last.pt", weights_only=False)["step"] == 2
 
 
 def test_a_run_goes_on_from_its_checkpoint(data: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def test_neighbouring_frames_of_one_flight_stay_together(rows, random) -> None:
         for name in members
         for r in flights[name]
     }
-    for a, b in zip(records, records[1:], strict=False):
+    for a, b in itertools.pairwise(records):
         alike = (a.day, a.altitude) == (b.day, b.altitude) and b.frame - a.frame <= split.MAX_GAP
         if alike:
             assert side[a.frame] == side[b.frame]

@@ -8,22 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import publish
 
-from windhover_training.data import hit_uav, split
-
-
-def convert(root: Path, out: Path, held_out: dict[str, list[str]]) -> hit_uav.Summary:
-    summary = hit_uav.Summary()
-    flights = split.flights_of(hit_uav.load(root, summary))
-    names = {r.stem: name for name, records in flights.items() for r in records}
-    for part, members in split.assign(flights, held_out).items():
-        records = [r for name in members for r in flights[name]]
-        hit_uav.write_split(records, out, part, names, fill=part == "train")
-    return summary
+from windhover_training.data import hit_uav
 
 
-def test_classes_are_mapped_and_ignore_regions_kept_as_truth(tiny: Path, tmp_path: Path) -> None:
+def test_classes_are_mapped_and_ignored_regions_kept(tiny: Path, convert, tmp_path: Path) -> None:
     summary = convert(tiny, tmp_path / "out", {"test": ["day-60m-00100"]})
     assert summary.counts["image kept"] == 12
     assert summary.counts["box kept: vehicle"] == 24
@@ -37,7 +26,7 @@ def test_classes_are_mapped_and_ignore_regions_kept_as_truth(tiny: Path, tmp_pat
     assert {tuple(a["bbox"]) for a in ignored} == {(60.0, 5.0, 30.0, 20.0)}
 
 
-def test_yolo_labels_give_the_same_boxes_as_the_truth(tiny: Path, tmp_path: Path) -> None:
+def test_yolo_labels_give_the_same_boxes_as_the_truth(tiny: Path, convert, tmp_path: Path) -> None:
     convert(tiny, tmp_path / "out", {"test": ["day-60m-00100"]})
     truth = json.loads((tmp_path / "out/truth/test.json").read_text())
     stem = Path(truth["images"][0]["file_name"]).stem
@@ -54,7 +43,7 @@ def test_yolo_labels_give_the_same_boxes_as_the_truth(tiny: Path, tmp_path: Path
     np.testing.assert_allclose(found, np.array(expected), atol=1e-3)
 
 
-def test_training_images_lose_ignored_regions_but_keep_objects_in_them(tmp_path: Path) -> None:
+def test_training_images_lose_ignored_regions_but_keep_objects_in_them() -> None:
     pixels = np.full((100, 100), 50, np.uint8)
     pixels[40:60, 40:60] = 250  # an unlabelled crowd
     pixels[44:50, 44:50] = 10  # a labelled object inside the region
@@ -65,7 +54,7 @@ def test_training_images_lose_ignored_regions_but_keep_objects_in_them(tmp_path:
     assert (filled[:30] == 50).all()
 
 
-def test_bad_input_is_counted_and_the_rest_is_kept(tmp_path: Path) -> None:
+def test_bad_input_is_counted_and_the_rest_is_kept(publish, tmp_path: Path) -> None:
     boxes = [
         (0, [20.0, 30, 10, 20]),
         (0, [float("nan"), 30, 10, 20]),
@@ -109,7 +98,7 @@ def test_time_of_day_is_read_the_way_the_pictures_show_it() -> None:
     assert hit_uav.parse_name("60_30_0_01609.jpg") is None
 
 
-def test_written_images_are_single_channel_and_lossless(tiny: Path, tmp_path: Path) -> None:
+def test_written_images_are_grey_and_lossless(tiny: Path, convert, tmp_path: Path) -> None:
     convert(tiny, tmp_path / "out", {"test": ["day-60m-00100"]})
     path = next((tmp_path / "out/images/test").glob("*.png"))
     source = next(tiny.rglob(f"{path.stem}.jpg"))

@@ -87,8 +87,10 @@ def make(family: str, out: Path) -> None:
     np.savez_compressed(
         path, **arrays, decoded_boxes=box.numpy(), decoded_scores=score.numpy(), kept=kept.numpy()
     )
-    print(f"{path}: {path.stat().st_size} B, {len(score)} cells, {passed} over {SCORE}, "
-          f"{len(kept)} kept, scores {score.min():.3f}..{score.max():.3f}")
+    print(
+        f"{path}: {path.stat().st_size} B, {len(score)} cells, {passed} over {SCORE}, "
+        f"{len(kept)} kept, scores {score.min():.3f}..{score.max():.3f}"
+    )
 
 
 def main() -> None:

@@ -65,6 +65,21 @@ def data_convert(
         typer.echo(f"  {n:6d} {what}")
 
 
+@data_app.command("render")
+def data_render(
+    out: Annotated[Path, typer.Option(help="data set to write")] = WORKSPACE / "scenes",
+    train: Annotated[int, typer.Option(min=1, help="scenes to train on")] = 120,
+    test: Annotated[int, typer.Option(min=1, help="scenes to score on")] = 20,
+) -> None:
+    """Render thermal scenes with truth: training and test scenes never share a seed."""
+    from .data.scenes import render_split
+
+    for split_name, seeds in (("test", range(test)), ("train", range(10_000, 10_000 + train))):
+        with typer.progressbar(length=len(seeds), label=split_name) as bar:
+            count = render_split(out, split_name, seeds, lambda *_: bar.update(1))
+        typer.echo(f"{split_name}: {count} images")
+
+
 @train_app.command("thermal-n")
 def train_thermal_n(
     config: Annotated[Path, typer.Option(help="run config, YAML")],
@@ -75,7 +90,7 @@ def train_thermal_n(
 
     settings = load_config(config, TrainConfig)
     final = run_detector(settings, run or WORKSPACE / "runs" / settings.name)
-    typer.echo(f"wrote {final}")
+    typer.echo(f"wrote {final}" if final else "stopped; run the same command to go on")
 
 
 @export_app.command("onnx")

@@ -71,7 +71,7 @@ class TrainConfig(_Strict):
     optimisation: Optimisation
     init: Path | None = None
     seed: int = 1
-    threads: int = Field(2, gt=0)
+    processes: int = Field(1, gt=0, le=64)
     checkpoint_seconds: float = Field(240.0, gt=0, le=600)
 
 

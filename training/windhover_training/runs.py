@@ -46,7 +46,7 @@ class Run:
         """Replace the checkpoint in one step, so that a stop never leaves half a file."""
         partial = self.folder / "last.pt.partial"
         torch.save(state, partial)
-        os.replace(partial, self.checkpoint)
+        partial.replace(self.checkpoint)
 
     def load(self) -> dict[str, Any] | None:
         """Read the checkpoint, or None if the run has none yet."""

@@ -3,18 +3,25 @@
 Progress counts steps, never wall time: a run that is stopped with SIGSTOP and continued,
 or killed and started again, follows the same schedule. Randomness is drawn per step from
 the seed and the step number, so a resumed run sees the crops it would have seen.
+
+Cores are used by single-threaded processes that average their gradients once a step. Two
+threads inside one process meet at every operator, and on a machine that other work shares
+they spend more time spinning for each other than computing: 0.19 against 0.055 CPU seconds
+an image was measured for YOLO11n at 320 on two busy cores.
 """
 
 from __future__ import annotations
 
 import copy
 import math
+import signal
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from numpy.typing import NDArray
 from ultralytics.nn.tasks import DetectionModel
 
@@ -23,6 +30,7 @@ from ..runs import Run
 
 Crop = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]
 DrawBatch = Callable[[int], list[Crop]]
+LOG_EVERY = 20  # steps
 
 
 def learning_rate(step: int, o: Optimisation) -> float:
@@ -109,6 +117,72 @@ def loss_of(
     return parts.sum() / len(batch["img"]), items
 
 
+def average_gradients(model: torch.nn.Module) -> None:
+    """Replace each process's gradients by their mean over all processes."""
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    flat = torch.cat([g.reshape(-1) for g in gradients])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    offset = 0
+    for gradient in gradients:
+        n = gradient.numel()
+        gradient.copy_(flat[offset : offset + n].view_as(gradient))
+        offset += n
+
+
+class _StopRequest:
+    """Turns SIGTERM and SIGINT into a checkpoint at the end of the step.
+
+    Only the leading process decides: a peer that stopped by itself would leave the others
+    waiting for its gradients.
+    """
+
+    def __init__(self, leads: bool) -> None:
+        self.asked = False
+        if leads:
+            signal.signal(signal.SIGTERM, self._ask)
+        signal.signal(signal.SIGINT, self._ask if leads else signal.SIG_IGN)
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+
+
+class _State:
+    """What a checkpoint holds: weights, their average, the optimiser and the step."""
+
+    def __init__(self, model: DetectionModel, o: Optimisation, run: Run) -> None:
+        self.model, self.run = model, run
+        self.optimiser = torch.optim.AdamW(parameter_groups(model, o.weight_decay), lr=o.lr)
+        self.averaged = Averaged(model, o.ema)
+        self.step = 0
+        self.saved = time.monotonic()
+
+    def restore(self) -> bool:
+        """Take the run's checkpoint, if there is one."""
+        state = self.run.load()
+        if state is None:
+            return False
+        self.model.load_state_dict(state["model"])
+        self.averaged.model.load_state_dict(state["ema"])
+        self.averaged.updates = state["updates"]
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step = state["step"]
+        return True
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        self.run.save(
+            {
+                "model": self.model.state_dict(),
+                "ema": self.averaged.model.state_dict(),
+                "updates": self.averaged.updates,
+                "optimiser": self.optimiser.state_dict(),
+                "step": self.step,
+            }
+        )
+        self.saved = time.monotonic()
+
+
 def train(
     model: DetectionModel,
     draw: DrawBatch,
@@ -116,65 +190,63 @@ def train(
     run: Run,
     checkpoint_seconds: float,
     report: Callable[[str], None] = print,
-) -> DetectionModel:
+) -> DetectionModel | None:
     """Train until ``o.steps`` are done, going on from the run's checkpoint if it has one.
 
     Args:
         model: trained in place.
-        draw: step number -> the step's crops; must depend on the step alone.
+        draw: step number -> this process's crops of the step; must depend on the step alone.
         o: optimisation settings.
         run: where the log and checkpoints go.
         checkpoint_seconds: a checkpoint is written at least this often.
         report: receives progress lines.
 
     Returns:
-        The averaged model, in eval mode.
+        The averaged model, in eval mode; None in a process that only helps, and if the run
+        was asked to stop before its end.
     """
+    leads = not dist.is_initialized() or dist.get_rank() == 0
+    stop = _StopRequest(leads)
     model.to(memory_format=torch.channels_last).train()
-    optimiser = torch.optim.AdamW(parameter_groups(model, o.weight_decay), lr=o.lr)
-    averaged = Averaged(model, o.ema)
-    first = 0
-    state = run.load()
-    if state is not None:
-        model.load_state_dict(state["model"])
-        averaged.model.load_state_dict(state["ema"])
-        averaged.updates = state["updates"]
-        optimiser.load_state_dict(state["optimiser"])
-        first = state["step"]
-        report(f"going on from step {first}")
-
-    def save(step: int) -> None:
-        run.save(
-            {
-                "model": model.state_dict(),
-                "ema": averaged.model.state_dict(),
-                "updates": averaged.updates,
-                "optimiser": optimiser.state_dict(),
-                "step": step,
-            }
-        )
-
-    saved = started = time.monotonic()
-    for step in range(first, o.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, o)
-        loss, items = loss_of(model, collate(draw(step)), o.bfloat16)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), o.clip_norm)
-        if not torch.isfinite(norm):
-            run.log({"step": step, "skipped": "gradient is not finite"})
+    state = _State(model, o, run)
+    if state.restore() and leads:
+        report(f"going on from step {state.step}")
+    first, started = state.step, time.monotonic()
+    while state.step < o.steps and not stop.asked:
+        step = state.step
+        row = _step(state, draw(step), o)
+        state.step += 1
+        if not leads:
             continue
-        optimiser.step()
-        averaged.update(model)
-        if step % 20 == 0:
-            seconds = (time.monotonic() - started) / (step - first + 1)
-            row = {k: round(float(v), 4) for k, v in items.items()}
-            row |= {"step": step, "norm": round(float(norm), 2), "s_per_step": round(seconds, 3)}
+        if step % LOG_EVERY == 0 or "skipped" in row:
+            seconds = (time.monotonic() - started) / (state.step - first)
+            row |= {"step": step, "s_per_step": round(seconds, 3)}
             run.log(row)
             report(str(row))
-        if time.monotonic() - saved > checkpoint_seconds:
-            save(step + 1)
-            saved = time.monotonic()
-    save(o.steps)
-    return averaged.model
+        if time.monotonic() - state.saved > checkpoint_seconds:
+            state.save()
+    if not leads:
+        return None
+    state.save()
+    if state.step < o.steps:
+        report(f"stopped after {state.step} steps; the same command goes on from here")
+        return None
+    return state.averaged.model
+
+
+def _step(state: _State, crops: list[Crop], o: Optimisation) -> dict[str, Any]:
+    """One update of the weights; returns what the log says about it."""
+    for group in state.optimiser.param_groups:
+        group["lr"] = learning_rate(state.step, o)
+    loss, items = loss_of(state.model, collate(crops), o.bfloat16)
+    state.optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    if dist.is_initialized():
+        average_gradients(state.model)
+    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), o.clip_norm)
+    if not torch.isfinite(norm):
+        return {"skipped": "the gradient is not finite"}
+    state.optimiser.step()
+    state.averaged.update(state.model)
+    row = {k: round(float(v), 4) for k, v in items.items()}
+    return row | {"norm": round(float(norm), 2)}

@@ -6,8 +6,8 @@ import torch
 
 from .. import compat  # noqa: F401  (must come before ultralytics)
 
-from ultralytics.cfg import get_cfg  # noqa: E402  isort: skip
-from ultralytics.nn.tasks import DetectionModel  # noqa: E402  isort: skip
+from ultralytics.cfg import get_cfg  # isort: skip
+from ultralytics.nn.tasks import DetectionModel  # isort: skip
 
 
 def build_model(architecture: str, channels: int, classes: int) -> DetectionModel:
@@ -43,9 +43,11 @@ def raw_heads(model: DetectionModel, images: torch.Tensor) -> list[torch.Tensor]
     head = model.model[-1]
     for module in model.model[:-1]:
         if module.f != -1:
-            x = saved[module.f] if isinstance(module.f, int) else [
-                x if j == -1 else saved[j] for j in module.f
-            ]
+            x = (
+                saved[module.f]
+                if isinstance(module.f, int)
+                else [x if j == -1 else saved[j] for j in module.f]
+            )
         x = module(x)
         saved.append(x if module.i in model.save else None)
     outputs = []

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from windhover.model import Bundle, write_bundle
 
 from ..config import ReleaseConfig
-from .graph import INPUT, OUTPUTS, export_core, load_checkpoint, finish_float
+from .graph import INPUT, OUTPUTS, export_core, finish_float, load_checkpoint
 from .quantise import output_quantisation, quantise
 
 

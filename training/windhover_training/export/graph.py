@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-import os
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +81,12 @@ def export_core(model: DetectionModel, height: int, width: int, channels: int) -
     heads = Heads(model).eval()
     dummy = torch.zeros(1, channels, height, width)
     with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "core.onnx")
-        with torch.no_grad():
+        path = str(Path(folder) / "core.onnx")
+        with torch.no_grad(), warnings.catch_warnings():
+            # The TorchScript exporter is chosen on purpose: its graphs are what ONNX Runtime's
+            # and AIMET's quantisers know, and it keeps to opset 17.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)
             torch.onnx.export(
                 heads,
                 (dummy,),
@@ -112,9 +116,7 @@ def finish_float(core: onnx.ModelProto) -> onnx.ModelProto:
     front = [
         helper.make_node("Cast", [INPUT], ["pixels_cast"], "cast_pixels", to=TensorProto.FLOAT),
         helper.make_node("Mul", ["pixels_cast", "pixel_scale"], ["pixels_nhwc"], "scale_pixels"),
-        helper.make_node(
-            "Transpose", ["pixels_nhwc"], [CORE_INPUT], "to_nchw", perm=list(TO_NCHW)
-        ),
+        helper.make_node("Transpose", ["pixels_nhwc"], [CORE_INPUT], "to_nchw", perm=list(TO_NCHW)),
     ]
     for i, node in enumerate(front):
         graph.node.insert(i, node)

@@ -9,7 +9,7 @@ import pytest
 
 from test.support.quantised_bundle import FOREIGN_OP, write_manifest, write_onnx_with_foreign_op
 from windhover.errors import BackendError, ConfigError
-from windhover.inference.build import build_context, build_dlc, build_htp_files
+from windhover.inference.build import add_to_bundle, build_context, build_dlc, build_htp_files
 from windhover.inference.qnn_api.binary import read_binary
 from windhover.inference.qnn_api.context import Context
 from windhover.inference.qnn_api.device import HtpDevice
@@ -34,6 +34,19 @@ def test_a_release_folder(model: Path) -> None:
     # Nothing is left of the building, and anyone may read what was built.
     assert len(list(model.parent.iterdir())) == 4
     assert model.with_name("int8.dlc").stat().st_mode & 0o044
+
+
+def test_a_bundle_is_completed(htp_bundle: Bundle, tmp_path: Path) -> None:
+    root = tmp_path / "plain"
+    root.mkdir()
+    shutil.copy(htp_bundle.root / "int8.onnx", root)
+    before = write_manifest(root)
+    after = add_to_bundle(root)
+    assert set(after.files) == {*before.files, Role.INT8_DLC, Role.QCS8550_BIN}
+    assert after.files[Role.INT8_ONNX] == before.files[Role.INT8_ONNX]
+    assert after.head == before.head
+    assert after.provenance["tools"] == {"qnn": load_libraries().build}
+    assert after.provenance["made_by"] == before.provenance["made_by"]
 
 
 def test_the_dlc_keeps_names_shapes_and_scales(htp_bundle: Bundle) -> None:

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from windhover.errors import BackendError
 from windhover.inference.ort import tensor_specs
 from windhover.inference.ort_qnn import open_session
@@ -22,6 +24,7 @@ from windhover.inference.qnn_api.device import HtpDevice
 from windhover.inference.qnn_api.library import load_libraries
 from windhover.inference.qnn_api.tensors import GraphSpec, TensorInfo
 from windhover.inference.soc import DEFAULT_SOC, Soc, find_soc, soc_name
+from windhover.model.bundle import MANIFEST_NAME, Bundle, write_bundle
 from windhover.model.graph import TensorSpec
 from windhover.model.manifest import STANDARD_FILES, Role
 
@@ -47,6 +50,32 @@ def build_htp_files(folder: Path, soc: str = DEFAULT_SOC) -> list[Path]:
     model = folder / STANDARD_FILES[Role.INT8_ONNX]
     dlc = folder / STANDARD_FILES[Role.INT8_DLC]
     return [build_dlc(model, dlc, soc), build_context(model, folder / f"{soc}.bin", soc)]
+
+
+def add_to_bundle(folder: Path, soc: str = DEFAULT_SOC) -> Bundle:
+    """Build what :func:`build_htp_files` does for a bundle and list it in its manifest.
+
+    The rest of the manifest stays as it is, but for the QNN version among the
+    tools of its provenance.
+
+    Args:
+        folder: a bundle with int8.onnx.
+        soc: chip to compile for.
+
+    Returns:
+        The bundle with its new files.
+
+    Raises:
+        BackendError: see :func:`build_htp_files`.
+        BundleError: the folder is no whole bundle.
+        ConfigError: the chip is unknown.
+    """
+    Bundle.load(folder)
+    build_htp_files(folder, soc)
+    manifest = yaml.safe_load((folder / MANIFEST_NAME).read_text(encoding="utf-8"))
+    del manifest["format"], manifest["files"]
+    manifest["provenance"].setdefault("tools", {})["qnn"] = load_libraries().build
+    return write_bundle(folder, manifest)
 
 
 def build_dlc(model: Path, target: Path, soc: str = DEFAULT_SOC) -> Path:

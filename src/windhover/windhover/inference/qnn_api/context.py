@@ -221,6 +221,7 @@ def _compose(
 ) -> GraphSpec:
     """Make the graphs of an open .dlc in a context; there must be one."""
     graphs, count = c.POINTER(GraphInfo)(), c.c_uint32()
+    device.log.clear()
     device.libraries.system(
         "systemDlcComposeGraphs",
         dlc,

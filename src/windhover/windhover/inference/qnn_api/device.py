@@ -50,6 +50,7 @@ class HtpDevice:
         Raises:
             QnnError: it failed; with what QNN logged meanwhile.
         """
+        self.log.clear()
         self.libraries.core(name, *arguments, said=self.log.said)
 
     def close(self) -> None:

@@ -41,10 +41,12 @@ class QnnLog:
         functions(create, self._callback, _LEVEL_ERROR, c.byref(self.handle))
 
     def said(self) -> str:
-        """The last lines since the previous call, in one."""
-        text = " / ".join(self._lines)
+        """The last lines since :meth:`clear`, in one."""
+        return " / ".join(self._lines)
+
+    def clear(self) -> None:
+        """Forget what was said so far."""
         self._lines.clear()
-        return text
 
     def close(self) -> None:
         """Free the handle, after everything that logs to it."""

@@ -1,0 +1,71 @@
+"""The released int8.dlc and contexts, on the HTP emulator. Seconds an inference."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from windhover.inference import open_backend
+from windhover.inference.qnn_api.binary import read_binary
+from windhover.inference.qnn_api.library import load_libraries
+from windhover.inference.soc import SOCS
+from windhover.model.bundle import Bundle
+from windhover.model.manifest import Role
+
+MODELS = Path(__file__).parents[4] / "models"
+FOLDERS = sorted(p.parent for p in MODELS.glob("*/bundle.yaml"))
+
+
+@pytest.fixture(scope="module", params=FOLDERS, ids=lambda folder: folder.name)
+def released(
+    request: pytest.FixtureRequest, htp_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory
+) -> Bundle:
+    """A released bundle; where it brings no .dlc, with one built from its int8.onnx."""
+    from windhover.inference.build import add_to_bundle
+
+    bundle = Bundle.load(request.param)
+    if Role.INT8_ONNX not in bundle.files:
+        pytest.skip(f"{bundle.name} has no int8.onnx")
+    if {Role.INT8_DLC, Role.QCS8550_BIN} <= set(bundle.files):
+        return bundle
+    copy = tmp_path_factory.mktemp("released") / bundle.name
+    return add_to_bundle(Path(shutil.copytree(bundle.root, copy)))
+
+
+def picture(bundle: Bundle) -> np.ndarray:
+    """Ground with noise and a few warm blocks, so that every layer has something to do."""
+    rng = np.random.default_rng(7)
+    image = rng.normal(90, 12, bundle.input.shape)
+    for y, x in rng.integers(0, (bundle.input.height - 40, bundle.input.width - 20), (12, 2)):
+        image[0, y : y + 40, x : x + 20] += 90
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.slow
+def test_the_dlc_gives_bit_for_bit_what_int8_onnx_gives(released: Bundle) -> None:
+    image = picture(released)
+    dlc = open_backend(released, "dlc", fresh=True)
+    found = [output.copy() for output in dlc.run(image)]
+    assert "int8.dlc compiled here" in dlc.device
+    dlc.close()
+    qnn = open_backend(released, "qnn")
+    expected = qnn.run(image)
+    for declared, mine, same in zip(released.head.outputs, found, expected, strict=True):
+        assert mine.dtype == np.uint8
+        assert len(np.unique(mine)) > 4, declared.name
+        np.testing.assert_array_equal(mine, same, err_msg=declared.name)
+    qnn.close()
+
+
+def test_the_context_is_this_graph_for_the_qcs8550(released: Bundle) -> None:
+    path = released.file(Role.QCS8550_BIN)
+    assert path is not None
+    spec = read_binary(load_libraries(), path.read_bytes(), path.name)
+    assert spec.soc_model == SOCS["qcs8550"].model
+    assert {t.name for t in spec.graph.outputs} == {o.name for o in released.head.outputs}
+    assert [(t.name, t.shape, t.dtype) for t in spec.graph.inputs] == [
+        (released.input.name, released.input.shape, "uint8")
+    ]

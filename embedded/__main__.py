@@ -99,7 +99,10 @@ def install() -> None:
     """Install build tools, wheels and the packages of ``src/`` into ``.venv``."""
     pip = ["-m", "pip"]
     run_pip("build tools", pip, ["setuptools", "wheel"], 2)
-    arguments = ["--no-build-isolation", "-r", str(ROOT / "requirements-dev.txt")]
+    # An older pip would else run 'setup.py develop', which obeys setup.cfg as colcon wants
+    # it and leaves bin/ empty.
+    arguments = ["--use-pep517", "--no-build-isolation"]
+    arguments += ["-r", str(ROOT / "requirements-dev.txt")]
     if not distribution_has_ros():
         arguments += ["-r", str(ROOT / "embedded" / "requirements.txt")]
     for folder in ros_packages(ROOT).values():

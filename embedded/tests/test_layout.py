@@ -1,6 +1,8 @@
 """Packages of src/ as ROS's tools see them."""
 
+import os
 import re
+import sys
 import xml.etree.ElementTree as ET
 from importlib.metadata import requires, version
 from pathlib import Path
@@ -41,6 +43,15 @@ def test_ament_finds_packages_launch_files_and_executables(tmp_path, monkeypatch
     for script in console_scripts("windhover_tracker"):
         link = tmp_path / "lib" / "windhover_tracker" / script
         assert link.readlink() == Path("..", "..", "bin", script)
+
+
+@pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="no virtual environment")
+@pytest.mark.parametrize("name", PACKAGES)
+def test_set_up_made_every_executable_in_both_places(name):
+    for script in console_scripts(name):
+        executable = Path(sys.prefix, "bin", script)
+        assert os.access(executable, os.X_OK)
+        assert Path(sys.prefix, "lib", name, script).samefile(executable)
 
 
 def test_laying_out_again_changes_nothing_but_drops_what_is_gone(tmp_path):

@@ -2,6 +2,13 @@
 
 import importlib.util
 
+from test.support.domain import isolate
+
+# Every test process talks in a ROS domain of its own, on this machine only.
+isolate()
+
+pytest_plugins = ["test.support.fixtures"]
+
 if importlib.util.find_spec("hypothesis"):
     from hypothesis import settings
 

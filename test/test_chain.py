@@ -77,9 +77,10 @@ def looping(tmp_path, camera="thermal"):
 @pytest.mark.parametrize("mode", [[], ["--node-per-process"]], ids=["composed", "processes"])
 def test_another_process_receives_tracks(stranger, blob_folder, blob_bundle, tmp_path, mode):
     listener = stranger(8)
+    out = tmp_path / "out"
     chain = windhover(
         "up", "--config", looping(tmp_path), "--source", blob_folder, "--model", blob_bundle,
-        "--rate", 0.3, *mode,
+        "--rate", 0.3, "--out", out, *mode,
     )  # fmt: skip
     try:
         heard = heard_by(listener)
@@ -98,6 +99,11 @@ def test_another_process_receives_tracks(stranger, blob_folder, blob_bundle, tmp
         for o in array["objects"]:
             wanted = (24, 24) if o["label"] == "person" else (40, 40)
             assert (o["width"], o["height"]) == pytest.approx(wanted, abs=3)
+    with AnyReader([out / "bag"]) as reader:
+        recorded = {c.topic: c.msgcount for c in reader.connections}
+    for topic in ("detections", "tracks", "label_info", "camera/thermal/camera_info"):
+        assert recorded[f"/{topic}"] > 0
+    assert recorded["/camera/thermal/image_raw/compressed"] > 3
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])

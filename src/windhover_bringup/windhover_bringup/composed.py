@@ -163,6 +163,11 @@ class Pipeline:
                 raise self.camera.last_error
         each()
 
+    def trouble(self) -> str:
+        """Why a stage is down now; empty while all are up."""
+        down = [node for node in self.nodes if node.state != "active" and node.last_error]
+        return f"{down[0].label}: {down[0].last_error}" if down else ""
+
     def complain_of_unreadable(self) -> None:
         """Raise if frames of a recorded source could not be read.
 

@@ -92,9 +92,9 @@ def _run_composed(settings: Config, out: Path | None) -> None:
             with spinning(pipeline.nodes), progress("frames", total) as bar:
 
                 def show() -> None:
-                    summary = pipeline.tracker.health.frames.summary()
-                    bar.update(summary.count, total)
-                    bar.note(f"{summary.rate_hz:.1f} Hz")
+                    frames = pipeline.tracker.health.frames
+                    bar.update(frames.count, total)
+                    bar.note(pipeline.trouble() or f"{frames.rate_hz():.1f} Hz")
 
                 pipeline.wait(stop, show)
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import shutil
 import sys
 from collections.abc import Iterator
@@ -126,7 +127,10 @@ def test_a_device_that_is_not_there(device: HtpDevice, monkeypatch: pytest.Monke
     assert freed[-2:] == ["backendFree", "logFree"]
 
 
-def test_handles_are_freed_in_order(htp_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("closed", [True, False])
+def test_handles_are_freed_in_order(
+    htp_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, closed: bool
+) -> None:
     from windhover.inference.dlc import DlcBackend
 
     backend = DlcBackend(htp_bundle, profiling="basic")
@@ -138,7 +142,10 @@ def test_handles_are_freed_in_order(htp_bundle: Bundle, monkeypatch: pytest.Monk
         call(self, name, *arguments, **more)
 
     monkeypatch.setattr(Functions, "__call__", noting)
-    backend.close()
+    if closed:
+        backend.close()
+    del backend
+    gc.collect()
     assert freed == ["profileFree", "contextFree", "deviceFree", "backendFree", "logFree"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+import weakref
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -84,7 +85,8 @@ class DlcBackend:
             if profiling != "off":
                 self._profile = Profile(device, profiling)
                 opened.callback(self._profile.close)
-            self._opened = opened.pop_all()
+            # Also when it is dropped unclosed, and before Python ends under QNN's threads.
+            self._release = weakref.finalize(self, opened.pop_all().close)
         self._context = context
         self.device = f"{where_it_runs()}, for {chip}, QNN {libraries.version}, {origin}"
         if not on_device():
@@ -121,7 +123,7 @@ class DlcBackend:
     def close(self) -> None:
         """Release the device; calling it twice is fine."""
         self._context = None
-        self._opened.close()
+        self._release()
 
     def _vote(self, device: HtpDevice, performance: str, opened: ExitStack) -> None:
         if not on_device():

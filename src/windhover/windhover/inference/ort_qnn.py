@@ -64,7 +64,7 @@ def open_session(
 def _session_options(soc: Soc, provider: Mapping[str, str]) -> Any:
     ort = onnxruntime_module()
     folder = library_folder()
-    # Before the provider does it, so that its message on stdout is ours to move.
+    # Before the provider does it, so that nothing is printed on stdout.
     open_htp(folder)
     options = ort.SessionOptions()
     options.log_severity_level = LOG_FATAL

@@ -162,17 +162,21 @@ def _open(folder: Path, name: str) -> c.CDLL:
 
 @contextmanager
 def _stdout_kept() -> Iterator[None]:
-    """Send what a library prints while it loads to stderr: stdout is the command's own."""
+    """Drop what the emulator prints while it loads: stdout is the command's own."""
+    if platform.machine() == "aarch64":
+        yield
+        return
     sys.stdout.flush()
     libc = c.CDLL(None)
-    kept = os.dup(1)
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(2, 1)
+        os.dup2(nowhere, 1)
         yield
     finally:
         libc.fflush(None)
         os.dup2(kept, 1)
         os.close(kept)
+        os.close(nowhere)
 
 
 def _provider(library: c.CDLL, function: str, layout: type[_Provided]) -> _Provided:

@@ -143,8 +143,9 @@ def _prepare_device(folder: Path) -> None:
         return
     # Read by FastRPC when it first opens the DSP.
     os.environ.setdefault("ADSP_LIBRARY_PATH", str(folder))
-    # Found by name once loaded; LD_LIBRARY_PATH can't change in a running process.
-    for library in sorted(folder.glob("libQnnHtpV*Stub.so")):
+    # libQnnHtp.so opens the compiler and the chip's stub by name, which finds them
+    # once they are loaded; LD_LIBRARY_PATH can't change in a running process.
+    for library in (folder / "libQnnHtpPrepare.so", *sorted(folder.glob("libQnnHtpV*Stub.so"))):
         with suppress(OSError):
             c.CDLL(str(library))
 

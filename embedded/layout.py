@@ -60,6 +60,7 @@ def _link_scripts(name: str, prefix: Path) -> None:
             stale.unlink()
     for script in wanted:
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / script).unlink(missing_ok=True)
         _link(folder / script, prefix / "bin" / script)
 
 

@@ -55,6 +55,15 @@ def truth_file(tmp_path, names):
     return path
 
 
+def test_images_that_the_model_is_not_for(complaint, blob_folder, tmp_path):
+    from test.support.blob_bundle import build_blob_bundle
+
+    build_blob_bundle(tmp_path / "rgb", height=64, width=64, channels="rgb")
+    line = complaint("up", "--source", blob_folder, "--model", tmp_path / "rgb", "--rate", 0)
+    assert "30 frames could not be used" in line
+    assert "is for rgb images" in line
+
+
 def test_an_empty_folder(complaint, blob_bundle, tmp_path):
     line = complaint("up", "--source", tmp_path, "--model", blob_bundle)
     assert "no images in folder" in line

@@ -168,12 +168,15 @@ class Pipeline:
         down = [node for node in self.nodes if node.state != "active" and node.last_error]
         return f"{down[0].label}: {down[0].last_error}" if down else ""
 
-    def complain_of_unreadable(self) -> None:
-        """Raise if frames of a recorded source could not be read.
+    def complain_of_lost(self) -> None:
+        """Raise if frames could not be read or not be used.
 
         Raises:
             SourceError: how many, and why the last; all the others went through.
         """
+        refused = self.detector.health.counter("frames_refused")
+        if refused:
+            raise SourceError(f"{refused} frames could not be used; {self.detector.refusal}")
         count = self.camera.health.counter("frames_unreadable")
         if count:
             raise SourceError(

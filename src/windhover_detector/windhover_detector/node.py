@@ -80,6 +80,7 @@ class DetectorNode(StageNode[DetectorParams]):
         input: frames to detect in. Where a camera in this process fills it,
             nothing is subscribed.
         idle: set once the input was closed and all of it is done.
+        refusal: why the last frame that was refused can't be used.
         taken_ns: monotonic time at which the frame in work was taken.
     """
 
@@ -96,6 +97,7 @@ class DetectorNode(StageNode[DetectorParams]):
         self.input: Link[Frame] = LatestSlot() if frames is None else frames
         self.idle = threading.Event()
         self.taken_ns = 0
+        self.refusal = ""
         self._linked = frames is not None
         self._detector: Detector | None = None
         self._images: Any = None
@@ -261,6 +263,7 @@ class DetectorNode(StageNode[DetectorParams]):
         self.input.put(frame)
 
     def _refuse(self, error: Exception) -> None:
+        self.refusal = str(error)
         self.health.count("frames_refused")
         self.health.problem("frame", Level.ERROR, str(error), for_s=10.0)
         self.get_logger().error(str(error), throttle_duration_sec=10.0)

@@ -34,12 +34,8 @@ class TrackerParams(StageParams):
     deadline_s: float = read_only(
         0.5, ge=0.0, le=60.0, description="longest time between two messages; 0 = none offered"
     )
-    # Fixed while it runs: a tracker made anew would hand out old ids again. The
-    # detector has cut at its model's own threshold by now, so what arrives is
-    # mostly real: scores are judged as Ultralytics' bytetrack.yaml does.
-    bytetrack: ByteTrackParams = read_only(
-        ByteTrackParams(high_score=0.25, new_track_score=0.3, low_score=0.1)
-    )
+    # Fixed while it runs: a tracker made anew would hand out old ids again.
+    bytetrack: ByteTrackParams = read_only(ByteTrackParams())
 
 
 class TrackerNode(StageNode[TrackerParams]):

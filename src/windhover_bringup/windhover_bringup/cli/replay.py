@@ -78,7 +78,7 @@ def fly(settings: Config, out: Path, title: str, truth: Any, prepare: Any = None
         summary = write_scored(outputs, show, pipeline, title, truth(out), [NOT_WHOLE])
     typer.echo(summary)
     typer.echo(f"wrote {out}")
-    pipeline.complain_of_unreadable()
+    pipeline.complain_of_lost()
 
 
 def clear_outputs(out: Path, settings: Config) -> None:

@@ -106,4 +106,4 @@ def _run_composed(settings: Config, out: Path | None) -> None:
     if outputs is not None:
         outputs.write_metrics()
         typer.echo(f"wrote {out}")
-    pipeline.complain_of_unreadable()
+    pipeline.complain_of_lost()

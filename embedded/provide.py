@@ -77,7 +77,11 @@ class Provider:
         return cls(Path(sys.prefix), Path(sysconfig.get_path("purelib")), cache)
 
     def key(self, package: MessagePackage) -> str:
-        """Hash of everything that the built package depends on."""
+        """Hash of everything that the built package depends on.
+
+        Raises:
+            SetupError: the generators of the wheels are not there.
+        """
         digest = hashlib.sha256()
         inputs = [
             package.folder / "package.xml",
@@ -87,7 +91,7 @@ class Provider:
         for path in inputs:
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
         for name in _GENERATORS:
-            digest.update(f"{name} {importlib.metadata.version(name)}\n".encode())
+            digest.update(f"{name} {_installed_version(name, package)}\n".encode())
         digest.update(str(sysconfig.get_config_var("EXT_SUFFIX")).encode())
         digest.update(self.tools.identity)
         return digest.hexdigest()[:16]
@@ -144,6 +148,17 @@ class Provider:
                 f"'{sys.executable} -c \"import {package.name}.msg\"' to see why"
             )
         return "built"
+
+
+def _installed_version(name: str, package: MessagePackage) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        debian = f"ros-{os.environ.get('ROS_DISTRO', 'jazzy')}-{package.name.replace('_', '-')}"
+        raise SetupError(
+            f"{package.name} is missing, and so is {name} to build it with: where a ROS "
+            f"distribution is sourced, run 'apt-get install {debian}'"
+        ) from None
 
 
 def _imports(name: str) -> bool:

@@ -9,6 +9,8 @@ import pytest
 
 pytest.importorskip("rosidl_generator_py", reason="the rosidl generators are not installed")
 
+from embedded import provide
+from embedded.host import SetupError
 from embedded.package import MessagePackage, interface_closure
 from embedded.provide import ROOT, Provider
 
@@ -112,6 +114,13 @@ def test_a_changed_message_is_another_build(provider, package, tmp_path):
     (tmp_path / "package.xml").write_text(PACKAGE_XML)
     (tmp_path / "msg" / "Tiny.msg").write_text("float64[] values\n")
     assert provider.key(replace(package, folder=tmp_path)) != provider.key(package)
+
+
+def test_a_distribution_without_the_package_is_told_what_to_install(provider, package, monkeypatch):
+    monkeypatch.setattr(provide, "_GENERATORS", ("no-such-generator",))
+    monkeypatch.setenv("ROS_DISTRO", "jazzy")
+    with pytest.raises(SetupError, match=r"apt-get install ros-jazzy-tiny-msgs"):
+        provider.provide(package, never)
 
 
 def test_a_package_that_has_a_wheel_is_used_as_it_is(provider, package):

@@ -134,7 +134,7 @@ def test_crowds_and_unknown_categories(tmp_path: Path) -> None:
     assert truth.label_ids.tolist() == [0]
     assert truth.ignored.tolist() == [True]
     assert [str(problem) for problem in truth.problems] == [
-        "1 x box of category zebra, which is none of the model's labels: 2"
+        "1 x box of category zebra, which the model lacks (not scored): 2"
     ]
 
 

@@ -61,6 +61,10 @@ class TruthImage:
     groups: Mapping[str, str] = field(default_factory=dict)
 
 
+# A sentence names so many of the flawed items; ``items`` holds more.
+_TOLD = 5
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One kind of flaw in a truth file.
@@ -76,8 +80,8 @@ class Problem:
     items: tuple[str, ...]
 
     def __str__(self) -> str:
-        more = ", ..." if self.count > len(self.items) else ""
-        return f"{self.count} x {self.text}: {', '.join(self.items)}{more}"
+        more = ", ..." if self.count > _TOLD else ""
+        return f"{self.count} x {self.text}: {', '.join(self.items[:_TOLD])}{more}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +248,7 @@ class _Reader:
         label = self._categories.labels_of.get(category)
         if label is None:
             kind = self._categories.names[category]
-            self._note(f"box of category {kind}, which is none of the model's labels", name)
+            self._note(f"box of category {kind}, which the model lacks (not scored)", name)
         return label
 
     def _note(self, text: str, item: str) -> None:

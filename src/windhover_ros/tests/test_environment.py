@@ -29,7 +29,10 @@ def test_everything_is_set_where_nothing_was():
     assert "<segment_size>67108864</segment_size>" in profile.read_text()
 
 
-@pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="no virtual environment")
+@pytest.mark.skipif(
+    sys.prefix == sys.base_prefix or not Path(sys.prefix, "share", "ament_index").is_dir(),
+    reason="ROS is not in a virtual environment",
+)
 def test_a_virtual_environment_is_a_ros_prefix():
     environ: dict[str, str] = {}
     prepare_environment(environ)

@@ -26,12 +26,14 @@ class BackendEntry:
         options: names of those options.
         probe: ``(usable, what it runs on, or what is missing and how to get it)``.
         in_auto: whether ``auto`` tries it on this machine.
+        on_htp: whether it runs on an HTP, or else on that one's emulator.
     """
 
     open: Callable[..., Backend]
     options: frozenset[str]
     probe: Callable[[], tuple[bool, str]]
     in_auto: Callable[[], bool] = lambda: True
+    on_htp: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +52,16 @@ BACKENDS: Mapping[str, BackendEntry] = {
         dlc.DlcBackend,
         frozenset({"soc", "performance", "profiling", "fresh"}),
         dlc.probe,
-        on_device,
+        in_auto=on_device,
+        on_htp=True,
     ),
-    "qnn": BackendEntry(qnn.QnnBackend, frozenset({"soc", "performance"}), qnn.probe, on_device),
+    "qnn": BackendEntry(
+        qnn.QnnBackend,
+        frozenset({"soc", "performance"}),
+        qnn.probe,
+        in_auto=on_device,
+        on_htp=True,
+    ),
     "cpu": BackendEntry(cpu.CpuBackend, frozenset({"precision", "threads"}), cpu.probe),
 }
 

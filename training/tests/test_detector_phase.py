@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
+import yaml
 
 from windhover.model import Bundle
 from windhover.model.detector import Detector
@@ -25,6 +30,7 @@ from windhover_training.export.graph import OUTPUTS, load_checkpoint
 from windhover_training.phases.detector import make_draw, run_detector
 from windhover_training.phases.release import export
 
+REPOSITORY = Path(__file__).parents[2]
 LABELS = ["person", "vehicle", "two-wheeler"]
 
 
@@ -110,16 +116,32 @@ def test_a_resumed_run_sees_the_crops_it_would_have_seen(data: Path) -> None:
         np.testing.assert_array_equal(a[0], b[0])
 
 
-def test_processes_share_a_step_and_end_with_one_model(data: Path, tmp_path: Path) -> None:
+def test_processes_share_the_crops_of_a_step(data: Path) -> None:
     config = tiny_config(data, 2).model_copy(update={"processes": 2})
     shares = [make_draw(config, rank)(0) for rank in (0, 1)]
     assert [len(share) for share in shares] == [2, 2]
     assert not np.array_equal(shares[0][0][0], shares[1][0][0])
-    final = run_detector(config, tmp_path / "run")
-    assert final is not None
-    weights = torch.load(final, weights_only=False)["ema"]
-    assert all(torch.isfinite(w).all() for w in weights.values())
-    assert torch.load(tmp_path / "run/last.pt", weights_only=False)["step"] == 2
+
+
+def test_sigterm_ends_all_processes_with_a_checkpoint(data: Path, tmp_path: Path) -> None:
+    config = tiny_config(data, 100_000).model_copy(update={"processes": 2})
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    command = [sys.executable, "-m", "windhover_training.cli", "train", "thermal-n"]
+    command += ["--config", str(tmp_path / "run.yaml"), "--run", str(tmp_path / "run")]
+    path = os.pathsep.join([str(REPOSITORY / "training"), str(REPOSITORY / "src/windhover")])
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path}
+    ) as process:
+        # Its first line of progress says that both processes are in the loop.
+        assert process.stdout is not None
+        next(line for line in process.stdout if "box_loss" in line)
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "stopped after" in output
+    state = torch.load(tmp_path / "run/last.pt", weights_only=False)
+    assert state["step"] > 0
+    assert all(torch.isfinite(w).all() for w in state["ema"].values())
 
 
 def test_a_run_goes_on_from_its_checkpoint(data: Path, tmp_path: Path) -> None:

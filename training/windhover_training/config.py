@@ -32,6 +32,8 @@ class Augmentation(_Strict):
     gradient: float = Field(0.2, ge=0, le=1)
     blur: float = Field(0.15, ge=0, le=1)
     noise: float = Field(0.3, ge=0, le=1)
+    fade: float = Field(0.0, ge=0, le=1)
+    fade_classes: list[int] = [0]
 
 
 class RenderedMix(_Strict):

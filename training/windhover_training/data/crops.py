@@ -125,6 +125,9 @@ class CropSampler:
             borderValue=fill,
         )
         boxes, classes = warp_boxes(sample.boxes, sample.classes, matrix, self.size)
+        for box in boxes[np.isin(classes, a.fade_classes)]:
+            if rng.random() < a.fade:
+                fade_object(crop, box, rng)
         return change_intensity(crop, a, rng), boxes, classes
 
     def _warp(self, sample: Sample, scale: float) -> NDArray[np.float64]:
@@ -177,6 +180,36 @@ def warp_boxes(
     area = np.maximum((whole[:, 2:] - whole[:, :2]).prod(axis=1), 1e-6)
     keep = (sides.min(axis=1, initial=1e9) >= 3) & (sides.prod(axis=1) >= 0.4 * area)
     return clipped[keep].astype(np.float32), classes[keep]
+
+
+def fade_object(
+    crop: NDArray[np.uint8], box: NDArray[np.float32], rng: np.random.Generator
+) -> None:
+    """Weaken or turn round an object's contrast against what is around it, in place.
+
+    By day people are partly warmer and partly colder than sunlit ground, and often hardly
+    differ from it; by night they are all warm. The factor changes linearly along the object,
+    so that a head may be cold over a warm back.
+
+    Args:
+        crop: ``(H, W)`` uint8, changed.
+        box: x1, y1, x2, y2 of the object in crop pixels.
+        rng: source of randomness.
+    """
+    margin = 0.15 * (box[2:] - box[:2]) + 1
+    x1, y1 = np.maximum(np.floor(box[:2] - margin), 0).astype(int)
+    x2, y2 = np.ceil(box[2:] + margin).astype(int)
+    patch = crop[y1:y2, x1:x2].astype(np.float32)
+    height, width = patch.shape
+    ring = np.concatenate([patch[0], patch[-1], patch[:, 0], patch[:, -1]])
+    ground = float(np.median(ring))
+    rows = np.linspace(*rng.uniform(-1.0, 0.9, 2), height, dtype=np.float32)[:, None]
+    # A window that is zero at the rim leaves no edge that a model could learn to find.
+    window = np.minimum(1, 3 * np.hanning(height + 2)[1:-1, None])
+    window = window * np.minimum(1, 3 * np.hanning(width + 2)[None, 1:-1])
+    factor = 1 + window * (rows - 1)
+    faded = ground + (patch - ground) * factor
+    crop[y1:y2, x1:x2] = faded.clip(0, 255).astype(np.uint8)
 
 
 def change_intensity(

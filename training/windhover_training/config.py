@@ -34,6 +34,7 @@ class Augmentation(_Strict):
     noise: float = Field(0.3, ge=0, le=1)
     fade: float = Field(0.0, ge=0, le=1)
     fade_classes: list[int] = [0]
+    flight_weights: dict[str, float] = {}
 
 
 class RenderedMix(_Strict):

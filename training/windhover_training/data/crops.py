@@ -100,7 +100,9 @@ class CropSampler:
         classes = np.unique(sample.classes)
         value = float(self.class_weights[classes].max()) if len(classes) else 0.5
         # Square root: a flight of 150 equal frames counts as 12, not as 150 and not as 1.
-        return value / np.sqrt(flight_images)
+        wanted = self.augmentation.flight_weights.items()
+        value *= np.prod([w for prefix, w in wanted if sample.flight.startswith(prefix)])
+        return float(value / np.sqrt(flight_images))
 
     def draw(self) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]:
         """Draw one crop.

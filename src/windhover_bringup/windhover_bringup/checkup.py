@@ -8,39 +8,24 @@ import os
 import platform
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from windhover.errors import WindhoverError
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the examination.
-
-    Attributes:
-        name: what was looked at.
-        ok: whether it is there and works; ``None`` where it is optional and absent.
-        detail: what was found.
-        advice: what to do about it; empty where nothing need be done.
-    """
-
-    name: str
-    ok: bool | None
-    detail: str
-    advice: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
+from windhover_bringup.device import check_qnn, device_findings
+from windhover_bringup.finding import Finding
 
 
 def examine() -> list[Finding]:
     """Look at everything; a look that fails is a finding too."""
     ros = (_python, _ros, _vision_msgs, _rmw, _profile, _shared_memory)
-    rest = (_gpu, _dsp, _models)
-    return [*map(_guarded, ros), *_backends(), *map(_guarded, rest)]
+    rest = (_gpu, _models)
+    return [
+        *map(_guarded, ros),
+        *_backends(),
+        _guarded(check_qnn),
+        *device_findings(),
+        *map(_guarded, rest),
+    ]
 
 
 def _guarded(look: Callable[[], Finding]) -> Finding:
@@ -48,7 +33,11 @@ def _guarded(look: Callable[[], Finding]) -> Finding:
         return look()
     except Exception as error:
         # An examination must not end at the first thing that is broken.
-        return Finding(look.__name__.strip("_"), False, f"{type(error).__name__}: {error}")
+        return Finding(
+            look.__name__.removeprefix("check").strip("_"),
+            False,
+            f"{type(error).__name__}: {error}",
+        )
 
 
 def _python() -> Finding:
@@ -148,33 +137,6 @@ def _gpu() -> Finding:
     if cards:
         return Finding("gpu", True, f"{len(cards)} NVIDIA device(s); no backend here uses one")
     return Finding("gpu", None, "no NVIDIA device; none is needed")
-
-
-def _dsp() -> Finding:
-    devices = sorted(Path("/dev").glob("fastrpc*")) + sorted(Path("/dev").glob("adsprpc*"))
-    if not devices:
-        return Finding("hexagon dsp", None, "no /dev/fastrpc*: not a Qualcomm device")
-    library = _library("libcdsprpc.so")
-    readable = [device for device in devices if os.access(device, os.R_OK | os.W_OK)]
-    names = ", ".join(device.name for device in devices)
-    if library is None:
-        return Finding(
-            "hexagon dsp", False, f"{names}, but no libcdsprpc.so",
-            "install the vendor's fastRPC package",
-        )  # fmt: skip
-    if not readable:
-        return Finding(
-            "hexagon dsp", False, f"{names} can't be opened by this user",
-            "add the user to the group that owns /dev/fastrpc*",
-        )  # fmt: skip
-    return Finding("hexagon dsp", True, f"{names}, {library}")
-
-
-def _library(name: str) -> Path | None:
-    folders = [Path(p) for p in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if p]
-    folders += [Path(p) for p in ("/usr/lib", "/usr/lib64", "/vendor/lib64", "/lib")]
-    folders += sorted(Path("/usr/lib").glob("aarch64-linux-*"))
-    return next((folder / name for folder in folders if (folder / name).exists()), None)
 
 
 def _models() -> Finding:

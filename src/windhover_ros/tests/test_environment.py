@@ -59,6 +59,24 @@ def test_another_middleware_needs_no_profile():
     assert "FASTRTPS_DEFAULT_PROFILES_FILE" not in environ
 
 
+def test_a_device_finds_qnn_without_the_users_help(monkeypatch, tmp_path):
+    monkeypatch.setenv("WINDHOVER_QNN", str(tmp_path))
+    environ = {
+        "RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp",
+        "LD_LIBRARY_PATH": "/opt/mine",
+        "ADSP_LIBRARY_PATH": "/dsp;/vendor/dsp",
+    }
+    elsewhere = dict(environ)
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    prepare_environment(environ)
+    prepare_environment(environ)
+    assert environ["LD_LIBRARY_PATH"] == f"/opt/mine:{tmp_path}"
+    assert environ["ADSP_LIBRARY_PATH"] == f"/dsp;/vendor/dsp;{tmp_path}"
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    prepare_environment(elsewhere)
+    assert elsewhere["LD_LIBRARY_PATH"] == "/opt/mine"
+
+
 def test_a_profile_that_is_not_there_is_named():
     with pytest.raises(ConfigError, match=r"FASTRTPS_DEFAULT_PROFILES_FILE names /no/such\.xml"):
         prepare_environment({"FASTRTPS_DEFAULT_PROFILES_FILE": "/no/such.xml"})

@@ -7,11 +7,13 @@ other processes with :func:`child_environment`. What the user has set is kept.
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from collections.abc import MutableMapping
 from pathlib import Path
 
-from windhover.errors import ConfigError
+from windhover.errors import BackendError, ConfigError
+from windhover.inference.qnn_api.library import library_folder, search_paths
 
 # The ros-jazzy-* wheels put their folders on LD_LIBRARY_PATH by running Python a
 # second time, and set this so that it happens once.
@@ -27,6 +29,8 @@ def prepare_environment(environ: MutableMapping[str, str] | None = None) -> None
     ``AMENT_PREFIX_PATH``. Sets, where they are not set, ``RMW_IMPLEMENTATION`` to
     ``rmw_fastrtps_cpp`` and the Fast DDS profile to ours, whose shared memory holds whole
     images: with Fast DDS's own defaults most best-effort images between processes are lost.
+    On a 64-bit ARM device that has the QNN libraries, adds their folder to ``LD_LIBRARY_PATH``
+    and ``ADSP_LIBRARY_PATH``.
 
     Args:
         environ: variables to complete; ``os.environ`` if not given.
@@ -36,6 +40,7 @@ def prepare_environment(environ: MutableMapping[str, str] | None = None) -> None
     """
     variables = os.environ if environ is None else environ
     _add_prefix(variables)
+    _add_qnn(variables)
     variables.setdefault("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
     if variables["RMW_IMPLEMENTATION"].startswith("rmw_fastrtps"):
         _set_profile(variables)
@@ -71,6 +76,16 @@ def _add_prefix(variables: MutableMapping[str, str]) -> None:
     ]
     if sys.prefix not in prefixes:
         variables["AMENT_PREFIX_PATH"] = os.pathsep.join([*prefixes, sys.prefix])
+
+
+def _add_qnn(variables: MutableMapping[str, str]) -> None:
+    if platform.machine() != "aarch64":
+        return
+    try:
+        folder = library_folder()
+    except BackendError:
+        return
+    variables.update(search_paths(variables, folder))
 
 
 def _drop_own_libraries(variables: MutableMapping[str, str]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from windhover.errors import ConfigError
 
-_FASTRPC_NODES = ("fastrpc-cdsp", "fastrpc-cdsp-secure", "adsprpc-smd", "adsprpc-smd-secure")
+FASTRPC_NODES = ("fastrpc-cdsp", "fastrpc-cdsp-secure", "adsprpc-smd", "adsprpc-smd-secure")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +25,15 @@ class Soc:
         model: Qualcomm's number for it (``soc_model``).
         arch: Hexagon version of its HTP, such as 73.
         vtcm_mb: the HTP's tightly coupled memory in MiB.
+        ids: what Linux calls it and its variants in /sys/devices/soc0/soc_id
+            (include/dt-bindings/arm/qcom,ids.h).
     """
 
     name: str
     model: int
     arch: int
     vtcm_mb: int
+    ids: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.name.upper()} (HTP v{self.arch})"
@@ -39,9 +42,9 @@ class Soc:
 SOCS: Mapping[str, Soc] = {
     soc.name: soc
     for soc in (
-        Soc("qcs8550", 66, 73, 8),
-        Soc("sm8550", 43, 73, 8),
-        Soc("sm8650", 57, 75, 8),
+        Soc("qcs8550", 66, 73, 8, (603, 604)),
+        Soc("sm8550", 43, 73, 8, (519,)),
+        Soc("sm8650", 57, 75, 8, (557,)),
     )
 }
 
@@ -74,7 +77,7 @@ def on_device(devices: Path = Path("/dev")) -> bool:
     """
     if platform.machine() != "aarch64":
         return False
-    return any(os.access(devices / node, os.R_OK) for node in _FASTRPC_NODES)
+    return any(os.access(devices / node, os.R_OK) for node in FASTRPC_NODES)
 
 
 def where_it_runs() -> str:
@@ -86,7 +89,7 @@ def obstacle() -> str | None:
     """Why neither an HTP nor its emulator can be reached here, and what to do; or ``None``."""
     machine = platform.machine()
     if machine == "aarch64" and not on_device():
-        nodes = ", ".join(f"/dev/{node}" for node in _FASTRPC_NODES)
+        nodes = ", ".join(f"/dev/{node}" for node in FASTRPC_NODES)
         return f"no HTP can be reached: none of {nodes} can be read; check the user's groups"
     if machine not in ("aarch64", "x86_64"):
         return f"there is neither an HTP nor its emulator for {machine}; use backend cpu"

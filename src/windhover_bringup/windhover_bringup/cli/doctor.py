@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from windhover_bringup.checkup import Finding, examine
+from windhover_bringup.checkup import examine
+from windhover_bringup.finding import Finding
 
 _MARKS = {True: "ok     ", False: "missing", None: "-      "}
 

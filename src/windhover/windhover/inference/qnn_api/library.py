@@ -6,7 +6,7 @@ import ctypes as c
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -71,6 +71,25 @@ def library_folder() -> Path:
     except ImportError as error:
         raise BackendError(f"the QNN libraries are not installed; {_INSTALL}") from error
     return Path(onnxruntime_qnn.get_library_path()).parent
+
+
+def search_paths(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Where a device's loader and its DSP look for QNN: what is set, then ``folder``.
+
+    Args:
+        environ: variables that may set them already.
+        folder: of the QNN libraries.
+
+    Returns:
+        ``LD_LIBRARY_PATH`` for the CPU and ``ADSP_LIBRARY_PATH`` for the DSP.
+    """
+    # FastRPC separates with semicolons.
+    variables = (("LD_LIBRARY_PATH", os.pathsep), ("ADSP_LIBRARY_PATH", ";"))
+    found = {}
+    for name, separator in variables:
+        entries = [entry for entry in environ.get(name, "").split(separator) if entry]
+        found[name] = separator.join(dict.fromkeys([*entries, str(folder)]))
+    return found
 
 
 def load_libraries() -> Libraries:
@@ -142,7 +161,7 @@ def _prepare_device(folder: Path) -> None:
     if platform.machine() != "aarch64":
         return
     # Read by FastRPC when it first opens the DSP.
-    os.environ.setdefault("ADSP_LIBRARY_PATH", str(folder))
+    os.environ["ADSP_LIBRARY_PATH"] = search_paths(os.environ, folder)["ADSP_LIBRARY_PATH"]
     # libQnnHtp.so opens the compiler and the chip's stub by name, which finds them
     # once they are loaded; LD_LIBRARY_PATH can't change in a running process.
     for library in (folder / "libQnnHtpPrepare.so", *sorted(folder.glob("libQnnHtpV*Stub.so"))):

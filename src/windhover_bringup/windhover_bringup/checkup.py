@@ -23,7 +23,7 @@ def examine() -> list[Finding]:
         *map(_guarded, ros),
         *_backends(),
         _guarded(check_qnn),
-        *device_findings(),
+        *_device(),
         *map(_guarded, rest),
     ]
 
@@ -38,6 +38,13 @@ def _guarded(look: Callable[[], Finding]) -> Finding:
             False,
             f"{type(error).__name__}: {error}",
         )
+
+
+def _device() -> list[Finding]:
+    try:
+        return device_findings()
+    except Exception as error:  # as above
+        return [Finding("hexagon dsp", False, f"{type(error).__name__}: {error}")]
 
 
 def _python() -> Finding:

@@ -15,9 +15,7 @@ from windhover.types import Detections, Image, Tracks
 class Tracker(Protocol):
     """Gives detections of successive frames ids that last."""
 
-    def update(
-        self, detections: Detections, stamp_ns: int, image: Image | None = None
-    ) -> Tracks:
+    def update(self, detections: Detections, stamp_ns: int, image: Image | None = None) -> Tracks:
         """Advance to ``stamp_ns`` and take in that frame's detections.
 
         Must be called for every frame, also for one without detections: time

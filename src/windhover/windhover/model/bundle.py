@@ -157,7 +157,8 @@ def find_bundle(path_or_name: str | os.PathLike[str], search: Iterable[Path] | N
     if not text or path.name != text:
         raise BundleError(f"there is no model bundle at {text!r}; give a bundle's folder or name")
     tried = []
-    for folder in search_path() if search is None else search:
+    # The prefix of this Python is often named in AMENT_PREFIX_PATH as well.
+    for folder in dict.fromkeys(search_path() if search is None else search):
         if (folder / text / MANIFEST_NAME).is_file():
             return folder / text
         tried.append(str(folder))

@@ -76,7 +76,8 @@ def looping(tmp_path, camera="thermal"):
 
 @pytest.mark.parametrize("mode", [[], ["--node-per-process"]], ids=["composed", "processes"])
 def test_another_process_receives_tracks(stranger, blob_folder, blob_bundle, tmp_path, mode):
-    listener = stranger(8)
+    # Long enough for the recorder, a process of its own in one mode, to find the camera.
+    listener = stranger(36)
     out = tmp_path / "out"
     chain = windhover(
         "up", "--config", looping(tmp_path), "--source", blob_folder, "--model", blob_bundle,

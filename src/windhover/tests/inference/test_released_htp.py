@@ -36,11 +36,13 @@ def released(
 
 
 def picture(bundle: Bundle) -> np.ndarray:
-    """Ground with noise and a few warm blocks, so that every layer has something to do."""
+    """Ground with noise and warm blocks of all sizes, so that every stride has something to do."""
     rng = np.random.default_rng(7)
     image = rng.normal(90, 12, bundle.input.shape)
-    for y, x in rng.integers(0, (bundle.input.height - 40, bundle.input.width - 20), (12, 2)):
-        image[0, y : y + 40, x : x + 20] += 90
+    for side in (12, 24, 48, 96, 192):
+        room = (bundle.input.height - 2 * side, bundle.input.width - side)
+        for y, x in rng.integers(0, room, (4, 2)):
+            image[0, y : y + 2 * side, x : x + side] += rng.uniform(-60, 110)
     return np.clip(image, 0, 255).astype(np.uint8)
 
 

@@ -104,6 +104,8 @@ class GStreamerSource(LiveSource):
         caps = self._await_caps(options.timeout_s)
         if caps is None:
             self.close()
+            # It may have ended before its last words were read.
+            self._readers[1].join(timeout=1.0)
             raise SourceError(f"{name}: {self._problem or 'the pipeline gives no frames'}")
         self._rate_hz = caps.rate_hz or self._rate_hz
 

@@ -7,11 +7,14 @@ Adding one is a module with a class that fits :class:`Backend` and a line in
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from windhover.errors import BackendError
 
 
 @runtime_checkable
@@ -48,3 +51,20 @@ class Backend(Protocol):
     def close(self) -> None:
         """Release the hardware; calling it twice is fine."""
         ...
+
+
+def check_input(
+    image: NDArray[np.generic], shape: tuple[int, ...], model: str | os.PathLike[str]
+) -> None:
+    """Refuse an image that is not what a graph takes.
+
+    Args:
+        image: to be run.
+        shape: of the graph's uint8 input.
+        model: the graph's file, for the message.
+
+    Raises:
+        BackendError: the shape or the dtype differs.
+    """
+    if image.shape != shape or image.dtype != np.uint8:
+        raise BackendError(f"{model} takes uint8 {shape}, not {image.dtype} {image.shape}")

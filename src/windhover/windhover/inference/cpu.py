@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windhover.errors import BackendError, ConfigError
-from windhover.inference.ort import LOG_FATAL, one_line, onnxruntime_module, tensor_specs
+from windhover.inference.base import check_input
+from windhover.inference.ort import (
+    LOG_FATAL,
+    bind_outputs,
+    one_line,
+    onnxruntime_module,
+    tensor_specs,
+)
 from windhover.model.bundle import Bundle
 from windhover.model.graph import check_graph
 from windhover.model.manifest import Role
@@ -65,7 +72,6 @@ class CpuBackend:
             ) from error
         inputs, outputs = tensor_specs(session.get_inputs()), tensor_specs(session.get_outputs())
         check_graph(bundle, inputs, outputs, path)
-        dtypes = {tensor.name: tensor.dtype for tensor in outputs}
         self._session: Any = session
         self._path = path
         self._input_name = bundle.input.name
@@ -74,25 +80,13 @@ class CpuBackend:
             f"CPU (ONNX Runtime {ort.__version__}, {path}, "
             f"{f'{threads} threads' if threads else 'a thread per core'})"
         )
-        self._outputs: list[NDArray[np.generic]] = [
-            np.empty(bundle.output_shape(o), dtypes[o.name]) for o in bundle.head.outputs
-        ]
-        self._binding: Any = session.io_binding()
-        # On the CPU such an OrtValue is the NumPy array's own memory: each run
-        # writes straight into the arrays above.
-        for declared, array in zip(bundle.head.outputs, self._outputs, strict=True):
-            self._binding.bind_ortvalue_output(
-                declared.name, ort.OrtValue.ortvalue_from_numpy(array)
-            )
+        self._binding, self._outputs = bind_outputs(session, bundle, outputs)
 
     def run(self, image: NDArray[np.uint8]) -> Sequence[NDArray[np.generic]]:
         """See :meth:`windhover.inference.base.Backend.run`."""
         if self._session is None:
             raise BackendError(f"the cpu backend of {self._path} is closed; open it again")
-        if image.shape != self._shape or image.dtype != np.uint8:
-            raise BackendError(
-                f"{self._path} takes uint8 {self._shape}, not {image.dtype} {image.shape}"
-            )
+        check_input(image, self._shape, self._path)
         try:
             self._binding.bind_cpu_input(self._input_name, image)
             self._session.run_with_iobinding(self._binding)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windhover.errors import BackendError, BundleError, ConfigError
+from windhover.inference.base import check_input
 from windhover.inference.qnn_api.context import FINALIZE_EFFORT, Context
 from windhover.inference.qnn_api.device import HtpDevice
 from windhover.inference.qnn_api.errors import QnnError, explained
@@ -20,7 +21,14 @@ from windhover.inference.qnn_api.library import load_libraries
 from windhover.inference.qnn_api.power import VOTES, PowerVote
 from windhover.inference.qnn_api.profile import LEVELS, Measure, Profile
 from windhover.inference.qnn_api.tensors import TensorInfo
-from windhover.inference.soc import DEFAULT_SOC, find_soc, obstacle, on_device, where_it_runs
+from windhover.inference.soc import (
+    DEFAULT_SOC,
+    find_soc,
+    obstacle,
+    on_device,
+    warn_of_emulator,
+    where_it_runs,
+)
 from windhover.inference.store import store_folder, write_whole
 from windhover.model.bundle import Bundle
 from windhover.model.graph import TensorSpec, check_graph
@@ -89,21 +97,13 @@ class DlcBackend:
             self._release = weakref.finalize(self, opened.pop_all().close)
         self._context = context
         self.device = f"{where_it_runs()}, for {chip}, QNN {libraries.version}, {origin}"
-        if not on_device():
-            _log.warning(
-                "backend dlc runs %s on the %s: seconds a frame, for checks and not for flights",
-                path.name,
-                where_it_runs(),
-            )
+        warn_of_emulator("dlc", path.name)
 
     def run(self, image: NDArray[np.uint8]) -> Sequence[NDArray[np.generic]]:
         """See :meth:`windhover.inference.base.Backend.run`."""
         if self._context is None:
             raise BackendError(f"the dlc backend of {self._path} is closed; open it again")
-        if image.shape != self._shape or image.dtype != np.uint8:
-            raise BackendError(
-                f"{self._path} takes uint8 {self._shape}, not {image.dtype} {image.shape}"
-            )
+        check_input(image, self._shape, self._path)
         profile = None if self._profile is None else self._profile.handle
         with explained(f"a run of {self._path} failed", "open the backend again"):
             self._context.execute(np.ascontiguousarray(image), profile)

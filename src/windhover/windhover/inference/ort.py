@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from windhover.errors import BackendError
 from windhover.model.graph import TensorSpec
+from windhover.model.manifest import Manifest
 
 LOG_FATAL = 4
 """Log severity: its warnings go past ``logging`` to stderr, and errors are raised anyway."""
@@ -39,6 +43,32 @@ def tensor_specs(arguments: Sequence[Any]) -> list[TensorSpec]:
         )
         for a in arguments
     ]
+
+
+def bind_outputs(
+    session: Any, manifest: Manifest, outputs: Sequence[TensorSpec]
+) -> tuple[Any, list[NDArray[np.generic]]]:
+    """Arrays for a session's outputs, bound so that each run writes into them.
+
+    On the CPU such an OrtValue is the NumPy array's own memory.
+
+    Args:
+        session: an open ONNX Runtime session.
+        manifest: declares the outputs, whose order the arrays have.
+        outputs: the session's own, already checked against the manifest.
+
+    Returns:
+        The session's IO binding and the arrays.
+    """
+    ort = onnxruntime_module()
+    dtypes = {tensor.name: tensor.dtype for tensor in outputs}
+    binding = session.io_binding()
+    arrays: list[NDArray[np.generic]] = []
+    for declared in manifest.head.outputs:
+        array = np.empty(manifest.output_shape(declared), dtypes[declared.name])
+        binding.bind_ortvalue_output(declared.name, ort.OrtValue.ortvalue_from_numpy(array))
+        arrays.append(array)
+    return binding, arrays
 
 
 def one_line(error: Exception) -> str:

@@ -14,12 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windhover.errors import BackendError, ConfigError
+from windhover.inference.base import check_input
 from windhover.inference.build import compile_context
-from windhover.inference.ort import one_line, onnxruntime_module, tensor_specs
+from windhover.inference.ort import bind_outputs, one_line, onnxruntime_module, tensor_specs
 from windhover.inference.ort_qnn import open_session, qnn_versions
 from windhover.inference.qnn_api.context import FINALIZE_EFFORT
 from windhover.inference.qnn_api.power import RPC_LATENCY_US, VOTES
-from windhover.inference.soc import DEFAULT_SOC, Soc, find_soc, obstacle, on_device, where_it_runs
+from windhover.inference.soc import (
+    DEFAULT_SOC,
+    Soc,
+    find_soc,
+    obstacle,
+    on_device,
+    warn_of_emulator,
+    where_it_runs,
+)
 from windhover.inference.store import store_folder
 from windhover.model.bundle import Bundle
 from windhover.model.graph import check_graph
@@ -63,7 +72,6 @@ class QnnBackend:
         session = _open(bundle, path, chip, _speed_options(performance))
         inputs, outputs = tensor_specs(session.get_inputs()), tensor_specs(session.get_outputs())
         check_graph(bundle, inputs, outputs, path.name)
-        dtypes = {tensor.name: tensor.dtype for tensor in outputs}
         self._session: Any = session
         self._path = path
         self._input_name = bundle.input.name
@@ -71,33 +79,18 @@ class QnnBackend:
         self._run_options = ort.RunOptions()
         if on_device():
             self._run_options.add_run_config_entry("qnn.htp_perf_mode", performance)
-        self._outputs: list[NDArray[np.generic]] = [
-            np.empty(bundle.output_shape(o), dtypes[o.name]) for o in bundle.head.outputs
-        ]
-        self._binding: Any = session.io_binding()
-        for declared, array in zip(bundle.head.outputs, self._outputs, strict=True):
-            self._binding.bind_ortvalue_output(
-                declared.name, ort.OrtValue.ortvalue_from_numpy(array)
-            )
+        self._binding, self._outputs = bind_outputs(session, bundle, outputs)
         self.device = (
             f"{where_it_runs()}, for {chip}, ONNX Runtime {ort.__version__}, "
             f"QNN {qnn_versions().split('-')[0]}, {path.name}"
         )
-        if not on_device():
-            _log.warning(
-                "backend qnn runs %s on the %s: seconds a frame, for checks and not for flights",
-                path.name,
-                where_it_runs(),
-            )
+        warn_of_emulator("qnn", path.name)
 
     def run(self, image: NDArray[np.uint8]) -> Sequence[NDArray[np.generic]]:
         """See :meth:`windhover.inference.base.Backend.run`."""
         if self._session is None:
             raise BackendError(f"the qnn backend of {self._path} is closed; open it again")
-        if image.shape != self._shape or image.dtype != np.uint8:
-            raise BackendError(
-                f"{self._path} takes uint8 {self._shape}, not {image.dtype} {image.shape}"
-            )
+        check_input(image, self._shape, self._path)
         try:
             self._binding.bind_cpu_input(self._input_name, image)
             self._session.run_with_iobinding(self._binding, self._run_options)

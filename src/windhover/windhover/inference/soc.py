@@ -5,6 +5,7 @@ One table: whoever builds, loads or names a compiled graph looks here.
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 from collections.abc import Mapping
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from windhover.errors import ConfigError
+
+_log = logging.getLogger(__name__)
 
 FASTRPC_NODES = ("fastrpc-cdsp", "fastrpc-cdsp-secure", "adsprpc-smd", "adsprpc-smd-secure")
 
@@ -83,6 +86,17 @@ def on_device(devices: Path = Path("/dev")) -> bool:
 def where_it_runs() -> str:
     """The hardware in words; an emulator is never called a device."""
     return "HTP" if platform.machine() == "aarch64" else f"HTP emulator on {platform.machine()}"
+
+
+def warn_of_emulator(backend: str, file: str) -> None:
+    """Log that a backend runs a file on the emulator, where it does."""
+    if not on_device():
+        _log.warning(
+            "backend %s runs %s on the %s: seconds a frame, for checks and not for flights",
+            backend,
+            file,
+            where_it_runs(),
+        )
 
 
 def obstacle() -> str | None:

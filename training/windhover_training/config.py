@@ -6,16 +6,20 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from windhover.errors import ConfigError
 
 Range = tuple[float, float]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Base of every config: read-only, and a misspelt key is an error."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Augmentation(_Strict):
+class Augmentation(Strict):
     """Ranges and probabilities of the crop sampler; lengths in pixels, levels in 0..255."""
 
     scale_near: Range = (0.8, 1.3)
@@ -37,14 +41,14 @@ class Augmentation(_Strict):
     flight_weights: dict[str, float] = {}
 
 
-class RenderedMix(_Strict):
+class RenderedMix(Strict):
     """How rendered scenes are mixed in: a pool is rendered once, then drawn from."""
 
     share: float = Field(0.0, ge=0, le=0.9)
     pool: Path | None = None
 
 
-class Optimisation(_Strict):
+class Optimisation(Strict):
     """AdamW with linear warm-up and a cosine to ``final_lr`` over ``steps``."""
 
     steps: int = Field(gt=0)
@@ -58,7 +62,7 @@ class Optimisation(_Strict):
     bfloat16: bool = True
 
 
-class TrainConfig(_Strict):
+class TrainConfig(Strict):
     """One run of the detector phase."""
 
     name: str
@@ -78,7 +82,7 @@ class TrainConfig(_Strict):
     checkpoint_seconds: float = Field(240.0, gt=0, le=600)
 
 
-class Calibration(_Strict):
+class Calibration(Strict):
     """Which training images set the activation ranges, and how."""
 
     data: list[Path]
@@ -88,7 +92,7 @@ class Calibration(_Strict):
     seed: int = 0
 
 
-class ReleaseConfig(_Strict):
+class ReleaseConfig(Strict):
     """One model bundle: what it is made from and what it is scored on."""
 
     name: str
@@ -114,6 +118,16 @@ def load_config(path: Path, kind: type[Config]) -> Config:
         kind: the pydantic model to validate against.
 
     Raises:
-        pydantic.ValidationError: a key is unknown, missing or out of range.
+        ConfigError: the file can't be read, or a key is unknown, missing or out of range.
     """
-    return kind.model_validate(yaml.safe_load(path.read_text()))
+    try:
+        return kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read ({error.strerror}); give a YAML file") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: is not YAML ({error})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise ConfigError(f"{path}: {where}: {first['msg']}{more}; correct it") from error

@@ -1,0 +1,36 @@
+"""The command line: one line and status 2 for a mistake, never a traceback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from windhover_training.cli import main
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "can't be read"),
+        ("name: [", "is not YAML"),
+        ("- 1", "the whole file"),
+        ("name: a\nlabels: [x]\nspeed: 3", "correct it"),
+    ],
+)
+def test_a_bad_config_is_one_line_and_status_2(
+    text: str | None, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "run.yaml"
+    if text is not None:
+        config.write_text(text)
+    assert main(["train", "thermal-n", "--config", str(config)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert said in error
+    assert str(config) in error
+
+
+def test_an_unknown_command_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "thermal-x"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -1,0 +1,96 @@
+"""Outputs that appear whole or not at all, and never in place of another by accident.
+
+A command that makes a folder fills a hidden one beside it and renames it at the end, so
+that what has the asked-for name is always complete. Single files are written by
+``windhover.evaluation.files``; here is only what it lacks: the refusal to overwrite.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from windhover.errors import ConfigError, DataError
+
+#: File in every folder made here: ``--force`` replaces no folder that lacks it.
+MARK = ".windhover-output"
+
+
+def refuse_to_overwrite(path: Path, *, force: bool = False) -> None:
+    """Stop before any work where ``path`` is in the way.
+
+    Args:
+        path: file or folder that is to be written.
+        force: the person asked for it to be replaced.
+
+    Raises:
+        ConfigError: it exists and ``force`` is not given, or it is a folder that no
+            command of ours made, which is never replaced.
+    """
+    if not path.exists() and not path.is_symlink():
+        return
+    if path.is_dir() and not any(path.iterdir()):
+        return
+    if not force:
+        raise ConfigError(f"{path}: exists already; give --force to replace it, or another --out")
+    if path.is_symlink() or (path.is_dir() and not (path / MARK).is_file()):
+        raise ConfigError(
+            f"{path}: was not made by this command, so --force does not replace it; "
+            "remove it yourself or give another --out"
+        )
+
+
+@contextmanager
+def new_folder(path: Path, *, force: bool = False, resume: bool = False) -> Iterator[Path]:
+    """Fill a folder that gets its name only once it is complete.
+
+    Args:
+        path: folder to make; its parents are made as well.
+        force: replace one that an earlier run made, once the new one is complete.
+        resume: keep what was done if the block fails or is interrupted; the next call
+            yields the same folder again, with that in it.
+
+    Yields:
+        The folder to write into, on the same file system as ``path``.
+
+    Raises:
+        ConfigError: as :func:`refuse_to_overwrite`.
+        DataError: the folder can't be made or renamed.
+    """
+    path = path.absolute()
+    refuse_to_overwrite(path, force=force)
+    # A resumable one must be found again; others must not meet in one folder.
+    part = path.with_name(f".{path.name}.{'partial' if resume else f'{os.getpid()}.partial'}")
+    try:
+        part.mkdir(parents=True, exist_ok=True)
+        (part / MARK).touch()
+    except OSError as error:
+        raise DataError(f"{part}: can't be made ({error.strerror}); choose another --out") from None
+    try:
+        yield part
+    except BaseException:
+        if not resume:
+            shutil.rmtree(part, ignore_errors=True)
+        raise
+    try:
+        _swap(part, path)
+    except OSError as error:
+        raise DataError(
+            f"{path}: can't be put in place ({error.strerror}); it is complete in {part}"
+        ) from None
+
+
+def _swap(part: Path, path: Path) -> None:
+    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    if path.exists():
+        path.rename(old)
+    try:
+        part.rename(path)
+    except OSError:
+        if old.exists():
+            old.rename(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""One picture from two cameras: pairing in time, registration, calibration."""

@@ -1,0 +1,173 @@
+"""How a thermal picture lies on the RGB grid: lenses, poses and the ground plane.
+
+Camera frames are optical (``x`` right, ``y`` down, ``z`` forward, REP 103).
+Pixels here follow OpenCV and ROS's CameraInfo: the *centre* of the top-left
+pixel is (0, 0). (Boxes elsewhere count from that pixel's outer corner.)
+
+Two cameras beside each other see a plane through a homography: what is on the
+ground lies right, what stands above it is off by its parallax, which at 40 m
+and a baseline of 6 cm is a few hundredths of a pixel for a person's head.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from windhover.errors import ConfigError
+
+Floats = NDArray[np.float64]
+
+
+def _no_distortion() -> Floats:
+    return np.zeros(5)
+
+
+@dataclass(frozen=True, slots=True)
+class Lens:
+    """A camera's intrinsics, OpenCV's model ``plumb_bob`` or ``rational_polynomial``.
+
+    Attributes:
+        width: pixels.
+        height: pixels.
+        matrix: ``(3, 3)`` camera matrix; principal point from the centre of the
+            top-left pixel.
+        distortion: ``(5,)`` or ``(8,)`` coefficients k1, k2, p1, p2, k3, ...
+    """
+
+    width: int
+    height: int
+    matrix: Floats
+    distortion: Floats = field(default_factory=_no_distortion)
+
+    @classmethod
+    def from_hfov(cls, size: tuple[int, int], hfov_deg: float) -> Lens:
+        """An ideal lens of a horizontal field of view, degrees, on ``(width, height)``."""
+        width, height = size
+        focal = width / 2 / math.tan(math.radians(hfov_deg) / 2)
+        return cls(
+            width,
+            height,
+            np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]]),
+        )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(width, height)`` in pixels."""
+        return self.width, self.height
+
+    @property
+    def is_ideal(self) -> bool:
+        """Whether straight lines stay straight."""
+        return not self.distortion.any()
+
+    def scaled(self, width: int, height: int) -> Lens:
+        """The same lens on another grid of the same view, such as a resized image."""
+        x, y = width / self.width, height / self.height
+        # Resizing keeps outer corners in place, which are half a pixel off centres.
+        grid = np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
+        return Lens(width, height, grid @ self.matrix, self.distortion)
+
+    def rays(self, pixels: Floats) -> Floats:
+        """Directions that ``(N, 2)`` pixels look in, ``(N, 3)`` with ``z`` 1."""
+        if self.is_ideal:
+            flat = np.column_stack([pixels, np.ones(len(pixels))])
+            return np.asarray(flat @ np.linalg.inv(self.matrix).T, np.float64)
+        points = cv2.undistortPoints(
+            np.ascontiguousarray(pixels, np.float64)[:, None], self.matrix, self.distortion
+        )
+        return np.column_stack([points[:, 0], np.ones(len(pixels))])
+
+    def project(self, rays: Floats) -> Floats:
+        """Pixels ``(N, 2)`` of ``(N, 3)`` points or directions of the camera's frame.
+
+        What is not in front of the lens becomes NaN.
+        """
+        ahead = rays[:, 2] > 1e-9
+        safe = np.where(ahead[:, None], rays, [0.0, 0.0, 1.0])
+        if self.is_ideal:
+            flat = safe @ self.matrix.T
+            return np.where(ahead[:, None], flat[:, :2] / flat[:, 2:], np.nan)
+        zero = np.zeros(3)
+        bent = cv2.projectPoints(safe[:, None], zero, zero, self.matrix, self.distortion)[0]
+        return np.where(ahead[:, None], bent[:, 0], np.nan)
+
+
+@dataclass(frozen=True, slots=True)
+class Extrinsics:
+    """Where the thermal camera is, seen from the RGB one.
+
+    Attributes:
+        rotation: ``(3, 3)`` takes directions of the RGB frame to the thermal one.
+        translation: ``(3,)`` metres, so that
+            ``x_thermal = rotation @ x_rgb + translation``.
+    """
+
+    rotation: Floats = field(default_factory=lambda: np.eye(3))
+    translation: Floats = field(default_factory=lambda: np.zeros(3))
+
+
+def down_of_pitch(pitch_deg: float, roll_deg: float = 0.0) -> Floats:
+    """Straight down in a camera's frame.
+
+    Args:
+        pitch_deg: tilt of the optical axis below the horizon; 90 looks straight down.
+        roll_deg: right side down.
+
+    Returns:
+        ``(3,)`` unit vector.
+    """
+    pitch, roll = math.radians(pitch_deg), math.radians(roll_deg)
+    sideways = math.cos(pitch)
+    return np.array([sideways * math.sin(roll), sideways * math.cos(roll), math.sin(pitch)])
+
+
+def ray_map(extrinsics: Extrinsics, altitude_m: float, down: Floats) -> Floats:
+    """What takes RGB rays to thermal rays by way of the ground.
+
+    Args:
+        extrinsics: RGB frame to thermal frame.
+        altitude_m: height of the RGB camera over the ground, metres; infinite for
+            what is so far away that the baseline does not count.
+        down: ``(3,)`` unit vector straight down, RGB optical frame.
+
+    Returns:
+        ``(3, 3)``: ``R + t down / altitude``.
+
+    Raises:
+        ConfigError: the altitude is not above 0.
+    """
+    if not altitude_m > 0:
+        raise ConfigError(f"altitude {altitude_m} m: a ground plane needs one above 0")
+    return extrinsics.rotation + np.outer(extrinsics.translation, down) / altitude_m
+
+
+def ground_homography(
+    rgb: Lens, thermal: Lens, extrinsics: Extrinsics, altitude_m: float, down: Floats
+) -> Floats:
+    """Where the ground that RGB pixels show is in the thermal picture.
+
+    Lens distortion is left out: this is for pictures without any.
+
+    Args:
+        rgb: lens of the RGB camera.
+        thermal: lens of the thermal camera.
+        extrinsics: RGB frame to thermal frame.
+        altitude_m: height of the RGB camera over the ground, metres.
+        down: ``(3,)`` unit vector straight down, RGB optical frame; of an IMU or
+            of :func:`down_of_pitch`.
+
+    Returns:
+        ``(3, 3)`` homography from RGB pixels to thermal pixels, ``[2, 2]`` = 1: what
+        ``cv2.warpPerspective(thermal, h, rgb_size, flags=WARP_INVERSE_MAP)`` takes.
+
+    Raises:
+        ConfigError: the altitude is not above 0.
+    """
+    between = ray_map(extrinsics, altitude_m, down)
+    matrix = thermal.matrix @ between @ np.linalg.inv(rgb.matrix)
+    return np.asarray(matrix / matrix[2, 2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -110,24 +111,39 @@ class ReleaseConfig(Strict):
 Config = TypeVar("Config", bound=BaseModel)
 
 
-def load_config(path: Path, kind: type[Config]) -> Config:
+def load_config(
+    path: Path, kind: type[Config], settings: Mapping[str, Any] | None = None
+) -> Config:
     """Read and validate a YAML config.
 
     Args:
         path: the file; relative paths inside it are relative to the working folder.
         kind: the pydantic model to validate against.
+        settings: dotted keys and values that take the place of the file's.
 
     Raises:
         ConfigError: the file can't be read, or a key is unknown, missing or out of range.
     """
     try:
-        return kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: can't be read ({error.strerror}); give a YAML file") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is not YAML ({error})") from error
+    for key, value in (settings or {}).items():
+        _set(values, key.split("."), value, path)
+    try:
+        return kind.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole file"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise ConfigError(f"{path}: {where}: {first['msg']}{more}; correct it") from error
+
+
+def _set(values: Any, keys: list[str], value: Any, path: Path) -> None:
+    for key in keys[:-1]:
+        values = values.setdefault(key, {}) if isinstance(values, dict) else None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: {'.'.join(keys)} can't be set: it is not inside a mapping")
+    values[keys[-1]] = value

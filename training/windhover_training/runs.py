@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import enum
 import importlib.metadata
 import json
 import os
 import platform
 import subprocess
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import BaseModel
 
+from windhover.errors import DataError
+from windhover.evaluation.files import write_atomic, write_json
+
 _PACKAGES = ("torch", "torchvision", "ultralytics", "numpy", "opencv-python", "onnx")
+
+
+class RunState(enum.Enum):
+    """Where a run stands."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    FINISHED = "finished"
 
 
 class Run:
@@ -28,10 +40,33 @@ class Run:
         """Newest resumable state."""
         return self.folder / "last.pt"
 
-    def describe(self, config: BaseModel) -> None:
+    @property
+    def best(self) -> Path:
+        """Weights that did best on the validation images; what the next phase takes."""
+        return self.folder / "best.pt"
+
+    def describe(self, config: BaseModel, command: str = "") -> None:
         """Write ``config.json`` and ``environment.json``."""
-        self._write("config.json", config.model_dump(mode="json"))
-        self._write("environment.json", environment())
+        write_json(self.folder / "config.json", config.model_dump(mode="json"), digits=12)
+        facts = {**environment(), "command": command, "seed": getattr(config, "seed", None)}
+        write_json(self.folder / "environment.json", facts)
+
+    def described(self) -> dict[str, Any] | None:
+        """The config that this run began with, or None if it has not begun."""
+        config: dict[str, Any] | None = self._read("config.json")
+        return config
+
+    def state(self) -> RunState | None:
+        """Where the run stands, or None if it has not begun."""
+        found = self._read("state.json")
+        return None if found is None else RunState(found["state"])
+
+    def set_state(self, state: RunState, command: str) -> None:
+        """Write ``state.json``."""
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        write_json(
+            self.folder / "state.json", {"state": state.value, "command": command, "since": now}
+        )
 
     def log(self, row: dict[str, Any]) -> None:
         """Append one line to ``log.jsonl``."""
@@ -40,38 +75,65 @@ class Run:
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         """Write ``metrics.json``."""
-        self._write("metrics.json", metrics)
+        write_json(self.folder / "metrics.json", metrics)
 
-    def save(self, state: dict[str, Any]) -> None:
-        """Replace the checkpoint in one step, so that a stop never leaves half a file."""
-        partial = self.folder / "last.pt.partial"
+    def metrics(self) -> dict[str, Any] | None:
+        """What a finished run measured."""
+        metrics: dict[str, Any] | None = self._read("metrics.json")
+        return metrics
+
+    def save(self, state: dict[str, Any], name: str = "last.pt") -> Path:
+        """Replace a checkpoint in one step, so that a stop never leaves half a file."""
+        import torch
+
+        partial, path = self.folder / f"{name}.partial", self.folder / name
         torch.save(state, partial)
-        partial.replace(self.checkpoint)
+        partial.replace(path)
+        return path
 
     def load(self) -> dict[str, Any] | None:
         """Read the checkpoint, or None if the run has none yet."""
+        import torch
+
         if not self.checkpoint.exists():
             return None
-        state: dict[str, Any] = torch.load(self.checkpoint, weights_only=False)
+        state: dict[str, Any] = torch.load(self.checkpoint, map_location="cpu", weights_only=False)
         return state
 
-    def _write(self, name: str, value: Any) -> None:
-        (self.folder / name).write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+    def write_text(self, name: str, text: str) -> Path:
+        """Write a text file of the run atomically."""
+        write_atomic(self.folder / name, text)
+        return self.folder / name
+
+    def _read(self, name: str) -> Any:
+        try:
+            return json.loads((self.folder / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise DataError(
+                f"{self.folder / name} is damaged ({error}); use another run folder"
+            ) from error
 
 
 def environment() -> dict[str, Any]:
     """Versions, machine and git revision of this run."""
-    revision = subprocess.run(
-        ["git", "rev-parse", "HEAD"],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parent,
-        check=False,
-    )
+    here = Path(__file__).parent
     return {
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
-        "git": revision.stdout.strip() or None,
+        "git": _git(here, "rev-parse", "HEAD") or None,
+        "git_changes": bool(_git(here, "status", "--porcelain", "--untracked-files=no")),
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
     }
+
+
+def _git(where: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, cwd=where, check=False
+        )
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip()

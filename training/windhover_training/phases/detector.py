@@ -6,6 +6,7 @@ import datetime as dt
 import random
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from ..data.crops import CropSampler, load_samples
 from ..engine.loop import Crop, DrawBatch, train
 from ..engine.model import build_model
 from ..runs import Run
+from .base import Needed, Phase
 
 # A peer may be stopped for as long as someone needs the machine for something else.
 _PATIENCE = dt.timedelta(hours=24)
@@ -65,7 +67,6 @@ def run_detector(config: TrainConfig, folder: Path) -> Path | None:
         Path of ``final.pt``: the averaged weights and what is needed to rebuild the model.
         None if the run was asked to stop; it goes on from its checkpoint when run again.
     """
-    Run(folder).describe(config)
     if config.processes == 1:
         return _train(config, folder, 0)
     with tempfile.TemporaryDirectory() as meeting:
@@ -111,3 +112,22 @@ def _train(config: TrainConfig, folder: Path, rank: int) -> Path | None:
     final = folder / "final.pt"
     torch.save({"ema": averaged.state_dict(), "config": config.model_dump(mode="json")}, final)
     return final
+
+
+def _needs(config: TrainConfig) -> list[Needed]:
+    truths = [config.data / "truth" / f"{split}.json" for split in config.splits]
+    needs = [Needed(path, f"windhover-train data convert --out {config.data}") for path in truths]
+    if config.rendered.share > 0 and config.rendered.pool is not None:
+        pool = config.rendered.pool
+        needs.append(Needed(pool / "truth/train.json", f"windhover-train data render --out {pool}"))
+    if config.init is not None:
+        needs.append(Needed(config.init, "the phase before, see its config"))
+    return needs
+
+
+def _run(config: TrainConfig, run: Run) -> dict[str, Any] | None:
+    final = run_detector(config, run.folder)
+    return None if final is None else {"checkpoint": final.name}
+
+
+PHASE = Phase("train thermal-n", TrainConfig, _needs, _run)

@@ -1,0 +1,48 @@
+"""Which phases there are. A phase's module is imported when it is asked for, not before."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from windhover.errors import ConfigError
+
+from .base import Phase
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the registry.
+
+    Attributes:
+        command: as it is typed after ``windhover-train``; the phase's own says the same.
+        module: of this package; its ``PHASE`` is the phase.
+        help: one sentence for ``--help``.
+    """
+
+    command: str
+    module: str
+    help: str
+
+
+#: By the name that a chain's config uses.
+PHASES: Mapping[str, Entry] = {
+    "thermal-n": Entry(
+        "train thermal-n", "detector", "Train the thermal detector on crops at native scale."
+    ),
+}
+
+
+def load_phase(name: str) -> Phase[Any]:
+    """Import a phase by its name.
+
+    Raises:
+        ConfigError: there is no such phase.
+    """
+    if name not in PHASES:
+        raise ConfigError(f"no phase {name!r}; there are {', '.join(PHASES)}")
+    module = importlib.import_module(f"{__package__}.{PHASES[name].module}")
+    phase: Phase[Any] = module.PHASE
+    return phase

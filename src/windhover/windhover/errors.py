@@ -32,3 +32,7 @@ class ConfigError(WindhoverError):
 
 class DataError(WindhoverError):
     """An annotation, detection or result file is malformed."""
+
+
+class CalibrationError(ConfigError):
+    """A camera's calibration is malformed, or for images of another size."""

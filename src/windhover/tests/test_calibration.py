@@ -1,0 +1,127 @@
+"""Calibration files: ROS's own format, and what is wrong with a bad one by name."""
+
+import numpy as np
+import pytest
+import yaml
+
+from windhover.calibration import CameraCalibration, load_calibration, save_calibration
+from windhover.errors import CalibrationError
+
+# As cameracalibrator writes it (`rosrun camera_calibration cameracalibrator.py`).
+ROS_FILE = """\
+image_width: 640
+image_height: 512
+camera_name: boson
+camera_matrix:
+  rows: 3
+  cols: 3
+  data: [770.5, 0.0, 318.2, 0.0, 771.1, 255.4, 0.0, 0.0, 1.0]
+distortion_model: plumb_bob
+distortion_coefficients:
+  rows: 1
+  cols: 5
+  data: [-0.31, 0.11, 0.0004, -0.0002, 0.0]
+rectification_matrix:
+  rows: 3
+  cols: 3
+  data: [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+projection_matrix:
+  rows: 3
+  cols: 4
+  data: [742.0, 0.0, 317.6, 0.0, 0.0, 750.3, 254.9, 0.0, 0.0, 0.0, 1.0, 0.0]
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "boson.yaml"
+    path.write_text(ROS_FILE)
+    return path
+
+
+def test_a_file_of_ros_is_read(file):
+    for path in (file, f"file://{file}"):
+        found = load_calibration(path)
+        assert (found.width, found.height, found.name, found.model) == (
+            640, 512, "boson", "plumb_bob",
+        )  # fmt: skip
+        assert found.k[0].tolist() == [770.5, 0.0, 318.2]
+        assert found.d.tolist() == [-0.31, 0.11, 0.0004, -0.0002, 0.0]
+        assert found.p[1].tolist() == [0.0, 750.3, 254.9, 0.0]
+
+
+def test_what_is_written_is_read_again(tmp_path, file):
+    first = load_calibration(file)
+    save_calibration(first, tmp_path / "again.yaml")
+    second = load_calibration(tmp_path / "again.yaml")
+    for name in ("width", "height", "model", "name"):
+        assert getattr(first, name) == getattr(second, name)
+    for name in ("k", "d", "r", "p"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+
+
+def test_an_ideal_lens_sees_its_field_of_view():
+    lens = CameraCalibration.ideal(640, 512, 90.0)
+    # The outer corners of the first and last columns are 45 degrees off the axis.
+    left, right = ((x - lens.k[0, 2]) / lens.k[0, 0] for x in (-0.5, 639.5))
+    assert (left, right) == pytest.approx((-1.0, 1.0))
+
+
+def test_rectification_and_projection_may_be_left_out(file):
+    document = yaml.safe_load(ROS_FILE)
+    del document["rectification_matrix"], document["projection_matrix"]
+    file.write_text(yaml.safe_dump(document))
+    found = load_calibration(file)
+    np.testing.assert_array_equal(found.r, np.eye(3))
+    np.testing.assert_array_equal(found.p[:, :3], found.k)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"image_width": "wide"}, "image_width must be a number of pixels, got 'wide'"),
+        ({"image_height": 0}, "image_height"),
+        ({"camera_matrix": None}, "camera_matrix with rows, cols and data is missing"),
+        ({"camera_matrix": {"rows": 3, "cols": 3, "data": [1.0] * 8}}, "holds 8 numbers"),
+        ({"camera_matrix": {"rows": 9, "cols": 1, "data": [1.0] * 9}}, "should be 3x3"),
+        ({"camera_matrix": {"rows": 3, "cols": 3, "data": [0.0] * 9}}, "focal lengths"),
+        ({"camera_matrix": {"rows": 3, "cols": 3, "data": ["a"] * 9}}, "could not convert"),
+        (
+            {"camera_matrix": {"rows": 3, "cols": 3, "data": [float("nan")] * 9}},
+            "what is not a number",
+        ),
+        ({"distortion_model": "magic"}, "distortion_model 'magic' is none of plumb_bob"),
+        (
+            {"distortion_coefficients": {"rows": 1, "cols": 3, "data": [0, 0, 0]}},
+            "plumb_bob has 4 or 5 distortion_coefficients, not 3",
+        ),
+        ({"projection_matrix": {"rows": 3, "cols": 3, "data": [1.0] * 9}}, "should be 3x4"),
+    ],
+)
+def test_a_malformed_file_is_refused_by_name(file, change, told):
+    file.write_text(yaml.safe_dump({**yaml.safe_load(ROS_FILE), **change}))
+    with pytest.raises(CalibrationError, match=told) as caught:
+        load_calibration(file)
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "just words", "a: [1", "- 1\n- 2\n"])
+def test_what_is_no_calibration_at_all_is_refused(file, text):
+    file.write_text(text)
+    with pytest.raises(CalibrationError, match=r"boson\.yaml"):
+        load_calibration(file)
+
+
+def test_a_folder_is_refused_and_an_absent_file_is_told_apart(tmp_path):
+    with pytest.raises(CalibrationError, match="can't be read"):
+        load_calibration(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        load_calibration(tmp_path / "nowhere.yaml")
+
+
+def test_another_size_is_refused(file):
+    found = load_calibration(file)
+    found.check_size(640, 512, "boson.yaml")
+    with pytest.raises(CalibrationError, match=r"boson\.yaml is for 640x512 .* gives 320x256"):
+        found.check_size(320, 256, "boson.yaml")

@@ -50,10 +50,15 @@ class RenderedMix(Strict):
 
 
 class Optimisation(Strict):
-    """AdamW with linear warm-up and a cosine to ``final_lr`` over ``steps``."""
+    """AdamW with linear warm-up and a cosine to ``final_lr`` over ``steps``.
+
+    A step takes ``accumulate`` forward passes of ``batch`` images each. ``bfloat16`` is mixed
+    precision; a GPU that lacks it uses float16 with a scaled loss.
+    """
 
     steps: int = Field(gt=0)
     batch: int = Field(24, gt=0)
+    accumulate: int = Field(1, gt=0)
     lr: float = Field(1.5e-3, gt=0)
     final_lr: float = Field(1.5e-5, gt=0)
     warmup: int = Field(150, ge=0)
@@ -61,6 +66,24 @@ class Optimisation(Strict):
     clip_norm: float = Field(10.0, gt=0)
     ema: float = Field(0.998, gt=0, lt=1)
     bfloat16: bool = True
+
+    @property
+    def images(self) -> int:
+        """Images a step, of all processes together."""
+        return self.batch * self.accumulate
+
+
+class ModelSpec(BaseModel):
+    """What is needed to build a model again; every training config has these keys.
+
+    Other keys are left alone: this also reads a whole config.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    labels: list[str]
+    channels: int
 
 
 class TrainConfig(Strict):

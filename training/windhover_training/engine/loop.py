@@ -1,36 +1,34 @@
-"""A compact detector training loop: crops in, averaged weights out, resumable to the step.
+"""A compact training loop: crops in, averaged weights out, resumable to the step.
 
 Progress counts steps, never wall time: a run that is stopped with SIGSTOP and continued,
 or killed and started again, follows the same schedule. Randomness is drawn per step from
-the seed and the step number, so a resumed run sees the crops it would have seen.
-
-Cores are used by single-threaded processes that average their gradients once a step. Two
-threads inside one process meet at every operator, and on a machine that other work shares
-they spend more time spinning for each other than computing: 0.19 against 0.055 CPU seconds
-an image was measured for YOLO11n at 320 on two busy cores.
+the seed and the step number, so a resumed run sees the crops it would have seen, and ends
+with the weights it would have had.
 """
 
 from __future__ import annotations
 
-import copy
 import math
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed as dist
-from numpy.typing import NDArray
-from ultralytics.nn.tasks import DetectionModel
 
 from ..config import Optimisation
 from ..runs import Run
+from .averaging import Averaged, Model, average_gradients
+from .batches import Ahead, Crop, DrawBatch, collate
+from .memory import is_out_of_memory
+from .objective import Objective, detection_loss, set_progress
+from .watch import Watch
 
-Crop = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]
-DrawBatch = Callable[[int], list[Crop]]
-LOG_EVERY = 20  # steps
+#: What decides which weights are the best, unless a validation says otherwise.
+FITNESS = "map50"
 
 
 def learning_rate(step: int, o: Optimisation) -> float:
@@ -39,30 +37,6 @@ def learning_rate(step: int, o: Optimisation) -> float:
         return o.lr * (step + 1) / o.warmup
     progress = min(1.0, (step - o.warmup) / max(1, o.steps - o.warmup))
     return o.final_lr + (o.lr - o.final_lr) * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def collate(crops: Iterable[Crop]) -> dict[str, torch.Tensor]:
-    """Stack crops into the batch that Ultralytics' detection loss takes.
-
-    Returns:
-        ``img`` (B, 1, S, S) float 0..1 channels-last, ``batch_idx`` (M,), ``cls`` (M, 1)
-        and ``bboxes`` (M, 4) as centre x, y, width, height in 0..1.
-    """
-    images, index, classes, boxes = [], [], [], []
-    for i, (pixels, xyxy, labels) in enumerate(crops):
-        size = pixels.shape[0]
-        images.append(torch.from_numpy(pixels)[None])
-        centre = (xyxy[:, :2] + xyxy[:, 2:]) / 2
-        boxes.append(np.concatenate([centre, xyxy[:, 2:] - xyxy[:, :2]], axis=1) / size)
-        classes.append(labels)
-        index.append(np.full(len(labels), i))
-    stacked = torch.stack(images).float().div_(255)
-    return {
-        "img": stacked.contiguous(memory_format=torch.channels_last),
-        "batch_idx": torch.from_numpy(np.concatenate(index)).float(),
-        "cls": torch.from_numpy(np.concatenate(classes)).float()[:, None],
-        "bboxes": torch.from_numpy(np.concatenate(boxes)).float(),
-    }
 
 
 def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -75,59 +49,23 @@ def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[s
     ]
 
 
-class Averaged:
-    """Exponential moving average of a model's weights, with a fast start."""
+@dataclass(frozen=True)
+class Validation:
+    """Scores the averaged model while it is trained, and stops it when that is in vain.
 
-    def __init__(self, model: DetectionModel, decay: float) -> None:
-        self.model = copy.deepcopy(model).eval()
-        self.decay = decay
-        self.updates = 0
-        for parameter in self.model.parameters():
-            parameter.requires_grad_(False)
-
-    @torch.no_grad()
-    def update(self, model: DetectionModel) -> None:
-        """Move the average towards ``model``."""
-        self.updates += 1
-        decay = self.decay * (1 - math.exp(-self.updates / 200))
-        source = model.state_dict()
-        for name, value in self.model.state_dict().items():
-            if value.dtype.is_floating_point:
-                value.lerp_(source[name].detach(), 1 - decay)
-            else:
-                value.copy_(source[name])
-
-
-def loss_of(
-    model: DetectionModel, batch: dict[str, torch.Tensor], bfloat16: bool
-) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Run forward in bfloat16 if asked, and the loss always in float32.
-
-    Returns:
-        The loss to minimise (mean over the batch) and its detached parts.
+    Attributes:
+        every: steps between two scorings; the last step is scored as well.
+        score: averaged model -> figures; the one named ``fitness`` is to rise.
+        keep: is given the model and its scores whenever it is the best so far.
+        patience: scorings without a better one after which training ends; 0 for never.
+        fitness: which figure decides.
     """
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
-        raw = model(batch["img"])
-    predictions = {
-        "boxes": raw["boxes"].float(),
-        "scores": raw["scores"].float(),
-        "feats": raw["feats"],
-    }
-    parts, items = model.loss(batch, predictions)
-    return parts.sum() / len(batch["img"]), items
 
-
-def average_gradients(model: torch.nn.Module) -> None:
-    """Replace each process's gradients by their mean over all processes."""
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    flat = torch.cat([g.reshape(-1) for g in gradients])
-    dist.all_reduce(flat)
-    flat /= dist.get_world_size()
-    offset = 0
-    for gradient in gradients:
-        n = gradient.numel()
-        gradient.copy_(flat[offset : offset + n].view_as(gradient))
-        offset += n
+    every: int
+    score: Callable[[Any], Mapping[str, float]]
+    keep: Callable[[Any, Mapping[str, float]], None]
+    patience: int = 0
+    fitness: str = FITNESS
 
 
 class _StopRequest:
@@ -139,22 +77,36 @@ class _StopRequest:
 
     def __init__(self, leads: bool) -> None:
         self.asked = False
-        if leads:
-            signal.signal(signal.SIGTERM, self._ask)
-        signal.signal(signal.SIGINT, self._ask if leads else signal.SIG_IGN)
+        self._before = {
+            number: signal.signal(number, self._ask if leads else signal.SIG_IGN)
+            for number in ([signal.SIGTERM, signal.SIGINT] if leads else [signal.SIGINT])
+        }
+
+    def restore(self) -> None:
+        """Give the signals back to whoever had them."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _ask(self, *_: object) -> None:
         self.asked = True
 
 
 class _State:
-    """What a checkpoint holds: weights, their average, the optimiser and the step."""
+    """What a checkpoint holds: weights, their average, the optimiser, the step, the best."""
 
-    def __init__(self, model: DetectionModel, o: Optimisation, run: Run) -> None:
-        self.model, self.run = model, run
+    def __init__(self, model: torch.nn.Module, o: Optimisation, run: Run, seed: int) -> None:
+        self.model, self.run, self._seed = model, run, seed
+        together = dist.is_initialized()
+        self.rank, processes = (dist.get_rank(), dist.get_world_size()) if together else (0, 1)
         self.optimiser = torch.optim.AdamW(parameter_groups(model, o.weight_decay), lr=o.lr)
         self.averaged = Averaged(model, o.ema)
+        self.device = next(model.parameters()).device
+        self.autocast = short_float(self.device) if o.bfloat16 else None
+        half = self.autocast is torch.float16
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
         self.step = 0
+        self.chunk = max(1, o.batch // processes)  # images a forward pass in this process
+        self.best, self.waited = -math.inf, 0
         self.saved = time.monotonic()
 
     def restore(self) -> bool:
@@ -166,7 +118,9 @@ class _State:
         self.averaged.model.load_state_dict(state["ema"])
         self.averaged.updates = state["updates"]
         self.optimiser.load_state_dict(state["optimiser"])
-        self.step = state["step"]
+        self.scaler.load_state_dict(state["scaler"])
+        self.step, self.chunk = state["step"], state["chunk"]
+        self.best, self.waited = state["best"], state["waited"]
         return True
 
     def save(self) -> None:
@@ -177,76 +131,193 @@ class _State:
                 "ema": self.averaged.model.state_dict(),
                 "updates": self.averaged.updates,
                 "optimiser": self.optimiser.state_dict(),
+                "scaler": self.scaler.state_dict(),
                 "step": self.step,
+                "chunk": self.chunk,
+                "best": self.best,
+                "waited": self.waited,
             }
         )
         self.saved = time.monotonic()
 
+    def begin_step(self, o: Optimisation) -> float:
+        """Set what depends on the step alone; returns the learning rate."""
+        rate = learning_rate(self.step, o)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        set_progress(self.model, self.step / o.steps)
+        # So that a model that draws (dropout) draws the same in a run that was resumed.
+        torch.manual_seed((self._seed * 1_000_003 + self.step) * 64 + self.rank)
+        return rate
+
+    def given_up(self, validation: Validation | None) -> bool:
+        """Whether the scores have not risen for too long."""
+        return validation is not None and 0 < validation.patience <= self.waited
+
+
+def short_float(device: torch.device) -> torch.dtype:
+    """The short float type for autocast: bfloat16 where it exists, which needs no scaling."""
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        return torch.float16
+    return torch.bfloat16
+
 
 def train(
-    model: DetectionModel,
+    model: Model,
     draw: DrawBatch,
     o: Optimisation,
     run: Run,
     checkpoint_seconds: float,
-    report: Callable[[str], None] = print,
-) -> DetectionModel | None:
+    *,
+    objective: Objective | None = None,
+    validation: Validation | None = None,
+    title: str = "training",
+    seed: int = 0,
+    workers: int = 0,
+) -> Model | None:
     """Train until ``o.steps`` are done, going on from the run's checkpoint if it has one.
 
     Args:
-        model: trained in place.
-        draw: step number -> this process's crops of the step; must depend on the step alone.
+        model: trained in place, on the device it is on.
+        draw: step number -> this process's crops of the step, all of its forward passes'
+            together; must depend on the step alone.
         o: optimisation settings.
         run: where the log and checkpoints go.
         checkpoint_seconds: a checkpoint is written at least this often.
-        report: receives progress lines.
+        objective: what is minimised; by default the detection loss of the model itself.
+        validation: how to tell which weights are the best; without it the last ones are.
+        title: what the progress bar says.
+        seed: of what the model itself draws.
+        workers: threads that draw ahead.
 
     Returns:
         The averaged model, in eval mode; None in a process that only helps, and if the run
         was asked to stop before its end.
     """
-    leads = not dist.is_initialized() or dist.get_rank() == 0
-    stop = _StopRequest(leads)
     model.to(memory_format=torch.channels_last).train()
-    state = _State(model, o, run)
-    if state.restore() and leads:
-        report(f"going on from step {state.step}")
-    first, started = state.step, time.monotonic()
-    while state.step < o.steps and not stop.asked:
-        step = state.step
-        row = _step(state, draw(step), o)
-        state.step += 1
-        if not leads:
-            continue
-        if step % LOG_EVERY == 0 or "skipped" in row:
-            seconds = (time.monotonic() - started) / (state.step - first)
-            row |= {"step": step, "s_per_step": round(seconds, 3)}
-            run.log(row)
-            report(str(row))
-        if time.monotonic() - state.saved > checkpoint_seconds:
+    state = _State(model, o, run, seed)
+    resumed = state.restore()
+    objective = objective or partial(detection_loss, autocast=state.autocast)
+    ahead = Ahead(draw, o.steps, workers)
+    stop = _StopRequest(state.rank == 0)
+    try:
+        if state.rank > 0:
+            while state.step < o.steps:
+                _step(state, ahead(state.step), o, objective)
+                state.step += 1
+            return None
+        with Watch(run, title, o.steps, state.step) as watch:
+            if resumed:
+                watch.say(f"going on from step {state.step}")
+            _lead(state, ahead, o, objective, validation, watch, stop, checkpoint_seconds)
             state.save()
-    if not leads:
-        return None
-    state.save()
-    if state.step < o.steps:
-        report(f"stopped after {state.step} steps; the same command goes on from here")
-        return None
+            if state.step < o.steps and not state.given_up(validation):
+                watch.say(f"stopped after {state.step} steps; the same command goes on from here")
+                return None
+    finally:
+        ahead.close()
+        stop.restore()
     return state.averaged.model
 
 
-def _step(state: _State, crops: list[Crop], o: Optimisation) -> dict[str, Any]:
+def _lead(
+    state: _State,
+    ahead: Ahead,
+    o: Optimisation,
+    objective: Objective,
+    validation: Validation | None,
+    watch: Watch,
+    stop: _StopRequest,
+    checkpoint_seconds: float,
+) -> None:
+    """The steps of the leading process."""
+    first, started = state.step, time.monotonic()
+    while state.step < o.steps and not stop.asked and not state.given_up(validation):
+        step = state.step
+        row = _step(state, ahead(step), o, objective, watch)
+        state.step += 1
+        row["s_per_step"] = round((time.monotonic() - started) / (state.step - first), 3)
+        watch.step(step, row)
+        if validation and (state.step % validation.every == 0 or state.step == o.steps):
+            _validate(state, validation, watch)
+        if time.monotonic() - state.saved > checkpoint_seconds:
+            state.save()
+
+
+def _validate(state: _State, validation: Validation, watch: Watch) -> None:
+    scores = dict(validation.score(state.averaged.model))
+    watch.scores(state.step, scores)
+    if scores[validation.fitness] > state.best:
+        state.best, state.waited = scores[validation.fitness], 0
+        validation.keep(state.averaged.model, {**scores, "step": state.step})
+    else:
+        state.waited += 1
+        if state.given_up(validation):
+            watch.say(
+                f"ended after step {state.step}: {validation.fitness} has not risen in "
+                f"{state.waited} scorings"
+            )
+
+
+def _step(
+    state: _State,
+    crops: Sequence[Crop],
+    o: Optimisation,
+    objective: Objective,
+    watch: Watch | None = None,
+) -> dict[str, Any]:
     """One update of the weights; returns what the log says about it."""
-    for group in state.optimiser.param_groups:
-        group["lr"] = learning_rate(state.step, o)
-    loss, items = loss_of(state.model, collate(crops), o.bfloat16)
-    state.optimiser.zero_grad(set_to_none=True)
-    loss.backward()
+    rate = state.begin_step(o)
+    items = _gradients(state, crops, objective, watch)
     if dist.is_initialized():
         average_gradients(state.model)
+    state.scaler.unscale_(state.optimiser)
     norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), o.clip_norm)
-    if not torch.isfinite(norm):
+    finite = bool(torch.isfinite(norm))
+    if finite or state.scaler.is_enabled():
+        state.scaler.step(state.optimiser)  # leaves the weights alone where it scaled too far
+        state.scaler.update()
+    if not finite:
         return {"skipped": "the gradient is not finite"}
-    state.optimiser.step()
     state.averaged.update(state.model)
-    row = {k: round(float(v), 4) for k, v in items.items()}
-    return row | {"norm": round(float(norm), 2)}
+    row = {k: round(v, 4) for k, v in items.items()}
+    return row | {"norm": round(float(norm), 2), "lr": rate}
+
+
+def _gradients(
+    state: _State, crops: Sequence[Crop], objective: Objective, watch: Watch | None
+) -> dict[str, float]:
+    """Sum the gradients of a step's crops, in as many forward passes as memory asks for.
+
+    Where memory runs out the pass is halved, the number of passes doubled, and the step
+    begun again: the crops of a step, and so the schedule, stay what they are.
+    """
+    while True:
+        try:
+            return _accumulate(state, crops, objective)
+        except Exception as error:
+            if not is_out_of_memory(error) or state.chunk == 1:
+                raise
+        # Outside of the handler, whose traceback keeps the failed pass in memory.
+        state.chunk = math.ceil(state.chunk / 2)
+        if state.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if watch is not None:
+            passes = math.ceil(len(crops) / state.chunk)
+            watch.say(
+                f"out of memory at step {state.step}: from now on {state.chunk} images a "
+                f"forward pass, {passes} passes a step"
+            )
+
+
+def _accumulate(state: _State, crops: Sequence[Crop], objective: Objective) -> dict[str, float]:
+    state.optimiser.zero_grad(set_to_none=True)
+    totals: dict[str, float] = {}
+    for start in range(0, len(crops), state.chunk):
+        part = crops[start : start + state.chunk]
+        share = len(part) / len(crops)
+        loss, items = objective(state.model, collate(part, state.device))
+        state.scaler.scale(loss * share).backward()
+        for name, value in items.items():
+            totals[name] = totals.get(name, 0.0) + float(value) * share
+    return totals

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import torch
+from pydantic import BaseModel
+
+from windhover.errors import ConfigError, DataError
 
 from .. import compat  # noqa: F401  (must come before ultralytics)
 
 from ultralytics.cfg import get_cfg  # isort: skip
 from ultralytics.nn.tasks import DetectionModel  # isort: skip
+
+from ..config import ModelSpec
+from ..runs import Run
+
+_FORMAT_KEYS = {"ema", "config"}
 
 
 def build_model(architecture: str, channels: int, classes: int) -> DetectionModel:
@@ -25,6 +36,109 @@ def build_model(architecture: str, channels: int, classes: int) -> DetectionMode
     model = DetectionModel(architecture, ch=channels, nc=classes, verbose=False)
     model.args = get_cfg()
     return model
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that ``auto``, ``cpu``, ``cuda`` or ``cuda:1`` stands for.
+
+    Raises:
+        ConfigError: there is no such device on this machine.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"device {name!r} is none; use auto, cpu, cuda or cuda:0") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"device {name!r} is not on this machine; use auto or cpu")
+    return device
+
+
+def save_weights(
+    run: Run, model: torch.nn.Module, config: BaseModel, name: str = "best.pt"
+) -> Path:
+    """Write averaged weights and what is needed to build their model again.
+
+    Args:
+        run: whose folder takes them.
+        model: averaged.
+        config: of the phase; has what :class:`~..config.ModelSpec` asks for.
+        name: of the file.
+    """
+    weights = {key: value.cpu() for key, value in model.state_dict().items()}
+    return run.save({"ema": weights, "config": config.model_dump(mode="json")}, name)
+
+
+def load_weights(path: Path) -> tuple[DetectionModel, ModelSpec]:
+    """Build the model of a finished run anew, in eval mode.
+
+    Raises:
+        DataError: the file is no checkpoint of weights.
+    """
+    state = _read(path)
+    if not state.keys() >= _FORMAT_KEYS:
+        raise DataError(f"{path} holds no averaged weights; give best.pt or final.pt of a run")
+    spec = ModelSpec.model_validate(state["config"])
+    model = build_model(spec.model, spec.channels, len(spec.labels))
+    model.load_state_dict(state["ema"])
+    return model.eval(), spec
+
+
+def take_weights(model: torch.nn.Module, path: Path) -> int:
+    """Start a model from a run's weights, or from a checkpoint of Ultralytics.
+
+    Tensors of the same name and shape are taken. A first layer for other channels is taken
+    with its mean over them, so that RGB weights start a thermal or an RGBT model.
+
+    Args:
+        model: changed in place.
+        path: ``best.pt`` or ``final.pt`` of a run, or an Ultralytics ``.pt``.
+
+    Returns:
+        How many tensors were taken.
+
+    Raises:
+        DataError: the file is no checkpoint, or fits so little that it is another model's.
+    """
+    state = _read(path)
+    source = state["ema"] if state.get("ema") is not None else state.get("model")
+    if isinstance(source, torch.nn.Module):
+        source = source.float().state_dict()
+    if not isinstance(source, dict):
+        raise DataError(f"{path} holds no weights; give best.pt of a run or an Ultralytics .pt")
+    own = model.state_dict()
+    taken = {}
+    for name, value in source.items():
+        if name not in own:
+            continue
+        if value.shape == own[name].shape:
+            taken[name] = value
+        elif value.ndim == 4 and _differs_in_inputs(value.shape, own[name].shape):
+            factor = value.shape[1] / own[name].shape[1]
+            taken[name] = value.float().mean(1, keepdim=True).expand_as(own[name]) * factor
+    if len(taken) < 0.5 * len(own):
+        raise DataError(
+            f"{path} fits {len(taken)} of the model's {len(own)} tensors; it is of another model"
+        )
+    model.load_state_dict(taken, strict=False)
+    return len(taken)
+
+
+def _differs_in_inputs(a: torch.Size, b: torch.Size) -> bool:
+    return a[0] == b[0] and a[2:] == b[2:] and min(a[1], b[1]) >= 1 and max(a[1], b[1]) <= 4
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=False)
+    except OSError as error:
+        raise DataError(f"{path}: can't be read ({error.strerror or error})") from error
+    except Exception as error:  # whatever unpickling a damaged file raises
+        raise DataError(f"{path} is no checkpoint ({type(error).__name__}: {error})") from error
+    if not isinstance(state, dict):
+        raise DataError(f"{path} is no checkpoint: it holds a {type(state).__name__}")
+    return state
 
 
 def raw_heads(model: DetectionModel, images: torch.Tensor) -> list[torch.Tensor]:

@@ -6,7 +6,6 @@ import copy
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -15,8 +14,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from ultralytics.nn.tasks import DetectionModel
 
-from ..config import TrainConfig
-from ..engine.model import build_model, raw_heads
+from ..config import ModelSpec
+from ..engine.model import load_weights, raw_heads
 
 OPSET = 17
 STRIDES = (8, 16, 32)
@@ -43,25 +42,19 @@ class Heads(torch.nn.Module):
         return tuple(raw_heads(self.model, pixels))
 
 
-def load_checkpoint(path: Path) -> tuple[DetectionModel, TrainConfig]:
+def load_checkpoint(path: Path) -> tuple[DetectionModel, ModelSpec]:
     """Rebuild the averaged model of a run.
 
     Args:
         path: ``final.pt`` of a finished run.
 
     Returns:
-        The model in eval mode and the config it was trained with.
+        The model in eval mode and what it was built from.
 
     Raises:
-        ValueError: the file holds no averaged weights or no config.
+        DataError: the file holds no averaged weights.
     """
-    state: dict[str, Any] = torch.load(path, weights_only=False)
-    if not {"ema", "config"} <= state.keys():
-        raise ValueError(f"{path} is no final.pt of a training run: it lacks 'ema' or 'config'")
-    config = TrainConfig.model_validate(state["config"])
-    model = build_model(config.model, config.channels, len(config.labels))
-    model.load_state_dict(state["ema"])
-    return model.eval(), config
+    return load_weights(path)
 
 
 def export_core(model: DetectionModel, height: int, width: int, channels: int) -> onnx.ModelProto:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import random
-import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from ..config import TrainConfig
 from ..data.crops import CropSampler, load_samples
-from ..engine.loop import Crop, DrawBatch, train
-from ..engine.model import build_model
+from ..engine.batches import Crop, DrawBatch
+from ..engine.loop import train
+from ..engine.model import build_model, save_weights, take_weights
+from ..engine.processes import together
 from ..runs import Run
 from .base import Needed, Phase
-
-# A peer may be stopped for as long as someone needs the machine for something else.
-_PATIENCE = dt.timedelta(hours=24)
 
 
 def make_draw(config: TrainConfig, rank: int = 0) -> DrawBatch:
@@ -44,7 +38,7 @@ def make_draw(config: TrainConfig, rank: int = 0) -> DrawBatch:
         )
         for _, root, splits in pools
     ]
-    batch = config.optimisation.batch // config.processes
+    batch = config.optimisation.images // config.processes
     rendered = round(batch * config.rendered.share) if len(samplers) > 1 else 0
 
     def draw(step: int) -> list[Crop]:
@@ -67,51 +61,27 @@ def run_detector(config: TrainConfig, folder: Path) -> Path | None:
         Path of ``final.pt``: the averaged weights and what is needed to rebuild the model.
         None if the run was asked to stop; it goes on from its checkpoint when run again.
     """
-    if config.processes == 1:
-        return _train(config, folder, 0)
-    with tempfile.TemporaryDirectory() as meeting:
-        store = f"file://{meeting}/store"
-        # This process is rank 0, so a signal to it pauses or ends the whole run.
-        peers = [
-            mp.get_context("spawn").Process(
-                target=_join, args=(config, folder, rank, store), daemon=True
-            )
-            for rank in range(1, config.processes)
-        ]
-        for peer in peers:
-            peer.start()
-        final = _join(config, folder, 0, store)
-        for peer in peers:
-            peer.terminate() if final is None else peer.join()
-        return final
-
-
-def _join(config: TrainConfig, folder: Path, rank: int, store: str) -> Path | None:
-    dist.init_process_group(
-        "gloo", init_method=store, rank=rank, world_size=config.processes, timeout=_PATIENCE
-    )
-    try:
-        return _train(config, folder, rank)
-    finally:
-        dist.destroy_process_group()
+    return together(partial(_train, config, folder), config.processes, config.seed)
 
 
 def _train(config: TrainConfig, folder: Path, rank: int) -> Path | None:
-    torch.set_num_threads(1)
-    torch.manual_seed(config.seed)
-    random.seed(config.seed)
-    np.random.seed(config.seed)  # noqa: NPY002 (what libraries draw from)
     model = build_model(config.model, config.channels, len(config.labels))
     if config.init is not None:
-        model.load_state_dict(torch.load(config.init, weights_only=False)["ema"])
+        take_weights(model, config.init)
     draw = make_draw(config, rank)
     run = Run(folder)
-    averaged = train(model, draw, config.optimisation, run, config.checkpoint_seconds)
+    averaged = train(
+        model,
+        draw,
+        config.optimisation,
+        run,
+        config.checkpoint_seconds,
+        title=config.name,
+        seed=config.seed,
+    )
     if averaged is None:
         return None
-    final = folder / "final.pt"
-    torch.save({"ema": averaged.state_dict(), "config": config.model_dump(mode="json")}, final)
-    return final
+    return save_weights(run, averaged, config, "final.pt")
 
 
 def _needs(config: TrainConfig) -> list[Needed]:

@@ -1,0 +1,128 @@
+"""What is minimised: Ultralytics' detection loss, with focal weighting where asked for.
+
+Ultralytics has no argument for a focal loss. Its criterion keeps the element-wise
+classification loss in an attribute of its own, so that is what is replaced; assignment,
+box and distribution losses stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from pydantic import Field
+from ultralytics.nn.tasks import DetectionModel
+
+from ..config import Strict
+
+#: Model and batch -> the loss to minimise (mean over the batch) and its detached parts.
+Objective = Callable[
+    [torch.nn.Module, dict[str, torch.Tensor]], tuple[torch.Tensor, dict[str, torch.Tensor]]
+]
+
+
+class LossConfig(Strict):
+    """The classification part of the loss.
+
+    Attributes:
+        focal: use the focal loss (Lin et al., "Focal Loss for Dense Object Detection",
+            ICCV 2017, eq. 5) in place of the plain one.
+        alpha: weight of an object's own class against all others, 0..1.
+        gamma: how much what is already known well counts less; 0 is not focal.
+        class_weights: a factor for each label, in their order; empty for none.
+    """
+
+    focal: bool = False
+    alpha: float = Field(0.25, gt=0, lt=1)
+    gamma: float = Field(2.0, ge=0)
+    class_weights: tuple[float, ...] = ()
+
+
+class FocalWithLogits(torch.nn.Module):
+    """Focal loss of logits against soft targets, element-wise.
+
+    For a target of 0 or 1 it is ``-alpha_t (1 - p_t)^gamma log(p_t)``. The assigner's targets
+    lie between: there ``|target - p|^gamma`` stands for ``(1 - p_t)^gamma``, which is the same
+    at both ends and zero where the target is met (as in Li et al., NeurIPS 2020, eq. 4).
+    """
+
+    def __init__(self, alpha: float, gamma: float) -> None:
+        super().__init__()
+        self.alpha, self.gamma = alpha, gamma
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Loss of each element, the same shape as ``logits``."""
+        plain = torch.nn.functional.binary_cross_entropy_with_logits(
+            logits, targets, reduction="none"
+        )
+        away = (targets - logits.sigmoid()).abs().pow(self.gamma)
+        balance = targets * self.alpha + (1 - targets) * (1 - self.alpha)
+        return balance * away * plain
+
+
+def set_criterion(model: DetectionModel, config: LossConfig) -> None:
+    """Give a model its loss; without this it has Ultralytics' own.
+
+    Args:
+        model: built by :func:`.model.build_model`, on the device it is trained on.
+        config: which.
+
+    Raises:
+        ValueError: there is not one class weight a label.
+    """
+    head = model.model[-1]
+    if config.class_weights and len(config.class_weights) != head.nc:
+        raise ValueError(f"{len(config.class_weights)} class weights for {head.nc} labels")
+    criterion = model.init_criterion()
+    for part in _detection_losses(criterion):
+        if config.focal:
+            part.bce = FocalWithLogits(config.alpha, config.gamma)
+        if config.class_weights:
+            weights = torch.tensor(config.class_weights, device=part.device)
+            part.class_weights = weights.view(1, 1, -1)
+    model.criterion = criterion
+
+
+def _detection_losses(criterion: Any) -> Sequence[Any]:
+    """YOLO26 has a loss for each of its two heads."""
+    if hasattr(criterion, "one2many"):
+        return criterion.one2many, criterion.one2one
+    return (criterion,)
+
+
+def set_progress(model: torch.nn.Module, done: float) -> None:
+    """Move YOLO26's weight from its one-to-many to its one-to-one head.
+
+    Args:
+        model: with its criterion; others than YOLO26 are left alone.
+        done: part of the training that is done, 0..1.
+    """
+    criterion = getattr(model, "criterion", None)
+    if criterion is not None and hasattr(criterion, "o2m_copy"):
+        criterion.o2m = criterion.o2m_copy + done * (criterion.final_o2m - criterion.o2m_copy)
+        criterion.o2o = criterion.total - criterion.o2m
+
+
+def detection_loss(
+    model: DetectionModel,
+    batch: dict[str, torch.Tensor],
+    autocast: torch.dtype | None,
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Run forward in a short float type if asked, and the loss always in float32.
+
+    Returns:
+        The loss to minimise (mean over the batch) and its detached parts.
+    """
+    images = batch["img"]
+    with torch.autocast(images.device.type, dtype=autocast, enabled=autocast is not None):
+        raw = model(images)
+    parts, items = model.loss(batch, in_float32(raw))
+    return parts.sum() / len(images), items
+
+
+def in_float32(raw: dict[str, Any]) -> dict[str, Any]:
+    """A head's raw predictions, boxes and scores as float32; YOLO26's for both its heads."""
+    if "one2many" in raw:
+        return {name: in_float32(part) for name, part in raw.items()}
+    return {**raw, "boxes": raw["boxes"].float(), "scores": raw["scores"].float()}

@@ -34,6 +34,7 @@ TIME_LIMIT_S = 600
 # Name of the module bench.bench_<name>, and whether it compares with Ultralytics.
 BENCHES = {
     "preprocess": True,
+    "tone": False,
     "decode": True,
     "tracker": True,
     "pipeline": False,

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from windhover.errors import EncodingError
-from windhover.imaging.agc import percentile_agc
+from windhover.imaging import agc
+from windhover.imaging.agc import ToneConfig, ToneMapper, percentile_agc, tone_map
 
 
 def test_percentiles_become_black_and_white():
@@ -63,3 +65,127 @@ def test_bad_input_is_named():
         percentile_agc(np.zeros((0, 4), np.uint16))
     with pytest.raises(EncodingError, match="low < high"):
         percentile_agc(np.zeros((4, 4), np.uint16), 50, 50)
+
+
+METHODS = ("percentile", "plateau", "clahe")
+FRAME_NS = 33_333_333
+
+
+def background(seed=0):
+    """A street at night: warm road, cold grass, noise of some counts."""
+    scene = np.full((256, 320), 7_000.0)
+    scene[:, 160:] += 120
+    scene += np.random.default_rng(seed).normal(0, 3, scene.shape)
+    return scene.round().astype(np.uint16)
+
+
+def with_hot_object(seed=0, pixels=64):
+    scene = background(seed)
+    scene[100 : 100 + pixels, 60 : 60 + pixels] += 3_000
+    return scene
+
+
+def grey_of_background(mapper, frames):
+    """Mean grey of the grass, far from where the object is, frame by frame."""
+    return np.array(
+        [mapper.apply(frame, i * FRAME_NS)[:, 220:].mean() for i, frame in enumerate(frames)]
+    )
+
+
+def test_the_default_is_what_bundles_without_a_tone_were_trained_with():
+    for scene in (background(), with_hot_object(), np.full((9, 9), 7, np.uint16)):
+        np.testing.assert_array_equal(tone_map(scene), percentile_agc(scene))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_hot_object_that_enters_does_not_flicker_the_background(method):
+    frames = [background(i) for i in range(20)] + [with_hot_object(i) for i in range(20, 80)]
+    raw = grey_of_background(ToneMapper(ToneConfig(method=method)), frames)
+    smooth = grey_of_background(ToneMapper(ToneConfig(method=method, smoothing_s=1.0)), frames)
+    steps = np.abs(np.diff(smooth))
+    # The object takes 5 % of the picture and the whole of the percentiles' range.
+    if method != "plateau":
+        assert np.abs(np.diff(raw)).max() > 25
+    # No grey may move by more than 255 * (1 - exp(-period / smoothing)).
+    assert steps.max() < 8.4
+    assert steps.max() < max(2.0, np.abs(np.diff(raw)).max() / 4)
+    # It gets to where the unsmoothed one is, in its own time.
+    assert abs(smooth[-1] - raw[-1]) < 0.2 * abs(raw[-1] - raw[10]) + 3
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_blinking_heat_source_does_not_make_the_picture_blink(method):
+    frames = [(with_hot_object if i % 2 else background)(i) for i in range(90)]
+    raw, smooth = (
+        grey_of_background(ToneMapper(ToneConfig(method=method, smoothing_s=s)), frames)
+        for s in (0.0, 1.0)
+    )
+    assert np.abs(np.diff(smooth[30:])).max() < np.abs(np.diff(raw[30:])).max() / 10
+
+
+def test_both_ways_to_look_a_grey_up_are_equal(monkeypatch):
+    config, scene = ToneConfig(method="plateau"), with_hot_object()
+    first = tone_map(scene, config)
+    monkeypatch.setattr(agc, "_LUT_TAKES_16_BIT", False)
+    np.testing.assert_array_equal(tone_map(scene, config), first)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_another_scene_a_pause_or_a_step_back_begins_anew(method):
+    config = ToneConfig(method=method, smoothing_s=10.0)
+    hotter = with_hot_object() + np.uint16(5_000)
+    for stamp_ns, after in (
+        (FRAME_NS, hotter),  # nothing of it lies in the range before
+        (2 * 10**9, with_hot_object()),
+        (-FRAME_NS, with_hot_object()),
+        (None, with_hot_object()),
+    ):
+        mapper = ToneMapper(config)
+        mapper.apply(background(), 0)
+        np.testing.assert_array_equal(mapper.apply(after, stamp_ns), tone_map(after, config))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_keeps_shape_and_shows_what_is_hot(method):
+    scene = with_hot_object()
+    for shaped in (scene, scene[..., None]):
+        mapped = tone_map(shaped, ToneConfig(method=method))
+        assert (mapped.shape, mapped.dtype) == (shaped.shape, np.uint8)
+        hot, cold = mapped[110:150, 70:110].mean(), mapped[200:, :150].mean()
+        assert hot > cold + 60
+
+
+def test_plateau_gives_the_background_more_grey_than_percentiles_do():
+    """With something hot in view: what equalisation with a plateau is for."""
+    scene = with_hot_object()
+
+    def contrast(method):
+        mapped = tone_map(scene, ToneConfig(method=method)).astype(float)
+        return mapped[200:, 200:].mean() - mapped[200:, :120].mean()
+
+    assert contrast("plateau") > 4 * contrast("percentile")
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1), st.integers(1, 65_535))
+def test_plateau_keeps_the_order_of_counts(height, width, seed, most):
+    image = np.random.default_rng(seed).integers(0, most + 1, (height, width)).astype(np.uint16)
+    mapped = tone_map(image, ToneConfig(method="plateau"))
+    order = np.argsort(image.ravel())
+    assert (np.diff(mapped.ravel()[order].astype(int)) >= 0).all()
+
+
+@pytest.mark.parametrize("method", ["plateau", "clahe"])
+def test_other_methods_do_not_amplify_noise_on_a_flat_scene_without_bound(method):
+    noise = np.random.default_rng(0).normal(7_000, 2, (120, 160)).round().astype(np.uint16)
+    assert tone_map(noise, ToneConfig(method=method)).std() < 45
+    flat = tone_map(np.full((60, 80), 7_000, np.uint16), ToneConfig(method=method))
+    assert np.ptp(flat) == 0
+
+
+def test_a_bad_tone_is_named():
+    with pytest.raises(ValidationError, match=r"low 50\.0 must be below high 50\.0"):
+        ToneConfig(low=50.0, high=50.0)
+    with pytest.raises(ValidationError, match="method"):
+        ToneConfig(method="magic")
+    with pytest.raises(EncodingError, match="uint16"):
+        tone_map(np.zeros((4, 4), np.uint8))

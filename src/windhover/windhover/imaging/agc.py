@@ -1,20 +1,158 @@
-"""Tone mapping of raw thermal counts (Y16) to 8 bits for models and displays."""
+"""Tone mapping of raw thermal counts (Y16) to 8 bits for models and displays.
+
+Training and flight map with the same code and the same :class:`ToneConfig`, which a
+bundle names: a model that was trained on one tone curve is blind on another. The
+default is what every bundle without a ``tone`` was trained with.
+
+Smoothing in time keeps the background's grey where it is when something hot comes into
+view. Only video can be smoothed; a single picture is mapped as a video's first frame.
+"""
 
 from __future__ import annotations
+
+import math
+from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from windhover.errors import EncodingError
 
+Counts = NDArray[np.uint16]
+Gray = NDArray[np.uint8]
+
 _MAX_SAMPLES = 20_000
 """Enough for a percentile's error below 0.1 % of rank, at a tenth of the cost."""
+_COUNTS = np.arange(65_536, dtype=np.float32)
+_LUT_TAKES_16_BIT = int(cv2.__version__.partition(".")[0]) >= 5
+"""OpenCV 4 looks up 8 bits only; NumPy takes twice as long."""
+_LOST_FRACTION = 0.5
+"""So much of a picture black or white: another scene, begin anew."""
+_GAP_NS = 1_000_000_000
+"""After a pause this long the last curve says nothing of the scene now."""
+
+
+class ToneConfig(BaseModel):
+    """How counts become grey; the whole of it, so that a bundle can name it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Literal["percentile", "plateau", "clahe"] = Field(
+        default="percentile",
+        description="percentile: linear between two percentiles; plateau: histogram "
+        "equalisation with a limit per bin; clahe: the same in tiles",
+    )
+    low: float = Field(
+        default=1.0, ge=0.0, le=50.0, description="percentile of counts that becomes 0"
+    )
+    high: float = Field(default=99.0, ge=50.0, le=100.0, description="percentile that becomes 255")
+    min_span: int = Field(
+        default=32,
+        ge=1,
+        le=65_535,
+        description="counts always spread over the whole range, so that a flat scene shows as "
+        "mid-grey and not as amplified noise",
+    )
+    plateau: float = Field(
+        default=3.0,
+        ge=1.0,
+        le=1000.0,
+        description="how many times the average a histogram bin may count; 1 is nearly linear",
+    )
+    clip: float = Field(default=2.0, ge=1.0, le=100.0, description="contrast limit of clahe")
+    tiles: int = Field(default=8, ge=1, le=32, description="tiles a side of clahe")
+    smoothing_s: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=60.0,
+        description="time constant of smoothing in time, seconds; 0 = none",
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ToneConfig:
+        if self.low >= self.high:
+            raise ValueError(f"low {self.low} must be below high {self.high}")
+        return self
+
+
+class ToneMapper:
+    """Maps the frames of one camera, one after the other, by one :class:`ToneConfig`."""
+
+    def __init__(self, config: ToneConfig | None = None) -> None:
+        """Set up.
+
+        Args:
+            config: ``None`` takes the default.
+        """
+        self.config = config or ToneConfig()
+        self._clahe = cv2.createCLAHE(self.config.clip, (self.config.tiles, self.config.tiles))
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the frames before: the next one is mapped by itself."""
+        self._curve: NDArray[np.float32] | None = None
+        self._last_ns: int | None = None
+
+    def apply(self, y16: Counts, stamp_ns: int | None = None) -> Gray:
+        """Map one frame.
+
+        Args:
+            y16: ``(H, W)`` or ``(H, W, 1)`` uint16 counts, native byte order.
+            stamp_ns: capture time; without it, or after a pause, a step back or
+                another scene, smoothing begins anew.
+
+        Returns:
+            The same shape, uint8.
+
+        Raises:
+            EncodingError: not uint16, or empty.
+        """
+        _check(y16)
+        gray = self._smoothed(y16, self._weight(stamp_ns))
+        if self.config.method == "clahe":
+            flat = np.ascontiguousarray(gray.reshape(gray.shape[:2]))
+            return np.asarray(self._clahe.apply(flat), np.uint8).reshape(y16.shape)
+        return gray
+
+    def _weight(self, stamp_ns: int | None) -> float:
+        """How much of a new curve is taken over: 1 for a first frame."""
+        last, self._last_ns = self._last_ns, stamp_ns
+        if self.config.smoothing_s <= 0 or last is None or stamp_ns is None:
+            return 1.0
+        passed_ns = stamp_ns - last
+        if not 0 <= passed_ns <= _GAP_NS:
+            return 1.0
+        return 1.0 - math.exp(-passed_ns / 1e9 / self.config.smoothing_s)
+
+    def _smoothed(self, y16: Counts, weight: float) -> Gray:
+        config = self.config
+        sampled = _sample(y16)
+        equalised = config.method == "plateau"
+        window = (0, 1) if equalised else _window(sampled, config.low, config.high, config.min_span)
+        if not (equalised or config.smoothing_s):
+            return _stretch(y16, *window)
+        new = _plateau_curve(sampled, config) if equalised else _linear_curve(*window)
+        old = self._curve
+        if old is not None and weight < 1.0 and not _lost(old, sampled):
+            # Curves are mixed, not windows: no grey moves faster than 255 * weight a
+            # frame, however hot the thing that came into view.
+            new -= old
+            new *= np.float32(weight)
+            new += old
+        self._curve = new
+        return _look_up(np.rint(new).astype(np.uint8), y16)
+
+
+def tone_map(y16: Counts, config: ToneConfig | None = None) -> Gray:
+    """Map a single picture; see :meth:`ToneMapper.apply`."""
+    return ToneMapper(config).apply(y16)
 
 
 def percentile_agc(
-    y16: NDArray[np.uint16], low: float = 1.0, high: float = 99.0, *, min_span: int = 32
-) -> NDArray[np.uint8]:
+    y16: Counts, low: float = 1.0, high: float = 99.0, *, min_span: int = 32
+) -> Gray:
     """Map the counts between two percentiles linearly to 0..255.
 
     What lies outside is clipped, so a few very hot or very cold pixels (sun
@@ -35,13 +173,42 @@ def percentile_agc(
         EncodingError: not uint16, empty, or the percentiles are not
             ``0 <= low < high <= 100``.
     """
+    _check(y16)
+    if not 0.0 <= low < high <= 100.0:
+        raise EncodingError(f"tone mapping needs 0 <= low < high <= 100, got {low} and {high}")
+    return _stretch(y16, *_window(_sample(y16), low, high, max(1, min_span)))
+
+
+def _check(y16: Counts) -> None:
     if y16.dtype != np.uint16 or y16.ndim not in (2, 3) or y16.size == 0:
         raise EncodingError(
             f"tone mapping takes a non-empty uint16 image, got {y16.dtype} {y16.shape}"
         )
-    if not 0.0 <= low < high <= 100.0:
-        raise EncodingError(f"tone mapping needs 0 <= low < high <= 100, got {low} and {high}")
-    floor, span = _window(y16, low, high, max(1, min_span))
+
+
+def _sample(y16: Counts) -> Counts:
+    """A regular grid of at most about ``_MAX_SAMPLES`` pixels."""
+    step = max(1, math.ceil(math.sqrt(y16.shape[0] * y16.shape[1] / _MAX_SAMPLES)))
+    return y16[::step, ::step]
+
+
+def _lost(curve: NDArray[np.float32], sampled: Counts) -> bool:
+    """Whether most of a picture is at the curve's ends: it is of another scene."""
+    grays = curve[sampled]
+    outside = np.count_nonzero((grays < curve[0] + 1) | (grays > curve[-1] - 1))
+    return bool(outside > _LOST_FRACTION * grays.size)
+
+
+def _window(sampled: Counts, low: float, high: float, min_span: int) -> tuple[int, int]:
+    """The count that becomes 0 and how many counts make the whole range."""
+    bottom, top = np.percentile(sampled, (low, high))
+    floor, span = int(np.floor(bottom)), int(np.ceil(top) - np.floor(bottom))
+    if span >= min_span:
+        return floor, span
+    return floor - (min_span - span) // 2, min_span
+
+
+def _stretch(y16: Counts, floor: int, span: int) -> Gray:
     bottom = np.uint16(max(0, floor))
     # Unsigned counts must not wrap below the window, so they are raised to it first.
     shifted = np.maximum(y16, bottom) - bottom
@@ -50,12 +217,28 @@ def percentile_agc(
     return np.asarray(mapped, np.uint8).reshape(y16.shape)
 
 
-def _window(y16: NDArray[np.uint16], low: float, high: float, min_span: int) -> tuple[int, int]:
-    """The count that becomes 0 and how many counts make the whole range."""
-    pixels = y16.shape[0] * y16.shape[1]
-    step = max(1, int(np.ceil(np.sqrt(pixels / _MAX_SAMPLES))))
-    bottom, top = np.percentile(y16[::step, ::step], (low, high))
-    floor, span = int(np.floor(bottom)), int(np.ceil(top) - np.floor(bottom))
-    if span >= min_span:
-        return floor, span
-    return floor - (min_span - span) // 2, min_span
+def _look_up(table: Gray, y16: Counts) -> Gray:
+    if _LUT_TAKES_16_BIT:
+        return np.asarray(cv2.LUT(y16, table), np.uint8).reshape(y16.shape)
+    return np.asarray(table.take(y16, mode="clip"), np.uint8)
+
+
+def _linear_curve(floor: int, span: int) -> NDArray[np.float32]:
+    """Grey level of every count, ``(65536,)`` float32 in 0..255."""
+    curve = _COUNTS - np.float32(floor)
+    curve *= np.float32(255.0 / span)
+    return np.asarray(np.clip(curve, 0, 255, out=curve), np.float32)
+
+
+def _plateau_curve(sampled: Counts, config: ToneConfig) -> NDArray[np.float32]:
+    """Grey level of every count, ``(65536,)`` float32 in 0..255, never falling."""
+    counted = np.bincount(sampled.ravel(), minlength=len(_COUNTS))
+    _, span = _window(sampled, config.low, config.high, 1)
+    # No steeper than min_span counts over the whole range, whatever the scene.
+    limit = min(config.plateau / span, 1.0 / config.min_span) * sampled.size
+    held = np.minimum(counted, limit)
+    # A count that the grid missed lies between its neighbours, as its grey does.
+    risen = np.cumsum(held, dtype=np.float32) - np.float32(0.5) * held.astype(np.float32)
+    total = float(held.sum())
+    whole = max(total, limit * config.min_span)
+    return np.asarray((risen + (whole - total) / 2) * np.float32(255.0 / whole), np.float32)

@@ -28,6 +28,7 @@ CANONICAL = ("bgr8", "rgb8", "mono8", "mono16", "8UC4")
 """Encodings that a :class:`~windhover.types.Frame` may have."""
 
 Convert = Callable[[NDArray[Any], int, int], NDArray[Any]]
+ToneMap = Callable[[NDArray[np.uint16]], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,15 +182,16 @@ def to_bgr(image: Image, encoding: str) -> NDArray[np.uint8]:
     return _u8(cv2.cvtColor(to_gray8(image, encoding), cv2.COLOR_GRAY2BGR))
 
 
-def to_gray8(image: Image, encoding: str) -> NDArray[np.uint8]:
+def to_gray8(image: Image, encoding: str, tone_map: ToneMap = percentile_agc) -> NDArray[np.uint8]:
     """Give any canonical image one 8-bit channel.
 
     Args:
         image: ``(H, W)`` or ``(H, W, C)`` as ``encoding`` says.
-        encoding: one of :data:`CANONICAL`. ``mono16`` is tone-mapped by
-            :func:`~windhover.imaging.agc.percentile_agc`; colour becomes
+        encoding: one of :data:`CANONICAL`. ``mono16`` is tone-mapped; colour becomes
             luminance, also that of ``8UC4`` (its thermal channel is what
             ``to_channels(..., "thermal")`` gives).
+        tone_map: for ``mono16``; :meth:`windhover.imaging.agc.ToneMapper.apply` for
+            another curve than the default.
 
     Returns:
         ``(H, W)`` uint8; a view of ``image`` where it is ``mono8``.
@@ -201,20 +203,23 @@ def to_gray8(image: Image, encoding: str) -> NDArray[np.uint8]:
     if encoding == "mono8":
         return image.view(np.uint8).reshape(image.shape[:2])
     if encoding == "mono16":
-        return percentile_agc(image.view(np.uint16).reshape(image.shape[:2]))
+        return tone_map(image.view(np.uint16).reshape(image.shape[:2]))
     if encoding == "rgb8":
         return _u8(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
     code = cv2.COLOR_BGR2GRAY if encoding == "bgr8" else cv2.COLOR_BGRA2GRAY
     return _u8(cv2.cvtColor(image, code))
 
 
-def to_channels(image: Image, encoding: str, channels: Channels) -> NDArray[np.uint8]:
+def to_channels(
+    image: Image, encoding: str, channels: Channels, tone_map: ToneMap = percentile_agc
+) -> NDArray[np.uint8]:
     """Give a model the channels that its bundle asks for.
 
     Args:
         image: ``(H, W)`` or ``(H, W, C)`` as ``encoding`` says.
         encoding: one of :data:`CANONICAL`.
         channels: ``rgb``, ``thermal`` or ``rgbt`` of the bundle.
+        tone_map: for ``mono16``, as for :func:`to_gray8`.
 
     Returns:
         uint8: ``(H, W, 3)`` B, G, R for ``rgb``; ``(H, W)`` for ``thermal``;
@@ -230,7 +235,7 @@ def to_channels(image: Image, encoding: str, channels: Channels) -> NDArray[np.u
         if encoding == "8UC4":
             _check_canonical(image, encoding)
             return np.ascontiguousarray(image.view(np.uint8)[..., 3])
-        return to_gray8(image, encoding)
+        return to_gray8(image, encoding, tone_map)
     if channels == "rgbt":
         if encoding != "8UC4":
             raise EncodingError(

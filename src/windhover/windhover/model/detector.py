@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from windhover.errors import ConfigError
+from windhover.imaging.agc import ToneMapper
 from windhover.imaging.formats import to_channels
 from windhover.imaging.letterbox import Letterbox
 from windhover.inference import open_backend
@@ -91,6 +92,7 @@ class Detector:
         # Images with one channel have no channel axis on the way here.
         self._canvas = self._input[0, :, :, 0] if bundle.channels == "thermal" else self._input[0]
         self._letterbox = Letterbox(bundle.input.hw, bundle.input.hw)
+        self._tone = ToneMapper(bundle.tone)
         self._timings = Timings()
         self.backend = (
             open_backend(bundle, backend, **options) if isinstance(backend, str) else backend
@@ -129,7 +131,7 @@ class Detector:
 
         Args:
             frame: any size. For a thermal bundle ``mono8``, ``mono16`` (tone
-                mapped here), the T of ``8UC4``, or colour taken as grey; for an
+                mapped here as the bundle says), the T of ``8UC4``, or colour taken as grey; for an
                 RGB bundle ``bgr8``, ``rgb8`` or ``8UC4``; for an RGBT bundle
                 ``8UC4``.
 
@@ -176,7 +178,9 @@ class Detector:
                 f"model {self.bundle.name} is for {channels} images and {frame.frame_id} gives "
                 f"{frame.encoding}; choose another model or source"
             )
-        image = to_channels(frame.image, frame.encoding, channels)
+        image = to_channels(
+            frame.image, frame.encoding, channels, lambda y16: self._tone.apply(y16, frame.stamp_ns)
+        )
         source_hw = (frame.height, frame.width)
         if source_hw != self._letterbox.source_hw:
             self._letterbox = Letterbox(source_hw, self.bundle.input.hw)

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from windhover.imaging.agc import ToneConfig
+
 FORMAT_VERSION = 1
 """The only ``format`` of bundle.yaml that this code reads and writes."""
 
@@ -174,6 +176,7 @@ class Manifest(_Strict):
     labels: tuple[Label, ...] = Field(min_length=1, max_length=1000)
     channels: Literal["rgb", "thermal", "rgbt"]
     input: InputSpec
+    tone: ToneConfig = ToneConfig()
     head: HeadSpec
     thresholds: Thresholds = Thresholds()
     provenance: dict[str, Any] = Field(default_factory=dict)

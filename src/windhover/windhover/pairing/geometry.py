@@ -22,6 +22,9 @@ from windhover.errors import ConfigError
 
 Floats = NDArray[np.float64]
 
+#: OpenCV's own five steps leave whole pixels in the corners of a wide lens.
+_UNTIL_EXACT = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 100, 1e-10)
+
 
 def _no_distortion() -> Floats:
     return np.zeros(5)
@@ -77,8 +80,9 @@ class Lens:
         if self.is_ideal:
             flat = np.column_stack([pixels, np.ones(len(pixels))])
             return np.asarray(flat @ np.linalg.inv(self.matrix).T, np.float64)
+        bent = np.ascontiguousarray(pixels, np.float64)[:, None]
         points = cv2.undistortPoints(
-            np.ascontiguousarray(pixels, np.float64)[:, None], self.matrix, self.distortion
+            bent, self.matrix, self.distortion, None, None, None, _UNTIL_EXACT
         )
         return np.column_stack([points[:, 0], np.ones(len(pixels))])
 

@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from windhover.errors import ConfigError
+from windhover.calibration import CameraCalibration
+from windhover.errors import CalibrationError, ConfigError
 
 Floats = NDArray[np.float64]
 
@@ -57,6 +58,35 @@ class Lens:
             height,
             np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]]),
         )
+
+    @classmethod
+    def of(cls, calibration: CameraCalibration, origin: str) -> Lens:
+        """The lens that a calibration file describes.
+
+        Args:
+            calibration: as read.
+            origin: where it came from, for the message.
+
+        Raises:
+            CalibrationError: a fisheye, which has no ground homography.
+        """
+        if calibration.model == "equidistant":
+            raise CalibrationError(
+                f"calibration {origin} is of a fisheye (equidistant), which can't be registered; "
+                "calibrate as plumb_bob or rational_polynomial"
+            )
+        bent = np.zeros(max(5, len(calibration.d)))
+        bent[: len(calibration.d)] = calibration.d
+        return cls(calibration.width, calibration.height, calibration.k, bent)
+
+    def as_calibration(self, name: str) -> CameraCalibration:
+        """For a calibration file."""
+        model = "plumb_bob" if len(self.distortion) <= 5 else "rational_polynomial"
+        projection = np.column_stack([self.matrix, np.zeros(3)])
+        return CameraCalibration(
+            self.width, self.height, self.matrix, self.distortion, model, np.eye(3), projection,
+            name,
+        )  # fmt: skip
 
     @property
     def size(self) -> tuple[int, int]:

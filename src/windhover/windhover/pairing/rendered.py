@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from windhover.errors import CalibrationError, ConfigError
+from windhover.pairing.files import Calibration, FixedHomography, load_rgbt
 from windhover.pairing.geometry import Extrinsics, Floats, Lens, ground_homography
-from windhover.sources.scene.camera import Camera, Intrinsics
+from windhover.sources.scene.camera import Camera, Flight, Intrinsics
+from windhover.sources.scene.config import SceneConfig, parse_scene_uri
 
 
 def lens_of(intrinsics: Intrinsics) -> Lens:
@@ -35,3 +38,35 @@ def true_homography(rgb: Camera, thermal: Camera) -> Floats:
         float(rgb.position[2]),
         down_of(rgb),
     )
+
+
+def scene_calibration(config: SceneConfig, origin: str = "scene") -> Calibration:
+    """The true calibration of a scene's two cameras, which are fixed to each other."""
+    flight = Flight(config, np.random.default_rng(0))
+    rgb, thermal = flight.camera("rgb", 0.0), flight.camera("thermal", 0.0)
+    return Calibration(
+        lens_of(rgb.intrinsics),
+        lens_of(thermal.intrinsics),
+        extrinsics_of(rgb, thermal),
+        0.0,
+        origin,
+    )
+
+
+def open_calibration(text: str) -> Calibration | FixedHomography | None:
+    """What a parameter names: ``rgbt.yaml``, or a scene, whose calibration is known.
+
+    Args:
+        text: a path, ``scene:NAME?...``, or nothing for no calibration.
+
+    Raises:
+        CalibrationError: it can't be read, or no such scene is there.
+    """
+    if not text:
+        return None
+    if not text.startswith("scene:"):
+        return load_rgbt(text)
+    try:
+        return scene_calibration(parse_scene_uri(text).config, text)
+    except ConfigError as error:
+        raise CalibrationError(str(error)) from None

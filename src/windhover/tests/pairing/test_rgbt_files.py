@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+import yaml
+
+from windhover.errors import CalibrationError
+from windhover.pairing.files import Calibration, FixedHomography, load_lens, load_rgbt, save_rgbt
+from windhover.pairing.geometry import Lens
+from windhover.pairing.rendered import open_calibration, scene_calibration
+from windhover.sources.scene import SceneConfig
+
+
+def made():
+    true = scene_calibration(SceneConfig())
+    bent = Lens(1280, 720, true.rgb.matrix, np.array([-0.2, 0.05, 0.001, 0.0, 0.0]))
+    return Calibration(bent, true.thermal, true.extrinsics, 0.42)
+
+
+def test_what_is_saved_is_what_is_read(tmp_path):
+    path = save_rgbt(tmp_path / "cal", made(), {"method": "board"})
+    read = load_rgbt(path)
+    for ours, theirs in ((read.rgb, made().rgb), (read.thermal, made().thermal)):
+        np.testing.assert_array_equal(ours.matrix, theirs.matrix)
+        np.testing.assert_array_equal(ours.distortion, theirs.distortion)
+    np.testing.assert_array_equal(read.extrinsics.rotation, made().extrinsics.rotation)
+    np.testing.assert_array_equal(read.extrinsics.translation, made().extrinsics.translation)
+    assert read.residual_px == 0.42
+    assert read.origin == str(path)
+
+
+def test_a_fixed_homography_needs_no_lens(tmp_path):
+    matrix = np.array([[0.5, 0, 3], [0, 0.5, 4], [0, 0, 1.0]])
+    path = save_rgbt(tmp_path, FixedHomography(matrix, (1280, 720), (640, 512)))
+    read = load_rgbt(path)
+    np.testing.assert_array_equal(read.matrix, matrix)
+    assert (read.rgb_size, read.thermal_size) == ((1280, 720), (640, 512))
+    assert not (tmp_path / "rgb.yaml").exists()
+
+
+def test_a_scenes_calibration_is_known():
+    assert open_calibration("") is None
+    calibration = open_calibration("scene:demo?seed=3")
+    assert calibration.rgb.size == (1280, 720)
+    with pytest.raises(CalibrationError, match="no scene named"):
+        open_calibration("scene:nowhere")
+
+
+def spoil(change):
+    def spoiled(folder):
+        path = save_rgbt(folder, made())
+        document = yaml.safe_load(path.read_text())
+        change(document, folder)
+        path.write_text(yaml.safe_dump(document))
+        return path
+
+    return spoiled
+
+
+def text(content):
+    def spoiled(folder):
+        path = folder / "rgbt.yaml"
+        path.write_bytes(content)
+        return path
+
+    return spoiled
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "words"),
+    [
+        (lambda folder: folder / "gone.yaml", "can't be read"),
+        (text(b"a: [1"), "is not YAML"),
+        (text(b"\xff\xfe\x00"), "is not YAML"),
+        (text(b"- 1"), "holds no fields"),
+        (text(b"1: 2"), "malformed"),
+        (spoil(lambda d, _: d.update(format=2)), "format"),
+        (spoil(lambda d, _: d.update(colour="red")), "colour"),
+        (spoil(lambda d, _: d.pop("rotation")), "give rotation and translation_m"),
+        (spoil(lambda d, _: d.update(rotation=[1.0] * 9)), "no rotation matrix"),
+        (spoil(lambda d, _: d.update(rotation=[1.0] * 8)), "rotation"),
+        (spoil(lambda d, _: d.update(translation_m=[float("nan"), 0.0, 0.0])), "translation_m"),
+        (spoil(lambda d, _: d.update(homography=[0.0] * 9)), "singular"),
+        (spoil(lambda d, _: d["rgb"].update(width=640)), "is for 1280x720"),
+        (spoil(lambda d, folder: (folder / "thermal.yaml").unlink()), "thermal.yaml is not there"),
+        (spoil(lambda d, folder: (folder / "rgb.yaml").write_text("{}")), "image_width"),
+        (spoil(lambda d, _: d["rgb"].update(intrinsics="")), "intrinsics"),
+    ],
+)
+def test_a_bad_file_is_named_with_what_is_wrong(tmp_path, spoiled, words):
+    path = spoiled(tmp_path)
+    with pytest.raises(CalibrationError, match=words) as error:
+        load_rgbt(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_fisheye_is_refused_by_name(tmp_path):
+    save_rgbt(tmp_path, made())
+    path = tmp_path / "rgb.yaml"
+    document = yaml.safe_load(path.read_text())
+    document["distortion_model"] = "equidistant"
+    document["distortion_coefficients"] = {"rows": 1, "cols": 4, "data": [0.1, 0, 0, 0]}
+    path.write_text(yaml.safe_dump(document))
+    with pytest.raises(CalibrationError, match="fisheye"):
+        load_lens(path)

@@ -1,0 +1,297 @@
+"""Lays thermal pictures on the RGB grid and puts B, G, R, T into one.
+
+With lenses, the pose between the cameras, altitude and attitude each frame has
+its own mapping, by way of the ground plane. What is not known is replaced, in
+this order, and said: the altitude by the nominal one, the calibration by one
+fixed homography, and without that by the fields of view alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from windhover.errors import CalibrationError
+from windhover.imaging.formats import to_bgr, to_gray8
+from windhover.pairing.files import Calibration, FixedHomography
+from windhover.pairing.geometry import Extrinsics, Floats, Lens, ray_map
+from windhover.types import Frame, RgbtFrame
+
+Picture = NDArray[np.uint8]
+
+#: Where the thermal camera sees nothing, and in a frame without a thermal one.
+NOTHING = 0
+
+_STEP = 16
+#: Thermal pixels by which a mapping may be off before it is worked out anew.
+_KEEP_PX = 0.05
+#: Outside of any picture, and not NaN, which interpolation would spread.
+_NOWHERE = -1e4
+
+
+class ThermalWarp:
+    """Warps 8-bit thermal pictures to the RGB grid.
+
+    The mapping is exact at every sixteenth pixel and linear between, and is kept
+    while the drone moves so little that no pixel would go elsewhere.
+
+    Args:
+        rgb: lens of the grid.
+        thermal: lens of the pictures.
+    """
+
+    def __init__(self, rgb: Lens, thermal: Lens) -> None:
+        self._rgb = rgb
+        self._thermal = thermal
+        # One more point before the first pixel and after the last on each axis.
+        across = np.arange(-(-rgb.width // _STEP) + 2) * _STEP - _STEP / 2 - 0.5
+        down = np.arange(-(-rgb.height // _STEP) + 2) * _STEP - _STEP / 2 - 0.5
+        x, y = np.meshgrid(across, down)
+        self._shape = x.shape
+        self._rays = rgb.rays(np.column_stack([x.ravel(), y.ravel()]))
+        self._reach = _reach(thermal)
+        self._points: Floats | None = None
+        self._map = np.empty((0, 0, 2), np.float32)
+        self.rebuilt = 0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(width, height)`` of what comes out."""
+        return self._rgb.size
+
+    def apply(self, thermal: Picture, between: Floats, out: Picture | None = None) -> Picture:
+        """Warp one picture.
+
+        Args:
+            thermal: ``(h, w)`` uint8 of the thermal lens's size.
+            between: ``(3, 3)`` that takes RGB rays to thermal rays
+                (:func:`~windhover.pairing.geometry.ray_map`).
+            out: ``(H, W)`` uint8 to write into.
+
+        Returns:
+            ``(H, W)`` uint8; 0 where the thermal camera does not look.
+
+        Raises:
+            CalibrationError: the picture has another size.
+        """
+        if thermal.shape != (self._thermal.height, self._thermal.width):
+            raise CalibrationError(
+                f"a thermal picture of {thermal.shape[1]}x{thermal.shape[0]} does not go with "
+                f"a calibration for {self._thermal.width}x{self._thermal.height}; calibrate at "
+                "that size, or set the camera to the other"
+            )
+        self._update(between)
+        warped = cv2.remap(  # type: ignore[call-overload]
+            thermal,
+            self._map,
+            None,
+            cv2.INTER_LINEAR,
+            dst=out,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=NOTHING,
+        )
+        return np.asarray(warped, np.uint8)
+
+    def _update(self, between: Floats) -> None:
+        rays = self._rays @ between.T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rays[:, :2] *= np.minimum(
+                1.0, self._reach * rays[:, 2] / np.hypot(rays[:, 0], rays[:, 1])
+            )[:, None]
+        points = self._thermal.project(rays)
+        points = np.nan_to_num(points, nan=_NOWHERE).clip(_NOWHERE, -_NOWHERE)
+        if self._points is not None and np.abs(points - self._points).max() < _KEEP_PX:
+            return
+        self._points = points
+        self.rebuilt += 1
+        rows, cols = self._shape
+        coarse = points.reshape(rows, cols, 2).astype(np.float32)
+        fine = cv2.resize(coarse, (cols * _STEP, rows * _STEP), interpolation=cv2.INTER_LINEAR)
+        inside = fine[_STEP : _STEP + self._rgb.height, _STEP : _STEP + self._rgb.width]
+        self._map = np.ascontiguousarray(inside)
+
+
+def _reach(lens: Lens) -> float:
+    """How far from the axis a lens's distortion may be asked, as a ray's slope.
+
+    Beyond its corners the polynomial turns back, and would lay a second picture
+    around the first.
+    """
+    if lens.is_ideal:
+        return np.inf
+    width, height = lens.width - 1, lens.height - 1
+    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64)
+    return 1.05 * float(np.hypot(*lens.rays(corners)[:, :2].T).max())
+
+
+def merge_rgbt(bgr: Picture, thermal: Picture | None) -> Picture:
+    """Put four planes together.
+
+    Args:
+        bgr: ``(H, W, 3)`` uint8.
+        thermal: ``(H, W)`` uint8 on the same grid; ``None`` = nothing is seen.
+
+    Returns:
+        ``(H, W, 4)`` uint8 B, G, R, T.
+    """
+    four = cv2.cvtColor(bgr, cv2.COLOR_BGR2BGRA)
+    plane = np.full(bgr.shape[:2], NOTHING, np.uint8) if thermal is None else thermal
+    return np.asarray(cv2.insertChannel(plane, four, 3), np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """What is known of the drone at one instant.
+
+    Attributes:
+        altitude_m: of the RGB camera over the ground; ``None`` = unknown.
+        down: ``(3,)`` straight down in the RGB camera's frame.
+    """
+
+    altitude_m: float | None
+    down: Floats
+
+
+class Registration:
+    """Makes one B, G, R, T frame of a pair.
+
+    Args:
+        geometry: what is known of the two cameras; ``None`` = nothing, so the two
+            fields of view are taken to be the same.
+        nominal_altitude_m: taken where the altitude is unknown.
+        width: columns of the output; 0 = those of the RGB picture.
+
+    Attributes:
+        in_use: what the last frame was registered by, in words.
+        substituted: why that is not the best there is; empty where it is.
+    """
+
+    def __init__(
+        self,
+        geometry: Calibration | FixedHomography | None,
+        nominal_altitude_m: float = 40.0,
+        width: int = 0,
+    ) -> None:
+        self.geometry = geometry
+        self.in_use = "none yet"
+        self.substituted = ""
+        self._nominal_m = nominal_altitude_m
+        self._width = width
+        self._warp: ThermalWarp | None = None
+        self._made_for: tuple[tuple[int, int], tuple[int, int]] | None = None
+        self._fixed: Floats | None = None
+
+    def frame(self, pair: RgbtFrame, pose: Pose) -> Frame:
+        """Register a pair.
+
+        Args:
+            pair: its thermal frame may be ``None``: T is then 0.
+            pose: of the drone when it was taken.
+
+        Returns:
+            An ``8UC4`` frame with the stamp, frame id and index of the RGB frame.
+
+        Raises:
+            CalibrationError: a picture is not of the size that the calibration is for.
+            EncodingError: a picture is not what its encoding says.
+        """
+        rgb = pair.rgb
+        bgr = self._fit(to_bgr(rgb.image, rgb.encoding))
+        thermal = None
+        if pair.thermal is not None:
+            grey = to_gray8(pair.thermal.image, pair.thermal.encoding)
+            thermal = self.warp(grey, (rgb.width, rgb.height), pose)
+        image = merge_rgbt(bgr, thermal)
+        return Frame(image, "8UC4", rgb.stamp_ns, rgb.frame_id, rgb.index)
+
+    def warp(self, grey: Picture, rgb_size: tuple[int, int], pose: Pose) -> Picture:
+        """Lay a thermal picture on the output's grid.
+
+        Args:
+            grey: ``(h, w)`` uint8.
+            rgb_size: ``(width, height)`` of the RGB picture.
+            pose: of the drone.
+
+        Raises:
+            CalibrationError: a picture is not of the size that the calibration is for.
+        """
+        sizes = rgb_size, (grey.shape[1], grey.shape[0])
+        if sizes != self._made_for:
+            self._prepare(*sizes)
+        assert self._warp is not None
+        return self._warp.apply(grey, self._between(pose))
+
+    def out_size(self, rgb_size: tuple[int, int]) -> tuple[int, int]:
+        """``(width, height)`` of the output for an RGB picture's."""
+        width, height = rgb_size
+        return (self._width, round(height * self._width / width)) if self._width else rgb_size
+
+    def _fit(self, bgr: Picture) -> Picture:
+        size = bgr.shape[1], bgr.shape[0]
+        wanted = self.out_size(size)
+        if wanted == size:
+            return bgr
+        return np.asarray(cv2.resize(bgr, wanted, interpolation=cv2.INTER_LINEAR), np.uint8)
+
+    def _prepare(self, rgb_size: tuple[int, int], thermal_size: tuple[int, int]) -> None:
+        geometry = self.geometry
+        out = self.out_size(rgb_size)
+        if geometry is not None:
+            _check_size("RGB", rgb_size, geometry.rgb_size, geometry.origin)
+            _check_size("thermal", thermal_size, geometry.thermal_size, geometry.origin)
+        if isinstance(geometry, Calibration):
+            self._warp = ThermalWarp(geometry.rgb.scaled(*out), geometry.thermal)
+            self._fixed = None
+        else:
+            # Without lenses the mapping is from pixels to pixels.
+            pixels, target = Lens(*rgb_size, np.eye(3)), Lens(*thermal_size, np.eye(3))
+            self._warp = ThermalWarp(pixels.scaled(*out), target)
+            self._fixed = _same_view(rgb_size, thermal_size)
+            if geometry is not None:
+                self._fixed = geometry.matrix
+        self._made_for = rgb_size, thermal_size
+
+    def _between(self, pose: Pose) -> Floats:
+        geometry, self.substituted = self.geometry, ""
+        if isinstance(geometry, Calibration):
+            altitude = pose.altitude_m
+            if altitude is None or not altitude > 0:
+                altitude = self._nominal_m
+                self.substituted = (
+                    f"altitude unknown: registered for {altitude:g} m; check altitude_topic"
+                )
+                self.in_use = f"ground plane at {altitude:g} m, nominal"
+            else:
+                self.in_use = f"ground plane at {altitude:.1f} m"
+            return ray_map(geometry.extrinsics, altitude, pose.down)
+        assert self._fixed is not None
+        if geometry is None:
+            self.in_use = "none: same field of view assumed"
+            self.substituted = (
+                "no calibration: thermal is only stretched over RGB; run 'windhover calibrate' "
+                "and set the parameter calibration"
+            )
+        else:
+            self.in_use = f"fixed homography of {geometry.origin}"
+        return self._fixed
+
+
+def coaxial(rgb: Lens, thermal: Lens, origin: str) -> Calibration:
+    """Two lenses side by side whose pose is not known: same place, same direction."""
+    return Calibration(rgb, thermal, Extrinsics(), None, origin)
+
+
+def _same_view(rgb_size: tuple[int, int], thermal_size: tuple[int, int]) -> Floats:
+    """RGB pixels to thermal pixels where both pictures show the same."""
+    return Lens(*rgb_size, np.eye(3)).scaled(*thermal_size).matrix
+
+
+def _check_size(what: str, got: tuple[int, int], wanted: tuple[int, int], origin: str) -> None:
+    if got != wanted:
+        raise CalibrationError(
+            f"{what} pictures are {got[0]}x{got[1]} and {origin} is for {wanted[0]}x{wanted[1]}: "
+            "calibrate at that size, or set the camera to the other"
+        )

@@ -1,21 +1,29 @@
-"""All stages in one process, with any config and any source.
+"""The composed process: every stage in one process, as on the drone.
 
-For example::
+Defaults come from the config file only::
 
-    ros2 launch windhover_bringup composed.launch.py source:=/path/to/flight
     ros2 launch windhover_bringup composed.launch.py config:=/path/to/mine.yaml
 """
 
-from launch import LaunchDescription
-from windhover_bringup.launching import arguments, command, option_words
+from launch.actions import DeclareLaunchArgument
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.substitutions import FindPackageShare
 
-NAMES = ("source", "model", "backend", "rate", "frames", "out")
+from launch import LaunchDescription
 
 
 def generate_launch_description() -> LaunchDescription:
-    return LaunchDescription(
-        [
-            *arguments("default.yaml", ["namespace", *NAMES]),
-            command(lambda values: ["up", *option_words(values)], NAMES, keep_up=True),
-        ]
+    share = FindPackageShare("windhover_bringup")
+    config = DeclareLaunchArgument(
+        "config",
+        default_value=PathJoinSubstitution([share, "config", "default.yaml"]),
+        description="ROS parameter file with the values of all nodes",
     )
+    composed = Node(
+        package="windhover_bringup",
+        executable="composed",
+        output="screen",
+        arguments=["--config", LaunchConfiguration("config")],
+    )
+    return LaunchDescription([config, composed])

@@ -1,15 +1,52 @@
-"""A process for each node, all from one config; the cameras start when the others are active.
+"""A process for each node, all with one config file.
 
-For example::
+The nodes configure and activate themselves (their parameter ``autostart``)::
 
-    ros2 launch windhover_bringup nodes.launch.py source:=v4l2:///dev/video0
+    ros2 launch windhover_bringup nodes.launch.py config:=/path/to/mine.yaml camera:=rgb
 """
 
-from launch import LaunchDescription
-from windhover_bringup.launching import arguments, processes
+from launch.actions import DeclareLaunchArgument
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import LifecycleNode
+from launch_ros.substitutions import FindPackageShare
 
-NAMES = ("source", "model", "backend", "rate", "frames", "out")
+from launch import LaunchDescription
 
 
 def generate_launch_description() -> LaunchDescription:
-    return LaunchDescription([*arguments("default.yaml", ["namespace", *NAMES]), processes(NAMES)])
+    share = FindPackageShare("windhover_bringup")
+    arguments = [
+        DeclareLaunchArgument(
+            "config",
+            default_value=PathJoinSubstitution([share, "config", "default.yaml"]),
+            description="ROS parameter file with the values of all nodes",
+        ),
+        DeclareLaunchArgument(
+            "camera",
+            default_value="thermal",
+            choices=["rgb", "thermal"],
+            description="the camera that the model is for",
+        ),
+        DeclareLaunchArgument("namespace", default_value="", description="of all nodes"),
+    ]
+
+    def node(package: str, executable: object, name: object) -> LifecycleNode:
+        return LifecycleNode(
+            package=package,
+            executable=executable,
+            name=name,
+            namespace=LaunchConfiguration("namespace"),
+            parameters=[LaunchConfiguration("config")],
+            output="screen",
+        )
+
+    camera = [LaunchConfiguration("camera"), "_camera"]
+    return LaunchDescription(
+        [
+            *arguments,
+            node("windhover_tracker", "tracker", "tracker"),
+            node("windhover_detector", "detector", "detector"),
+            node("windhover_bringup", "overlay", "overlay"),
+            node("windhover_cameras", camera, camera),
+        ]
+    )

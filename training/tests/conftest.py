@@ -11,6 +11,10 @@ import numpy as np
 import pytest
 
 from windhover_training.data import hit_uav, split
+from windhover_training.data.check import check_frames
+from windhover_training.data.sets import SETS
+from windhover_training.data.summary import Summary
+from windhover_training.data.writer import write_set
 
 CATEGORIES = ["Person", "Car", "Bicycle", "OtherVehicle", "DontCare"]
 
@@ -40,13 +44,14 @@ def _publish(root: Path, images: dict[str, list[tuple[int, list[float]]]]) -> Pa
     return root
 
 
-def _convert(root: Path, out: Path, held_out: dict[str, list[str]]) -> hit_uav.Summary:
-    summary = hit_uav.Summary()
-    flights = split.flights_of(hit_uav.load(root, summary))
-    names = {r.stem: name for name, records in flights.items() for r in records}
-    for part, members in split.assign(flights, held_out).items():
-        records = [r for name in members for r in flights[name]]
-        hit_uav.write_split(records, out, part, names, fill=part == "train")
+def _convert(root: Path, out: Path, held_out: dict[str, list[str]]) -> Summary:
+    summary = Summary()
+    raws = list(hit_uav.read(root, summary))
+    labels = SETS["hit-uav"].label_map(None, raws)
+    frames = check_frames(raws, labels, "hit-uav", summary)
+    flights = split.assign(dict.fromkeys(frame.flight for frame in frames), held_out)
+    splits = {part: [f for f in frames if f.flight in names] for part, names in flights.items()}
+    write_set(out, splits, labels.labels, summary)
     return summary
 
 
@@ -57,7 +62,7 @@ def publish() -> Callable[..., Path]:
 
 
 @pytest.fixture
-def convert() -> Callable[..., hit_uav.Summary]:
+def convert() -> Callable[..., Summary]:
     """Convert a published folder with the given flights held out."""
     return _convert
 

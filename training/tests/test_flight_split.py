@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import itertools
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from windhover.errors import DataError
 from windhover_training.data import hit_uav, split
+from windhover_training.data.records import Frame, RawFrame
+from windhover_training.data.summary import Summary
 
 REPOSITORY = Path(__file__).parents[2]
 PUBLISHED = (
@@ -21,9 +25,14 @@ PUBLISHED = (
 )
 
 
-def record(day: bool, altitude: int, frame: int) -> hit_uav.Record:
-    name = f"{int(not day)}_{altitude}_30_0_{frame:05d}.jpg"
-    return hit_uav.Record(Path(name), day, altitude, 30, frame, 512, 640, ())
+def record(day: bool, altitude: int, number: int) -> RawFrame:
+    return RawFrame(
+        f"{int(not day)}_{altitude}_30_0_{number:05d}",
+        "",
+        altitude=float(altitude),
+        time_of_day="day" if day else "night",
+        extra={"frame": number},
+    )
 
 
 @given(
@@ -35,43 +44,121 @@ def record(day: bool, altitude: int, frame: int) -> hit_uav.Record:
     st.randoms(use_true_random=False),
 )
 def test_neighbouring_frames_of_one_flight_stay_together(rows, random) -> None:
-    records = sorted((record(*row) for row in rows), key=lambda r: r.frame)
-    flights = split.flights_of(records)
-    assert sorted(r.frame for f in flights.values() for r in f) == [r.frame for r in records]
+    raws = sorted((record(*row) for row in rows), key=lambda r: r.extra["frame"])
+    frames = list(hit_uav.with_flights(raws))
+    assert [f.name for f in frames] == [r.name for r in raws]
+    flights = list(dict.fromkeys(f.flight for f in frames))
     held_out = {"test": [n for n in flights if random.random() < 0.4]}
-    side = {
-        r.frame: part
-        for part, members in split.assign(flights, held_out).items()
-        for name in members
-        for r in flights[name]
-    }
-    for a, b in itertools.pairwise(records):
-        alike = (a.day, a.altitude) == (b.day, b.altitude) and b.frame - a.frame <= split.MAX_GAP
-        if alike:
-            assert side[a.frame] == side[b.frame]
+    parts = split.assign(flights, held_out)
+    side = {name: part for part, names in parts.items() for name in names}
+    assert sorted(side) == sorted(flights)
+    for a, b in itertools.pairwise(frames):
+        gap = b.extra["frame"] - a.extra["frame"]
+        alike = (a.time_of_day, a.altitude) == (b.time_of_day, b.altitude)
+        assert (a.flight == b.flight) == (alike and gap <= hit_uav.MAX_GAP)
 
 
 def test_a_flight_is_refused_in_two_splits_or_by_a_wrong_name() -> None:
-    flights = split.flights_of([record(True, 60, 1), record(True, 60, 900)])
-    assert list(flights) == ["day-60m-00001", "day-60m-00900"]
-    with pytest.raises(ValueError, match=r"val.*test|test.*val"):
+    frames = list(hit_uav.with_flights([record(True, 60, 1), record(True, 60, 900)]))
+    flights = [frame.flight for frame in frames]
+    assert flights == ["day-60m-00001", "day-60m-00900"]
+    with pytest.raises(DataError, match=r"val.*test|test.*val"):
         split.assign(flights, {"val": ["day-60m-00001"], "test": ["day-60m-00001"]})
-    with pytest.raises(ValueError, match="day-60m-00002"):
+    with pytest.raises(DataError, match="day-60m-00002"):
         split.assign(flights, {"test": ["day-60m-00002"]})
+
+
+def a_frame(flight: str, number: int, time: str | None, classes: list[int]) -> Frame:
+    return Frame(
+        name=f"{flight}-{number}",
+        flight=flight,
+        source="made up",
+        images={"rgb": Path(f"{flight}-{number}.jpg")},
+        width=100,
+        height=100,
+        boxes=np.tile([1.0, 2, 10, 10], (len(classes), 1)),
+        class_ids=np.array(classes, np.int64),
+        tracks=np.full(len(classes), -1),
+        time_of_day=time,
+    )
+
+
+SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(1, 12),
+            st.sampled_from(["day", "night", None]),
+            st.lists(st.sampled_from([-1, 0, 1]), max_size=4),
+        ),
+        min_size=1,
+        max_size=14,
+    )
+)
+def test_a_balanced_split_keeps_flights_whole_and_fills_every_split(flights) -> None:
+    frames = [
+        a_frame(f"f{i}", n, time, classes)
+        for i, (count, time, classes) in enumerate(flights)
+        for n in range(count)
+    ]
+    splits, _ = split.choose(frames, 2, Summary(), shares=SHARES)
+    assert sorted(f.name for part in splits.values() for f in part) == sorted(
+        f.name for f in frames
+    )
+    sides = [{f.flight for f in part} for part in splits.values()]
+    assert not any(a & b for a, b in itertools.combinations(sides, 2))
+    if len(flights) >= len(SHARES):
+        assert all(sides)
+    again, _ = split.choose(frames[::-1], 2, Summary(), shares=SHARES)
+    assert {k: {f.name for f in v} for k, v in again.items()} == {
+        k: {f.name for f in v} for k, v in splits.items()
+    }
+
+
+def test_light_and_rare_classes_are_shared_and_not_only_frames() -> None:
+    frames = [
+        a_frame(f"{time}{i}", n, time, [0] + [1] * (i == 0))
+        for time in ("day", "night")
+        for i in range(10)
+        for n in range(10)
+    ]
+    frames += [a_frame("rare", n, "night", [1]) for n in range(10)]
+    splits, how = split.choose(frames, 2, Summary(), shares={"train": 0.5, "test": 0.5})
+    assert "balanced" in how
+    for part in splits.values():
+        times = [f.time_of_day for f in part]
+        assert abs(times.count("day") - 50) <= 10
+        assert sum(int((f.class_ids == 1).sum()) for f in part) >= 10
+
+
+def test_a_publishers_split_is_kept_only_if_it_keeps_flights_whole() -> None:
+    def marked(flight: str, part: str) -> Frame:
+        frame = a_frame(flight, len(part), "day", [0])
+        return replace(frame, extra={"published_split": part})
+
+    whole = [marked("a", "train"), marked("b", "test")]
+    splits, how = split.choose(whole, 1, Summary())
+    assert "as published" in how
+    assert [f.flight for f in splits["test"]] == ["b"]
+    torn = [*whole, marked("b", "train")]
+    splits, how = split.choose(torn, 1, Summary())
+    assert "balanced" in how
 
 
 @pytest.mark.skipif(not PUBLISHED.is_dir(), reason=f"HIT-UAV is not at {PUBLISHED}")
 def test_the_released_split_holds_out_what_is_reported() -> None:
-    flights = split.flights_of(hit_uav.load(PUBLISHED, hit_uav.Summary()))
-    held_out = yaml.safe_load((REPOSITORY / "training/configs/hit_uav_split.yaml").read_text())
-    parts = split.assign(flights, held_out)
-    stems = {p: {r.stem for n in names for r in flights[n]} for p, names in parts.items()}
-    assert sum(len(s) for s in stems.values()) == len(set.union(*stems.values())) == 1080
+    frames = list(hit_uav.read(PUBLISHED, Summary()))
+    held_out = split.load_held_out(REPOSITORY / "training/configs/hit_uav_split.yaml")
+    parts = split.assign(dict.fromkeys(f.flight for f in frames), held_out)
+    counts = {p: sum(f.flight in names for f in frames) for p, names in parts.items()}
+    assert counts == {"train": 729, "val": 55, "test": 296}
     seen = {
-        (r.day, b.class_id)
-        for name in parts["test"]
-        for r in flights[name]
-        if r.altitude <= 70
-        for b in r.boxes
+        (frame.time_of_day, box.category)
+        for frame in frames
+        if frame.flight in parts["test"] and frame.altitude <= 70
+        for box in frame.boxes
     }
-    assert {(True, 0), (False, 0), (False, 1), (False, 2)} <= seen
+    wanted = {("day", "Person"), ("night", "Person"), ("night", "Car"), ("night", "Bicycle")}
+    assert wanted <= seen

@@ -1,58 +1,113 @@
-"""``windhover-train data``: convert, split and describe data sets."""
+"""``windhover-train data``: convert, filter, split and describe data sets."""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-import yaml
+from rich.console import Console
+from rich.table import Table
 
-from ..data import hit_uav, split
+from windhover.errors import ConfigError, DataError
+
+from ..data.metadata import read_table
+from ..data.records import MODALITIES
+from ..data.sets import SETS, DataSet
+from ..data.summary import Summary
 from .paths import WORKSPACE
+from .progress import progress_bar
 
-app = typer.Typer(no_args_is_help=True, help="Convert and split data sets.")
+app = typer.Typer(no_args_is_help=True, help="Convert, filter, split and describe data sets.")
 
-Root = Annotated[Path, typer.Argument(help="HIT-UAV's normal_json folder")]
+Name = Annotated[str, typer.Argument(metavar="SET", help=", ".join(SETS))]
+Root = Annotated[Path, typer.Argument(help="the set as published")]
+HeldOut = Annotated[
+    Path | None, typer.Option("--split", help="YAML: split -> flights; all others train")
+]
+Shares = Annotated[
+    str | None, typer.Option(help="shares of a balanced split, as train=0.8,val=0.1,test=0.1")
+]
+Force = Annotated[bool, typer.Option("--force", help="replace an earlier output")]
+Copy = Annotated[bool, typer.Option("--copy", help="copy images instead of hard linking them")]
+Workers = Annotated[int, typer.Option(min=1, help="threads")]
+WORKERS = min(os.cpu_count() or 1, 8)
 
 
 @app.command("flights")
-def data_flights(root: Root) -> None:
-    """List HIT-UAV's flights with images and boxes per class."""
-    summary = hit_uav.Summary()
-    for name, records in split.flights_of(hit_uav.load(root, summary)).items():
-        counts = Counter(b.class_id for r in records for b in r.boxes)
-        row = " ".join(f"{label} {counts[i]}" for i, label in enumerate(hit_uav.LABELS))
-        typer.echo(f"{name}: {len(records)} images, {row}, ignored {counts[-1]}")
+def data_flights(name: Name, root: Root) -> None:
+    """List a published set's flights, with frames and boxes, to write a split file from."""
+    data_set, summary = _data_set(name), Summary()
+    flights: dict[str, list[Any]] = {}
+    for frame in data_set.read(root, summary):
+        flights.setdefault(frame.flight, []).append(frame)
+    table = Table("flight", "frames", "time", "altitude, m", "boxes")
+    for flight, frames in flights.items():
+        boxes = Counter(str(box.category) for frame in frames for box in frame.boxes)
+        times = sorted({str(frame.time_of_day or "?") for frame in frames})
+        heights = [frame.altitude for frame in frames if frame.altitude is not None]
+        span = f"{min(heights):.0f}-{max(heights):.0f}" if heights else "?"
+        counts = ", ".join(f"{c} {n}" for c, n in boxes.most_common())
+        table.add_row(flight, str(len(frames)), "/".join(times), span, counts)
+    Console().print(table)
+    if summary.counts:
+        summary.show(f"{name}: not read")
 
 
 @app.command("convert")
 def data_convert(
+    name: Name,
     root: Root,
-    out: Annotated[Path, typer.Option(help="data set to write")] = WORKSPACE / "hit_uav",
-    held_out: Annotated[Path, typer.Option("--split", help="flights held out, YAML")] = Path(
-        "training/configs/hit_uav_split.yaml"
-    ),
+    out: Annotated[Path | None, typer.Option(help="data set to write")] = None,
+    labels: Annotated[Path | None, typer.Option(help="label map, YAML")] = None,
+    held_out: HeldOut = None,
+    shares: Shares = None,
+    table: Annotated[Path | None, typer.Option(help="CSV: sequence,altitude")] = None,
+    images: Annotated[Path | None, typer.Option(help="coco: where its images are")] = None,
+    modality: Annotated[str, typer.Option(help="coco: rgb or thermal")] = "rgb",
+    copy: Copy = False,
+    workers: Workers = WORKERS,
+    force: Force = False,
 ) -> None:
-    """Convert HIT-UAV as published, split by flight, and say what was kept and dropped."""
-    summary = hit_uav.Summary()
-    flights = split.flights_of(hit_uav.load(root, summary))
-    splits = split.assign(flights, yaml.safe_load(held_out.read_text()))
-    names = {r.stem: name for name, records in flights.items() for r in records}
-    for part, members in splits.items():
-        records = [r for name in members for r in flights[name]]
-        # Test and val images stay as they are: their ignore regions are in the truth.
-        hit_uav.write_split(records, out, part, names, fill=part == "train")
-        typer.echo(f"{part}: {len(members)} flights, {len(records)} images")
-    report = {
-        "summary": dict(sorted(summary.counts.items())),
-        "flights": splits,
-        "labels": list(hit_uav.LABELS),
-    }
-    (out / "conversion.yaml").write_text(yaml.safe_dump(report, sort_keys=False))
-    for what, n in sorted(summary.counts.items()):
-        typer.echo(f"  {n:6d} {what}")
+    """Convert a set as published, split it by flight, and say what was kept and dropped."""
+    from functools import partial
+
+    from ..data import coco
+    from ..data.check import check_frames
+    from ..data.split import choose
+    from ..data.writer import WriteOptions, write_set
+    from ..outputs import new_folder
+
+    data_set, summary = _data_set(name), Summary()
+    if modality not in MODALITIES:
+        raise ConfigError(f"--modality {modality!r}: use one of {', '.join(MODALITIES)}")
+    read = data_set.read
+    if read is coco.read:
+        read = partial(coco.read, images=images, modality=modality)
+    known = read_table(table) if table is not None else None
+    with new_folder(out or WORKSPACE / name.replace("-", "_"), force=force) as part:
+        raws = list(read(root, summary))
+        mapped = data_set.label_map(labels, raws)
+        with progress_bar("checking") as progress:
+            frames = check_frames(
+                raws, mapped, name, summary, table=known, workers=workers, progress=progress
+            )
+        if not frames:
+            raise DataError(f"{root}: nothing usable is left ({summary.worst()})")
+        splits, how = choose(
+            frames, len(mapped.labels), summary, held_out=held_out, shares=_shares(shares)
+        )
+        options = WriteOptions(copy=copy, workers=workers)
+        with progress_bar("writing") as progress:
+            write_set(
+                part, splits, mapped.labels, summary, options, progress,
+                source=name, credit=data_set.credit, split=how,
+            )  # fmt: skip
+    summary.show(f"{name}, split {how}")
+    _show_splits(splits)
+    typer.echo(f"wrote {out or WORKSPACE / name.replace('-', '_')}")
 
 
 @app.command("render")
@@ -68,3 +123,28 @@ def data_render(
         with typer.progressbar(length=len(seeds), label=split_name) as bar:
             count = render_split(out, split_name, seeds, lambda *_: bar.update(1))
         typer.echo(f"{split_name}: {count} images")
+
+
+def _data_set(name: str) -> DataSet:
+    if name not in SETS:
+        raise ConfigError(f"there is no data set {name!r} here; use one of {', '.join(SETS)}")
+    return SETS[name]
+
+
+def _shares(text: str | None) -> dict[str, float] | None:
+    if text is None:
+        return None
+    try:
+        pairs = [part.split("=") for part in text.split(",")]
+        shares = {split.strip(): float(share) for split, share in pairs}
+    except ValueError:
+        shares = {}
+    if not shares or not all(0 < share < float("inf") for share in shares.values()):
+        raise ConfigError(f"--shares {text!r} is not such as train=0.8,val=0.1,test=0.1")
+    return shares
+
+
+def _show_splits(splits: dict[str, Any]) -> None:
+    for split, frames in splits.items():
+        flights = {frame.flight for frame in frames}
+        typer.echo(f"{split}: {len(flights)} flights, {len(frames)} frames")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from windhover.model import Bundle, write_bundle
 
 from ..config import ReleaseConfig
+from ..data.dataset import load_set
 from .graph import INPUT, OUTPUTS, export_core, finish_float, load_checkpoint
 from .quantise import output_quantisation, quantise
 
@@ -31,7 +32,8 @@ def calibration_images(roots: list[Path], count: int, seed: int) -> Iterator[NDA
     """
     rng = np.random.default_rng(seed)
     for root in roots:
-        paths = sorted((root / "images" / "train").glob("*.png"))
+        frames = load_set(root).splits.get("train", [])
+        paths = sorted(frame.images["thermal"] for frame in frames if "thermal" in frame.images)
         chosen = rng.choice(len(paths), min(len(paths), count // len(roots)), replace=False)
         for i in sorted(chosen):
             yield cv2.imread(str(paths[i]), cv2.IMREAD_GRAYSCALE)[None, :, :, None]

@@ -86,7 +86,10 @@ def _train(config: TrainConfig, folder: Path, rank: int) -> Path | None:
 
 def _needs(config: TrainConfig) -> list[Needed]:
     truths = [config.data / "truth" / f"{split}.json" for split in config.splits]
-    needs = [Needed(path, f"windhover-train data convert --out {config.data}") for path in truths]
+    needs = [
+        Needed(path, f"windhover-train data convert hit-uav ROOT --out {config.data}")
+        for path in truths
+    ]
     if config.rendered.share > 0 and config.rendered.pool is not None:
         pool = config.rendered.pool
         needs.append(Needed(pool / "truth/train.json", f"windhover-train data render --out {pool}"))

@@ -15,8 +15,7 @@ import typer
 from typer.main import get_command
 
 from windhover.errors import WindhoverError
-from windhover_bringup.cli import bench, demo, doctor, evaluate, ready, recover, replay, track, up
-from windhover_ros.runner import own_arguments
+from windhover_bringup.cli import bench, demo, doctor, evaluate, recover, replay, track, up
 
 app = typer.Typer(
     name="windhover",
@@ -34,7 +33,6 @@ app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 app.command("recover")(recover.recover)
 app.command("bench")(bench.bench)
-app.command("ready")(ready.ready)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -48,8 +46,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     try:
         result = get_command(app).main(
-            # ROS arguments reach rclpy, which reads the process's own.
-            args=own_arguments(sys.argv[1:] if args is None else args),
+            args=list(sys.argv[1:] if args is None else args),
             prog_name="windhover",
             standalone_mode=False,
         )

@@ -7,7 +7,7 @@ from test.support.domain import isolate
 # Every test process talks in a ROS domain of its own, on this machine only.
 isolate()
 
-pytest_plugins = ["test.support.fixtures"]
+pytest_plugins = ["test.support.fixtures", "test.support.fake_v4l2"]
 
 if importlib.util.find_spec("hypothesis"):
     from hypothesis import settings

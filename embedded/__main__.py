@@ -30,6 +30,7 @@ def fingerprint() -> str:
     inputs += sorted(ROOT.glob("embedded/*.py")) + sorted(ROOT.glob("embedded/*_msgs/**/*.*"))
     for folder in ros_packages(ROOT).values():
         inputs += [folder / name for name in ("setup.py", "setup.cfg", "package.xml")]
+    digest.update(" ".join(sorted(file.name for file in ROOT.glob("launch/*.launch.py"))).encode())
     for path in inputs:
         digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()

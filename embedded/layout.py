@@ -45,11 +45,24 @@ def lay_out(root: Path, prefix: Path) -> int:
         share = prefix / "share" / name
         share.mkdir(parents=True, exist_ok=True)
         _link(share / "package.xml", folder / "package.xml")
-        for data in ("launch", "config", "models"):
+        for data in ("config", "models"):
             if (folder / data).is_dir():
                 _link(share / data, (folder / data).resolve())
+        if (folder / "launch").is_dir():
+            _link_files(share / "launch", (folder / "launch").resolve())
         _link_scripts(name, prefix)
     return len(packages)
+
+
+def _link_files(place: Path, folder: Path) -> None:
+    """Link what is in a folder; ``ros2 launch`` does not look into a folder that is a link."""
+    if place.is_symlink():
+        place.unlink()
+    place.mkdir(exist_ok=True)
+    for stale in (link for link in place.iterdir() if not link.exists()):
+        stale.unlink()
+    for file in folder.iterdir():
+        _link(place / file.name, file)
 
 
 def _link_scripts(name: str, prefix: Path) -> None:

@@ -1,29 +1,21 @@
-"""The composed process: every stage in one process, as on the drone.
+"""All stages in one process, with any config and any source.
 
-Defaults come from the config file only::
+For example::
 
+    ros2 launch windhover_bringup composed.launch.py source:=/path/to/flight
     ros2 launch windhover_bringup composed.launch.py config:=/path/to/mine.yaml
 """
 
-from launch.actions import DeclareLaunchArgument
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
-from launch_ros.actions import Node
-from launch_ros.substitutions import FindPackageShare
-
 from launch import LaunchDescription
+from windhover_bringup.launching import arguments, command, option_words
+
+NAMES = ("source", "model", "backend", "rate", "frames", "out")
 
 
 def generate_launch_description() -> LaunchDescription:
-    share = FindPackageShare("windhover_bringup")
-    config = DeclareLaunchArgument(
-        "config",
-        default_value=PathJoinSubstitution([share, "config", "default.yaml"]),
-        description="ROS parameter file with the values of all nodes",
+    return LaunchDescription(
+        [
+            *arguments("default.yaml", ["namespace", *NAMES]),
+            command(lambda values: ["up", *option_words(values)], NAMES, keep_up=True),
+        ]
     )
-    composed = Node(
-        package="windhover_bringup",
-        executable="composed",
-        output="screen",
-        arguments=["--config", LaunchConfiguration("config")],
-    )
-    return LaunchDescription([config, composed])

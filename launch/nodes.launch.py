@@ -1,52 +1,15 @@
-"""A process for each node, all with one config file.
+"""A process for each node, all from one config; the cameras start when the others are active.
 
-The nodes configure and activate themselves (their parameter ``autostart``)::
+For example::
 
-    ros2 launch windhover_bringup nodes.launch.py config:=/path/to/mine.yaml camera:=rgb
+    ros2 launch windhover_bringup nodes.launch.py source:=v4l2:///dev/video0
 """
 
-from launch.actions import DeclareLaunchArgument
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
-from launch_ros.actions import LifecycleNode
-from launch_ros.substitutions import FindPackageShare
-
 from launch import LaunchDescription
+from windhover_bringup.launching import arguments, processes
+
+NAMES = ("source", "model", "backend", "rate", "frames", "out")
 
 
 def generate_launch_description() -> LaunchDescription:
-    share = FindPackageShare("windhover_bringup")
-    arguments = [
-        DeclareLaunchArgument(
-            "config",
-            default_value=PathJoinSubstitution([share, "config", "default.yaml"]),
-            description="ROS parameter file with the values of all nodes",
-        ),
-        DeclareLaunchArgument(
-            "camera",
-            default_value="thermal",
-            choices=["rgb", "thermal"],
-            description="the camera that the model is for",
-        ),
-        DeclareLaunchArgument("namespace", default_value="", description="of all nodes"),
-    ]
-
-    def node(package: str, executable: object, name: object) -> LifecycleNode:
-        return LifecycleNode(
-            package=package,
-            executable=executable,
-            name=name,
-            namespace=LaunchConfiguration("namespace"),
-            parameters=[LaunchConfiguration("config")],
-            output="screen",
-        )
-
-    camera = [LaunchConfiguration("camera"), "_camera"]
-    return LaunchDescription(
-        [
-            *arguments,
-            node("windhover_tracker", "tracker", "tracker"),
-            node("windhover_detector", "detector", "detector"),
-            node("windhover_bringup", "overlay", "overlay"),
-            node("windhover_cameras", camera, camera),
-        ]
-    )
+    return LaunchDescription([*arguments("default.yaml", ["namespace", *NAMES]), processes(NAMES)])

@@ -40,6 +40,9 @@ def test_ament_finds_packages_launch_files_and_executables(tmp_path, monkeypatch
     assert share == tmp_path / "share" / "windhover_bringup"
     assert (share / "package.xml").samefile(PACKAGES["windhover_bringup"] / "package.xml")
     assert (share / "config" / "fastdds.xml").is_file()
+    # ros2 launch searches with os.walk, which does not enter links to folders.
+    found = {name for _, _, names in os.walk(share) for name in names}
+    assert found >= {file.name for file in ROOT.glob("launch/*.launch.py")}
     for script in console_scripts("windhover_tracker"):
         link = tmp_path / "lib" / "windhover_tracker" / script
         assert link.readlink() == Path("..", "..", "bin", script)

@@ -44,6 +44,8 @@ setup(
         "qnn": [
             'onnxruntime-qnn; sys_platform == "linux" and platform_machine in "x86_64 aarch64"'
         ],
+        # Cameras as v4l2:; GPL-3.0-or-later, unlike all else that is installed.
+        "v4l2": ['linuxpy; sys_platform == "linux"'],
         "test": ["pytest", "hypothesis"],
     },
     zip_safe=False,

@@ -34,7 +34,6 @@ setup(
     entry_points={
         "console_scripts": [
             "windhover = windhover_bringup.cli:main",
-            "composed = windhover_bringup.composed:main",
             "overlay = windhover_bringup.overlay:main",
             "recorder = windhover_bringup.recorder:main",
         ]

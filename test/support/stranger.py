@@ -1,7 +1,7 @@
 """What another team's node is: only rclpy and vision_msgs, no Windhover.
 
-Prints ``listening``, waits for so many messages with tracks in them, and prints
-what it heard as JSON.
+Takes that number and, if need be, a ROS namespace. Prints ``listening``, waits for so
+many messages with tracks in them, and prints what it heard as JSON.
 """
 
 import json
@@ -36,7 +36,8 @@ def main():
     wanted = int(sys.argv[1])
     heard, labels = [], []
     rclpy.init()
-    node = rclpy.create_node("stranger")
+    namespace = sys.argv[2] if len(sys.argv) > 2 else ""
+    node = rclpy.create_node("stranger", namespace=namespace)
     node.create_subscription(
         Detection2DArray,
         "tracks",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from windhover.errors import ConfigError, SourceError, WindhoverError
@@ -24,7 +23,7 @@ from windhover_cameras.rgb_camera import RgbCamera
 from windhover_cameras.thermal_camera import ThermalCamera
 from windhover_detector.node import DetectorNode
 from windhover_ros.links import Link, make_link
-from windhover_ros.runner import StopRequest, ros, spinning
+from windhover_ros.runner import StopRequest
 from windhover_tracker.node import TrackerNode
 
 CAMERAS: dict[str, type[RgbCamera] | type[ThermalCamera]] = {
@@ -105,11 +104,13 @@ class Pipeline:
         self.length, self.rate_hz = check_inputs(config, self.camera_name)
         self.lossless = float(config[section].get("rate", 1.0)) == 0.0
         self.link: Link[Frame] = make_link(self.lossless)
-        space = self.namespace = bringup.namespace
+        space = bringup.namespace
         self.camera: CameraNode = CAMERAS[self.camera_name](config[section], space)
         self.camera.outputs.append(self.link)
         self.detector = DetectorNode(config["detector"], space, frames=self.link)
         self.tracker = TrackerNode(config["tracker"], space, linked=True)
+        # Where they are, which ROS arguments may have changed.
+        self.namespace = str(self.tracker.get_namespace())
         self.overlay = (
             OverlayNode(config["overlay"], space, linked=True) if bringup.overlay else None
         )
@@ -200,41 +201,3 @@ class Pipeline:
             self.overlay.offer(frame, detections, tracks, self.labels)
         for tap in self._taps:
             tap(frame, detections, tracks, self.labels)
-
-
-def run(config: Config, stop: StopRequest, taps: list[Tap] | None = None) -> Pipeline:
-    """Run until the source ends or ``stop`` is set; nodes are closed on return.
-
-    Returns:
-        The pipeline, for what its stages measured.
-    """
-    with ros():
-        pipeline = Pipeline(config, taps)
-        try:
-            pipeline.start()
-            with spinning(pipeline.nodes):
-                pipeline.wait(stop)
-        finally:
-            pipeline.close()
-        return pipeline
-
-
-def main(config: str | Path | None = None) -> int:
-    """Run the composed process with a config; for launch files."""
-    import argparse
-    import sys
-
-    parser = argparse.ArgumentParser(description="Windhover's composed process")
-    parser.add_argument("--config", default=config, help="ROS parameter file")
-    known, _ = parser.parse_known_args()
-    try:
-        with StopRequest() as stop:
-            run(Config.load(known.config), stop)
-    except WindhoverError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -35,6 +35,9 @@ class BringupParams(NodeParams):
     )
     namespace: str = read_only("", description="ROS namespace of all nodes")
     overlay: bool = Field(True, description="run the overlay node (it draws only when subscribed)")
+    respawn: bool = read_only(
+        True, description="start a process again that crashed; at most five times a minute"
+    )
 
 
 SECTIONS: Mapping[str, type[NodeParams]] = {
@@ -65,7 +68,8 @@ class Config:
         """Read a config file and check all of it.
 
         Args:
-            path: the file; ``None`` takes every node's defaults.
+            path: the file, or the name of one in the installed config/ with or without
+                its ``.yaml``; ``None`` takes every node's defaults.
 
         Raises:
             ConfigError: no such file, not a parameter file, or a value in it is
@@ -73,7 +77,7 @@ class Config:
         """
         if path is None:
             return cls()
-        file = Path(path)
+        file = _found(path)
         config = cls(_sections(file), str(file))
         config.validate()
         return config
@@ -106,19 +110,36 @@ class Config:
         """The launchers' own section."""
         return check(BringupParams, self["bringup"], f"{self.origin}: bringup")
 
+    def typed(self, section: str) -> dict[str, Any]:
+        """Overrides of one section by dotted name, in their declared types."""
+        values = self[section]
+        model = check(SECTIONS[section], values, f"{self.origin}: {section}")
+        typed = flatten(model.model_dump())
+        return {name: typed[name] for name in values}
+
     def write(self, path: Path) -> Path:
         """Write as a parameter file that any node takes with ``--params-file``.
 
         Values are written in their declared types, so that rcl reads ``rate: 30``
         of a float as a float.
         """
-        document: dict[str, Any] = {}
-        for section, values in self.values.items():
-            model = check(SECTIONS[section], values, f"{self.origin}: {section}")
-            typed = flatten(model.model_dump())
-            document[f"/**/{section}"] = {"ros__parameters": {name: typed[name] for name in values}}
+        document = {
+            f"/**/{section}": {"ros__parameters": self.typed(section)} for section in self.values
+        }
         path.write_text(yaml.safe_dump(document, sort_keys=False))
         return path
+
+
+def _found(path: str | os.PathLike[str]) -> Path:
+    """The file, or that of this name in the installed config/."""
+    file = Path(path)
+    if file.exists() or file.parent != Path():
+        return file
+    for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep):
+        shipped = Path(prefix, "share", "windhover_bringup", "config", file.stem + ".yaml")
+        if prefix and shipped.is_file():
+            return shipped
+    return file
 
 
 def _sections(file: Path) -> dict[str, dict[str, Any]]:

@@ -10,26 +10,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from windhover.errors import WindhoverError
 from windhover_bringup.cli.show import progress
-from windhover_bringup.composed import camera_for, check_inputs
-from windhover_bringup.config import Config
+from windhover_bringup.config import BringupParams, Config
+from windhover_bringup.plan import MODULES, Respawn, make_plan
 from windhover_ros.environment import child_environment
-from windhover_ros.runner import StopRequest, ros
+from windhover_ros.runner import StopRequest, ros, ros_arguments
 
-MODULES = {
-    "rgb_camera": "windhover_cameras.rgb_camera",
-    "thermal_camera": "windhover_cameras.thermal_camera",
-    "detector": "windhover_detector.node",
-    "tracker": "windhover_tracker.node",
-    "overlay": "windhover_bringup.overlay",
-    "recorder": "windhover_bringup.recorder",
-}
 READY_S = 60.0
 STOP_S = 10.0
 
@@ -40,16 +32,18 @@ class Processes:
     Args:
         nodes: which nodes to run.
         parameters: the parameter file that all of them take.
-        namespace: ROS namespace.
+        bringup: their namespace, and whether one that crashed is started again.
     """
 
-    def __init__(self, nodes: Sequence[str], parameters: Path, namespace: str) -> None:
+    def __init__(self, nodes: Sequence[str], parameters: Path, bringup: BringupParams) -> None:
         self._parameters = parameters
-        self._namespace = namespace
+        self._namespace = bringup.namespace
+        self._respawn = {node: Respawn.of(bringup) for node in nodes}
+        self._due: dict[str, float] = {}
         self._children = {node: self._spawn(node) for node in nodes}
 
     def _spawn(self, node: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", MODULES[node], "--ros-args"]
+        command = [sys.executable, "-m", MODULES[node], "--ros-args", *ros_arguments()]
         command += ["--params-file", str(self._parameters)]
         if self._namespace:
             command += ["-r", f"__ns:=/{self._namespace.strip('/')}"]
@@ -58,22 +52,34 @@ class Processes:
         return subprocess.Popen(command, env=child_environment(), start_new_session=True)
 
     def ended(self, node: str) -> bool:
-        """Whether a child is no longer there."""
-        return self._children[node].poll() is not None
+        """Whether a child is no longer there, and won't be again."""
+        return self._children[node].poll() is not None and node not in self._due
 
     def check(self) -> None:
-        """Raise if a child has ended with an error.
+        """Start children again that crashed; call it a few times a second.
 
         Raises:
-            WindhoverError: names the node; it has said why on stderr.
+            WindhoverError: one has ended in a way that a new start won't mend; it has
+                said why on stderr.
         """
+        now = time.monotonic()
+        for node in [node for node, due in self._due.items() if now >= due]:
+            del self._due[node]
+            self._children[node] = self._spawn(node)
         for node, child in self._children.items():
             status = child.poll()
-            if status not in {None, 0}:
-                raise WindhoverError(f"{node} ended with status {status}; see its message above")
+            if node in self._due or status in {None, 0}:
+                continue
+            respawn = self._respawn[node]
+            delay_s = respawn.after_exit(int(status or 0))
+            text = f"{node} {respawn.told(int(status or 0), delay_s)}"
+            if delay_s is None:
+                raise WindhoverError(text)
+            sys.stderr.write(f"warning: {text}\n")
+            self._due[node] = now + delay_s
 
     def stop(self) -> None:
-        """Ask the children to end, in the order in which frames flow, and see to it."""
+        """Ask the children to end, in the order in which they were started, and see to it."""
         for child in self._children.values():
             if child.poll() is None:
                 child.send_signal(signal.SIGINT)
@@ -118,21 +124,33 @@ class States:
         answer = future.result() if future.done() else None
         return str(answer.current_state.label) if answer is not None else ""
 
-    def wait_active(self, nodes: Sequence[str], processes: Processes, stop: StopRequest) -> None:
+    def wait_active(
+        self,
+        nodes: Sequence[str],
+        stop: StopRequest,
+        each: Callable[[], None] = lambda: None,
+        timeout_s: float = READY_S,
+    ) -> None:
         """Wait until nodes are active.
 
+        Args:
+            nodes: their names.
+            stop: ends the wait.
+            each: called some times a second.
+            timeout_s: longest wait.
+
         Raises:
-            WindhoverError: a process ended, or a node is not active in time.
+            WindhoverError: a node is not active in time.
         """
         waiting = set(nodes)
-        deadline = time.monotonic() + READY_S
+        deadline = time.monotonic() + timeout_s
         while waiting and not stop.wait(0.1):
-            processes.check()
+            each()
             waiting = {node for node in waiting if self.state(node) != "active"}
             if time.monotonic() > deadline:
                 names = ", ".join(sorted(waiting))
                 raise WindhoverError(
-                    f"{names} not active after {READY_S:.0f} s; /diagnostics says why"
+                    f"{names} not active after {timeout_s:.0f} s; /diagnostics says why"
                 )
 
     def close(self) -> None:
@@ -153,31 +171,22 @@ def run_processes(config: Config, out: Path | None) -> None:
     Raises:
         WindhoverError: an input is wrong, or a node did not come up.
     """
-    from windhover.model.bundle import Bundle
-
+    plan = make_plan(config, out)
     bringup = config.bringup()
-    camera = camera_for(config, Bundle.load(config.model))
-    total, _ = check_inputs(config, camera)
-    camera_node = f"{camera}_camera"
-    config = config.replaced(camera_node, end_process=True)
-    behind = ["detector", "tracker", *(["overlay"] if bringup.overlay else [])]
-    if out is not None:
-        config = config.replaced("recorder", path=str(out / "bag"), cameras=[camera])
-        behind.append("recorder")
-    with StopRequest() as stop, ros([]), _parameter_file(config) as parameters:
-        states = States([*behind, camera_node], bringup.namespace)
-        consumers = Processes(behind, parameters, bringup.namespace)
-        source: Processes | None = None
+    with StopRequest(last=True) as stop, ros(), _parameter_file(plan.config) as parameters:
+        states = States(plan.consumers, bringup.namespace)
+        consumers = Processes(plan.consumers, parameters, bringup)
+        cameras: Processes | None = None
         try:
-            # The camera last, so that nobody misses its first frames.
-            states.wait_active(behind, consumers, stop)
-            source = Processes([camera_node], parameters, bringup.namespace)
-            with progress("running", total):
-                while not source.ended(camera_node) and not stop.wait(0.2):
+            # The cameras last, so that nobody misses their first frames.
+            states.wait_active(plan.consumers, stop, consumers.check)
+            cameras = Processes(plan.cameras, parameters, bringup)
+            with progress("running", plan.frames):
+                while not stop.wait(0.2) and not all(map(cameras.ended, plan.cameras)):
                     consumers.check()
-            source.check()
+                    cameras.check()
         finally:
-            if source is not None:
-                source.stop()
+            if cameras is not None:
+                cameras.stop()
             consumers.stop()
             states.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -12,27 +13,67 @@ from typing import Any
 from windhover.errors import WindhoverError
 from windhover_ros.environment import prepare_environment
 
+SAME_STOP_S = 1.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest(threading.Event):
     """Set by Ctrl-C or SIGTERM while in use as a context (main thread only).
 
-    A second signal ends the process at once.
+    A second signal ends the process at once, unless it comes within a second of the
+    first: a terminal and a launcher both pass one Ctrl-C on.
+
+    Args:
+        last: the process ends with it: a signal that comes late must not turn a good
+            end into a bad one.
     """
+
+    def __init__(self, last: bool = False) -> None:
+        super().__init__()
+        self._last = last
+        self._at = 0.0
 
     def __enter__(self) -> StopRequest:
         self._before = {n: signal.signal(n, self._on_signal) for n in _SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._last and self.is_set():
+            return
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
     def _on_signal(self, *_: object) -> None:
-        if self.is_set():
+        if self.is_set() and time.monotonic() - self._at > SAME_STOP_S:
             raise KeyboardInterrupt
+        if not self.is_set():
+            self._at = time.monotonic()
         self.set()
+
+
+def ros_arguments(args: Sequence[str] | None = None) -> list[str]:
+    """What stands between ``--ros-args`` and ``--`` (or the end) on a command line.
+
+    Args:
+        args: the command line; ``None`` takes that of the process.
+    """
+    return [word for word, for_ros in _told_apart(args) if for_ros]
+
+
+def own_arguments(args: Sequence[str] | None = None) -> list[str]:
+    """A command line without what is meant for ROS; args as in :func:`ros_arguments`."""
+    return [word for word, for_ros in _told_apart(args) if not for_ros]
+
+
+def _told_apart(args: Sequence[str] | None) -> Iterator[tuple[str, bool]]:
+    inside = False
+    for word in sys.argv if args is None else args:
+        if word == "--ros-args":
+            inside = True
+        elif inside and word == "--":
+            inside = False
+        else:
+            yield word, inside
 
 
 @contextmanager
@@ -93,7 +134,7 @@ def run_node(make: Callable[[], Any], until: Callable[[Any], bool] | None = None
         The exit status: 0, or 2 after an error that a person has to mend.
     """
     try:
-        with StopRequest() as stop, ros():
+        with StopRequest(last=True) as stop, ros():
             node = make()
             try:
                 if node.params.autostart:

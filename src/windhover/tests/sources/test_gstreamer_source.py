@@ -1,5 +1,6 @@
 """GStreamer pipelines give frames whose rows, colours and counts are right."""
 
+import itertools
 import shutil
 import subprocess
 import time
@@ -9,7 +10,7 @@ import pytest
 
 from windhover.errors import SourceError
 from windhover.sources import Source, open_source
-from windhover.sources.gstreamer import Caps, parse_caps
+from windhover.sources.gstreamer import Caps, Told, parse_caps, parse_frame
 
 
 def _has(element: str) -> bool:
@@ -36,6 +37,23 @@ def test_caps_are_read_with_their_row_padding():
     assert parse_caps(LINE + "NV12") is None
     assert parse_caps("Setting pipeline to PLAYING ...") is None
     assert parse_caps(LINE.replace("windhover_out", "other") + "BGR") is None
+
+
+FRAME = (
+    "/GstPipeline:pipeline0/GstIdentity:windhover_stamps: last-message = chain   ******* "
+    "(windhover_stamps:sink) (2448 bytes, dts: none, pts: 1:02:03.072164915, "
+    "duration: 0:00:00.033333334, offset: 41, offset_end:  42, flags: 00000000 , meta: none) 0x55"
+)
+
+
+def test_what_is_said_of_a_frame_is_read():
+    assert parse_frame(FRAME) == Told(3723 * 10**9 + 72_164_915, 41)
+    assert parse_frame(FRAME.replace("1:02:03.072164915", "none")) == Told(None, 41)
+    # Bytes of a file, or nothing at all, are no frame numbers.
+    assert parse_frame(FRAME.replace("offset_end:  42", "offset_end:  2489")).sequence is None
+    assert parse_frame(FRAME.replace("offset: 41, offset_end:  42", "")).sequence is None
+    assert parse_frame(FRAME.replace("windhover_stamps", "other")) is None
+    assert parse_frame(LINE) is None
 
 
 def test_without_gstreamer_it_says_what_to_install(monkeypatch):
@@ -85,13 +103,40 @@ def test_gray_stays_gray_and_the_rest_becomes_colour(pixel, encoding, dtype):
 
 
 @needs_gstreamer
+def test_stamps_are_the_pipelines_own_and_free_of_transport_jitter():
+    caps = "video/x-raw,format=GRAY8,width=34,height=24,framerate=25/1"
+    source = open_source(f"gst:videotestsrc is-live=true ! {caps}")
+    frames = [frame for frame, _ in zip(source, range(12), strict=False)]
+    told = source.counts
+    source.close()
+    gaps = {(b.stamp_ns - a.stamp_ns) / (b.index - a.index) for a, b in itertools.pairwise(frames)}
+    # The test source stamps at exactly 25 frames a second; arrival times do not.
+    assert sum(abs(gap - 40e6) < 100e3 for gap in gaps) >= len(gaps) / 2
+    assert told.stamps_untrusted == 0
+    assert 0 <= time.time_ns() - frames[-1].stamp_ns < 30e9
+
+
+@needs_gstreamer
+def test_frames_that_the_pipeline_lost_are_counted():
+    caps = "video/x-raw,format=GRAY8,width=34,height=24,framerate=50/1"
+    lossy = "identity drop-probability=0.3"
+    source = open_source(f"gst:videotestsrc is-live=true num-buffers=40 ! {caps} ! {lossy}")
+    frames = list(source)
+    told = source.counts
+    source.close()
+    assert told.lost > 0
+    assert told.read + told.lost <= 40
+    assert all(b.stamp_ns > a.stamp_ns for a, b in itertools.pairwise(frames))
+
+
+@needs_gstreamer
 def test_a_pipeline_that_ends_ends():
     source = open_source("gst:videotestsrc num-buffers=4", as_gray=True)
     frames = list(source)
     source.close()
     assert 1 <= len(frames) <= 4
     assert frames[-1].encoding == "mono8"
-    assert len(frames) + source.dropped == 4
+    assert len(frames) + source.counts.replaced == 4
 
 
 @needs_gstreamer

@@ -14,7 +14,7 @@ import shlex
 import shutil
 import subprocess
 import threading
-import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,10 +22,13 @@ from typing import BinaryIO
 
 from windhover.errors import SourceError
 from windhover.imaging.formats import decode_image, to_gray8
+from windhover.sources.clock import Reading, read_clocks
 from windhover.sources.live import LiveShot, LiveSource
 from windhover.sources.options import SourceOptions
 
 _SINK = "windhover_out"
+_STAMPS = "windhover_stamps"
+_TOLD_WITHIN_S = 1.0
 _ENCODINGS = {"BGR": ("bgr8", 3), "GRAY8": ("mono8", 1), "GRAY16_LE": ("mono16", 2)}
 _INSTALL = "install gstreamer1.0-tools gstreamer1.0-plugins-base (and -good for v4l2src)"
 
@@ -70,11 +73,50 @@ def parse_caps(text: str) -> Caps | None:
     return Caps(encoding, width, int(fields["height"]), step, rate_hz)
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the pipeline says of one frame.
+
+    Attributes:
+        pts_ns: presentation time on the pipeline's running time, which a camera's
+            element makes from its driver's stamp; ``None`` where there is none.
+        sequence: the camera's frame number, where its element keeps it.
+    """
+
+    pts_ns: int | None
+    sequence: int | None
+
+
+def parse_frame(text: str) -> Told | None:
+    """Read what ``gst-launch-1.0 -v`` prints for each frame of our ``identity``.
+
+    Args:
+        text: one line of its output.
+
+    Returns:
+        What it says of a frame; ``None`` where the line is about something else.
+    """
+    if f"{_STAMPS}: last-message = chain" not in text:
+        return None
+    clock = re.search(r"pts: (\d+):(\d\d):(\d\d)\.(\d{9})", text)
+    pts_ns = None
+    if clock is not None:
+        hours, minutes, seconds, rest = (int(part) for part in clock.groups())
+        pts_ns = ((hours * 60 + minutes) * 60 + seconds) * 10**9 + rest
+    count = re.search(r"offset: (\d+), offset_end: +(\d+)", text)
+    sequence = None
+    # Of a file the offset is in bytes; of a camera each frame ends where the next begins.
+    if count is not None and int(count[2]) == int(count[1]) + 1:
+        sequence = int(count[1])
+    return Told(pts_ns, sequence)
+
+
 class GStreamerSource(LiveSource):
     """A pipeline as one types it after ``gst-launch-1.0``, without a sink.
 
     Grey formats stay ``mono8`` and ``mono16``, all else becomes ``bgr8``. Stamps are
-    the time at which a frame's first bytes arrive.
+    the pipeline's own presentation times, mapped to the wall clock by the least time
+    that a frame has taken to get here; without them, the time of arrival.
     """
 
     def __init__(self, pipeline: str, name: str, options: SourceOptions) -> None:
@@ -94,6 +136,8 @@ class GStreamerSource(LiveSource):
         self._process, self._frames = _launch(pipeline, name)
         self._caps: Caps | None = None
         self._caps_count = 0
+        self._told: deque[Told] = deque()
+        self._silent = False
         self._problem = ""
         self._readers = [
             threading.Thread(target=self._read_report, daemon=True),
@@ -121,9 +165,10 @@ class GStreamerSource(LiveSource):
         assert caps is not None
         while True:
             buffer = bytearray(caps.step * caps.height)
-            stamp_ns = self._fill(buffer)
-            if stamp_ns is None:
+            received = self._fill(buffer)
+            if received is None:
                 break
+            told = self._await_told()
             if self._caps_count > 1:
                 raise SourceError(f"{self._name}: frames changed their size or format, open anew")
             image, encoding = decode_image(
@@ -131,23 +176,33 @@ class GStreamerSource(LiveSource):
             )
             if self._options.as_gray and encoding == "bgr8":
                 image, encoding = to_gray8(image, encoding), "mono8"
-            yield LiveShot(image, encoding, stamp_ns)
+            yield LiveShot(image, encoding, received, told.pts_ns, False, told.sequence)
         self._process.wait()
         self._readers[1].join(timeout=1.0)
         if self._problem or self._process.returncode:
             raise SourceError(f"{self._name}: {self._problem or 'the pipeline failed'}")
 
-    def _fill(self, buffer: bytearray) -> int | None:
+    def _fill(self, buffer: bytearray) -> Reading | None:
         """Read one frame; gives the time of its first bytes, ``None`` at the end."""
         view = memoryview(buffer)
-        stamp_ns: int | None = None
+        received: Reading | None = None
         while view:
             got = self._frames.readinto(view)  # type: ignore[attr-defined]
             if not got:
                 return None
-            stamp_ns = stamp_ns or time.time_ns()
+            received = received or read_clocks()
             view = view[got:]
-        return stamp_ns
+        return received
+
+    def _await_told(self) -> Told:
+        """What was said of the frame that was just read: lines come in their order."""
+        with self._changed:
+            if not self._silent:
+                # The line goes another way than the frame and may be the later one.
+                self._silent = not self._changed.wait_for(
+                    lambda: bool(self._told) or self._ended, _TOLD_WITHIN_S
+                )
+            return self._told.popleft() if self._told and not self._silent else Told(None, None)
 
     def _release(self) -> None:
         if self._process.poll() is None:
@@ -164,6 +219,12 @@ class GStreamerSource(LiveSource):
         assert self._process.stdout is not None
         with self._process.stdout as lines:
             for line in lines:
+                told = parse_frame(line)
+                if told is not None:
+                    with self._changed:
+                        self._told.append(told)
+                        self._changed.notify_all()
+                    continue
                 caps = parse_caps(line)
                 if caps is not None and caps != self._caps:
                     with self._changed:
@@ -198,7 +259,8 @@ def _launch(pipeline: str, name: str) -> tuple[subprocess.Popen[str], BinaryIO]:
     # The list keeps grey grey: videoconvert passes through what is in it, and turns
     # colour into BGR as the one that loses least.
     formats = "video/x-raw,format={" + ",".join(sorted(_ENCODINGS, reverse=True)) + "}"
-    tail = ["!", "videoconvert", "!", formats, "!", "fdsink", f"name={_SINK}", f"fd={into}"]
+    tail = ["!", "videoconvert", "!", formats, "!", "identity", f"name={_STAMPS}", "silent=false"]
+    tail += ["!", "fdsink", f"name={_SINK}", f"fd={into}"]
     try:
         process = subprocess.Popen(
             [tool, "-v", *parts, *tail],

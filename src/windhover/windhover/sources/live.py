@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from windhover.errors import SourceError
+from windhover.sources.clock import ClockMap, Reading, SequenceCounter
 from windhover.sources.options import DEFAULT_RATE_HZ, SourceOptions
 from windhover.types import Frame, Image
 
@@ -19,12 +20,47 @@ class LiveShot:
     Attributes:
         image: as in :class:`~windhover.types.Frame`.
         encoding: as in :class:`~windhover.types.Frame`.
-        stamp_ns: capture time, nanoseconds since 1970.
+        received: the host's clocks when it arrived.
+        device_ns: its driver's capture stamp, on the clock that ``monotonic`` says.
+        monotonic: that clock is this host's CLOCK_MONOTONIC.
+        sequence: its number among all frames that the device took.
     """
 
     image: Image
     encoding: str
-    stamp_ns: int
+    received: Reading
+    device_ns: int | None = None
+    monotonic: bool = False
+    sequence: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCounts:
+    """What has become of a camera's frames since it was opened.
+
+    Attributes:
+        read: frames that arrived whole.
+        lost: that the device took and nobody got, by their sequence numbers.
+        late: that came after a newer one, and were left out.
+        replaced: by a newer one before anyone took them.
+        damaged: that arrived broken, and were left out.
+        clock_steps: how often the wall clock was stepped.
+        clock_step_ns: by how much the last time.
+        device_restarts: how often the device's own clock began anew.
+        stamps_untrusted: frames stamped on arrival, for the device's stamp can't be true.
+        delay_ns: from capture to arrival of the last frame.
+    """
+
+    read: int = 0
+    lost: int = 0
+    late: int = 0
+    replaced: int = 0
+    damaged: int = 0
+    clock_steps: int = 0
+    clock_step_ns: int = 0
+    device_restarts: int = 0
+    stamps_untrusted: int = 0
+    delay_ns: int = 0
 
 
 class LiveSource(ABC):
@@ -32,11 +68,8 @@ class LiveSource(ABC):
 
     The thread takes every frame off the device, so that the driver's queue never
     fills, and keeps only the newest: a slow consumer gets a fresh frame, never a
-    backlog. After an error the source is dead; open it anew.
-
-    Attributes:
-        dropped: frames that were replaced by a newer one before they were taken.
-        skipped: messages of the frames that arrived damaged.
+    backlog. A frame that comes after a newer one is left out. After an error the
+    source is dead; open it anew.
     """
 
     def __init__(self, name: str, options: SourceOptions) -> None:
@@ -44,13 +77,17 @@ class LiveSource(ABC):
         self._options = options
         self._rate_hz = options.rate_hz or DEFAULT_RATE_HZ
         self._changed = threading.Condition()
-        self._newest: tuple[int, LiveShot] | None = None
+        self._newest: Frame | None = None
         self._end: SourceError | None = None
         self._ended = False
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self.dropped = 0
-        self.skipped: list[str] = []
+        self._clock: ClockMap | None = None
+        self._numbers = SequenceCounter()
+        self._read = 0
+        self._replaced = 0
+        self._damaged = 0
+        self._step_ns = 0
 
     @property
     def name(self) -> str:
@@ -72,10 +109,28 @@ class LiveSource(ABC):
         """True: frames come at the camera's pace."""
         return True
 
+    @property
+    def counts(self) -> LiveCounts:
+        """What has become of its frames so far."""
+        clock = self._clock or ClockMap(True)
+        return LiveCounts(
+            self._read,
+            self._numbers.lost,
+            self._numbers.late,
+            self._replaced,
+            self._damaged,
+            clock.steps,
+            self._step_ns,
+            clock.restarts,
+            clock.untrusted,
+            clock.delay_ns,
+        )
+
     def __iter__(self) -> Iterator[Frame]:
         """Yield the newest frame, each at most once, as they come.
 
-        ``index`` counts the camera's frames, dropped ones included.
+        ``index`` counts the frames that arrived, replaced ones included. Stamps rise,
+        but for a step of the wall clock, which :attr:`counts` tells.
 
         Raises:
             SourceError: the camera went away, or gave nothing for ``timeout_s``.
@@ -83,13 +138,11 @@ class LiveSource(ABC):
         if self._thread is None:
             self._thread = threading.Thread(target=self._pump, name=self._name, daemon=True)
             self._thread.start()
-        frame_id = self._options.frame_id or "camera"
         while True:
-            taken = self._take()
-            if taken is None:
+            frame = self._take()
+            if frame is None:
                 return
-            index, shot = taken
-            yield Frame(shot.image, shot.encoding, shot.stamp_ns, frame_id, index)
+            yield frame
 
     def close(self) -> None:
         """Stop the thread and release the device; calling it twice is fine."""
@@ -114,7 +167,7 @@ class LiveSource(ABC):
     def _release(self) -> None:
         """Make a blocked ``_capture`` return soon; may be called twice."""
 
-    def _take(self) -> tuple[int, LiveShot] | None:
+    def _take(self) -> Frame | None:
         """Wait for a frame that was not taken yet; ``None`` at a regular end."""
         with self._changed:
             arrived = self._changed.wait_for(
@@ -133,16 +186,15 @@ class LiveSource(ABC):
     def _pump(self) -> None:
         end: SourceError | None = None
         try:
-            for index, shot in enumerate(self._capture()):
+            for shot in self._capture():
                 if self._stop.is_set():
                     break
                 if isinstance(shot, SourceError):
-                    self.skipped.append(str(shot))
+                    self._damaged += 1
+                    if self._options.on_skip is not None:
+                        self._options.on_skip(shot)
                     continue
-                with self._changed:
-                    self.dropped += self._newest is not None
-                    self._newest = (index, shot)
-                    self._changed.notify_all()
+                self._offer(shot)
         except SourceError as error:
             end = error
         # Whatever a driver's binding raises must reach the consumer, not die with
@@ -152,4 +204,20 @@ class LiveSource(ABC):
         with self._changed:
             self._end = None if self._stop.is_set() else end
             self._ended = True
+            self._changed.notify_all()
+
+    def _offer(self, shot: LiveShot) -> None:
+        """Stamp a frame and let it take the place of the one before."""
+        if self._clock is None:
+            self._clock = ClockMap(shot.monotonic)
+        if not self._numbers.take(shot.sequence, shot.device_ns):
+            return
+        stamp = self._clock.stamp(shot.device_ns, shot.received)
+        if stamp.step_ns:
+            self._step_ns = stamp.step_ns
+        frame_id = self._options.frame_id or "camera"
+        with self._changed:
+            self._replaced += self._newest is not None
+            self._newest = Frame(shot.image, shot.encoding, stamp.stamp_ns, frame_id, self._read)
+            self._read += 1
             self._changed.notify_all()

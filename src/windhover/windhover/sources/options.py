@@ -35,6 +35,8 @@ class SourceOptions:
         size: cameras: ``(width, height)`` to ask for.
         pixel_format: cameras: ``mjpeg``, ``yuyv``, ``nv12``, ``gray``, ``y16``, ...
         timeout_s: cameras: how long without a frame counts as gone.
+        exposure_us: V4L2: microseconds; 0 lets the camera choose, ``None`` leaves it.
+        gain: V4L2: in the camera's own units; ``None`` leaves it.
         camera: rendered scenes: which of the two cameras.
     """
 
@@ -49,6 +51,8 @@ class SourceOptions:
     size: tuple[int, int] | None = None
     pixel_format: str | None = None
     timeout_s: float = 5.0
+    exposure_us: float | None = None
+    gain: float | None = None
     camera: Literal["rgb", "thermal"] | None = None
 
     def __post_init__(self) -> None:
@@ -61,6 +65,9 @@ class SourceOptions:
         for what, value in (("rate_hz", self.rate_hz), ("timeout_s", self.timeout_s)):
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise SourceError(f"{what} must be above 0, got {value}")
+        for what, value in (("exposure_us", self.exposure_us), ("gain", self.gain)):
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise SourceError(f"{what} must be 0 or more, got {value}")
         if self.on_bad not in {"raise", "skip"}:
             raise SourceError(f"on_bad must be raise or skip, got {self.on_bad!r}")
         if self.size is not None and min(self.size) < 1:
@@ -73,7 +80,8 @@ def with_query(options: SourceOptions, query: str, uri: str) -> SourceOptions:
     Args:
         options: as the caller gave them.
         query: what follows the ``?``: ``size=1280x720``, ``rate=30``,
-            ``format=mjpeg``, ``timeout=5``, ``topic=/camera/image_raw``.
+            ``format=mjpeg``, ``timeout=5``, ``exposure=8000``, ``gain=16``,
+            ``topic=/camera/image_raw``.
         uri: for messages.
 
     Returns:
@@ -109,5 +117,7 @@ _QUERY: dict[str, Callable[[str], dict[str, Any]]] = {
     "rate": lambda value: {"rate_hz": float(value)},
     "timeout": lambda value: {"timeout_s": float(value)},
     "format": lambda value: {"pixel_format": value},
+    "exposure": lambda value: {"exposure_us": float(value)},
+    "gain": lambda value: {"gain": float(value)},
     "topic": lambda value: {"topic": value},
 }

@@ -1,160 +1,317 @@
-"""Frames from a V4L2 camera, through FFmpeg's v4l2 input in PyAV."""
+"""Frames from a V4L2 camera, through linuxpy.
+
+linuxpy is taken for what else hides: the driver's own capture stamps and sequence
+numbers, what a device offers, and its controls. It is GPL-3.0-or-later and therefore
+an extra (``windhover[v4l2]``), imported only where a ``v4l2:`` camera is opened; a
+``gst:v4l2src`` pipeline gives the same frames without it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import time
+import select
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from windhover.errors import SourceError
+import cv2
+import numpy as np
+
+from windhover.errors import EncodingError, SourceError
+from windhover.imaging.formats import decode_image, to_gray8
+from windhover.sources.clock import read_clocks
 from windhover.sources.live import LiveShot, LiveSource
 from windhover.sources.options import SourceOptions
-from windhover.sources.video import frame_to_image
+from windhover.types import Image
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.error import FFmpegError
-    from av.video.frame import VideoFrame
+    from linuxpy.video.device import Device, VideoCapture
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """A pixel format that a device may give.
+
+    Attributes:
+        fourcc: V4L2's name for it.
+        encoding: of ``decode_image``; empty for JPEG.
+    """
+
+    fourcc: str
+    encoding: str
+
 
 PIXEL_FORMATS = {
-    "mjpeg": "mjpeg",
-    "h264": "h264",
-    "yuyv": "yuyv422",
-    "uyvy": "uyvy422",
-    "nv12": "nv12",
-    "bgr": "bgr24",
-    "rgb": "rgb24",
-    "gray": "gray",
-    "y16": "gray16le",
+    "mjpeg": _Format("MJPG", ""),
+    "yuyv": _Format("YUYV", "yuyv"),
+    "uyvy": _Format("UYVY", "uyvy"),
+    "nv12": _Format("NV12", "nv12"),
+    "bgr": _Format("BGR3", "bgr8"),
+    "rgb": _Format("RGB3", "rgb8"),
+    "gray": _Format("GREY", "mono8"),
+    "y16": _Format("Y16 ", "mono16"),
 }
-"""Names that ``format=`` takes, and FFmpeg's for them."""
+"""Names that ``format=`` takes."""
 
-_CLOCK_SLACK_NS = 10 * 10**9
+# What is taken where nothing is asked for: counts of a thermal camera; else what a
+# colour camera gives at full rate over USB.
+_THERMAL_FIRST = ("y16", "gray", "nv12", "yuyv", "uyvy", "mjpeg")
+_COLOUR_FIRST = ("nv12", "mjpeg", "yuyv", "uyvy", "bgr", "rgb", "gray", "y16")
+
+_BUFFERS = 4
+_POLL_S = 0.2
+_EXPOSURE_UNIT_US = 100
+_MANUAL_EXPOSURE, _AUTOMATIC_EXPOSURES = 1, (3, 0)
 
 
-class AvCamera(LiveSource):
-    """A live input that FFmpeg reads.
+class V4l2Camera(LiveSource):
+    """A camera device. Stamps are the driver's own, mapped to the wall clock."""
 
-    Stamps are the driver's own capture times where they are on the wall clock (the
-    v4l2 input converts them), else the time at which the frame was read.
-    """
-
-    def __init__(self, container: InputContainer, name: str, options: SourceOptions) -> None:
-        """Take over an open input.
+    def __init__(
+        self, device: Device, capture: VideoCapture, chosen: str, name: str, options: SourceOptions
+    ) -> None:
+        """Take over an open device that is set up.
 
         Args:
-            container: open, with a video stream.
+            device: open.
+            capture: with its buffers mapped, not streaming.
+            chosen: key of :data:`PIXEL_FORMATS`.
             name: the URI, for messages.
-            options: ``rate_hz``, ``frame_id``, ``as_gray`` and ``timeout_s`` are read.
+            options: ``frame_id``, ``as_gray``, ``on_skip`` and ``timeout_s`` are read.
         """
         super().__init__(name, options)
-        self._container = container
-        self._stream = container.streams.video[0]
-        self._rate_hz = float(self._stream.average_rate or 0) or self._rate_hz
+        self._device = device
+        self._video = capture
+        self._encoding = PIXEL_FORMATS[chosen].encoding
+        self._format = capture.get_format()
+        self._rate_hz = _rate_of(capture) or self._rate_hz
 
     def _capture(self) -> Iterator[LiveShot | SourceError]:
-        import av
-
-        packets = self._container.demux(self._stream)
         try:
+            self._video.open()
             while not self._stop.is_set():
-                try:
-                    packet = next(packets, None)
-                except (av.error.FFmpegError, OSError) as error:
-                    raise SourceError(
-                        f"{self._name}: camera went away ({error.strerror or error}), "
-                        "check its cable and power"
-                    ) from error
-                if packet is None or not packet.size:
-                    raise SourceError(f"{self._name}: camera stopped sending")
-                try:
-                    frames = packet.decode()
-                except av.error.FFmpegError as error:
-                    # One broken MJPEG on a noisy bus is no reason to stop.
-                    yield SourceError(f"{self._name}: damaged frame ({error.strerror})")
+                # Readable also when it is gone: the read then says so.
+                if not select.select([self._device.fileno()], [], [], _POLL_S)[0]:
                     continue
-                for frame in frames:
-                    stamp_ns = _stamp_ns(frame)
-                    image, encoding = frame_to_image(frame, as_gray=self._options.as_gray)
-                    yield LiveShot(image, encoding, stamp_ns)
+                received = read_clocks()
+                try:
+                    frame = self._video.buffer.raw_read()
+                except BlockingIOError:
+                    continue
+                yield self._shot(frame, received)
+        except OSError as error:
+            raise SourceError(
+                f"{self._name}: camera went away ({error.strerror or error}), "
+                "check its cable and power"
+            ) from error
         finally:
-            self._container.close()
+            _close(self._device, self._video)
+
+    def _shot(self, frame: Any, received: Any) -> LiveShot | SourceError:
+        from linuxpy.video.device import BufferFlag
+
+        flags = int(frame.buff.flags)
+        try:
+            if flags & BufferFlag.ERROR:
+                raise EncodingError("the driver marks it as broken")
+            image, encoding = self._decode(frame.data)
+        except EncodingError as error:
+            # One broken frame on a noisy bus is no reason to stop.
+            return SourceError(f"{self._name}: damaged frame ({error})")
+        taken = frame.buff.timestamp
+        device_ns = (taken.secs * 1_000_000 + taken.usecs) * 1000
+        monotonic = flags & BufferFlag.TIMESTAMP_MASK == BufferFlag.TIMESTAMP_MONOTONIC
+        return LiveShot(
+            image, encoding, received, device_ns or None, monotonic, int(frame.buff.sequence)
+        )
+
+    def _decode(self, data: bytes) -> tuple[Image, str]:
+        gray = self._options.as_gray
+        if not self._encoding:
+            flag = cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
+            if image is None:
+                raise EncodingError(f"{len(data)} bytes that are no JPEG")
+            return np.asarray(image, np.uint8), "mono8" if gray else "bgr8"
+        layout = self._format
+        step = layout.bytes_per_line or len(data) // layout.height
+        image, encoding = decode_image(data, self._encoding, layout.height, layout.width, step)
+        if gray and encoding in {"bgr8", "rgb8"}:
+            return to_gray8(image, encoding), "mono8"
+        return image, encoding
 
     def _release(self) -> None:
-        # Closing a container under a thread that reads it would crash: the thread
-        # closes it when it sees the stop, and here only where it never ran.
+        # The thread closes the device when it sees the stop; here only where it never ran.
         if self._thread is None:
-            self._container.close()
+            _close(self._device, self._video)
 
 
-def open_v4l2(device: str, name: str, options: SourceOptions) -> AvCamera:
-    """Open a camera device.
+def open_v4l2(device: str, name: str, options: SourceOptions) -> V4l2Camera:
+    """Open a camera device and set it up.
 
     Args:
-        device: ``/dev/video0``.
+        device: ``/dev/video0`` or a stable name under ``/dev/v4l/by-id``.
         name: the URI, for messages.
-        options: ``size``, ``rate_hz`` and ``pixel_format`` are asked of the camera,
-            which may give what comes nearest; ``y16`` keeps thermal counts.
+        options: ``size``, ``rate_hz``, ``pixel_format``, ``exposure_us`` and ``gain``
+            are asked of the camera; ``y16`` keeps thermal counts.
 
     Returns:
-        The camera, not yet streaming frames to anyone.
+        The camera, not yet streaming.
 
     Raises:
-        SourceError: no such device, no permission, busy, or it does not offer what
-            was asked for.
+        SourceError: linuxpy is not installed, no such device, no permission, busy, or
+            it does not offer what was asked for.
     """
-    import av
-
-    wanted = _device_options(name, options)
+    wanted = options.pixel_format.lower() if options.pixel_format else None
+    if wanted is not None and wanted not in PIXEL_FORMATS:
+        raise SourceError(
+            f"{name}: unknown pixel format {options.pixel_format!r}, "
+            f"use one of {', '.join(PIXEL_FORMATS)}"
+        )
     if not Path(device).exists():
         raise SourceError(f"no camera at {device}: check the cable, `v4l2-ctl --list-devices`")
     try:
-        container = av.open(device, format="v4l2", options=wanted)
-    except (av.error.FFmpegError, OSError) as error:
-        raise SourceError(f"cannot open camera {device}: {_reason(error, wanted)}") from error
-    except ValueError as error:
-        raise SourceError(f"cannot open {device}: this PyAV has no v4l2 input ({error})") from error
-    if not container.streams.video:
-        container.close()
+        from linuxpy.video.device import Device, V4L2Error, VideoCapture
+    except ImportError:
+        raise SourceError(
+            f"{name}: linuxpy is not installed, 'pip install windhover[v4l2]', "
+            f"or use 'gst:v4l2src device={device}'"
+        ) from None
+    camera = Device(device)
+    capture = VideoCapture(camera, size=_BUFFERS)
+    try:
+        camera.open()
+        chosen = _choose(camera, device, wanted, options.as_gray)
+        _set_up(camera, capture, device, chosen, options)
+        capture.arm()
+    except (OSError, V4L2Error, KeyError) as error:
+        _close(camera, capture)
+        raise SourceError(f"cannot open camera {device}: {_reason(error)}") from error
+    except SourceError:
+        _close(camera, capture)
+        raise
+    return V4l2Camera(camera, capture, chosen, name, options)
+
+
+def _choose(camera: Device, device: str, wanted: str | None, gray: bool) -> str:
+    """The key of the format to take: what was asked for, or the best that is offered."""
+    from linuxpy.video.device import BufferType
+
+    offered = [
+        fmt.pixel_format.human_str() for fmt in camera.info.buffer_formats(BufferType.VIDEO_CAPTURE)
+    ]
+    if not offered:
         raise SourceError(f"{device} is no capture device: name another /dev/video*")
-    return AvCamera(container, name, options)
+    order = (wanted,) if wanted else _THERMAL_FIRST if gray else _COLOUR_FIRST
+    for key in order:
+        if PIXEL_FORMATS[key].fourcc in offered:
+            return key
+    known = {spec.fourcc: key for key, spec in PIXEL_FORMATS.items()}
+    shown = ", ".join(known.get(fourcc, fourcc.strip()) for fourcc in offered)
+    raise SourceError(
+        f"camera {device} does not offer pixel format {wanted or 'that is known here'}: "
+        f"it has {shown}"
+    )
 
 
-def _device_options(name: str, options: SourceOptions) -> dict[str, str]:
-    # Wall-clock stamps, converted from the driver's monotonic ones frame by frame:
-    # an offset taken once would drift when the clock is set.
-    wanted = {"timestamps": "abs"}
-    if options.size:
-        wanted["video_size"] = f"{options.size[0]}x{options.size[1]}"
+def _set_up(
+    camera: Device, capture: VideoCapture, device: str, chosen: str, options: SourceOptions
+) -> None:
+    fourcc = PIXEL_FORMATS[chosen].fourcc
+    now = capture.get_format()
+    width, height = options.size or (now.width, now.height)
+    capture.set_format(width, height, fourcc)
+    got = capture.get_format()
+    if got.pixel_format.human_str() != fourcc:
+        given = got.pixel_format.human_str()
+        raise SourceError(f"camera {device} was asked for {chosen} and gives {given}")
+    if options.size and (got.width, got.height) != options.size:
+        raise SourceError(
+            f"camera {device} does not give {width}x{height} in {chosen}: "
+            f"{_sizes(camera, got) or f'it chose {got.width}x{got.height}'}"
+        )
     if options.rate_hz:
-        wanted["framerate"] = f"{options.rate_hz:g}"
-    if options.pixel_format:
-        known = PIXEL_FORMATS.get(options.pixel_format.lower())
-        if known is None:
-            raise SourceError(
-                f"{name}: unknown pixel format {options.pixel_format!r}, "
-                f"use one of {', '.join(PIXEL_FORMATS)}"
-            )
-        wanted["input_format"] = known
-    return wanted
+        # Many thermal cores run at the one rate they have; it is read back later.
+        with contextlib.suppress(OSError):
+            capture.set_fps(options.rate_hz)
+    _set_controls(camera, device, options)
 
 
-def _reason(error: FFmpegError | OSError, wanted: dict[str, str]) -> str:
-    if error.errno == errno.EBUSY:
+def _sizes(camera: Device, got: Any) -> str:
+    from linuxpy.video.device import FrameSizeType
+
+    sizes = [
+        f"{size.info.width}x{size.info.height}"
+        for size in camera.info.format_frame_sizes(got.pixel_format)
+        if size.type == FrameSizeType.DISCRETE
+    ]
+    return f"it has {', '.join(dict.fromkeys(sizes))}" if sizes else ""
+
+
+def _set_controls(camera: Device, device: str, options: SourceOptions) -> None:
+    from linuxpy.video.device import ControlID
+
+    if options.exposure_us is None and options.gain is None:
+        return
+    # linuxpy asks the device for its controls when they are listed, not before.
+    controls = dict(camera.controls.items())
+
+    def put(control_id: int, what: str, *values: int) -> None:
+        control = controls.get(control_id)
+        if control is None:
+            raise SourceError(f"camera {device} has no control for {what}: leave it unset")
+        _put(control, f"camera {device}: {what}", values)
+
+    if options.exposure_us is not None:
+        if options.exposure_us > 0:
+            put(ControlID.EXPOSURE_AUTO, "exposure mode", _MANUAL_EXPOSURE)
+            units = max(1, round(options.exposure_us / _EXPOSURE_UNIT_US))
+            put(ControlID.EXPOSURE_ABSOLUTE, "exposure in units of 100 us", units)
+        else:
+            put(ControlID.EXPOSURE_AUTO, "exposure mode", *_AUTOMATIC_EXPOSURES)
+    if options.gain is not None:
+        if ControlID.AUTOGAIN in controls:
+            put(ControlID.AUTOGAIN, "automatic gain", 0)
+        put(ControlID.GAIN, "gain", round(options.gain))
+
+
+def _put(control: Any, what: str, values: tuple[int, ...]) -> None:
+    """Set a control to the first of ``values`` that it takes."""
+    refusal: object = ""
+    for value in values:
+        if not control.minimum <= value <= control.maximum:
+            raise SourceError(f"{what} {value} is outside {control.minimum} to {control.maximum}")
+        try:
+            control.value = value
+        except (OSError, AttributeError) as error:
+            refusal = error
+        else:
+            return
+    raise SourceError(f"{what} {values[-1]} is not taken: {refusal}")
+
+
+def _rate_of(capture: VideoCapture) -> float:
+    try:
+        return float(capture.get_fps())
+    except (OSError, ZeroDivisionError):
+        return 0.0
+
+
+def _close(camera: Device, capture: VideoCapture) -> None:
+    for close in (capture.close, camera.close):
+        # It may be gone, and nothing of it left to give back.
+        with contextlib.suppress(OSError, ValueError):
+            close()
+
+
+def _reason(error: Exception) -> str:
+    number = getattr(error, "errno", None)
+    if number == errno.EBUSY:
         return "another process uses it, stop that first"
-    if error.errno in {errno.EACCES, errno.EPERM}:
+    if number in {errno.EACCES, errno.EPERM}:
         return "no permission, add this user to the group video"
-    if error.errno in {errno.ENOTTY, errno.EINVAL, errno.ENODEV}:
-        asked = ", ".join(f"{key}={value}" for key, value in wanted.items() if key != "timestamps")
-        return f"not a camera, or it does not offer {asked or 'capture'} ({error.strerror})"
-    return error.strerror or str(error)
-
-
-def _stamp_ns(frame: VideoFrame) -> int:
-    now_ns = time.time_ns()
-    if frame.pts is None or not frame.time_base:
-        return now_ns
-    stamp_ns = frame.pts * frame.time_base.numerator * 10**9 // frame.time_base.denominator
-    return stamp_ns if abs(now_ns - stamp_ns) < _CLOCK_SLACK_NS else now_ns
+    if number in {errno.ENOTTY, errno.EINVAL, errno.ENODEV, errno.ENXIO}:
+        return f"not a camera ({error})"
+    return " ".join(str(error).split())

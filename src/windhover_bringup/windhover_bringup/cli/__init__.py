@@ -15,7 +15,8 @@ import typer
 from typer.main import get_command
 
 from windhover.errors import WindhoverError
-from windhover_bringup.cli import bench, demo, doctor, evaluate, recover, replay, track, up
+from windhover_bringup.cli import bench, demo, doctor, evaluate, ready, recover, replay, track, up
+from windhover_ros.runner import own_arguments
 
 app = typer.Typer(
     name="windhover",
@@ -33,6 +34,7 @@ app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 app.command("recover")(recover.recover)
 app.command("bench")(bench.bench)
+app.command("ready")(ready.ready)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -46,7 +48,8 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     try:
         result = get_command(app).main(
-            args=list(sys.argv[1:] if args is None else args),
+            # ROS arguments reach rclpy, which reads the process's own.
+            args=own_arguments(sys.argv[1:] if args is None else args),
             prog_name="windhover",
             standalone_mode=False,
         )

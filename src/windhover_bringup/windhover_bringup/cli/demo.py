@@ -26,8 +26,8 @@ def demo(
 ) -> None:
     """Fly a rendered scene through the chain; overlay, bag, scores and report in --out."""
     from windhover_bringup.cli.replay import fly
-    from windhover_bringup.cli.up import settings_of
     from windhover_bringup.scene_truth import TruthKeeper
+    from windhover_bringup.settings import settings_of
 
     uri = f"{scene}{'&' if '?' in scene else '?'}frames={frames}"
     settings = settings_of(None, uri, model, backend, rate=0.0)

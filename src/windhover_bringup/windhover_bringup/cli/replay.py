@@ -23,16 +23,20 @@ NOT_WHOLE = (
 
 def replay(
     bag: Annotated[str, typer.Argument(help="rosbag2 folder or file, or any other source.")],
-    model: Annotated[str, typer.Option(help="Bundle folder, or its name in models/.")],
     out: Annotated[Path, typer.Option(help="Folder for overlay.mp4, bag/, metrics.json, report.")],
+    model: Annotated[
+        str | None, typer.Option(help="Bundle folder, or its name in models/.")
+    ] = None,
     truth: Annotated[
         Path | None, typer.Option(help="COCO JSON whose images are the bag's, in their order.")
     ] = None,
     backend: Annotated[str | None, typer.Option(help="auto, cpu, qnn or dlc.")] = None,
-    config: Annotated[Path | None, typer.Option(help="ROS parameter file.")] = None,
+    config: Annotated[
+        str | None, typer.Option(help="ROS parameter file, or the name of one in config/.")
+    ] = None,
 ) -> None:
     """Run a recording through the chain with its own stamps, losing no frame."""
-    from windhover_bringup.cli.up import settings_of
+    from windhover_bringup.settings import settings_of
 
     settings: Config = settings_of(config, bag, model, backend, rate=0.0)
     for camera in ("rgb", "thermal"):
@@ -58,7 +62,7 @@ def fly(settings: Config, out: Path, title: str, truth: Any, prepare: Any = None
     from windhover_bringup.scores import write_scored
     from windhover_ros.runner import StopRequest, ros, spinning
 
-    with StopRequest() as stop, ros([]):
+    with StopRequest() as stop, ros():
         pipeline: Pipeline = Pipeline(settings)
         if prepare is not None:
             prepare(pipeline)

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def up(
-    config: Annotated[Path | None, typer.Option(help="ROS parameter file; see config/.")] = None,
+    config: Annotated[
+        str | None, typer.Option(help="ROS parameter file, or the name of one in config/.")
+    ] = None,
     source: Annotated[
         str | None,
         typer.Option(
@@ -38,6 +40,8 @@ def up(
     ] = False,
 ) -> None:
     """Run source, detector and tracker as ROS nodes until the source ends or Ctrl-C."""
+    from windhover_bringup.settings import settings_of
+
     settings = settings_of(config, source, model, backend, frames, rate)
     if node_per_process:
         from windhover_bringup.processes import run_processes
@@ -47,43 +51,12 @@ def up(
     _run_composed(settings, out)
 
 
-def settings_of(
-    config: Path | None,
-    source: str | None,
-    model: str | None,
-    backend: str | None,
-    frames: int | None = None,
-    rate: float | None = None,
-) -> Config:
-    """A config with the command line's values over it.
-
-    Raises:
-        ConfigError: a value is out of range.
-        BundleError: the model can't be used.
-    """
-    from windhover_ros.environment import prepare_environment
-
-    prepare_environment()
-    from windhover.model.bundle import Bundle
-    from windhover_bringup.composed import camera_for
-    from windhover_bringup.config import Config
-
-    settings = Config.load(config).replaced("detector", model=model, backend=backend)
-    settings.validate()
-    camera = camera_for(settings, Bundle.load(settings.model))
-    settings = settings.replaced(
-        f"{camera}_camera", source=source, max_frames=frames, rate=rate
-    ).replaced("overlay", image_topic=f"camera/{camera}/image_raw")
-    settings.validate()
-    return settings
-
-
 def _run_composed(settings: Config, out: Path | None) -> None:
     from windhover_bringup.composed import Pipeline
     from windhover_bringup.outputs import RunOutputs
     from windhover_ros.runner import StopRequest, ros, spinning
 
-    with StopRequest() as stop, ros([]):
+    with StopRequest(last=True) as stop, ros():
         pipeline = Pipeline(settings)
         outputs = RunOutputs(out, pipeline) if out else None
         try:

@@ -1,0 +1,21 @@
+"""On the drone: all stages in one process, both cameras, the HTP through its .dlc.
+
+What runs is written in config/qcs8550.yaml::
+
+    ros2 launch windhover_bringup qcs8550.launch.py
+    ros2 launch windhover_bringup qcs8550.launch.py namespace:=drone1 out:=/data/flight7
+"""
+
+from launch import LaunchDescription
+from windhover_bringup.launching import arguments, command, option_words
+
+NAMES = ("source", "model", "backend", "out")
+
+
+def generate_launch_description() -> LaunchDescription:
+    return LaunchDescription(
+        [
+            *arguments("qcs8550.yaml", ["namespace", *NAMES]),
+            command(lambda values: ["up", *option_words(values)], NAMES, keep_up=True),
+        ]
+    )

@@ -1,0 +1,23 @@
+"""``windhover ready``: wait until nodes are active."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def ready(
+    nodes: Annotated[list[str], typer.Argument(help="Names of nodes, such as detector.")],
+    timeout: Annotated[float, typer.Option(help="Longest wait, seconds.", min=0.1)] = 60.0,
+) -> None:
+    """Wait until all of the nodes are active; status 2 if they are not in time."""
+    from windhover_bringup.processes import States
+    from windhover_ros.runner import StopRequest, ros
+
+    with StopRequest(last=True) as stop, ros():
+        states = States(nodes, "")
+        try:
+            states.wait_active(nodes, stop, timeout_s=timeout)
+        finally:
+            states.close()

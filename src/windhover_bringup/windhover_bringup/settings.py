@@ -1,0 +1,43 @@
+"""A config with values of the command line, or of launch arguments, over it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from windhover.model.bundle import Bundle
+from windhover_bringup.composed import camera_for
+from windhover_bringup.config import Config
+from windhover_ros.environment import prepare_environment
+
+
+def settings_of(
+    config: str | Path | None,
+    source: str | None = None,
+    model: str | None = None,
+    backend: str | None = None,
+    frames: int | None = None,
+    rate: float | None = None,
+) -> Config:
+    """A config with other values over it; ``None`` leaves one as it is.
+
+    Args:
+        config: parameter file, or the name of one in the installed config/.
+        source: of the camera that the model is for.
+        model: bundle folder, or its name in models/.
+        backend: ``auto``, ``cpu``, ``qnn`` or ``dlc``.
+        frames: end after so many.
+        rate: speed of recorded frames.
+
+    Raises:
+        ConfigError: a value is unknown or out of range.
+        BundleError: the model can't be used.
+    """
+    prepare_environment()
+    settings = Config.load(config).replaced("detector", model=model, backend=backend)
+    settings.validate()
+    camera = camera_for(settings, Bundle.load(settings.model))
+    settings = settings.replaced(
+        f"{camera}_camera", source=source, max_frames=frames, rate=rate
+    ).replaced("overlay", image_topic=f"camera/{camera}/image_raw")
+    settings.validate()
+    return settings

@@ -1,0 +1,237 @@
+"""Images of a converted or rendered set with their boxes, read when they are needed.
+
+A set lists its images in ``truth/<split>.json``. An image is one file with one, three or
+four channels (B, G, R, T), or a pixel-aligned pair, whose record then names the files as
+``rgb`` and ``thermal``. Whatever the files hold, it is given with the channels that the
+model takes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from windhover.errors import DataError
+from windhover.imaging.formats import to_channels
+from windhover.sources.files import read_image
+
+#: What a model with so many channels looks at.
+KINDS = {1: "thermal", 3: "rgb", 4: "rgbt"}
+_BLUR = 25.0  # px, standard deviation: nothing of a person or a car is left
+_KEPT = 256  # images in memory
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image of a set.
+
+    Attributes:
+        files: one file, or the visible and the thermal one of a pair.
+        image_id: of its split's truth file.
+        split: name.
+        flight: what must stay on one side of a split.
+        boxes: ``(N, 4)`` float32 x1, y1, x2, y2 in pixels, objects only.
+        classes: ``(N,)`` int64.
+        hidden: ``(M, 4)`` float32, regions that are neither taught nor scored and that are
+            blurred when the image is read.
+    """
+
+    files: tuple[Path, ...]
+    image_id: int
+    split: str
+    flight: str
+    boxes: NDArray[np.float32]
+    classes: NDArray[np.int64]
+    hidden: NDArray[np.float32]
+
+    def teaching(self, taught: NDArray[np.bool_]) -> Picture:
+        """The same image with some objects hidden: ``taught`` is ``(N,)``, True to keep."""
+        return replace(
+            self,
+            boxes=self.boxes[taught],
+            classes=self.classes[taught],
+            hidden=np.concatenate([self.hidden, self.boxes[~taught]]),
+        )
+
+
+def load_pictures(root: Path, splits: Sequence[str], channels: int) -> list[Picture]:
+    """List the images of some splits.
+
+    Args:
+        root: converted or rendered set.
+        splits: names.
+        channels: 1, 3 or 4: which files of a pair are looked at.
+
+    Raises:
+        DataError: a split is missing, damaged or empty.
+    """
+    pictures = []
+    for split in splits:
+        path = root / "truth" / f"{split}.json"
+        document = read_truth(path)
+        try:
+            rows: dict[int, list[dict[str, Any]]] = {}
+            for row in document["annotations"]:
+                rows.setdefault(row["image_id"], []).append(row)
+            base = root / "images" / split
+            pictures += [
+                _picture(image, rows.get(image["id"], []), base, channels)
+                for image in document["images"]
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path}: damaged ({error!r}); convert the set again") from error
+    if not pictures:
+        raise DataError(f"{root}: {', '.join(splits)} hold no image; convert more data")
+    return pictures
+
+
+def read_truth(path: Path) -> dict[str, Any]:
+    """Read a split's truth file.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    try:
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(
+            f"{path}: can't be read ({error.strerror}); 'windhover-train data convert' makes it"
+        ) from error
+    except ValueError as error:
+        raise DataError(f"{path}: damaged ({error}); convert the set again") from error
+    return document
+
+
+def files_of(image: dict[str, Any], base: Path, channels: int) -> tuple[Path, ...]:
+    """The files that a model with so many channels needs of a truth file's image record.
+
+    Raises:
+        DataError: the record is of a pair and lacks one of them.
+    """
+    if not {"rgb", "thermal"} & image.keys():
+        return (base / image["file_name"],)
+    wanted = {1: ("thermal",), 3: ("rgb",), 4: ("rgb", "thermal")}[channels]
+    missing = [name for name in wanted if name not in image]
+    if missing:
+        raise DataError(
+            f"{base / image['file_name']} has no {missing[0]} image, which a model with "
+            f"{channels} channels needs; use another set or model"
+        )
+    return tuple(base / image[name] for name in wanted)
+
+
+def read_files(files: Sequence[Path], channels: int) -> NDArray[np.uint8]:
+    """Read an image with the channels that a model takes.
+
+    Args:
+        files: as :func:`files_of` gives them.
+        channels: 1, 3 or 4.
+
+    Returns:
+        ``(H, W)`` uint8 for one channel, else ``(H, W, channels)``.
+
+    Raises:
+        DataError: a pair is not of one size.
+        SourceError: a file can't be read.
+    """
+    if len(files) == 2:
+        colour, thermal = read_files(files[:1], 3), read_files(files[1:], 1)
+        if colour.shape[:2] != thermal.shape:
+            raise DataError(f"{files[0]} and {files[1]} are not of one size; convert them again")
+        return np.dstack([colour, thermal])
+    pixels, encoding = read_image(files[0])
+    if channels == 3 and pixels.ndim == 2:
+        return np.repeat(to_channels(pixels, encoding, "thermal")[:, :, None], 3, axis=2)
+    if channels == 4 and encoding != "8UC4":
+        raise DataError(f"{files[0]} has no thermal channel; use a set of RGB and thermal pairs")
+    return np.ascontiguousarray(to_channels(pixels, encoding, KINDS[channels]))
+
+
+class Reader:
+    """Reads pictures, hidden regions blurred, and keeps the last few in memory."""
+
+    def __init__(self, channels: int, keep: int = _KEPT) -> None:
+        self.channels = channels
+        self._kept = lru_cache(maxsize=keep)(self._read)
+
+    def __call__(self, picture: Picture) -> NDArray[np.uint8]:
+        """Pixels ``(H, W)`` or ``(H, W, C)``; not to be written to.
+
+        Raises:
+            SourceError: a file can't be read.
+        """
+        return self._kept(_ByIdentity(picture))
+
+    def _read(self, key: _ByIdentity) -> NDArray[np.uint8]:
+        picture = key.picture
+        pixels = hide(read_files(picture.files, self.channels), picture.hidden, picture.boxes)
+        pixels.setflags(write=False)
+        return pixels
+
+
+class _ByIdentity:
+    """A cache key: arrays have no hash."""
+
+    def __init__(self, picture: Picture) -> None:
+        self.picture = picture
+
+    def __hash__(self) -> int:
+        return hash((self.picture.files, self.picture.hidden.tobytes()))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ByIdentity) and (
+            self.picture.files == other.picture.files
+            and np.array_equal(self.picture.hidden, other.picture.hidden)
+        )
+
+
+def hide(
+    pixels: NDArray[np.uint8], hidden: NDArray[np.float32], boxes: NDArray[np.float32]
+) -> NDArray[np.uint8]:
+    """Blur regions away so that training takes nothing in them for background.
+
+    Args:
+        pixels: ``(H, W)`` or ``(H, W, C)``.
+        hidden: ``(M, 4)`` x1, y1, x2, y2.
+        boxes: ``(N, 4)`` objects, which stay as they are.
+
+    Returns:
+        The same shape; ``pixels`` itself if nothing is hidden.
+    """
+    if not len(hidden):
+        return pixels
+    mask = np.zeros(pixels.shape[:2], bool)
+    for part, value in ((hidden, True), (boxes, False)):
+        for x1, y1, x2, y2 in part:
+            mask[max(int(y1), 0) : int(np.ceil(y2)), max(int(x1), 0) : int(np.ceil(x2))] = value
+    out = pixels.copy()
+    out[mask] = cv2.GaussianBlur(pixels, (0, 0), _BLUR)[mask]
+    return out
+
+
+def _picture(
+    image: dict[str, Any], rows: list[dict[str, Any]], base: Path, channels: int
+) -> Picture:
+    xywh = np.array([row["bbox"] for row in rows], np.float32).reshape(-1, 4)
+    corners = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+    crowd = np.array([bool(row.get("iscrowd")) for row in rows], bool)
+    usable = ~crowd & (xywh[:, 2:] > 0).all(axis=1)
+    # A region is listed once for each class; blurring it once is enough.
+    hidden = np.unique(corners[crowd], axis=0) if not image.get("filled") else corners[:0]
+    return Picture(
+        files=files_of(image, base, channels),
+        image_id=image["id"],
+        split=base.name,
+        flight=str(image.get("flight", image["id"])),
+        boxes=corners[usable],
+        classes=np.array([row["category_id"] for row in rows], np.int64)[usable],
+        hidden=hidden,
+    )

@@ -77,3 +77,70 @@ def tiny(tmp_path: Path) -> Path:
             boxes += [(3, [120, 10, 30, 20]), (4, [60, 5, 30, 20])]
             images[f"{prefix}_{start + i:05d}.jpg"] = boxes
     return _publish(tmp_path / "published", images)
+
+
+def _write_shapes(root: Path, channels: int = 1, side: int = 64, train: int = 12) -> Path:
+    """A set that a tiny model can learn from: bright upright and dark lying rectangles."""
+    rng = np.random.default_rng(channels)
+    (root / "truth").mkdir(parents=True)
+    for part, count in (("train", train), ("val", 4)):
+        (root / "images" / part).mkdir(parents=True)
+        images, annotations = [], []
+        for i in range(1, count + 1):
+            pixels = rng.integers(100, 130, (side, side, channels), np.uint8)
+            large = i % 3 > 0
+            for k, (w, h) in enumerate([(10, 18), (22, 12)] if large else [(7, 9)]):
+                x, y = int(rng.integers(1, side // 2 - 8)), int(rng.integers(1, side - h - 1))
+                x += k * side // 2 - k * 4
+                pixels[y : y + h, x : x + w] = 230 if k == 0 else 20
+                row = {"id": len(annotations) + 1, "image_id": i, "category_id": k, "iscrowd": 0}
+                annotations.append(row | {"bbox": [x, y, w, h], "area": w * h})
+            cv2.imwrite(str(root / "images" / part / f"{i}.png"), pixels)
+            size = {"width": side, "height": side, "flight": f"flight{i // 4}"}
+            images.append({"id": i, "file_name": f"{i}.png", **size})
+        categories = [{"id": 0, "name": "upright"}, {"id": 1, "name": "lying"}]
+        document = {"images": images, "annotations": annotations, "categories": categories}
+        (root / f"truth/{part}.json").write_text(json.dumps(document))
+    return root
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """Root of a set of 12 training and 4 validation images with so many channels."""
+    made: dict[int, Path] = {}
+
+    def root(channels: int) -> Path:
+        if channels not in made:
+            made[channels] = _write_shapes(
+                tmp_path_factory.mktemp("shapes") / str(channels), channels
+            )
+        return made[channels]
+
+    return root
+
+
+@pytest.fixture
+def epoch_settings(shapes: Callable[[int], Path]) -> Callable[..., dict]:
+    """Values of a config for a phase that counts epochs: two of them on 12 images."""
+
+    def settings(channels: int = 1, model: str = "tiny11.yaml", **schedule: object) -> dict:
+        return {
+            "name": "tiny",
+            "model": str(Path(__file__).parent / model),
+            "labels": ["upright", "lying"],
+            "channels": channels,
+            "data": shapes(channels),
+            "size": 64,
+            "schedule": {
+                "epochs": 2,
+                "batch": 4,
+                "warmup_epochs": 0.5,
+                "lr0": 4e-3,
+                "ema": 0.9,
+                "amp": False,
+                "device": "cpu",
+                **schedule,
+            },
+        }
+
+    return settings

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from windhover.errors import DataError
-from windhover.evaluation.files import write_atomic, write_json
+from windhover.evaluation.files import write_json
 
 _PACKAGES = ("torch", "torchvision", "ultralytics", "numpy", "opencv-python", "onnx")
 
@@ -53,12 +53,12 @@ class Run:
 
     def described(self) -> dict[str, Any] | None:
         """The config that this run began with, or None if it has not begun."""
-        config: dict[str, Any] | None = self._read("config.json")
+        config: dict[str, Any] | None = self.read("config.json")
         return config
 
     def state(self) -> RunState | None:
         """Where the run stands, or None if it has not begun."""
-        found = self._read("state.json")
+        found = self.read("state.json")
         return None if found is None else RunState(found["state"])
 
     def set_state(self, state: RunState, command: str) -> None:
@@ -79,7 +79,7 @@ class Run:
 
     def metrics(self) -> dict[str, Any] | None:
         """What a finished run measured."""
-        metrics: dict[str, Any] | None = self._read("metrics.json")
+        metrics: dict[str, Any] | None = self.read("metrics.json")
         return metrics
 
     def save(self, state: dict[str, Any], name: str = "last.pt") -> Path:
@@ -100,12 +100,16 @@ class Run:
         state: dict[str, Any] = torch.load(self.checkpoint, map_location="cpu", weights_only=False)
         return state
 
-    def write_text(self, name: str, text: str) -> Path:
-        """Write a text file of the run atomically."""
-        write_atomic(self.folder / name, text)
-        return self.folder / name
+    def write(self, name: str, value: Any) -> None:
+        """Write a JSON file of the run atomically."""
+        write_json(self.folder / name, value)
 
-    def _read(self, name: str) -> Any:
+    def read(self, name: str) -> Any:
+        """Read a JSON file of the run, or None if there is none.
+
+        Raises:
+            DataError: it is damaged.
+        """
         try:
             return json.loads((self.folder / name).read_text(encoding="utf-8"))
         except FileNotFoundError:

@@ -29,6 +29,9 @@ class Entry:
 
 #: By the name that a chain's config uses.
 PHASES: Mapping[str, Entry] = {
+    "bootstrap": Entry(
+        "train bootstrap", "bootstrap", "Train a base detector with heavy augmentation."
+    ),
     "thermal-n": Entry(
         "train thermal-n", "detector", "Train the thermal detector on crops at native scale."
     ),

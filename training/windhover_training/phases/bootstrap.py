@@ -1,0 +1,30 @@
+"""Phase 1 of the guide: a base detector from little data and heavy augmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from ..data.pictures import load_pictures
+from ..engine.processes import together
+from ..runs import Run
+from .base import Needed, Phase
+from .epochs import EpochConfig, Trained, inputs, train_epochs
+
+
+def _needs(config: EpochConfig) -> list[Needed]:
+    return inputs(config)
+
+
+def _train(config: EpochConfig, run: Run, rank: int) -> Trained | None:
+    pictures = load_pictures(config.data, config.splits, config.channels)
+    return train_epochs(config, run, rank, pictures)
+
+
+def _run(config: EpochConfig, run: Run) -> Mapping[str, Any] | None:
+    done = together(partial(_train, config, run), config.schedule.processes, config.seed)
+    return None if done is None else {"best": done.best.name, "val": dict(done.scores)}
+
+
+PHASE = Phase("train bootstrap", EpochConfig, _needs, _run)

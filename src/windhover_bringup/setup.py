@@ -25,6 +25,7 @@ setup(
         "windhover_ros",
         "windhover_cameras",
         "windhover_detector",
+        "windhover_pairing",
         "windhover_tracker",
         "typer",
         "rich",

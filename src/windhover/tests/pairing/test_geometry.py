@@ -2,11 +2,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from windhover.errors import ConfigError
 from windhover.pairing.geometry import (
     Extrinsics,
     Lens,
+    down_of_attitude,
     down_of_pitch,
     ground_homography,
 )
@@ -40,6 +42,27 @@ def test_down_follows_pitch_and_roll_and_not_yaw(pitch, roll, yaw):
     np.testing.assert_allclose(
         down_of_pitch(pitch, roll), rotation @ np.array([0, 0, -1.0]), atol=1e-12
     )
+
+
+@given(st.floats(-180, 180), st.floats(-40, 40), st.floats(-40, 40), st.floats(0, 90))
+def test_down_follows_the_drones_attitude(yaw, pitch, roll, tilt):
+    # Body to world, REP 103: yaw, then nose up by a negative turn about left, then roll.
+    body = Rotation.from_euler("ZYX", [yaw, pitch, roll], degrees=True)
+    cos, sin = np.cos(np.radians(tilt)), np.sin(np.radians(tilt))
+    optical_to_body = np.array([[0, -sin, cos], [-1, 0, 0], [0, -cos, -sin]])
+    expected = (body.as_matrix() @ optical_to_body).T @ np.array([0, 0, -1.0])
+    got = down_of_attitude(tuple(3 * body.as_quat()), tilt)
+    np.testing.assert_allclose(got, expected, atol=1e-9)
+
+
+def test_a_level_drone_looks_down_by_its_cameras_tilt():
+    np.testing.assert_allclose(down_of_attitude((0, 0, 0, 1), 60), down_of_pitch(60), atol=1e-12)
+
+
+@pytest.mark.parametrize("bad", [(0, 0, 0, 0), (float("nan"), 0, 0, 1)])
+def test_an_attitude_that_is_none_is_refused(bad):
+    with pytest.raises(ConfigError, match="no quaternion"):
+        down_of_attitude(bad, 60)
 
 
 def test_without_a_baseline_the_altitude_does_not_matter():

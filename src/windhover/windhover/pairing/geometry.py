@@ -160,6 +160,32 @@ def down_of_pitch(pitch_deg: float, roll_deg: float = 0.0) -> Floats:
     return np.array([sideways * math.sin(roll), sideways * math.cos(roll), math.sin(pitch)])
 
 
+def down_of_attitude(quaternion: tuple[float, float, float, float], pitch_deg: float) -> Floats:
+    """Straight down in the frame of a camera that is fixed to a drone.
+
+    Args:
+        quaternion: x, y, z, w of the drone's attitude: body (``x`` forward, ``y`` left,
+            ``z`` up) to a world whose ``z`` is up, as REP 103 and sensor_msgs/Imu have it.
+        pitch_deg: tilt of the camera's axis below the drone's nose; 0 where the
+            attitude is the camera's own, as a gimbal gives it.
+
+    Returns:
+        ``(3,)`` unit vector.
+
+    Raises:
+        ConfigError: the quaternion has no length or holds what is not a number.
+    """
+    x, y, z, w = quaternion
+    length = math.hypot(x, y, z, w)
+    if not (math.isfinite(length) and length > 1e-6):
+        raise ConfigError(f"attitude {quaternion} is no quaternion")
+    x, y, z, w = x / length, y / length, z / length, w / length
+    # World down, taken back through the rotation.
+    forward, left, up = 2 * (w * y - x * z), -2 * (y * z + w * x), 2 * (x * x + y * y) - 1
+    cos, sin = math.cos(math.radians(pitch_deg)), math.sin(math.radians(pitch_deg))
+    return np.array([-left, -sin * forward - cos * up, cos * forward - sin * up])
+
+
 def ray_map(extrinsics: Extrinsics, altitude_m: float, down: Floats) -> Floats:
     """What takes RGB rays to thermal rays by way of the ground.
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windhover.errors import CalibrationError
+from windhover.imaging.agc import ToneConfig, ToneMapper
 from windhover.imaging.formats import to_bgr, to_gray8
 from windhover.pairing.files import Calibration, FixedHomography
 from windhover.pairing.geometry import Extrinsics, Floats, Lens, ray_map
@@ -163,6 +164,7 @@ class Registration:
             fields of view are taken to be the same.
         nominal_altitude_m: taken where the altitude is unknown.
         width: columns of the output; 0 = those of the RGB picture.
+        tone: how thermal counts become grey, as the model was trained with.
 
     Attributes:
         in_use: what the last frame was registered by, in words.
@@ -174,6 +176,7 @@ class Registration:
         geometry: Calibration | FixedHomography | None,
         nominal_altitude_m: float = 40.0,
         width: int = 0,
+        tone: ToneConfig | None = None,
     ) -> None:
         self.geometry = geometry
         self.in_use = "none yet"
@@ -183,6 +186,13 @@ class Registration:
         self._warp: ThermalWarp | None = None
         self._made_for: tuple[tuple[int, int], tuple[int, int]] | None = None
         self._fixed: Floats | None = None
+        self._tone = ToneMapper(tone)
+        self._grey: tuple[Frame, Picture] | None = None
+
+    @property
+    def rebuilt(self) -> int:
+        """How often a mapping was worked out anew."""
+        return self._warp.rebuilt if self._warp else 0
 
     def frame(self, pair: RgbtFrame, pose: Pose) -> Frame:
         """Register a pair.
@@ -202,8 +212,7 @@ class Registration:
         bgr = self._fit(to_bgr(rgb.image, rgb.encoding))
         thermal = None
         if pair.thermal is not None:
-            grey = to_gray8(pair.thermal.image, pair.thermal.encoding)
-            thermal = self.warp(grey, (rgb.width, rgb.height), pose)
+            thermal = self.warp(self._greyed(pair.thermal), (rgb.width, rgb.height), pose)
         image = merge_rgbt(bgr, thermal)
         return Frame(image, "8UC4", rgb.stamp_ns, rgb.frame_id, rgb.index)
 
@@ -228,6 +237,15 @@ class Registration:
         """``(width, height)`` of the output for an RGB picture's."""
         width, height = rgb_size
         return (self._width, round(height * self._width / width)) if self._width else rgb_size
+
+    def _greyed(self, frame: Frame) -> Picture:
+        # The same thermal frame may belong to several RGB frames.
+        if self._grey is None or self._grey[0] is not frame:
+            grey = to_gray8(
+                frame.image, frame.encoding, lambda y16: self._tone.apply(y16, frame.stamp_ns)
+            )
+            self._grey = frame, grey
+        return self._grey[1]
 
     def _fit(self, bgr: Picture) -> Picture:
         size = bgr.shape[1], bgr.shape[0]

@@ -1,0 +1,1 @@
+"""Lifecycle node: frames of two cameras to one picture of four planes."""

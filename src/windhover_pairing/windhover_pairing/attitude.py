@@ -1,0 +1,60 @@
+"""What the autopilot says of altitude and attitude, as far as it is fresh."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from windhover.errors import ConfigError
+from windhover.pairing.geometry import Floats, down_of_attitude, down_of_pitch
+from windhover.pairing.registration import Pose
+
+ALTITUDE_FRESH_S = 5.0
+ATTITUDE_FRESH_S = 1.0
+
+
+class DroneState:
+    """The newest altitude and attitude.
+
+    Args:
+        pitch_deg: tilt of the RGB camera below the drone's nose.
+    """
+
+    def __init__(self, pitch_deg: float) -> None:
+        self._pitch_deg = pitch_deg
+        self._level = down_of_pitch(pitch_deg)
+        self._altitude: tuple[float, float] | None = None
+        self._down: tuple[Floats, float] | None = None
+
+    def altitude(self, metres: float) -> bool:
+        """Take in an altitude; False where it is no number above 0."""
+        if not (math.isfinite(metres) and metres > 0):
+            return False
+        self._altitude = metres, time.monotonic()
+        return True
+
+    def attitude(self, quaternion: tuple[float, float, float, float]) -> bool:
+        """Take in an attitude, x, y, z, w; False where it is none."""
+        try:
+            self._down = down_of_attitude(quaternion, self._pitch_deg), time.monotonic()
+        except ConfigError:
+            return False
+        return True
+
+    @property
+    def altitude_m(self) -> float | None:
+        """Metres, while fresh."""
+        if self._altitude is None or time.monotonic() - self._altitude[1] > ALTITUDE_FRESH_S:
+            return None
+        return self._altitude[0]
+
+    @property
+    def attitude_known(self) -> bool:
+        """Whether there is a fresh one."""
+        return self._down is not None and time.monotonic() - self._down[1] <= ATTITUDE_FRESH_S
+
+    def pose(self) -> Pose:
+        """What is known now; a drone whose attitude is unknown is taken to be level."""
+        level = self._down is None or not self.attitude_known
+        down = self._level if level or self._down is None else self._down[0]
+        return Pose(self.altitude_m, down)

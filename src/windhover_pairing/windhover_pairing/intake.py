@@ -1,0 +1,130 @@
+"""Brings the frames of two cameras to one worker.
+
+Live, frames come out as they arrive, and the oldest are left behind where the
+worker can't follow. Lossless, they come out in the order of their stamps however
+the two cameras' threads run, so that a recording is paired the same way each time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+from windhover.types import Frame
+
+Which = Literal["rgb", "thermal"]
+
+LIVE_ROOM = 8
+LOSSLESS_ROOM = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A frame and whence it came.
+
+    Attributes:
+        which: its camera.
+        frame: itself.
+        at_ns: monotonic time of its arrival.
+    """
+
+    which: Which
+    frame: Frame
+    at_ns: int
+
+
+class _Side:
+    """One camera's end; a ``windhover_ros.links.Link`` for the camera node."""
+
+    def __init__(self, which: Which, lossless: bool, changed: threading.Condition) -> None:
+        self.which = which
+        self.waiting: deque[Arrival] = deque()
+        self.dropped = 0
+        self.closed = False
+        self._lossless = lossless
+        self._changed = changed
+
+    def put(self, item: Frame) -> bool:
+        """Give a frame; False once closed. Lossless, wait until there is room."""
+        with self._changed:
+            if self._lossless:
+                self._changed.wait_for(lambda: len(self.waiting) < LOSSLESS_ROOM or self.closed)
+            if self.closed:
+                return False
+            if len(self.waiting) >= LIVE_ROOM:
+                self.waiting.popleft()
+                self.dropped += 1
+            self.waiting.append(Arrival(self.which, item, time.monotonic_ns()))
+            self._changed.notify_all()
+            return True
+
+    def take(self, timeout_s: float | None = None) -> Frame | None:
+        """Wait for this camera's next frame alone."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.waiting or self.closed, timeout_s)
+            if not self.waiting:
+                return None
+            self._changed.notify_all()
+            return self.waiting.popleft().frame
+
+    def close(self) -> None:
+        """Say that nothing more comes; what waits can still be taken."""
+        with self._changed:
+            self.closed = True
+            self._changed.notify_all()
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of it was taken."""
+        return self.closed and not self.waiting
+
+
+class Intake:
+    """Both cameras' frames for one worker.
+
+    Attributes:
+        rgb: link for the RGB camera.
+        thermal: link for the thermal camera.
+    """
+
+    def __init__(self, lossless: bool = False) -> None:
+        self._changed = threading.Condition()
+        self._lossless = lossless
+        self.rgb = _Side("rgb", lossless, self._changed)
+        self.thermal = _Side("thermal", lossless, self._changed)
+
+    @property
+    def lossless(self) -> bool:
+        """Whether givers wait and no frame is left behind."""
+        return self._lossless
+
+    @property
+    def dropped(self) -> int:
+        """Frames that were left behind."""
+        return self.rgb.dropped + self.thermal.dropped
+
+    def take(self, timeout_s: float) -> Arrival | None:
+        """Wait for the next frame of either camera; ``None`` on time-out or at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._next() is not None or self._over(), timeout_s)
+            side = self._next()
+            if side is None:
+                return None
+            self._changed.notify_all()
+            return side.waiting.popleft()
+
+    def _over(self) -> bool:
+        return self.rgb.ended and self.thermal.ended
+
+    def _next(self) -> _Side | None:
+        waiting = [side for side in (self.thermal, self.rgb) if side.waiting]
+        if not waiting:
+            return None
+        if not self._lossless:
+            return min(waiting, key=lambda side: side.waiting[0].at_ns)
+        if len(waiting) == 1 and not (self.rgb.ended or self.thermal.ended):
+            return None
+        return min(waiting, key=lambda side: side.waiting[0].frame.stamp_ns)

@@ -1,0 +1,328 @@
+"""The pairing node: both cameras in, ``rgbt/image`` out.
+
+Wiring only. Which thread does what: images arrive on the executor's thread (or
+from camera nodes in this process) and go into the intake; one worker pairs,
+registers and hands on.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import QuaternionStamped
+from sensor_msgs.msg import CameraInfo, Image, Imu
+from std_msgs.msg import Float64
+
+from windhover.errors import CalibrationError, EncodingError
+from windhover.evaluation.latency import LatencyStats
+from windhover.pairing.matching import Match, Pairer
+from windhover.pairing.registration import Registration
+from windhover.pairing.rendered import open_calibration
+from windhover.types import Frame, RgbtFrame
+from windhover_pairing.attitude import DroneState
+from windhover_pairing.intake import Intake, Which
+from windhover_pairing.params import PairingParams
+from windhover_ros import qos
+from windhover_ros.diagnostics import Level
+from windhover_ros.images import frame_from_image, image_message
+from windhover_ros.lifecycle import StageNode
+from windhover_ros.links import Link
+from windhover_ros.runner import run_node
+
+_PATIENCE_S = 0.2
+
+
+class PairingNode(StageNode[PairingParams]):
+    """Makes one picture of two cameras.
+
+    Args:
+        overrides: parameter values from a config.
+        namespace: ROS namespace.
+        intake: filled by camera nodes in this process; nothing is subscribed then
+            but altitude and attitude.
+
+    Attributes:
+        intake: links for the two cameras.
+        outputs: links to stages in this process; each gets every frame.
+        ended: set when both cameras have ended and all of it is handed on.
+        refusal: why the last frame that was refused can't be used.
+    """
+
+    params_model = PairingParams
+    stages = ("convert", "register", "publish")
+
+    def __init__(
+        self,
+        overrides: Mapping[str, Any] | None = None,
+        namespace: str = "",
+        intake: Intake | None = None,
+    ) -> None:
+        super().__init__("pairing", overrides, namespace)
+        self.intake = intake or Intake()
+        self.outputs: list[Link[Frame]] = []
+        self.ended = threading.Event()
+        self.refusal = ""
+        self._linked = intake is not None
+        self._drone = DroneState(self.params.camera_pitch_deg)
+        self._pairer = Pairer(self.params.policy(self.intake.lossless))
+        self._registration = Registration(None)
+        self._errors = LatencyStats()
+        self._offsets = LatencyStats()
+        self._rates = {"rgb": LatencyStats(64), "thermal": LatencyStats(64)}
+        self._received = {"rgb": 0, "thermal": 0}
+        self._last_rgb: Frame | None = None
+        self._count = 0
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._pictures = self.advertise(Image, "rgbt/image", qos.image())
+        self._listen_to_drone()
+        if not self._linked:
+            for which in ("rgb", "thermal"):
+                self._listen_to_camera(which)
+
+    def configure(self) -> None:
+        """Read the calibration."""
+        params = self.params
+        geometry = open_calibration(params.calibration)
+        self._registration = Registration(
+            geometry, params.nominal_altitude_m, params.output_width, params.tone
+        )
+        self.health.set("calibration", params.calibration or "none")
+        residual = getattr(geometry, "residual_px", None)
+        self.health.set("calibration_residual_px", "" if residual is None else f"{residual:.2f}")
+
+    def start(self) -> None:
+        """Begin to pair."""
+        self._stopping.clear()
+        self._thread = threading.Thread(target=self._run, name="pairing", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop the worker after the frame that it has."""
+        self._stopping.set()
+        thread, self._thread = self._thread, None
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout=10.0)
+
+    def refresh(self) -> None:
+        """Show rates, errors and what is in use."""
+        now = time.monotonic_ns()
+        pairer, health = self._pairer, self.health
+        for name in ("pairs", "rgb_alone", "thermal_alone", "late", "resets"):
+            health.set(name, getattr(pairer.counts, name))
+        for name, rate in self._rates.items():
+            health.set(f"{name}_rate_hz", f"{rate.rate_hz():.2f}")
+        error = self._errors.summary()
+        if error.mean_ms is not None and error.p99_ms is not None and error.worst_ms is not None:
+            health.set("pairing_error_mean_ms", f"{error.mean_ms:.2f}")
+            health.set("pairing_error_p99_ms", f"{error.p99_ms:.2f}")
+            health.set("pairing_error_worst_ms", f"{error.worst_ms:.2f}")
+            health.set("thermal_offset_mean_ms", f"{self._offsets.summary().mean_ms:.2f}")
+        health.set("tolerance_ms", f"{pairer.tolerance_ns / 1e6:.2f}")
+        health.set("registration", self._registration.in_use)
+        health.set("maps_rebuilt", self._registration.rebuilt)
+        health.set("altitude_m", _or_unknown(self._drone.altitude_m))
+        health.set("attitude", "known" if self._drone.attitude_known else "unknown, taken as level")
+        health.set("dropped", self.intake.dropped)
+        self._tell_stale(now)
+
+    def _listen_to_drone(self) -> None:
+        params = self.params
+        if params.altitude_topic:
+            self.listen(Float64, params.altitude_topic, self._on_altitude, qos.sensor())
+        if params.attitude_topic and params.attitude_type == "imu":
+            self.listen(
+                Imu, params.attitude_topic, lambda m: self._attitude(m.orientation), qos.sensor()
+            )
+        elif params.attitude_topic:
+            self.listen(
+                QuaternionStamped,
+                params.attitude_topic,
+                lambda m: self._attitude(m.quaternion),
+                qos.sensor(),
+            )
+
+    def _on_altitude(self, message: Float64) -> None:
+        self._drone.altitude(message.data)
+
+    def _attitude(self, value: Any) -> None:
+        self._drone.attitude((value.x, value.y, value.z, value.w))
+
+    def _listen_to_camera(self, which: Which) -> None:
+        link = self.intake.rgb if which == "rgb" else self.intake.thermal
+
+        def take(message: Image) -> None:
+            before = time.monotonic_ns()
+            try:
+                frame = frame_from_image(message, self._received[which])
+            except EncodingError as error:
+                self._refuse(error)
+                return
+            self._received[which] += 1
+            self.health.timings.record("convert", time.monotonic_ns() - before)
+            link.put(frame)
+
+        self.listen(Image, f"camera/{which}/image_raw", take, qos.image())
+        self.listen(
+            CameraInfo,
+            f"camera/{which}/camera_info",
+            lambda message: self._compare(which, message),
+            qos.image(),
+        )
+
+    def _compare(self, which: Which, info: CameraInfo) -> None:
+        """Hold a camera's own calibration against ours."""
+        lens = getattr(self._registration.geometry, which, None)
+        if lens is None or not any(info.k):
+            return
+        ours, theirs = lens.matrix, np.array(info.k).reshape(3, 3)
+        if (info.width, info.height) != lens.size or np.abs(ours - theirs).max() > 0.02 * ours[
+            0, 0
+        ]:
+            self.health.problem(
+                f"info_{which}",
+                Level.WARN,
+                f"camera_info of {which} ({info.width}x{info.height}, focal {theirs[0, 0]:.0f}) is "
+                f"not what {self.params.calibration} was made with ({lens.width}x{lens.height}, "
+                f"focal {ours[0, 0]:.0f}); calibrate again or correct the camera's file",
+                for_s=10.0,
+            )
+        else:
+            self.health.solved(f"info_{which}")
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                if not self._step():
+                    return
+        except Exception as error:
+            self.get_logger().error(f"unexpected: {error!r}")
+            self.fail(error)
+
+    def _step(self) -> bool:
+        """Take and hand on what there is; False at the end of both streams."""
+        pairer, intake = self._pairer, self.intake
+        due = pairer.due_ns()
+        wait_s = _PATIENCE_S
+        if due is not None:
+            wait_s = min(wait_s, max(0.0, (due - time.monotonic_ns()) / 1e9))
+        arrival = intake.take(wait_s)
+        if arrival is not None:
+            self._rates[arrival.which].record(0, arrival.at_ns)
+            add = pairer.add_rgb if arrival.which == "rgb" else pairer.add_thermal
+            add(arrival.frame, arrival.at_ns)
+        if intake.rgb.ended:
+            pairer.end_rgb()
+        if intake.thermal.ended:
+            pairer.end_thermal()
+        for match in pairer.take(time.monotonic_ns()):
+            self._hand_on(match)
+        if intake.rgb.ended and intake.thermal.ended:
+            self.health.active(False)
+            for link in self.outputs:
+                link.close()
+            self.ended.set()
+            return False
+        return True
+
+    def _hand_on(self, match: Match) -> None:
+        if match.offset_ns is not None:
+            self._errors.record(abs(match.offset_ns))
+            self._offsets.record(match.offset_ns)
+        before = time.monotonic_ns()
+        frame = self._register(match)
+        if frame is None:
+            return
+        after = time.monotonic_ns()
+        self._count += 1
+        if self._pictures.get_subscription_count():
+            self._pictures.publish(image_message(frame))
+        record = self.health.timings.record
+        record("register", after - before)
+        record("publish", time.monotonic_ns() - after)
+        self.health.frame(self.get_clock().now().nanoseconds - frame.stamp_ns)
+        for link in self.outputs:
+            link.put(frame)
+
+    def _register(self, match: Match) -> Frame | None:
+        """One picture of a match; with the thermal plane empty where it can't be used."""
+        rgb = match.rgb or self._black(match.thermal)
+        if match.rgb is not None:
+            self._last_rgb = match.rgb
+        pose = self._drone.pose()
+        try:
+            frame = self._registration.frame(RgbtFrame(rgb, match.thermal), pose)
+        except (CalibrationError, EncodingError) as error:
+            self._refuse(error)
+            return self._alone(rgb)
+        self.health.solved("frame")
+        if self._registration.substituted and match.thermal is not None:
+            self.health.problem(
+                "registration", Level.WARN, self._registration.substituted, for_s=5.0
+            )
+        else:
+            self.health.solved("registration")
+        return frame
+
+    def _alone(self, rgb: Frame) -> Frame | None:
+        try:
+            return self._registration.frame(RgbtFrame(rgb, None), self._drone.pose())
+        except EncodingError as error:
+            self._refuse(error)
+            return None
+
+    def _black(self, thermal: Frame | None) -> Frame:
+        """The RGB frame of a thermal frame that goes alone."""
+        assert thermal is not None
+        last, geometry = self._last_rgb, self._registration.geometry
+        width, height = thermal.width, thermal.height
+        if last is not None:
+            width, height = last.width, last.height
+        elif geometry is not None:
+            width, height = geometry.rgb_size
+        image = np.zeros((height, width, 3), np.uint8)
+        name = last.frame_id if last is not None else "rgb_camera"
+        return Frame(image, "bgr8", thermal.stamp_ns, name, self._count)
+
+    def _refuse(self, error: Exception) -> None:
+        self.refusal = str(error)
+        self.health.count("frames_refused")
+        self.health.problem("frame", Level.ERROR, str(error), for_s=10.0)
+        self.get_logger().error(str(error), throttle_duration_sec=10.0)
+
+    def _tell_stale(self, now_ns: int) -> None:
+        flowing = self.state == "active" and not self.ended.is_set() and not self.intake.lossless
+        for name, stale, goes_on in (
+            ("thermal", self._pairer.thermal_stale(now_ns), "RGB goes on alone"),
+            ("rgb", self._pairer.rgb_stale(now_ns), self._without_rgb()),
+        ):
+            self.health.set(f"{name}_state", "stale" if stale else "fresh")
+            if stale and flowing:
+                self.health.problem(
+                    f"stale_{name}",
+                    Level.WARN,
+                    f"no {name} frame for {self.params.thermal_timeout_s:g} s: {goes_on}; check "
+                    "that camera",
+                )
+            else:
+                self.health.solved(f"stale_{name}")
+
+    def _without_rgb(self) -> str:
+        return "thermal goes on alone" if self.params.thermal_alone else "nothing goes on"
+
+
+def _or_unknown(metres: float | None) -> str:
+    return "unknown" if metres is None else f"{metres:.1f}"
+
+
+def main() -> int:
+    """Run the node as a process of its own."""
+    return run_node(PairingNode)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -23,6 +23,7 @@ from windhover_bringup.recorder import RecorderParams
 from windhover_cameras.rgb_camera import RgbCameraParams
 from windhover_cameras.thermal_camera import ThermalCameraParams
 from windhover_detector.node import DetectorParams
+from windhover_pairing.params import PairingParams
 from windhover_ros.params import NodeParams, check, flat_params, flatten, read_only
 from windhover_tracker.node import TrackerParams
 
@@ -30,8 +31,9 @@ from windhover_tracker.node import TrackerParams
 class BringupParams(NodeParams):
     """What is run, for launchers; no node reads it."""
 
-    camera: Literal["auto", "rgb", "thermal"] = read_only(
-        "auto", description="the camera that feeds the detector; auto = the one the model is for"
+    camera: Literal["auto", "rgb", "thermal", "rgbt"] = read_only(
+        "auto",
+        description="what feeds the detector; rgbt = both cameras; auto = what the model is for",
     )
     namespace: str = read_only("", description="ROS namespace of all nodes")
     overlay: bool = Field(True, description="run the overlay node (it draws only when subscribed)")
@@ -44,6 +46,7 @@ SECTIONS: Mapping[str, type[NodeParams]] = {
     "bringup": BringupParams,
     "rgb_camera": RgbCameraParams,
     "thermal_camera": ThermalCameraParams,
+    "pairing": PairingParams,
     "detector": DetectorParams,
     "tracker": TrackerParams,
     "overlay": OverlayParams,

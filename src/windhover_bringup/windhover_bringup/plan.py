@@ -18,6 +18,7 @@ from windhover_bringup.config import BringupParams, Config
 MODULES = {
     "rgb_camera": "windhover_cameras.rgb_camera",
     "thermal_camera": "windhover_cameras.thermal_camera",
+    "pairing": "windhover_pairing.node",
     "detector": "windhover_detector.node",
     "tracker": "windhover_tracker.node",
     "overlay": "windhover_bringup.overlay",

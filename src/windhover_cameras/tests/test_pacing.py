@@ -12,8 +12,8 @@ NOW = 1_700_000_000_000_000_000
 class Bench:
     """A pacer with a clock that only waiting moves."""
 
-    def __init__(self, rate=1.0, live=False, keep=False):
-        self.clock = 0
+    def __init__(self, rate=1.0, live=False, keep=False, start=None, clock=0):
+        self.clock = clock
         self.rate = rate
         self.waited = []
         self.pacer = Pacer(
@@ -23,6 +23,7 @@ class Bench:
             now_ns=lambda: NOW + self.clock,
             wait=self.wait,
             monotonic_ns=lambda: self.clock,
+            start=start,
         )
 
     def wait(self, seconds):
@@ -107,3 +108,25 @@ def test_a_new_speed_counts_from_the_next_frame():
 def test_whatever_is_recorded_stamps_rise(stamps, rate):
     out = Bench(rate=rate).play(*stamps)
     assert all(later > earlier for earlier, later in pairwise(out))
+
+
+@pytest.mark.parametrize("rate", [1.0, 2.0])
+def test_two_cameras_keep_step_whenever_each_came_up(rate):
+    """Stamps and dues alike count from one start, also for one that is late."""
+    start = 1_000, NOW + 2_000_000_000
+    early = Bench(rate=rate, start=start)
+    late = Bench(rate=rate, start=start, clock=4_000_000_000)
+    first = early.play(1_000, 1_000 + 40_000_000, 1_000 + 12_000_000_000)
+    second = late.play(1_000 + 20_000_000, 1_000 + 12_000_000_000)
+    assert first == [
+        NOW + 2_000_000_000,
+        NOW + 2_000_000_000 + round(40_000_000 / rate),
+        NOW + 2_000_000_000 + round(12_000_000_000 / rate),
+    ]
+    assert second == [NOW + 2_000_000_000 + round(20_000_000 / rate), first[2]]
+    assert early.clock == late.clock == first[2] - NOW
+
+
+def test_unpaced_cameras_keep_step_too():
+    start = 1_000, NOW
+    assert Bench(rate=0.0, start=start).play(1_040) == [NOW + 40]

@@ -51,6 +51,16 @@ class CameraParams(StageParams):
     max_frames: int = read_only(
         0, ge=0, le=2**31 - 1, description="end after so many frames; 0 = no limit"
     )
+    start_time_ns: int = read_only(
+        0,
+        ge=0,
+        le=2**62,
+        description="recorded frames: ROS time at which start_stamp_ns is due, so that two "
+        "cameras keep step (launchers set it); 0 = the first frame at once",
+    )
+    start_stamp_ns: int = read_only(
+        0, ge=0, le=2**62, description="recorded stamp that is due at start_time_ns"
+    )
     end_process: bool = read_only(
         False, description="end the node's own process when a recorded source has ended"
     )
@@ -91,6 +101,7 @@ class CameraNode(StageNode[CameraParams]):
         self._thread: threading.Thread | None = None
         self._live = False
         self._count = 0
+        self._passes = 0
         self._shape: tuple[int, ...] = ()
         topic = f"camera/{self.camera}"
         self._images = self.advertise(Image, f"{topic}/image_raw", qos.image())
@@ -185,6 +196,7 @@ class CameraNode(StageNode[CameraParams]):
             keep_stamps=self.params.stamps == "source",
             now_ns=lambda: self.get_clock().now().nanoseconds,
             wait=self._stopping.wait,
+            start=self._start_of_pass(source),
         )
         before = time.monotonic_ns()
         for frame in source:
@@ -202,9 +214,19 @@ class CameraNode(StageNode[CameraParams]):
         if source.live:
             raise SourceError(f"{source.name} stopped giving frames; check its cable and power")
         if self.params.loop:
+            self._passes += 1
             return True
         self._end()
         return False
+
+    def _start_of_pass(self, source: Source) -> tuple[int, int] | None:
+        params = self.params
+        if not params.start_time_ns:
+            return None
+        span_ns = round((source.length or 0) / source.rate_hz * 1e9)
+        if params.rate > 0:
+            span_ns = round(span_ns / params.rate)
+        return params.start_stamp_ns, params.start_time_ns + self._passes * span_ns
 
     def _emit(self, frame: Frame, stamp_ns: int) -> None:
         frame = Frame(frame.image, frame.encoding, stamp_ns, self.params.frame_id, frame.index)

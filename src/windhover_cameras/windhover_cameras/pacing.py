@@ -24,6 +24,9 @@ class Pacer:
         now_ns: ROS time now.
         wait: waits so many seconds, less when asked to stop.
         monotonic_ns: clock for the pace.
+        start: a stamp and the ROS time at which it is due, both in nanoseconds, where
+            several cameras keep step; playback that is late then catches up, and a
+            gap is waited for.
     """
 
     def __init__(
@@ -34,7 +37,9 @@ class Pacer:
         now_ns: Callable[[], int],
         wait: Callable[[float], object],
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        start: tuple[int, int] | None = None,
     ) -> None:
+        self._start = start
         self._rate = rate
         self._live = live
         self._keep = keep_stamps
@@ -65,7 +70,9 @@ class Pacer:
         if self._live:
             return stamp_ns
         speed = self._rate()
-        if fresh or self.went_back or jumped or speed != self._speed:
+        if fresh and self._start is not None:
+            self._keep_step(*self._start, speed)
+        elif fresh or self.went_back or (jumped and self._start is None) or speed != self._speed:
             self._anchor(stamp_ns, speed)
         elapsed = stamp_ns - self._anchor_stamp
         if speed > 0:
@@ -73,7 +80,7 @@ class Pacer:
             ahead = due - self._monotonic_ns()
             if ahead > 0:
                 self._wait(ahead / 1e9)
-            elif ahead < -LATE_NS:
+            elif ahead < -LATE_NS and self._start is None:
                 self._anchor(stamp_ns, speed)
                 elapsed = 0
         if self._keep:
@@ -85,6 +92,11 @@ class Pacer:
         # At another speed the world goes at that speed too: stamps stay those
         # at which frames are seen. Unpaced frames keep their own distances.
         return int(elapsed_ns / speed) if speed > 0 else elapsed_ns
+
+    def _keep_step(self, stamp_ns: int, at_ns: int, speed: float) -> None:
+        self._anchor(stamp_ns, speed)
+        self._anchor_due += at_ns - self._now_ns()
+        self._anchor_out = at_ns
 
     def _anchor(self, stamp_ns: int, speed: float) -> None:
         self._speed = speed

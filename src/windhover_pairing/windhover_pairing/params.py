@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
 from windhover.imaging.agc import ToneConfig
 from windhover.pairing.matching import PairingPolicy
 from windhover_ros.lifecycle import StageParams
@@ -65,7 +63,7 @@ class PairingParams(StageParams):
         "mavros/global_position/rel_alt",
         description="std_msgs/Float64, metres above ground; empty = none",
     )
-    nominal_altitude_m: float = Field(
+    nominal_altitude_m: float = read_only(
         40.0, ge=1.0, le=1000.0, description="altitude taken where none is known, metres"
     )
     attitude_topic: str = read_only(

@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from windhover.errors import ConfigError
+from windhover.sources.scene.kinds import WEAPON_KINDS
 
 #: Class names of the scene's truth; ``class_ids`` index this tuple. A
 #: ``two-wheeler`` box covers the rider too, who is not a ``person`` of its own:
@@ -24,6 +25,7 @@ _LIMITS: Final[dict[str, tuple[float, float]]] = {
     "pitch_deg": (15, 90),
     "n_people": (0, 200),
     "n_armed": (0, 100),
+    "n_lookalikes": (0, 100),
     "n_motorcycles": (0, 60),
     "n_cars": (0, 60),
     "duration_s": (0.01, 600),
@@ -34,6 +36,11 @@ _LIMITS: Final[dict[str, tuple[float, float]]] = {
     "speed_mps": (0, 10),
     "noise": (0, 5),
     "clutter": (0, 3),
+    "crowding": (0, 1),
+    "occlusion": (0, 1),
+    "fog": (0, 1),
+    "rain": (0, 1),
+    "defocus": (0, 5),
 }
 _SIZE_LIMITS: Final = (64, 4096)
 
@@ -67,6 +74,10 @@ class SceneConfig:
         time_of_day: ``day``, ``dusk``, ``night`` or the hour, 0 to 24.
         n_people: people without a weapon.
         n_armed: people who carry a rifle-length object, besides ``n_people``.
+        weapons: kinds that the armed carry, drawn evenly: ``rifle``, ``shotgun``,
+            ``pistol``, separated by commas.
+        n_lookalikes: people who carry something that looks like a weapon from
+            above and is none: a stick, a shovel, an umbrella, a phone, a long bag.
         n_motorcycles: two-wheelers; most are ridden, some are parked.
         n_cars: cars and vans, parked or driving.
         duration_s: length of the clip, seconds.
@@ -79,6 +90,11 @@ class SceneConfig:
         speed_mps: forward speed of the drone, metres a second.
         noise: strength of sensor noise and fixed pattern; 0 gives clean images.
         clutter: density of trees, bushes, buildings and street furniture.
+        crowding: share of people who start close to another one.
+        occlusion: share of people who start under or beside a tree, bush or car.
+        fog: 0 (clear) to 1 (a quarter of the light is left after 60 m).
+        rain: 0 to 1: wet, duller surfaces and streaks.
+        defocus: blur of the RGB lens, pixels; the thermal lens has half of it.
 
     Raises:
         ConfigError: a value is out of its range; the message gives the range.
@@ -102,6 +118,13 @@ class SceneConfig:
     speed_mps: float = 0.0
     noise: float = 1.0
     clutter: float = 1.0
+    weapons: str = "rifle"
+    n_lookalikes: int = 0
+    crowding: float = 0.3
+    occlusion: float = 0.0
+    fog: float = 0.0
+    rain: float = 0.0
+    defocus: float = 0.0
 
     def __post_init__(self) -> None:
         for name, (low, high) in _LIMITS.items():
@@ -110,6 +133,17 @@ class SceneConfig:
             for side in getattr(self, name):
                 _in_range(name, side, *_SIZE_LIMITS)
         _hour(self.time_of_day)
+        unknown = [kind for kind in self.weapon_kinds if kind not in WEAPON_KINDS]
+        if unknown or not self.weapon_kinds:
+            raise ConfigError(
+                f"scene weapons={self.weapons!r} must name one or more of "
+                f"{', '.join(WEAPON_KINDS)}, separated by commas"
+            )
+
+    @property
+    def weapon_kinds(self) -> tuple[str, ...]:
+        """What ``weapons`` names."""
+        return tuple(kind.strip() for kind in self.weapons.split(",") if kind.strip())
 
     @property
     def hour(self) -> float:
@@ -157,6 +191,13 @@ _KEYS: Final = {
     "speed": "speed_mps",
     "noise": "noise",
     "clutter": "clutter",
+    "weapons": "weapons",
+    "lookalikes": "n_lookalikes",
+    "crowding": "crowding",
+    "occlusion": "occlusion",
+    "fog": "fog",
+    "rain": "rain",
+    "defocus": "defocus",
 }
 _VIEW_KEYS: Final = ("camera", "encoding", "frames", "size", "hfov")
 
@@ -166,7 +207,8 @@ def parse_scene_uri(uri: str) -> SceneUri:
 
     Keys: ``seed``, ``altitude``, ``pitch``, ``time``, ``people``, ``armed``,
     ``motorcycles``, ``cars``, ``duration``, ``rate``, ``motion``, ``speed``,
-    ``noise``, ``clutter`` set the scene; ``camera`` (thermal or rgb),
+    ``noise``, ``clutter``, ``weapons``, ``lookalikes``, ``crowding``, ``occlusion``,
+    ``fog``, ``rain``, ``defocus`` set the scene; ``camera`` (thermal or rgb),
     ``encoding`` (mono16, mono8 or bgr8), ``size`` (640x512) and ``hfov`` set
     the view; ``frames`` sets the duration as a count.
 
@@ -201,7 +243,7 @@ def _configure(base: SceneConfig, camera: str, options: dict[str, str]) -> Scene
     for key, text in options.items():
         if key in _KEYS:
             name = _KEYS[key]
-            if name == "time_of_day":
+            if types[name] not in ("int", "float"):
                 changes[name] = text
             else:
                 changes[name] = _number(key, text, whole=types[name] == "int")

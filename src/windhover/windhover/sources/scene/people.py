@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from windhover.sources.scene.camera import Floats
+from windhover.sources.scene.carried import canopy, carried_parts, grips, item_surface
 from windhover.sources.scene.climate import Climate
-from windhover.sources.scene.shapes import FACE_CORNERS, Shape, place_capsules
+from windhover.sources.scene.kinds import WEAPON_KINDS
+from windhover.sources.scene.shapes import FACE_CORNERS, Shape, place, place_capsules
 
 _STATURE_M: Final = 1.75
 _NO_FACES: Final = np.empty((0, FACE_CORNERS, 3))
@@ -35,11 +37,12 @@ class Person:
         stature: height over 1.75 m.
         build: girth over the average.
         posture: one of ``POSTURES``.
-        carry: how the rifle is held, one of ``CARRY``; ``None`` when unarmed.
-        rifle_m: length of the rifle, metres.
+        carry: how the long object is held, one of ``CARRY``; ``None`` with none.
+        rifle_m: length of that object, metres.
         load: a harmless load: ``pack``, ``bag``, ``stick`` or ``None``.
         celsius: temperature of every part, the carried ones last.
         bgr: colour of every part, likewise.
+        kind: what the long object is: one of ``WEAPON_KINDS`` or ``LOOKALIKES``.
     """
 
     stature: float
@@ -50,6 +53,12 @@ class Person:
     load: str | None
     celsius: NDArray[np.float32]
     bgr: NDArray[np.float32]
+    kind: str = "rifle"
+
+    @property
+    def armed(self) -> bool:
+        """Whether what is carried is a weapon of the truth."""
+        return self.carry is not None and self.kind in WEAPON_KINDS
 
     def shape(self, x: float, y: float, heading: float, phase: float, stride: float) -> Shape:
         """The figure at a place.
@@ -61,18 +70,24 @@ class Person:
             phase: of the gait, radians.
             stride: 0 standing to 1 walking, 1.35 running.
         """
-        body = _limbs(self.posture, self.carry, phase, stride, self.build)
+        grip = None if self.carry is None else grips(self.kind, self.posture, self.carry)
+        body = _limbs(self.posture, grip, phase, stride, self.build)
         extra, entity = self._carried(body)
         capsules = np.concatenate([body, extra]) if len(extra) else body
         capsules = capsules * self.stature
+        faces = _NO_FACES
+        if self.kind == "umbrella" and self.carry is not None:
+            faces = place(canopy(self.posture) * self.stature, x, y, heading)
         count = len(capsules)
+        total = count + len(faces)
+        above = np.zeros(len(faces), np.uint8)
         return Shape(
             capsules=place_capsules(capsules, x, y, heading),
-            faces=_NO_FACES,
-            layer=np.zeros(count, np.int64),
-            celsius=self.celsius[:count],
-            bgr=self.bgr[:count],
-            entity=np.concatenate([np.zeros(len(body), np.uint8), entity]),
+            faces=faces,
+            layer=np.repeat([0, 1], [count, len(faces)]),
+            celsius=self.celsius[:total],
+            bgr=self.bgr[:total],
+            entity=np.concatenate([np.zeros(len(body), np.uint8), entity, above]),
         )
 
     def _carried(self, body: Floats) -> tuple[Floats, NDArray[np.uint8]]:
@@ -91,9 +106,10 @@ class Person:
             parts = []
         entity += [0] * sum(len(part) for part in parts)
         if self.carry is not None:
-            rifle = _rifle(self.posture, self.carry, self.rifle_m / self.stature)
-            parts.append(rifle)
-            entity += [1] * len(rifle)
+            length = self.rifle_m / self.stature
+            held = carried_parts(self.kind, self.posture, self.carry, length)
+            parts.append(held)
+            entity += [int(self.armed)] * len(held)
         if not parts:
             return np.empty((0, 8)), np.empty(0, np.uint8)
         return np.concatenate(parts), np.array(entity, np.uint8)
@@ -119,6 +135,30 @@ def make_person(rng: np.random.Generator, climate: Climate, armed: bool) -> Pers
         load=load,
         celsius=celsius,
         bgr=bgr,
+    )
+
+
+def carrying(person: Person, kind: str, rng: np.random.Generator, climate: Climate) -> Person:
+    """The same armed figure with another object in place of its rifle.
+
+    Args:
+        person: drawn by :func:`make_person` with ``armed``.
+        kind: one of ``WEAPON_KINDS`` or ``LOOKALIKES``.
+        rng: source of its size, hold, colour and warmth.
+        climate: weather.
+    """
+    length, hold, celsius, bgr = item_surface(kind, rng, climate)
+    posture = person.posture
+    if posture == "prone" and kind not in WEAPON_KINDS:
+        posture = "stand"
+    return replace(
+        person,
+        kind=kind,
+        posture=posture,
+        carry="aim" if posture == "prone" else hold,
+        rifle_m=length,
+        celsius=np.concatenate([person.celsius[: len(_PARTS)], celsius]),
+        bgr=np.concatenate([person.bgr[: len(_PARTS)], bgr]),
     )
 
 
@@ -177,7 +217,9 @@ def _garment(rng: np.random.Generator) -> Floats:
     return np.clip(base + rng.normal(0, spread, 3), 12, 245)
 
 
-def _limbs(posture: str, carry: str | None, phase: float, stride: float, build: float) -> Floats:
+def _limbs(
+    posture: str, grip: dict[float, Floats] | None, phase: float, stride: float, build: float
+) -> Floats:
     """``(18, 8)`` capsules of a 1.75 m figure at the origin facing +x."""
     lift, lean = {"crouch": (-0.38, 0.12), "sit": (-0.46, 0.02), "run": (0.0, 0.1)}.get(
         posture, (0.0, 0.02)
@@ -193,7 +235,6 @@ def _limbs(posture: str, carry: str | None, phase: float, stride: float, build: 
         [lean + 0.05, 0, neck_z + 0.17, 0.09, lean + 0.05, 0, neck_z + 0.2, 0.095],
         [lean + 0.01, 0, neck_z + 0.2, 0.1, lean + 0.02, 0, neck_z + 0.235, 0.095],
     ]
-    grip = _grips(posture, carry)
     for side in _SIDES:
         shoulder = np.array([lean, 0.2 * side, neck_z - 0.06])
         parts += _arm(shoulder, side, phase, stride, None if grip is None else grip[side])
@@ -257,52 +298,3 @@ def _leg(posture: str, side: float, phase: float, stride: float, hip_z: float) -
         [*knee, 0.07, *ankle, 0.055],
         [*ankle, 0.05, *toe, 0.04],
     ]
-
-
-def _line_of_rifle(posture: str, carry: str) -> tuple[Floats, Floats]:
-    """A point of the grip and the unit direction to the muzzle, standing figure."""
-    drop = {"crouch": -0.38, "sit": -0.46}.get(posture, 0.0)
-    at = {
-        "port": ([0.27, -0.14, 1.05], [0.10, 0.72, 0.62]),
-        "aim": ([0.34, -0.12, 1.40], [1.0, 0.10, 0.0]),
-        "trail": ([0.05, -0.30, 0.80], [0.97, 0.0, 0.14]),
-        "slung": ([-0.20, 0.02, 1.12], [0.05, -0.45, 0.85]),
-    }[carry]
-    direction = np.array(at[1]) / np.linalg.norm(at[1])
-    return np.array(at[0]) + [0.0, 0.0, drop], direction
-
-
-def _grips(posture: str, carry: str | None) -> dict[float, Floats] | None:
-    if carry is None or carry == "slung":
-        return None
-    grip, direction = _line_of_rifle(posture, carry)
-    if carry == "trail":
-        return {1.0: np.array([0.08, 0.27, 0.82]) + [0, 0, grip[2] - 0.8], -1.0: grip}
-    return {1.0: grip + 0.34 * direction, -1.0: grip}
-
-
-def _rifle(posture: str, carry: str, length: float) -> Floats:
-    """``(5, 8)`` capsules: barrel, receiver, stock, magazine, handguard."""
-    grip, d = _line_of_rifle(posture, carry)
-    up = np.cross(d, np.cross([0.0, 0.0, 1.0], d))
-    up = up / max(float(np.linalg.norm(up)), 1e-6)
-    butt, muzzle = grip - 0.34 * length * d, grip + 0.66 * length * d
-    hand = grip + 0.36 * length * d
-    parts = np.array(
-        [
-            [*hand, 0.016, *muzzle, 0.013],
-            [*(grip - 0.06 * d), 0.036, *(grip + 0.16 * d), 0.032],
-            [*butt, 0.045, *(grip - 0.05 * d), 0.028],
-            [*(grip + 0.1 * d - 0.04 * up), 0.024, *(grip + 0.14 * d - 0.2 * up), 0.022],
-            [*(grip + 0.16 * d), 0.027, *hand, 0.022],
-        ]
-    )
-    return _lay_down_rifle(parts) if posture == "prone" else parts
-
-
-def _lay_down_rifle(parts: Floats) -> Floats:
-    """Move a shouldered rifle ahead of a prone figure's head."""
-    ends = parts.reshape(-1, 2, 4).copy()
-    ends[..., 0] += 0.55
-    ends[..., 2] -= 1.40 - 0.24
-    return ends.reshape(-1, 8)

@@ -20,6 +20,7 @@ from windhover.sources.scene.paint import Canvas, Target
 from windhover.sources.scene.sensor import THERMAL_EXPOSURE_S, RgbSensor, ThermalSensor
 from windhover.sources.scene.shapes import Shape, capsule_shadows, face_shadow
 from windhover.sources.scene.truth import SceneTruth
+from windhover.sources.scene.weather import apply_weather
 from windhover.sources.scene.world import World, behind
 
 Which = Literal["thermal", "rgb", "both"]
@@ -115,10 +116,12 @@ class Scene:
         cameras = {name: self._world.flight.camera(name, t) for name in ("thermal", "rgb")}
         if which in ("thermal", "both"):
             celsius, thermal_truth = self._paint("thermal", cameras["thermal"], t)
+            celsius = self._weathered(celsius, cameras["thermal"], index, thermal=True)
             blur = self._image_motion("thermal", t, THERMAL_EXPOSURE_S)
             thermal = self._thermal_sensor.expose(celsius, blur, index)
         if which in ("rgb", "both"):
             colour, rgb_truth = self._paint("rgb", cameras["rgb"], t)
+            colour = self._weathered(colour, cameras["rgb"], index, thermal=False)
             blur = self._image_motion("rgb", t, self._rgb_sensor.exposure_s)
             rgb = self._rgb_sensor.expose(colour, blur, index)
         return SceneFrame(
@@ -137,6 +140,12 @@ class Scene:
         if not 0 <= index < self.length:
             raise ConfigError(f"scene has no frame {index}: it has {self.length}, from 0")
         return index / self.config.rate_hz
+
+    def _weathered(
+        self, image: NDArray[np.float32], camera: Camera, index: int, *, thermal: bool
+    ) -> NDArray[np.float32]:
+        climate = self._world.climate
+        return apply_weather(image, camera, self.config, climate, index, thermal=thermal)
 
     def _image_motion(self, which: str, t: float, exposure_s: float) -> Floats:
         """``(2,)`` pixels that the ground in the middle moves while exposing."""

@@ -21,6 +21,7 @@ from windhover.sources.scene.clutter import (
 )
 from windhover.sources.scene.config import SCENE_LABELS, SceneConfig
 from windhover.sources.scene.ground import Ground
+from windhover.sources.scene.kinds import LOOKALIKES
 from windhover.sources.scene.layout import PERIOD_M, Rect, Spot, make_layout
 from windhover.sources.scene.motion import (
     Path,
@@ -31,7 +32,7 @@ from windhover.sources.scene.motion import (
     wander,
 )
 from windhover.sources.scene.paint import Target
-from windhover.sources.scene.people import Person, make_person
+from windhover.sources.scene.people import Person, carrying, make_person
 from windhover.sources.scene.shapes import Shape, capsule_shadows, face_shadow
 from windhover.sources.scene.vehicles import RigidBody, make_car, make_motorcycle
 
@@ -97,8 +98,8 @@ class World:
     def __init__(self, config: SceneConfig) -> None:
         self.config = config
         # One stream a part, so that more cars do not change the people's faces.
-        flight, weather, place, ground, woods, crowd, traffic, props = (
-            np.random.default_rng(child) for child in np.random.SeedSequence(config.seed).spawn(8)
+        flight, weather, place, ground, woods, crowd, traffic, props, extra = (
+            np.random.default_rng(child) for child in np.random.SeedSequence(config.seed).spawn(9)
         )
         self.flight = Flight(config, flight)
         self.climate = Climate.at(config.hour, weather)
@@ -111,7 +112,7 @@ class World:
         self._parked: list[tuple[float, float, float]] = []
         parked = self._cars(traffic)
         bikes = self._motorcycles(traffic)
-        self.actors = [*parked, *bikes, *self._people(crowd)]
+        self.actors = [*parked, *bikes, *self._people(crowd, extra)]
         self._cast_standing_shadows()
 
     def _name(self) -> int:
@@ -215,20 +216,41 @@ class World:
             actors.append(Actor(body, path, (Target(self._name(), _TWO_WHEELER),)))
         return actors
 
-    def _people(self, rng: np.random.Generator) -> list[Actor]:
+    def _people(self, rng: np.random.Generator, extra: np.random.Generator) -> list[Actor]:
+        """Everyone on foot.
+
+        What came later than the first scenes is drawn from ``extra``, so that those
+        stay as they were.
+        """
         config = self.config
         count = config.n_people + config.n_armed
+        bodies = [make_person(rng, self.climate, i < config.n_armed) for i in range(count)]
+        if config.weapon_kinds != ("rifle",):
+            for row in range(config.n_armed):
+                kind = str(extra.choice(config.weapon_kinds))
+                bodies[row] = carrying(bodies[row], kind, extra, self.climate)
+        others = []
+        for _ in range(config.n_lookalikes):
+            body = make_person(extra, self.climate, True)
+            others.append(carrying(body, str(extra.choice(LOOKALIKES)), extra, self.climate))
+        return self._walkers(rng, bodies, extra) + self._walkers(extra, others, extra)
+
+    def _walkers(
+        self, rng: np.random.Generator, bodies: list[Person], extra: np.random.Generator
+    ) -> list[Actor]:
+        config, count = self.config, len(bodies)
         if not count:
             return []
-        bodies = [make_person(rng, self.climate, i < config.n_armed) for i in range(count)]
         starts: list[tuple[float, float]] = []
         for _ in range(count):
             start = self._free_point(rng, 0.6)
-            if starts and rng.random() < 0.3:
+            if starts and rng.random() < config.crowding:
                 x, y = starts[int(rng.integers(len(starts)))]
                 near = x + float(rng.normal(0, 1.2)), y + float(rng.normal(0, 1.2))
                 start = start if self._blocked(*near, 0.6) else near
             starts.append(start)
+        if config.occlusion:
+            starts = [self._beside(start, extra) for start in starts]
         speeds = np.array([_SPEEDS.get(b.posture, 0.0) for b in bodies])
         speeds *= rng.uniform(0.75, 1.2, count)
         paths = wander(
@@ -239,10 +261,24 @@ class World:
         for body, path, phase in zip(bodies, paths, phases, strict=True):
             person = self._name()
             targets: tuple[Target, ...] = (Target(person, _PERSON),)
-            if body.carry is not None:
+            if body.armed:
                 targets += (Target(self._name(), _WEAPON, person),)
             actors.append(Actor(body, path, targets, float(phase)))
         return actors
+
+    def _beside(
+        self, start: tuple[float, float], rng: np.random.Generator
+    ) -> tuple[float, float]:
+        """At times, a place that something nearby half hides instead of ``start``."""
+        hides = [(t.x, t.y, 0.9 * t.radius) for t in self.layout.trees] + self._parked
+        hides = [(x, y, r) for x, y, r in hides if self._seen(x, y)]
+        if not hides or rng.random() >= self.config.occlusion:
+            return start
+        x, y, radius = hides[int(rng.integers(len(hides)))]
+        angle = float(rng.uniform(0, 2 * np.pi))
+        reach = radius * float(rng.uniform(0.5, 1.3)) + 0.4
+        near = x + reach * float(np.cos(angle)), y + reach * float(np.sin(angle))
+        return start if self._blocked(*near, 0.3) else near
 
     def _free_point(self, rng: np.random.Generator, room: float) -> tuple[float, float]:
         """A ground point that the thermal camera sees at some time of the clip."""

@@ -83,7 +83,9 @@ class ModelSpec(BaseModel):
 
     model: str
     labels: list[str]
-    channels: int
+    channels: int = 4
+    fusion: Literal["cbam", "early", "rgb", "thermal"] | None = None
+    levels: tuple[str, ...] = ("p3",)
 
 
 class TrainConfig(Strict):

@@ -24,7 +24,7 @@ class Sample:
     """One image in memory with its boxes.
 
     Attributes:
-        pixels: ``(H, W)`` uint8.
+        pixels: ``(H, W)`` or ``(H, W, C)`` uint8.
         boxes: ``(N, 4)`` float32 x1, y1, x2, y2 in pixels.
         classes: ``(N,)`` int64.
         flight: name of the flight it belongs to.
@@ -134,7 +134,7 @@ class CropSampler:
 
     def _warp(self, sample: Sample, scale: float) -> NDArray[np.float64]:
         rng, a, half = self.rng, self.augmentation, self.size / 2
-        height, width = sample.pixels.shape
+        height, width = sample.pixels.shape[:2]
         if len(sample.boxes) and rng.random() < a.on_object:
             weights = self.class_weights[sample.classes]
             row = rng.choice(len(weights), p=weights / weights.sum())

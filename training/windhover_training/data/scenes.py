@@ -99,12 +99,13 @@ def _image_row(image_id: int, name: str, config: SceneConfig, frame: SceneFrame)
         "height": int(height),
         "width": int(width),
         "flight": f"scene-{config.seed}",
-        "time_of_day": _time_of_day(config.hour),
+        "time_of_day": time_of_day(config.hour),
         "altitude": round(float(frame.altitude_m), 1),
     }
 
 
-def _time_of_day(hour: float) -> str:
+def time_of_day(hour: float) -> str:
+    """``day``, ``dusk`` or ``night`` of an hour, 0 to 24."""
     if hour < 6 or hour >= 20.5:
         return "night"
     return "day" if 7 <= hour < 18 else "dusk"

@@ -38,6 +38,15 @@ def build_model(architecture: str, channels: int, classes: int) -> DetectionMode
     return model
 
 
+def build_as(spec: ModelSpec) -> DetectionModel:
+    """Build the untrained detector that a training config describes."""
+    if spec.fusion is None:
+        return build_model(spec.model, spec.channels, len(spec.labels))
+    from .fusion import RgbtModel  # it is built on this module's import order
+
+    return RgbtModel(spec.model, len(spec.labels), spec.fusion, spec.levels)
+
+
 def choose_device(name: str) -> torch.device:
     """The device that ``auto``, ``cpu``, ``cuda`` or ``cuda:1`` stands for.
 
@@ -80,7 +89,7 @@ def load_weights(path: Path) -> tuple[DetectionModel, ModelSpec]:
     if not state.keys() >= _FORMAT_KEYS:
         raise DataError(f"{path} holds no averaged weights; give best.pt or final.pt of a run")
     spec = ModelSpec.model_validate(state["config"])
-    model = build_model(spec.model, spec.channels, len(spec.labels))
+    model = build_as(spec)
     model.load_state_dict(state["ema"])
     return model.eval(), spec
 
@@ -152,9 +161,19 @@ def raw_heads(model: DetectionModel, images: torch.Tensor) -> list[torch.Tensor]
         For each stride, box logits ``(B, 4*reg_max, h, w)`` then class logits
         ``(B, nc, h, w)``: box_s8, score_s8, box_s16, score_s16, box_s32, score_s32.
     """
+    head = model.model[-1]
+    own = getattr(model, "neck", None)
+    sources = own(images) if own is not None else _neck(model, images)
+    outputs = []
+    for i, source in enumerate(sources):
+        outputs += [head.cv2[i](source), head.cv3[i](source)]
+    return outputs
+
+
+def _neck(model: DetectionModel, images: torch.Tensor) -> list[torch.Tensor]:
+    """Feature maps that the head of a plain model takes."""
     saved: list[torch.Tensor | None] = []
     x: torch.Tensor | list[torch.Tensor] = images
-    head = model.model[-1]
     for module in model.model[:-1]:
         if module.f != -1:
             x = (
@@ -164,7 +183,4 @@ def raw_heads(model: DetectionModel, images: torch.Tensor) -> list[torch.Tensor]
             )
         x = module(x)
         saved.append(x if module.i in model.save else None)
-    outputs = []
-    for i, source in enumerate(head.f):
-        outputs += [head.cv2[i](saved[source]), head.cv3[i](saved[source])]
-    return outputs
+    return [saved[i] for i in model.model[-1].f]

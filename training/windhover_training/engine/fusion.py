@@ -1,0 +1,178 @@
+"""RGB + thermal detectors: two backbones that meet under a learned gate and CBAM, and rivals.
+
+All take ``(B, 4, H, W)`` B, G, R, T in 0..1, so that one loop, one export and one score
+serve them. ``cbam`` runs a backbone for each camera up to P3, weighs them by how light the
+scene is, merges them and goes on as one YOLO11. ``early`` puts four channels into one
+backbone; ``rgb`` and ``thermal`` look at their own channels only.
+
+CBAM: Woo, Park, Lee, Kweon, "CBAM: Convolutional Block Attention Module", ECCV 2018.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Final, Literal
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from .. import compat  # noqa: F401  (must come before ultralytics)
+
+from ultralytics.cfg import get_cfg  # isort: skip
+from ultralytics.nn.tasks import DetectionModel  # isort: skip
+
+Fusion = Literal["cbam", "early", "rgb", "thermal"]
+
+#: Backbone layer of YOLO11 that ends each level.
+LEVELS: Final = {"p3": 4, "p4": 6, "p5": 10}
+_CHANNELS: Final[dict[str, slice]] = {
+    "cbam": slice(3, 4),
+    "early": slice(0, 4),
+    "rgb": slice(0, 3),
+    "thermal": slice(3, 4),
+}
+#: The guide's weight of RGB by day and by night, and the mean levels taken for these.
+DAY_WEIGHT: Final = 0.7
+_DAY_LEVEL: Final = 0.45
+_NIGHT_LEVEL: Final = 0.12
+_WINDOW: Final = 16
+
+
+class IlluminationGate(nn.Module):
+    """How much each camera counts, from the RGB picture alone.
+
+    It starts as the guide's rule, RGB 0.7 to thermal 0.3 in a picture as bright as day and
+    the reverse in one as dark as night, and is trained from there. Pooled before anything
+    else, it costs next to nothing.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.look = nn.Conv2d(3, 8, 1)
+        self.weigh = nn.Conv2d(8, 2, 1)
+        logit = torch.logit(torch.tensor(DAY_WEIGHT)).item()
+        slope = 2 * logit / (_DAY_LEVEL - _NIGHT_LEVEL)
+        middle = (_DAY_LEVEL + _NIGHT_LEVEL) / 2
+        with torch.no_grad():
+            self.look.weight[0] = 1 / 3
+            self.look.bias.zero_()
+            self.weigh.weight.zero_()
+            self.weigh.weight[:, 0, 0, 0] = torch.tensor([slope, -slope])
+            self.weigh.bias.copy_(torch.tensor([-slope * middle, slope * middle]))
+
+    def forward(self, rgb: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Map ``(B, 3, H, W)`` to the weights of RGB and thermal, ``(B, 1, 1, 1)`` in 0..1."""
+        coarse = functional.avg_pool2d(rgb, min(_WINDOW, *rgb.shape[-2:]))
+        seen = functional.adaptive_avg_pool2d(functional.relu(self.look(coarse)), 1)
+        weights = torch.sigmoid(self.weigh(seen))
+        return weights[:, :1], weights[:, 1:]
+
+
+class Cbam(nn.Module):
+    """Channel attention, then spatial attention; both start at one half everywhere.
+
+    The maximum of the channel branch is a mean of maxima over windows of 16x16 cells: over
+    a whole frame one maximum is nearly always high, so a network that learned on crops
+    would see other values in flight than in training.
+    """
+
+    def __init__(self, channels: int, reduction: int = 8) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(channels, channels // reduction, 1)
+        self.excite = nn.Conv2d(channels // reduction, channels, 1)
+        self.spatial = nn.Conv2d(2, 1, 7, padding=3)
+        for layer in (self.excite, self.spatial):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Weigh ``(B, C, H, W)`` by channel and by place."""
+        window = min(_WINDOW, *x.shape[-2:])
+        mean = functional.adaptive_avg_pool2d(x, 1)
+        peak = functional.adaptive_avg_pool2d(functional.max_pool2d(x, window), 1)
+        hidden = functional.relu(self.squeeze(mean)) + functional.relu(self.squeeze(peak))
+        x = x * torch.sigmoid(self.excite(hidden))
+        place = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)
+        return x * torch.sigmoid(self.spatial(place))
+
+
+class Merge(nn.Module):
+    """Two feature maps into one of the same shape: weighed, mixed, attended."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(2 * channels, channels, 1)
+        self.attention = Cbam(channels)
+        with torch.no_grad():
+            # At first it is the weighed sum: the attentions' two halves are made up for.
+            both = torch.cat([torch.eye(channels), torch.eye(channels)], 1)
+            self.mix.weight.copy_(4 * both[:, :, None, None])
+            self.mix.bias.zero_()
+
+    def forward(
+        self, rgb: torch.Tensor, thermal: torch.Tensor, weights: tuple[torch.Tensor, torch.Tensor]
+    ) -> torch.Tensor:
+        """Merge two ``(B, C, H, W)`` maps under the gate's two weights."""
+        return self.attention(self.mix(torch.cat([rgb * weights[0], thermal * weights[1]], 1)))
+
+
+class RgbtModel(DetectionModel):
+    """A YOLO11 on B, G, R, T; see the module's description for the kinds."""
+
+    def __init__(
+        self, architecture: str, classes: int, fusion: Fusion, levels: tuple[str, ...] = ("p3",)
+    ) -> None:
+        """Build an untrained model.
+
+        Args:
+            architecture: Ultralytics model file, such as ``yolo11n.yaml``.
+            classes: number of classes.
+            fusion: kind.
+            levels: where ``cbam`` merges; the RGB backbone ends at the last of them.
+        """
+        self.fusion = fusion
+        own = _CHANNELS[fusion]
+        super().__init__(architecture, ch=own.stop - own.start, nc=classes, verbose=False)
+        self.args = get_cfg()
+        if fusion == "cbam":
+            ends = [LEVELS[level] for level in levels]
+            self.colour = copy.deepcopy(self.model[: ends[-1] + 1])
+            old = self.colour[0].conv
+            self.colour[0].conv = nn.Conv2d(
+                3, old.out_channels, old.kernel_size, old.stride, old.padding, bias=False
+            )
+            self.gate = IlluminationGate()
+            self.merges = nn.ModuleDict({str(end): Merge(_width(self.model[end])) for end in ends})
+
+    def _predict_once(self, x: torch.Tensor, *_: Any, **__: Any) -> Any:
+        return self.model[-1](self.neck(x))
+
+    def neck(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Feature maps that the head takes, from ``(B, 4, H, W)`` in 0..1."""
+        rgb = x[:, :3]
+        saved: list[torch.Tensor | None] = []
+        merges = self._modules.get("merges")
+        weights = self.gate(rgb) if merges is not None else None
+        # Ultralytics probes the strides with as many channels as the backbone has.
+        x = x[:, _CHANNELS[self.fusion]] if x.shape[1] == 4 else x
+        for module in self.model[:-1]:
+            if module.f != -1:
+                x = (
+                    saved[module.f]
+                    if isinstance(module.f, int)
+                    else [x if j == -1 else saved[j] for j in module.f]
+                )
+            x = module(x)
+            if merges is not None and module.i < len(self.colour):
+                rgb = self.colour[module.i](rgb)
+                if str(module.i) in merges:
+                    x = merges[str(module.i)](rgb, x, weights)
+            saved.append(x if module.i in self.save else None)
+        return [saved[i] for i in self.model[-1].f]
+
+
+def _width(module: nn.Module) -> int:
+    """Channels that a backbone block gives: those of its last convolution."""
+    convolutions = [m for m in module.modules() if isinstance(m, nn.Conv2d)]
+    return int(module.cv2.conv.out_channels if hasattr(module, "cv2") else convolutions[-1].out_channels)

@@ -1,0 +1,136 @@
+"""Starts a model from the fused weights of a released bundle's float.onnx.
+
+A released graph has its normalisation folded into its convolutions. They are put back as
+convolutions with a normalisation that does nothing, and :func:`settle` then gives that
+normalisation the statistics of real crops without changing what the model computes, so
+that training goes on from where the bundle is.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import nn
+from ultralytics.nn.modules import Conv
+
+from windhover.errors import DataError
+
+Weights = dict[str, np.ndarray]
+
+
+def read_weights(graph: Path) -> Weights:
+    """Initialisers of a float.onnx by the name they have in Ultralytics' state dict."""
+    model = onnx.load(graph)
+    found = {
+        i.name.removeprefix("model."): numpy_helper.to_array(i)
+        for i in model.graph.initializer
+        if i.name.startswith("model.model.")
+    }
+    if not found:
+        raise DataError(f"{graph}: holds no Ultralytics weights by name; give another float.onnx")
+    return found
+
+
+def warm_start(model: nn.Module, weights: Weights, classes: list[int | None]) -> int:
+    """Copy what fits into a model with the same layers.
+
+    The first convolution is spread over other numbers of input channels, so that a grey
+    picture gives what it gave before. A colour backbone takes the other one's weights.
+
+    Args:
+        model: untrained; changed.
+        weights: of :func:`read_weights`.
+        classes: for each of the model's classes the row of the weights' classes it takes,
+            or ``None`` to stay as it is.
+
+    Returns:
+        How many convolutions were taken over.
+
+    Raises:
+        DataError: none fits.
+    """
+    taken = 0
+    for name, module in model.named_modules():
+        source = name.replace("colour.", "model.", 1) if name.startswith("colour.") else name
+        if isinstance(module, Conv) and f"{source}.conv.weight" in weights:
+            taken += _take_conv(module, weights, source)
+        elif type(module) is nn.Conv2d and f"{source}.weight" in weights:
+            taken += _take_last(module, weights, source, classes)
+    if not taken:
+        raise DataError("the weights to start from fit no layer of this model")
+    return taken
+
+
+def _take_conv(module: Conv, weights: Weights, name: str) -> int:
+    kernel = torch.from_numpy(weights[f"{name}.conv.weight"].copy())
+    own = module.conv.weight
+    if kernel.shape[1] != own.shape[1] and kernel.shape[1] == 1:
+        kernel = kernel.repeat(1, own.shape[1], 1, 1) / own.shape[1]
+    if kernel.shape != own.shape:
+        return 0
+    with torch.no_grad():
+        own.copy_(kernel)
+        norm = module.bn
+        norm.weight.fill_(1)
+        norm.bias.copy_(torch.from_numpy(weights[f"{name}.conv.bias"].copy()))
+        norm.running_mean.zero_()
+        norm.running_var.fill_(1 - norm.eps)
+    return 1
+
+
+def _take_last(
+    module: nn.Conv2d, weights: Weights, name: str, classes: list[int | None]
+) -> int:
+    kernel = torch.from_numpy(weights[f"{name}.weight"].copy())
+    bias = torch.from_numpy(weights[f"{name}.bias"].copy())
+    with torch.no_grad():
+        if kernel.shape == module.weight.shape and ".cv3." not in name:
+            module.weight.copy_(kernel)
+            module.bias.copy_(bias)
+            return 1
+        if ".cv3." not in name or kernel.shape[1:] != module.weight.shape[1:]:
+            return 0
+        for row, old in enumerate(classes):
+            if old is not None:
+                module.weight[row], module.bias[row] = kernel[old], bias[old]
+    return 1
+
+
+@torch.no_grad()
+def settle(model: nn.Module, images: list[torch.Tensor]) -> None:
+    """Give every normalisation the statistics of ``images``, leaving the function alone.
+
+    Args:
+        model: changed; its normalisations must do nothing but add their bias.
+        images: batches as in training.
+    """
+    sums: dict[nn.BatchNorm2d, list[Any]] = {}
+
+    def watch(norm: nn.BatchNorm2d, inputs: tuple[torch.Tensor], _: torch.Tensor) -> None:
+        x = inputs[0].float()
+        row = sums.setdefault(norm, [0.0, 0.0, 0])
+        row[0] = row[0] + x.sum((0, 2, 3))
+        row[1] = row[1] + x.square().sum((0, 2, 3))
+        row[2] += x.numel() // x.shape[1]
+
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    hooks = [norm.register_forward_hook(watch) for norm in norms]
+    was_training = model.training
+    model.eval()
+    for batch in images:
+        model(batch)
+    for hook in hooks:
+        hook.remove()
+    model.train(was_training)
+    for norm, (total, squares, count) in sums.items():
+        mean = total / count
+        variance = (squares / count - mean.square()).clamp(min=0)
+        norm.bias += mean * norm.weight / (norm.running_var + norm.eps).sqrt()
+        norm.weight *= ((variance + norm.eps) / (norm.running_var + norm.eps)).sqrt()
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)

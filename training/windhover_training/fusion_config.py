@@ -1,0 +1,68 @@
+"""Settings of the RGB + thermal phases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from .config import Augmentation, Optimisation, Range, Strict
+
+
+class RgbtAugmentation(Strict):
+    """What is done to crops of registered RGB + thermal frames; lengths in pixels."""
+
+    scale_near: Range = (0.8, 1.25)
+    scale_wide: Range = (0.6, 1.7)
+    wide_probability: float = Field(0.35, ge=0, le=1)
+    on_object: float = Field(0.7, ge=0, le=1)
+    rgb_gain: Range = (0.6, 1.5)
+    rgb_tint: float = Field(0.08, ge=0, le=0.5)
+    rgb_noise: float = Field(7.0, ge=0, le=60)
+    blur: float = Field(0.12, ge=0, le=1)
+    thermal_gain: Range = (0.65, 1.4)
+    thermal_level: float = Field(25.0, ge=0, le=128)
+    thermal_invert: float = Field(0.05, ge=0, le=1)
+    misregistration: float = Field(1.2, ge=0, le=20)
+    blank_rgb: float = Field(0.1, ge=0, le=1)
+    blank_thermal: float = Field(0.1, ge=0, le=1)
+    stale_thermal: float = Field(0.04, ge=0, le=1)
+
+
+class FusionConfig(Strict):
+    """One run of ``train fusion``.
+
+    Attributes:
+        thermal_only: HIT-UAV, converted; its crops have no RGB.
+        thermal_share: share of a batch that comes from it.
+        cutouts: folder of close-up weapon pictures to paste from, or none.
+        start: bundle whose weights are taken over, or none for random ones.
+    """
+
+    name: str
+    model: str = "yolo11n.yaml"
+    labels: list[str]
+    fusion: Literal["cbam", "early", "rgb", "thermal"] = "cbam"
+    levels: tuple[Literal["p3", "p4", "p5"], ...] = ("p3",)
+    data: Path
+    thermal_only: Path | None = None
+    thermal_share: float = Field(0.25, ge=0, le=0.9)
+    thermal_augmentation: Augmentation = Augmentation()
+    cutouts: Path | None = None
+    paste: float = Field(0.0, ge=0, le=1)
+    crop: int = Field(256, multiple_of=32)
+    class_weights: list[float]
+    augmentation: RgbtAugmentation = RgbtAugmentation()
+    optimisation: Optimisation
+    start: Path | None = None
+    start_classes: list[int | None] = []
+    init: Path | None = None
+    seed: int = 1
+    processes: int = Field(1, gt=0, le=64)
+    checkpoint_seconds: float = Field(240.0, gt=0, le=600)
+
+    @property
+    def channels(self) -> int:
+        """Input channels of the model: B, G, R, T."""
+        return 4

@@ -1,0 +1,125 @@
+"""Train a detector on registered RGB + thermal frames: ``train fusion``."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.crops import CropSampler
+from ..data.rgbt_crops import RgbtSampler, ThermalOnlySampler, load_frames, load_thermal
+from ..engine.batches import Crop, DrawBatch, collate
+from ..engine.fusion import RgbtModel
+from ..engine.loop import train
+from ..engine.model import save_weights, take_weights
+from ..engine.processes import together
+from ..engine.warm_start import read_weights, settle, warm_start
+from ..fusion_config import FusionConfig
+from ..runs import Run
+from .base import Needed, Phase
+
+#: HIT-UAV's class ids to rgbt-n's. Its bicycles are no motorcycles: blurred away.
+THERMAL_CLASSES = {0: 0, 1: 3}
+_SETTLE_BATCHES = 12
+
+
+def build_fusion(config: FusionConfig) -> RgbtModel:
+    """The untrained model that a config asks for."""
+    return RgbtModel(config.model, len(config.labels), config.fusion, tuple(config.levels))
+
+
+def make_draw(config: FusionConfig, rank: int = 0) -> DrawBatch:
+    """Build the function that draws a step's crops from the seed and the step alone.
+
+    Args:
+        config: the run's settings.
+        rank: process that draws; each gets its own share of the batch.
+    """
+    start = np.random.default_rng(config.seed)
+    rendered = RgbtSampler(
+        load_frames(config.data, "train"),
+        config.crop,
+        config.class_weights,
+        config.augmentation,
+        start,
+    )
+    samplers: list[CropSampler] = [rendered]
+    if config.thermal_only is not None and config.thermal_share:
+        real = load_thermal(config.thermal_only, "train", THERMAL_CLASSES)
+        samplers.append(
+            ThermalOnlySampler(
+                real, config.crop, config.class_weights, config.thermal_augmentation, start
+            )
+        )
+    batch = config.optimisation.images // config.processes
+    thermal = round(batch * config.thermal_share) if len(samplers) > 1 else 0
+
+    def draw(step: int) -> list[Crop]:
+        rng = np.random.default_rng((config.seed, step, rank))
+        for sampler in samplers:
+            sampler.rng = rng
+        return [samplers[int(i < thermal)].draw() for i in range(batch)]
+
+    return draw
+
+
+def run_fusion(config: FusionConfig, folder: Path) -> Path | None:
+    """Run the phase to its end, or go on with it.
+
+    Args:
+        config: the phase's settings.
+        folder: run folder.
+
+    Returns:
+        Path of ``final.pt``, or None if the run was asked to stop.
+    """
+    return together(partial(_train, config, folder), config.processes, config.seed)
+
+
+def prepare(config: FusionConfig, draw: DrawBatch) -> RgbtModel:
+    """Build the model with the weights that it starts from."""
+    model = build_fusion(config)
+    if config.init is not None:
+        take_weights(model, config.init)
+    elif config.start is not None:
+        warm_start(model, read_weights(config.start), config.start_classes)
+        settle(model, [collate(draw(1_000_000 + i))["img"] for i in range(_SETTLE_BATCHES)])
+    return model
+
+
+def _train(config: FusionConfig, folder: Path, rank: int) -> Path | None:
+    draw = make_draw(config, rank)
+    # Every process settles on the same crops, so that all start from the same weights.
+    model = prepare(config, make_draw(config) if rank else draw)
+    run = Run(folder)
+    averaged = train(
+        model,
+        draw,
+        config.optimisation,
+        run,
+        config.checkpoint_seconds,
+        title=config.name,
+        seed=config.seed,
+    )
+    return None if averaged is None else save_weights(run, averaged, config, "final.pt")
+
+
+def _needs(config: FusionConfig) -> list[Needed]:
+    needed = [Needed(config.data / "truth" / "train.json", f"data synth --out {config.data}")]
+    if config.thermal_only is not None and config.thermal_share:
+        truth = config.thermal_only / "truth" / "train.json"
+        needed.append(Needed(truth, f"data convert HIT-UAV --out {config.thermal_only}"))
+    for path in (config.start, config.init):
+        if path is not None:
+            needed.append(Needed(path, "the weights to start from: a released float.onnx or a run"))
+    return needed
+
+
+def _run(config: FusionConfig, run: Run) -> dict[str, Any] | None:
+    final = run_fusion(config, run.folder)
+    return None if final is None else {"checkpoint": final.name}
+
+
+PHASE = Phase("train fusion", FusionConfig, _needs, _run)

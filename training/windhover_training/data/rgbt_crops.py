@@ -116,12 +116,11 @@ class RgbtSampler(CropSampler):
         apart[:, 2] += rng.normal(0, self.faults.misregistration, 2) * scale
         if rng.random() < self.faults.stale_thermal:
             apart[:, 2] += rng.uniform(-24, 24, 2)
-        rgb = self._cut(np.ascontiguousarray(sample.pixels[..., :3]), matrix, scale)
-        thermal = self._cut(np.ascontiguousarray(sample.pixels[..., 3]), apart, scale)
+        rgb = self._cut(sample.pixels, slice(0, 3), matrix, scale)
+        thermal = self._cut(sample.pixels, slice(3, 4), apart, scale)
         boxes, classes = warp_boxes(sample.boxes, sample.classes, matrix, self.size)
         rgb = change_colour(rgb, self.faults, rng)
-        seen = thermal > 0
-        thermal = change_intensity(thermal, a, rng) * seen
+        thermal = np.where(unseen(thermal), 0, change_intensity(thermal, a, rng))
         which = rng.random()
         if which < self.faults.blank_rgb:
             rgb = np.full_like(rgb, blank_level(rng))
@@ -129,12 +128,21 @@ class RgbtSampler(CropSampler):
             thermal = np.full_like(thermal, blank_level(rng))
         return np.dstack([rgb, thermal]), boxes, classes
 
-    def _cut(self, pixels: Pixels, matrix: NDArray[np.float64], scale: float) -> Pixels:
-        size = (self.size, self.size)
+    def _cut(
+        self, pixels: Pixels, channels: slice, matrix: NDArray[np.float64], scale: float
+    ) -> Pixels:
+        """Warp some channels, reading no more of the frame than the crop shows."""
+        corners = np.array([[0, 0], [self.size, 0], [0, self.size], [self.size, self.size]])
+        there = (corners - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
+        x0, y0 = np.maximum(np.floor(there.min(axis=0)).astype(int) - 2, 0)
+        x1, y1 = np.ceil(there.max(axis=0)).astype(int) + 3
+        part = np.ascontiguousarray(pixels[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1), channels])
+        moved = matrix.copy()
+        moved[:, 2] += matrix[:, :2] @ (x0, y0)
         flags = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        fill = [float(FILL)] * 3 if pixels.ndim == 3 else float(FILL)
-        cut = cv2.warpAffine(pixels, matrix, size, flags=flags, borderValue=fill)
-        return np.asarray(cut, np.uint8)
+        size = (self.size, self.size)
+        fill = [float(FILL)] * part.shape[2]
+        return np.asarray(cv2.warpAffine(part, moved, size, flags=flags, borderValue=fill))
 
 
 class ThermalOnlySampler(CropSampler):
@@ -145,6 +153,15 @@ class ThermalOnlySampler(CropSampler):
         thermal, boxes, classes = super().draw()
         rgb = np.full((*thermal.shape, 3), blank_level(self.rng), np.uint8)
         return np.dstack([rgb, thermal]), boxes, classes
+
+
+def unseen(thermal: Pixels) -> NDArray[np.bool_]:
+    """Where a registered ``(H, W)`` thermal picture shows nothing: 0 over a wide area.
+
+    Single pixels of 0 are merely the coldest of a tone-mapped picture.
+    """
+    empty = (thermal == 0).astype(np.uint8)
+    return cv2.morphologyEx(empty, cv2.MORPH_OPEN, np.ones((17, 17), np.uint8)).astype(bool)
 
 
 def load_thermal(root: Path, split: str, classes: dict[int, int]) -> list[Sample]:

@@ -59,7 +59,7 @@ def warm_start(model: nn.Module, weights: Weights, classes: list[int | None]) ->
         source = name.replace("colour.", "model.", 1) if name.startswith("colour.") else name
         if isinstance(module, Conv) and f"{source}.conv.weight" in weights:
             taken += _take_conv(module, weights, source)
-        elif type(module) is nn.Conv2d and f"{source}.weight" in weights:
+        elif type(module) is nn.Conv2d and module.bias is not None and f"{source}.weight" in weights:
             taken += _take_last(module, weights, source, classes)
     if not taken:
         raise DataError("the weights to start from fit no layer of this model")

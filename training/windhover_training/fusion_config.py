@@ -56,7 +56,7 @@ class FusionConfig(Strict):
     augmentation: RgbtAugmentation = RgbtAugmentation()
     optimisation: Optimisation
     start: Path | None = None
-    start_classes: list[int | None] = []
+    start_classes: tuple[int | None, ...] = ()
     init: Path | None = None
     seed: int = 1
     processes: int = Field(1, gt=0, le=64)

@@ -116,7 +116,8 @@ def registered(frame: SceneFrame) -> NDArray[np.uint8]:
         ``(H, W, 4)`` uint8 B, G, R, T on the RGB grid; T is 0 where the thermal camera
         does not see.
     """
-    assert frame.rgb is not None and frame.thermal is not None
+    assert frame.rgb is not None
+    assert frame.thermal is not None
     height, width = frame.rgb.shape[:2]
     warped = cv2.warpPerspective(
         percentile_agc(frame.thermal),

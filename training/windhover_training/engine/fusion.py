@@ -175,4 +175,6 @@ class RgbtModel(DetectionModel):
 def _width(module: nn.Module) -> int:
     """Channels that a backbone block gives: those of its last convolution."""
     convolutions = [m for m in module.modules() if isinstance(m, nn.Conv2d)]
-    return int(module.cv2.conv.out_channels if hasattr(module, "cv2") else convolutions[-1].out_channels)
+    return int(
+        module.cv2.conv.out_channels if hasattr(module, "cv2") else convolutions[-1].out_channels
+    )

@@ -8,6 +8,7 @@ that training goes on from where the bundle is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def read_weights(graph: Path) -> Weights:
     return found
 
 
-def warm_start(model: nn.Module, weights: Weights, classes: list[int | None]) -> int:
+def warm_start(model: nn.Module, weights: Weights, classes: Sequence[int | None]) -> int:
     """Copy what fits into a model with the same layers.
 
     The first convolution is spread over other numbers of input channels, so that a grey
@@ -59,7 +60,9 @@ def warm_start(model: nn.Module, weights: Weights, classes: list[int | None]) ->
         source = name.replace("colour.", "model.", 1) if name.startswith("colour.") else name
         if isinstance(module, Conv) and f"{source}.conv.weight" in weights:
             taken += _take_conv(module, weights, source)
-        elif type(module) is nn.Conv2d and module.bias is not None and f"{source}.weight" in weights:
+        elif (
+            type(module) is nn.Conv2d and module.bias is not None and f"{source}.weight" in weights
+        ):
             taken += _take_last(module, weights, source, classes)
     if not taken:
         raise DataError("the weights to start from fit no layer of this model")
@@ -84,7 +87,7 @@ def _take_conv(module: Conv, weights: Weights, name: str) -> int:
 
 
 def _take_last(
-    module: nn.Conv2d, weights: Weights, name: str, classes: list[int | None]
+    module: nn.Conv2d, weights: Weights, name: str, classes: Sequence[int | None]
 ) -> int:
     kernel = torch.from_numpy(weights[f"{name}.weight"].copy())
     bias = torch.from_numpy(weights[f"{name}.bias"].copy())

@@ -111,10 +111,9 @@ def _needs(config: FusionConfig) -> list[Needed]:
     if config.thermal_only is not None and config.thermal_share:
         truth = config.thermal_only / "truth" / "train.json"
         needed.append(Needed(truth, f"data convert HIT-UAV --out {config.thermal_only}"))
-    for path in (config.start, config.init):
-        if path is not None:
-            needed.append(Needed(path, "the weights to start from: a released float.onnx or a run"))
-    return needed
+    weights = "the weights to start from: a released float.onnx, or final.pt of a run"
+    given = [path for path in (config.start, config.init) if path is not None]
+    return needed + [Needed(path, weights) for path in given]
 
 
 def _run(config: FusionConfig, run: Run) -> dict[str, Any] | None:

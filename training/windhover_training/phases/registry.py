@@ -35,7 +35,9 @@ PHASES: Mapping[str, Entry] = {
     "thermal-n": Entry(
         "train thermal-n", "detector", "Train the thermal detector on crops at native scale."
     ),
-    "fusion": Entry("train fusion", "fusion", "Train the RGB + thermal detector, or a rival of it."),
+    "fusion": Entry(
+        "train fusion", "fusion", "Train the RGB + thermal detector, or a rival of it."
+    ),
 }
 
 

@@ -113,19 +113,18 @@ def _colours(kind: str, rng: np.random.Generator) -> Floats:
         count = {"rifle": 5, "shotgun": 4, "pistol": 2}[kind]
         steel = dark * rng.uniform(0.8, 1.8)
         return np.array([steel, steel, stock, stock, stock][:count])
-    if kind == "umbrella":
-        return np.array([dark, cloth])
-    if kind == "shovel":
-        blade = np.array([90.0, 92.0, 96.0]) * rng.uniform(0.5, 1.6)
-        return np.array([wood, blade])
-    if kind == "pipe":
-        grey = np.full(3, rng.uniform(60, 220)) + rng.normal(0, 12, 3)
-        return np.array([grey])
-    if kind == "phone":
-        return np.array([dark * rng.uniform(0.6, 3.0)])
-    if kind == "closed_umbrella":
-        return np.array([cloth, dark])
-    return np.array([cloth if kind == "long_bag" else wood])
+    grey = np.full(3, rng.uniform(60, 220)) + rng.normal(0, 12, 3)
+    blade = np.array([90.0, 92.0, 96.0]) * rng.uniform(0.5, 1.6)
+    rows = {
+        "umbrella": [dark, cloth],
+        "closed_umbrella": [cloth, dark],
+        "shovel": [wood, blade],
+        "pipe": [grey],
+        "phone": [dark * rng.uniform(0.6, 3.0)],
+        "long_bag": [cloth],
+        "stick": [wood],
+    }
+    return np.array(rows[kind])
 
 
 def _along(kind: str, posture: str, carry: str, length: float) -> Floats:

@@ -266,9 +266,7 @@ class World:
             actors.append(Actor(body, path, targets, float(phase)))
         return actors
 
-    def _beside(
-        self, start: tuple[float, float], rng: np.random.Generator
-    ) -> tuple[float, float]:
+    def _beside(self, start: tuple[float, float], rng: np.random.Generator) -> tuple[float, float]:
         """At times, a place that something nearby half hides instead of ``start``."""
         hides = [(t.x, t.y, 0.9 * t.radius) for t in self.layout.trees] + self._parked
         hides = [(x, y, r) for x, y, r in hides if self._seen(x, y)]

@@ -1,0 +1,202 @@
+"""RGB + thermal training data: rendered frames, crops, faults of cameras, one short run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from windhover.errors import DataError
+from windhover.evaluation.truth import load_truth
+from windhover_training.cli import app
+from windhover_training.config import Augmentation, Optimisation
+from windhover_training.data import synth
+from windhover_training.data.crops import Sample
+from windhover_training.data.rgbt_crops import (
+    RgbtSampler,
+    ThermalOnlySampler,
+    load_frames,
+    load_thermal,
+    unseen,
+)
+from windhover_training.data.synth import RGBT_LABELS, Part, draw_scene, parts, render_part
+from windhover_training.engine.model import load_weights
+from windhover_training.fusion_config import FusionConfig, RgbtAugmentation
+from windhover_training.phases.base import execute
+from windhover_training.phases.fusion import PHASE, THERMAL_CLASSES, make_draw
+
+PLAIN = RgbtAugmentation(
+    on_object=1,
+    misregistration=0,
+    blank_rgb=0,
+    blank_thermal=0,
+    stale_thermal=0,
+    blur=0,
+    rgb_noise=0,
+    rgb_tint=0,
+    rgb_gain=(1, 1),
+    scale_near=(1, 1),
+    scale_wide=(1, 1),
+    thermal_gain=(1, 1),
+    thermal_level=0,
+    thermal_invert=0,
+)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("synth")
+    part = Part("train", range(3, 5), frames=2)
+    assert render_part(out, part) == 4
+    return out
+
+
+def test_frames_are_registered_and_truth_is_in_them(scenes: Path) -> None:
+    truth = load_truth(scenes / "truth" / "train.json", RGBT_LABELS)
+    document = json.loads((scenes / "truth" / "train.json").read_text())
+    assert [c["name"] for c in document["categories"]] == list(RGBT_LABELS)
+    assert len(truth.images) == 4
+    agreements = []
+    for image in document["images"]:
+        pixels = cv2.imread(str(scenes / "images/train" / image["file_name"]), cv2.IMREAD_UNCHANGED)
+        assert pixels.shape == (image["height"], image["width"], 4)
+        for row in document["annotations"]:
+            x, y, w, h = row["bbox"]
+            assert 0 <= x < x + w <= image["width"]
+            assert 0 <= y < y + h <= image["height"]
+        # Edges of both pictures lie in the same places only if they are registered.
+        grey = cv2.cvtColor(pixels[..., :3], cv2.COLOR_BGR2GRAY)
+        edges = [cv2.Canny(cv2.GaussianBlur(p, (0, 0), 2), 20, 60) for p in (grey, pixels[..., 3])]
+        edges[1][:, :40] = edges[1][:, -40:] = 0
+        near = cv2.dilate(edges[0], np.ones((5, 5))) > 0
+        moved = np.roll(near, 40, axis=0)
+        on = edges[1] > 0
+        agreements.append(float(near[on].mean() - moved[on].mean()))
+    assert np.mean(agreements) > 0.1
+
+
+def test_a_broken_off_set_is_gone_on_with(scenes: Path, monkeypatch) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("rendered again what is there")
+
+    monkeypatch.setattr(synth, "Scene", fail)
+    assert render_part(scenes, Part("train", range(3, 5), frames=2)) == 4
+
+
+def test_splits_share_no_seed_and_held_out_scenes_are_as_specified() -> None:
+    seeds = [set(part.seeds) for part in parts(50)]
+    assert sum(map(len, seeds)) == len(set().union(*seeds))
+    for part in parts(50):
+        configs = [draw_scene(seed, part) for seed in list(part.seeds)[:40]]
+        if part.held_out:
+            assert all(30 <= c.altitude_m <= 50 and c.rgb_hfov_deg == 66 for c in configs)
+        if part.empty:
+            assert all(c.n_people + c.n_armed + c.n_lookalikes + c.n_cars == 0 for c in configs)
+        else:
+            assert {c.n_lookalikes > 0 for c in configs} == {True, False}
+            assert {c.fog > 0 for c in configs} == {True, False}
+
+
+def marked(box: tuple[int, int, int, int]) -> Sample:
+    """A frame that is dark but for one bright object in both pictures."""
+    pixels = np.full((200, 260, 4), 60, np.uint8)
+    x0, y0, x1, y1 = box
+    pixels[y0:y1, x0:x1] = 220
+    return Sample(pixels, np.float32([box]), np.array([1]), "f")
+
+
+def test_boxes_follow_the_pixels_of_both_cameras() -> None:
+    sampler = RgbtSampler(
+        [marked((100, 80, 130, 96))], 96, [1] * 4, PLAIN, np.random.default_rng(0)
+    )
+    for _ in range(20):
+        crop, boxes, _ = sampler.draw()
+        assert crop.shape == (96, 96, 4)
+        for x0, y0, x1, y1 in boxes:
+            for channel in (0, 3):
+                rows, columns = np.nonzero(crop[..., channel] > 140)
+                found = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+                np.testing.assert_allclose(found, (x0, y0, x1, y1), atol=1.0)
+
+
+def test_thermal_is_moved_apart_and_at_times_a_camera_is_blank() -> None:
+    sample, rng = marked((100, 80, 130, 96)), np.random.default_rng(1)
+    apart = RgbtSampler([sample], 96, [1] * 4, PLAIN.model_copy(update={"misregistration": 4}), rng)
+    gaps = []
+    for _ in range(20):
+        crop, boxes, _ = apart.draw()
+        if len(boxes) and (crop[..., 3] > 140).any():
+            centres = [np.argwhere(crop[..., c] > 140).mean(axis=0) for c in (0, 3)]
+            gaps.append(np.abs(centres[0] - centres[1]).max())
+    assert 1.0 < np.mean(gaps) < 10.0
+    for name, channel in (("blank_rgb", 0), ("blank_thermal", 3)):
+        sampler = RgbtSampler([sample], 96, [1] * 4, PLAIN.model_copy(update={name: 1.0}), rng)
+        crop, boxes, _ = sampler.draw()
+        assert crop[..., channel].std() == 0
+        assert crop[..., 3 - channel].std() > 0
+
+
+def test_what_thermal_does_not_see_stays_zero() -> None:
+    thermal = np.full((80, 80), 120, np.uint8)
+    thermal[:, :25] = 0
+    thermal[40, 60] = 0
+    hidden = unseen(thermal)
+    assert hidden[:, :25].all()
+    assert not hidden[:, 25:].any()
+
+
+def test_real_thermal_has_no_rgb_and_other_labels_are_blurred(
+    tiny: Path, convert, tmp_path: Path
+) -> None:
+    convert(tiny, tmp_path / "data", {"test": ["day-60m-00100"]})
+    samples = load_thermal(tmp_path / "data", "train", THERMAL_CLASSES)
+    assert {int(c) for s in samples for c in s.classes} <= set(THERMAL_CLASSES.values())
+    sampler = ThermalOnlySampler(samples, 96, [1] * 4, Augmentation(), np.random.default_rng(0))
+    crop, _, _ = sampler.draw()
+    assert crop.shape == (96, 96, 4)
+    assert crop[..., :3].std() == 0
+    assert crop[..., 3].std() > 0
+
+
+def test_missing_split_says_what_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="data synth"):
+        load_frames(tmp_path, "train")
+
+
+def tiny_fusion(data: Path, **changes: object) -> FusionConfig:
+    return FusionConfig(
+        name="tiny",
+        labels=list(RGBT_LABELS),
+        data=data,
+        crop=64,
+        class_weights=[1, 1, 1, 1],
+        optimisation=Optimisation(steps=2, batch=2, warmup=0, bfloat16=False),
+        **changes,
+    )
+
+
+def test_the_phase_runs_to_weights_that_load(scenes: Path, tmp_path: Path) -> None:
+    start = Path(__file__).parents[2] / "models/thermal-n/float.onnx"
+    config = tiny_fusion(scenes, start=start, start_classes=[0, None, 2, 1])
+    assert execute(PHASE, config, tmp_path / "run")
+    model, spec = load_weights(tmp_path / "run/final.pt")
+    assert spec.fusion == "cbam"
+    assert hasattr(model, "merges")
+
+
+def test_a_step_is_drawn_from_the_seed_and_the_step_alone(scenes: Path) -> None:
+    config = tiny_fusion(scenes)
+    one, two = make_draw(config), make_draw(config)
+    one(0)
+    for a, b in zip(one(5), two(5), strict=True):
+        np.testing.assert_array_equal(a[0], b[0])
+
+
+def test_unknown_split_is_one_line(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["data", "synth", "--out", str(tmp_path), "--only", "holiday"])
+    assert result.exit_code != 0
+    assert "train, val, test, empty" in str(result.exception)

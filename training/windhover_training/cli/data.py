@@ -159,8 +159,6 @@ def data_synth(
     only: Annotated[str | None, typer.Option(help="one split: train, val, test or empty")] = None,
 ) -> None:
     """Render registered RGB + thermal scenes; a set that was broken off is gone on with."""
-    from windhover.errors import ConfigError
-
     from ..data.synth import parts, render_part
 
     chosen = [part for part in parts(count) if only in (None, part.name)]

@@ -83,6 +83,15 @@ def new_folder(path: Path, *, force: bool = False, resume: bool = False) -> Iter
         ) from None
 
 
+def clear_folder(part: Path) -> None:
+    """Empty a folder that :func:`new_folder` gave, where what is in it is of no use."""
+    for entry in part.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name != MARK:
+            entry.unlink()
+
+
 def _swap(part: Path, path: Path) -> None:
     old = path.with_name(f".{path.name}.{os.getpid()}.old")
     if path.exists():

@@ -110,6 +110,39 @@ def data_convert(
     typer.echo(f"wrote {out or WORKSPACE / name.replace('-', '_')}")
 
 
+@app.command("filter-altitude")
+def data_filter_altitude(
+    root: Annotated[Path, typer.Option("--input", help="converted set, VT-MOT, or metadata.json")],
+    out: Annotated[Path, typer.Option("--output", help="folder to write")],
+    low: Annotated[float, typer.Option("--min-altitude", min=0, help="m, kept itself")] = 30.0,
+    high: Annotated[float, typer.Option("--max-altitude", min=0, help="m, kept itself")] = 50.0,
+    table: Annotated[Path | None, typer.Option(help="CSV: sequence,altitude")] = None,
+    estimate: Annotated[bool, typer.Option(help="else estimate from box sizes")] = False,
+    hfov: Annotated[float | None, typer.Option(min=1, max=170, help="degrees")] = None,
+    pitch: Annotated[float | None, typer.Option(min=5, max=90, help="90: straight down")] = None,
+    copy: Copy = False,
+    workers: Workers = WORKERS,
+    force: Force = False,
+) -> None:
+    """Keep frames of an altitude range; one that was stopped goes on where it was."""
+    from ..data.altitude import AltitudeFilter, filter_set
+    from ..data.geometry import Lens
+
+    if low > high:
+        raise ConfigError(f"--min-altitude {low:g} is above --max-altitude {high:g}")
+    if estimate and (hfov is None or pitch is None):
+        raise ConfigError("--estimate needs the camera's --hfov and --pitch in degrees")
+    lens = Lens(hfov, pitch) if estimate and hfov is not None and pitch is not None else None
+    wanted = AltitudeFilter(low, high, read_table(table) if table is not None else {}, lens)
+    summary = Summary()
+    with progress_bar("placing") as progress:
+        count = filter_set(
+            root, out, wanted, summary, force=force, copy=copy, workers=workers, progress=progress
+        )
+    summary.show(f"{low:g}-{high:g} m of {root}")
+    typer.echo(f"wrote {count} frames to {out}")
+
+
 @app.command("render")
 def data_render(
     out: Annotated[Path, typer.Option(help="data set to write")] = WORKSPACE / "scenes",

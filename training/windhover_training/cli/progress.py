@@ -20,6 +20,9 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
         Call it with things done and things in all.
     """
     columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    console = Console(stderr=True)
+    # In a file or a pipe a bar is only noise between the lines that matter.
+    off = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=off) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -25,14 +25,18 @@ def clean_box(bbox: object, width: int, height: int) -> tuple[Xywh | None, str]:
     if numbers is None:
         return None, "not four numbers"
     x, y, w, h = numbers
-    if not all(map(math.isfinite, numbers)) or w <= 0 or h <= 0:
-        return None, "no area" if all(map(math.isfinite, numbers)) else "not finite"
+    finite = all(map(math.isfinite, numbers))
+    if not finite or w <= 0 or h <= 0:
+        return None, "no area" if finite else "not finite"
     x1, y1, x2, y2 = max(x, 0.0), max(y, 0.0), min(x + w, float(width)), min(y + h, float(height))
-    if min(x2 - x1, y2 - y1) < MIN_SIDE:
-        outside = x2 <= x1 or y2 <= y1
-        return None, "outside its image" if outside else f"under {MIN_SIDE:g} px in its image"
+    if x2 <= x1 or y2 <= y1:
+        return None, "outside its image"
     inside = x >= 0 and y >= 0 and x + w <= width and y + h <= height
-    return (numbers, "") if inside else ((x1, y1, x2 - x1, y2 - y1), "clipped to its image")
+    # A box that is inside keeps its own numbers: sums and differences would round them.
+    clipped = numbers if inside else (x1, y1, x2 - x1, y2 - y1)
+    if min(clipped[2:]) < MIN_SIDE:
+        return None, f"under {MIN_SIDE:g} px in its image"
+    return clipped, "" if inside else "clipped to its image"
 
 
 def _numbers(bbox: object) -> Xywh | None:

@@ -26,22 +26,31 @@ from .summary import Summary
 Boxes = Mapping[int, tuple[RawBox, ...]]
 
 
+def is_published(root: Path) -> bool:
+    """Whether ``root`` holds sequences in VT-MOT's layout."""
+    return bool(_sequences(root))
+
+
 def sequences(root: Path) -> list[tuple[str | None, Path]]:
     """The sequences below ``root``, each with the publisher's split, in a fixed order.
 
     Raises:
         DataError: there is none.
     """
-    found = []
-    for pattern in ("*/visible", "*/*/visible", "*/*/*/visible"):
-        for visible in sorted(root.glob(pattern)):
-            folder = visible.parent
-            split = folder.parent.name if folder.parent != root else None
-            found.append((split if split in ("train", "val", "test") else None, folder))
+    found = _sequences(root)
     if not found:
         raise DataError(
             f"{root}: no <sequence>/visible here; give the folder with VT-MOT's train and test"
         )
+    return found
+
+
+def _sequences(root: Path) -> list[tuple[str | None, Path]]:
+    found = []
+    for pattern in ("*/visible", "*/*/visible", "*/*/*/visible"):
+        for visible in sorted(root.glob(pattern)):
+            split = visible.parents[1].name
+            found.append((split if split in ("train", "val", "test") else None, visible.parent))
     return found
 
 

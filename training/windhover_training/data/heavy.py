@@ -108,6 +108,17 @@ class HeavySampler:
         self.augmentation, self.seed = augmentation, seed
         self.read = Reader(channels)
         self._order = lru_cache(maxsize=4)(self._shuffled)
+        self._places: Sequence[tuple[int, float, float]] = ()
+        self._share = 0.0
+
+    def look_at(self, places: Sequence[tuple[int, float, float]], share: float) -> None:
+        """Centre some of the images on given places, such as hard negatives.
+
+        Args:
+            places: place in ``pictures``, x and y in its pixels.
+            share: of all images that are drawn.
+        """
+        self._places, self._share = places, share
 
     def draw(self, number: int) -> Crop:
         """The ``number``-th image of the training, counted through all epochs.
@@ -138,19 +149,16 @@ class HeavySampler:
     def _seen(self, index: int, rng: np.random.Generator) -> Crop:
         """Compose around one picture, copy objects in, and look at it."""
         a = self.augmentation
-        if rng.random() < a.mosaic:
-            four = [index, *(self._any(rng) for _ in range(3))]
-            tiles = [self._fitted(self.pictures[i]) for i in four]
-            canvas = mosaic(tiles, self.size, rng)
+        if self._places and rng.random() < self._share:
+            canvas, centre = self._around(rng)
         else:
-            canvas = single(self._fitted(self.pictures[index]), self.size)
+            canvas, centre = self._composed(index, rng)
         if rng.random() < a.copy_paste:
             donor = self._fitted(self.pictures[self._any(rng)])
             copy_objects(canvas, donor, int(rng.integers(1, a.copies + 1)), rng)
-        height, width = canvas.pixels.shape[:2]
         matrix = random_homography(
             rng,
-            (width / 2, height / 2),
+            centre,
             self.size,
             scale=a.scale,
             degrees=a.degrees,
@@ -160,6 +168,28 @@ class HeavySampler:
             flip_y=bool(rng.random() < a.flipud),
         )
         return look(canvas, matrix, self.size, a)
+
+    def _composed(self, index: int, rng: np.random.Generator) -> tuple[Canvas, tuple[float, float]]:
+        """A mosaic led by one picture, or that picture alone, and its middle."""
+        if rng.random() < self.augmentation.mosaic:
+            four = [index, *(self._any(rng) for _ in range(3))]
+            canvas = mosaic([self._fitted(self.pictures[i]) for i in four], self.size, rng)
+        else:
+            canvas = single(self._fitted(self.pictures[index]), self.size)
+        side = canvas.pixels.shape[0] / 2
+        return canvas, (side, side)
+
+    def _around(self, rng: np.random.Generator) -> tuple[Canvas, tuple[float, float]]:
+        """A picture alone, and a point near one of the places to look at."""
+        index, x, y = self._places[int(rng.integers(len(self._places)))]
+        picture = self.pictures[index]
+        canvas = single(self._fitted(picture), self.size)
+        height, width = self.read(picture).shape[:2]
+        factor = self.size / max(height, width)
+        # As :func:`single` lays it, rounding included within a pixel.
+        left, top = (self.size - width * factor) / 2, (self.size - height * factor) / 2
+        away = rng.uniform(-0.3, 0.3, 2) * self.size
+        return canvas, (left + x * factor + away[0], top + y * factor + away[1])
 
     def _fitted(self, picture: Picture) -> Canvas:
         """A picture whose longer side is the size of a square."""

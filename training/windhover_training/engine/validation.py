@@ -128,10 +128,18 @@ class Examination:
         self._files = [files_of(records[i.image_id], base, channels) for i in self.truth.images]
         self._labels, self._channels, self._hw = labels, channels, hw
 
-    def detector(self, model: torch.nn.Module, thresholds: Thresholds = _CANDIDATES) -> Detector:
-        """The library's detector around a model, for images with this one's channels."""
+    def detector(self, model: torch.nn.Module, least_score: float | None = None) -> Detector:
+        """The library's detector around a model, for images with this one's channels.
+
+        Args:
+            model: in eval mode.
+            least_score: of a detection; None for that of AP, which needs the whole curve.
+        """
         manifest = manifest_of(model, self._labels, self._channels, *self._hw)
-        return Detector(manifest, TorchBackend(model, manifest), thresholds=thresholds)
+        limits = _CANDIDATES
+        if least_score is not None:
+            limits = limits.model_copy(update={"score": least_score})
+        return Detector(manifest, TorchBackend(model, manifest), thresholds=limits)
 
     def score(self, model: torch.nn.Module) -> dict[str, float]:
         """``map50``, ``map50_95`` and AP50 of each label that is in the truth.

@@ -32,6 +32,9 @@ PHASES: Mapping[str, Entry] = {
     "bootstrap": Entry(
         "train bootstrap", "bootstrap", "Train a base detector with heavy augmentation."
     ),
+    "curriculum": Entry(
+        "train curriculum", "curriculum", "Train easy objects first, then all, then hard negatives."
+    ),
     "thermal-n": Entry(
         "train thermal-n", "detector", "Train the thermal detector on crops at native scale."
     ),

@@ -1,0 +1,157 @@
+"""Phase 2 of the guide: easy objects first, then all, then all with hard negatives."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from ..config import Strict
+from ..data.heavy import HeavySampler
+from ..data.pictures import load_pictures
+from ..data.stages import HardNegative, build_list, read_lesson, summary, write_list
+from ..engine.mining import MiningConfig, mine
+from ..engine.model import choose_device, load_weights
+from ..engine.objective import LossConfig
+from ..engine.processes import together
+from ..engine.validation import Examination
+from ..runs import Run, RunState
+from .base import Needed, Phase
+from .epochs import EpochConfig, Trained, inputs, train_epochs
+
+_LIST = "list.json"
+
+
+class StageConfig(Strict):
+    """One stage, with an optimiser of its own: AdamW anew from ``lr0``.
+
+    Attributes:
+        stage: what is taught, see :func:`..data.stages.build_list`.
+        epochs: how long.
+        lr0: learning rate after the warm-up.
+        warmup_epochs: of the linear warm-up.
+        loss: focal weighting and class weights of this stage.
+    """
+
+    stage: Literal["easy", "medium", "full"]
+    epochs: int = Field(50, gt=0)
+    lr0: float = Field(1e-5, gt=0)
+    warmup_epochs: float = Field(5.0, ge=0)
+    loss: LossConfig = LossConfig()
+
+
+class CurriculumConfig(EpochConfig):
+    """The stages and what they share; ``schedule`` gives all but their length and rate.
+
+    Attributes:
+        init: weights that the first stage starts from.
+        stages: in order; each starts from the best weights of the one before.
+        easy_quantile: an object is large from this quantile of its class's sides upwards.
+        easy_least_area: and from this area, square pixels: the guide's.
+        mining: of hard negatives, before the stage ``full``.
+    """
+
+    init: Path
+    stages: list[StageConfig] = Field(
+        [
+            StageConfig(stage="easy"),
+            StageConfig(stage="medium"),
+            StageConfig(stage="full", loss=LossConfig(focal=True)),
+        ],
+        min_length=1,
+    )
+    easy_quantile: float = Field(0.5, ge=0, lt=1)
+    easy_least_area: float = Field(50.0, ge=0)
+    mining: MiningConfig = MiningConfig()
+
+    @model_validator(mode="after")
+    def _stages_fit(self) -> CurriculumConfig:
+        names = [stage.stage for stage in self.stages]
+        if len(set(names)) < len(names):
+            raise ValueError("a stage stands twice")
+        for stage in self.stages:
+            if stage.loss.class_weights and len(stage.loss.class_weights) != len(self.labels):
+                raise ValueError(f"stage {stage.stage}: one class weight a label is needed")
+        return self
+
+    def of_stage(self, stage: StageConfig, init: Path) -> EpochConfig:
+        """What the trainer is told for one stage."""
+        schedule = self.schedule.model_copy(
+            update={
+                "epochs": stage.epochs,
+                "lr0": stage.lr0,
+                "warmup_epochs": stage.warmup_epochs,
+            }
+        )
+        own = {key: getattr(self, key) for key in EpochConfig.model_fields}
+        own |= {"name": f"{self.name}: {stage.stage}", "init": init, "loss": stage.loss}
+        return EpochConfig.model_construct(**(own | {"schedule": schedule}))
+
+
+def _needs(config: CurriculumConfig) -> list[Needed]:
+    return inputs(config, "windhover-train train bootstrap")
+
+
+def _run(config: CurriculumConfig, run: Run) -> Mapping[str, Any] | None:
+    init, metrics = config.init, {}
+    for stage in config.stages:
+        own = Run(run.folder / stage.stage)
+        if own.state() is not RunState.FINISHED:
+            if not (own.folder / _LIST).exists():
+                _choose(config, stage, init, own)
+            told = config.of_stage(stage, init)
+            work = partial(_train, told, own, config.mining.share)
+            done = together(work, config.schedule.processes, config.seed)
+            if done is None:
+                return None
+            own.write_metrics({"val": dict(done.scores), **summary(own.read(_LIST))})
+            own.set_state(RunState.FINISHED, f"train curriculum, stage {stage.stage}")
+        init, metrics[stage.stage] = own.best, own.metrics()
+    partial_copy = run.folder / "best.pt.partial"
+    shutil.copyfile(init, partial_copy)
+    partial_copy.replace(run.best)
+    last = metrics[config.stages[-1].stage]
+    return {"best": run.best.name, "val": last["val"], "stages": metrics}
+
+
+def _choose(config: CurriculumConfig, stage: StageConfig, init: Path, own: Run) -> None:
+    """Write the stage's list; for ``full`` that takes a look through the model's eyes."""
+    pictures = load_pictures(config.data, config.splits, config.channels)
+    chosen = build_list(
+        stage.stage,
+        pictures,
+        config.labels,
+        quantile=config.easy_quantile,
+        least_area=config.easy_least_area,
+        hard=_mine(config, init) if stage.stage == "full" else (),
+    )
+    write_list(own.folder / _LIST, chosen)
+
+
+def _mine(config: CurriculumConfig, init: Path) -> list[HardNegative]:
+    model, _ = load_weights(init)
+    model.to(choose_device(config.schedule.device))
+    found: list[HardNegative] = []
+    for split in config.splits:
+        exam = Examination(
+            config.data, split, config.labels, config.channels, (config.size, config.size)
+        )
+        found += mine(model, exam, split, config.mining)
+    return sorted(found, key=lambda each: -each.score)[: config.mining.most]
+
+
+def _train(config: EpochConfig, run: Run, share: float, rank: int) -> Trained | None:
+    pictures = load_pictures(config.data, config.splits, config.channels)
+    lesson = read_lesson(run.folder / _LIST, pictures)
+    sampler = HeavySampler(
+        lesson.pictures, config.size, config.channels, config.augmentation, config.seed
+    )
+    sampler.look_at(lesson.hard, share)
+    return train_epochs(config, run, rank, lesson.pictures, sampler=sampler)
+
+
+PHASE = Phase("train curriculum", CurriculumConfig, _needs, _run)

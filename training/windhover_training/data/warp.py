@@ -85,7 +85,8 @@ def _box_of_seen(polygon: Matrix, width: int, height: int) -> tuple[NDArray[np.f
         return np.zeros(4), 0.0
     seen = clipped[:, :2]
     box = np.concatenate([seen.min(axis=0), seen.max(axis=0)])
-    return box, _area(seen) / max(_area(whole), 1e-9)
+    # Rounding leaves a clipped corner a hair outside.
+    return box.clip(0, (width, height, width, height)), _area(seen) / max(_area(whole), 1e-9)
 
 
 def _clip(polygon: Matrix, plane: NDArray[np.float64], least: float) -> Matrix:

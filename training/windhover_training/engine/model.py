@@ -18,7 +18,7 @@ from ultralytics.nn.tasks import DetectionModel  # isort: skip
 from ..config import ModelSpec
 from ..runs import Run
 
-_FORMAT_KEYS = {"ema", "config"}
+FORMAT_KEYS = {"ema", "config"}
 
 
 def build_model(architecture: str, channels: int, classes: int) -> DetectionModel:
@@ -85,8 +85,8 @@ def load_weights(path: Path) -> tuple[DetectionModel, ModelSpec]:
     Raises:
         DataError: the file is no checkpoint of weights.
     """
-    state = _read(path)
-    if not state.keys() >= _FORMAT_KEYS:
+    state = read_checkpoint(path)
+    if not state.keys() >= FORMAT_KEYS:
         raise DataError(f"{path} holds no averaged weights; give best.pt or final.pt of a run")
     spec = ModelSpec.model_validate(state["config"])
     model = build_as(spec)
@@ -110,7 +110,7 @@ def take_weights(model: torch.nn.Module, path: Path) -> int:
     Raises:
         DataError: the file is no checkpoint, or fits so little that it is another model's.
     """
-    state = _read(path)
+    state = read_checkpoint(path)
     source = state["ema"] if state.get("ema") is not None else state.get("model")
     if isinstance(source, torch.nn.Module):
         source = source.float().state_dict()
@@ -138,7 +138,12 @@ def _differs_in_inputs(a: torch.Size, b: torch.Size) -> bool:
     return a[0] == b[0] and a[2:] == b[2:] and min(a[1], b[1]) >= 1 and max(a[1], b[1]) <= 4
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint, of ours or of Ultralytics, on the CPU.
+
+    Raises:
+        DataError: the file can't be read or is none.
+    """
     try:
         state = torch.load(path, map_location="cpu", weights_only=False)
     except OSError as error:

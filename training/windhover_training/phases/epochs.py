@@ -7,18 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from pydantic import Field, model_validator
+from ultralytics.nn.tasks import DetectionModel
 
-from ..config import Optimisation, Strict
+from ..config import ModelSpec, Optimisation, Strict
 from ..data.heavy import HeavyAugmentation, HeavySampler
 from ..data.pictures import Picture
 from ..engine.batches import Crop, DrawBatch, collate
 from ..engine.loop import Validation, short_float, train
-from ..engine.model import build_model, choose_device, save_weights, take_weights
+from ..engine.model import build_as, choose_device, save_weights, take_weights
 from ..engine.objective import LossConfig, Objective, detection_loss, set_criterion
 from ..engine.settings import Schedule, steps_of
 from ..engine.validation import Examination
@@ -34,6 +35,8 @@ class EpochConfig(Strict):
         model: Ultralytics model file, such as ``yolo11s.yaml``.
         labels: in the order of the set's class ids.
         channels: 1 thermal, 3 colour, 4 RGB and thermal.
+        fusion: kind of model for 4 channels, as of ``train fusion``; None for one backbone.
+        levels: where its two backbones meet.
         data: converted or rendered set.
         splits: that are trained on.
         val: split that chooses the best weights and ends the training.
@@ -50,6 +53,8 @@ class EpochConfig(Strict):
     model: str = "yolo11s.yaml"
     labels: list[str] = Field(min_length=1)
     channels: int = 3
+    fusion: Literal["cbam", "early", "rgb", "thermal"] | None = None
+    levels: tuple[Literal["p3", "p4", "p5"], ...] = ("p3",)
     data: Path
     splits: list[str] = Field(["train"], min_length=1)
     val: str = "val"
@@ -65,12 +70,19 @@ class EpochConfig(Strict):
     def _fits(self) -> EpochConfig:
         if self.channels not in {1, 3, 4}:
             raise ValueError(f"channels must be 1, 3 or 4, not {self.channels}")
+        if self.fusion is not None and self.channels != 4:
+            raise ValueError(f"a fusion of RGB and thermal has 4 channels, not {self.channels}")
         weights = self.loss.class_weights
         if weights and len(weights) != len(self.labels):
             raise ValueError(f"loss has {len(weights)} class weights for {len(self.labels)} labels")
         if self.val in self.splits:
             raise ValueError(f"split {self.val!r} can't both be trained on and validate")
         return self
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What its model is built from."""
+        return ModelSpec.model_validate(self.model_dump())
 
 
 def inputs(config: EpochConfig, init_made_by: str = "an earlier phase") -> list[Needed]:
@@ -98,8 +110,8 @@ class Trained:
     scores: Mapping[str, float]
 
 
-Wrap = Callable[[torch.nn.Module, torch.device], torch.nn.Module]
-"""Puts a model on its device into one that has more to learn."""
+Wrap = Callable[[DetectionModel], torch.nn.Module]
+"""Puts a model, on its device, into one that has more to learn."""
 
 
 def train_epochs(
@@ -129,12 +141,12 @@ def train_epochs(
         None in a process that only helps, and if the run was asked to stop.
     """
     device = choose_device(config.schedule.device)
-    model = build_model(config.model, config.channels, len(config.labels))
+    model = build_as(config.spec)
     if config.init is not None:
         take_weights(model, config.init)
     model.to(device)
     set_criterion(model, config.loss)
-    learner = model if wrap is None else wrap(model, device)
+    learner = model if wrap is None else wrap(model)
     sampler = sampler or HeavySampler(
         pictures, config.size, config.channels, config.augmentation, config.seed
     )

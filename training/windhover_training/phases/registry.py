@@ -35,6 +35,9 @@ PHASES: Mapping[str, Entry] = {
     "curriculum": Entry(
         "train curriculum", "curriculum", "Train easy objects first, then all, then hard negatives."
     ),
+    "distill": Entry(
+        "train distill", "distill", "Train a detector towards a large one's feature maps."
+    ),
     "thermal-n": Entry(
         "train thermal-n", "detector", "Train the thermal detector on crops at native scale."
     ),

@@ -1,0 +1,103 @@
+"""Phase 3 of the guide: a small detector learns from the feature maps of a large one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+from ultralytics.nn.tasks import DetectionModel
+
+from windhover.errors import ConfigError
+
+from ..data.pictures import load_pictures
+from ..engine.distill import Distillation, Distilled
+from ..engine.loop import short_float
+from ..engine.model import (
+    FORMAT_KEYS,
+    build_as,
+    choose_device,
+    load_weights,
+    read_checkpoint,
+    take_weights,
+)
+from ..engine.processes import together
+from ..runs import Run
+from .base import Needed, Phase
+from .epochs import EpochConfig, Trained, inputs, train_epochs
+
+
+class DistillConfig(EpochConfig):
+    """A student, its teacher and how much the teacher counts.
+
+    Attributes:
+        init: the student's weights to start from.
+        teacher: weights of the teacher: ``best.pt`` of a run, which says what it is a
+            model of, or a checkpoint of Ultralytics of the architecture ``teacher_model``.
+        teacher_model: architecture for such a checkpoint.
+        teacher_channels: and the channels that it looks at.
+        alpha: part of the feature distance in the loss; the rest is the detector's own.
+    """
+
+    init: Path
+    teacher: Path
+    teacher_model: str = "yolo11l.yaml"
+    teacher_channels: int = 3
+    alpha: float = Field(0.7, gt=0, lt=1)
+
+
+def load_teacher(config: DistillConfig) -> DetectionModel:
+    """Build the teacher with its weights.
+
+    Raises:
+        ConfigError: it looks at channels that the student's images do not have.
+        DataError: its file holds no weights.
+    """
+    if read_checkpoint(config.teacher).keys() >= FORMAT_KEYS:
+        teacher, spec = load_weights(config.teacher)
+        channels = spec.channels
+    else:
+        channels = config.teacher_channels
+        told = config.spec.model_copy(
+            update={"model": config.teacher_model, "channels": channels, "fusion": None}
+        )
+        teacher = build_as(told)
+        take_weights(teacher, config.teacher)
+    if channels != config.channels and not (config.channels == 4 and channels in {1, 3}):
+        raise ConfigError(
+            f"teacher {config.teacher} looks at {channels} channels and the student at "
+            f"{config.channels}; use a teacher for the same images"
+        )
+    teacher.image_channels = channels
+    return teacher
+
+
+def _needs(config: DistillConfig) -> list[Needed]:
+    made = "windhover-train train bootstrap --config training/configs/teacher.yaml"
+    student = "windhover-train train curriculum, or another phase that trains the student"
+    return [*inputs(config, student), Needed(config.teacher, made)]
+
+
+def _train(config: DistillConfig, run: Run, rank: int) -> Trained | None:
+    pictures = load_pictures(config.data, config.splits, config.channels)
+    device = choose_device(config.schedule.device)
+    teacher = load_teacher(config).to(device)
+    autocast = short_float(device) if config.schedule.amp else None
+    return train_epochs(
+        config,
+        run,
+        rank,
+        pictures,
+        objective=Distillation(teacher, config.alpha, autocast),
+        wrap=lambda student: Distilled(student, teacher, config.channels),
+    )
+
+
+def _run(config: DistillConfig, run: Run) -> Mapping[str, Any] | None:
+    done = together(partial(_train, config, run), config.schedule.processes, config.seed)
+    return None if done is None else {"best": done.best.name, "val": dict(done.scores)}
+
+
+PHASE = Phase("train distill", DistillConfig, _needs, _run)

@@ -11,6 +11,7 @@ from test.support.fixtures import blob_image
 pytest.importorskip("rclpy")
 pytest.importorskip("vision_msgs")
 
+from windhover.calibration import CameraCalibration, save_calibration
 from windhover_bringup.cli import main
 
 
@@ -219,3 +220,42 @@ def test_a_truth_of_another_recording(complaint, blob_bundle, blob_folder, tmp_p
     )  # fmt: skip
     assert "1 images" in line
     assert (tmp_path / "out" / "bag" / "metadata.yaml").is_file()
+
+
+class TestCamera:
+    @pytest.fixture
+    def config(self, tmp_path):
+        def write(**params):
+            path = tmp_path / "mine.yaml"
+            path.write_text(json.dumps({"/**/thermal_camera": {"ros__parameters": params}}))
+            return path
+
+        return write
+
+    @pytest.fixture
+    def refused(self, complaint, blob_bundle, blob_folder, config):
+        def run(**params):
+            return complaint(
+                "up", "--source", blob_folder, "--model", blob_bundle, "--rate", 0,
+                "--config", config(**params),
+            )  # fmt: skip
+
+        return run
+
+    def test_a_calibration_for_another_size(self, refused, tmp_path):
+        path = tmp_path / "lens.yaml"
+        save_calibration(CameraCalibration.ideal(640, 512, 50.0), path)
+        line = refused(calibration_file=str(path))
+        assert f"{path} is for 640x512 and the camera gives 320x256" in line
+
+    def test_a_calibration_that_is_malformed(self, refused, tmp_path):
+        (tmp_path / "lens.yaml").write_text("camera_matrix: [1, 2]")
+        assert "lens.yaml: image_width must be" in refused(
+            calibration_file=str(tmp_path / "lens.yaml")
+        )
+
+    def test_a_pixel_format_that_does_not_exist(self, refused):
+        assert "pixel_format" in refused(pixel_format="raw7")
+
+    def test_more_telemetry_rows_than_fit(self, refused):
+        assert "telemetry_rows" in refused(telemetry_rows=99)

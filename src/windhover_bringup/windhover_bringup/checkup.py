@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from windhover_bringup.finding import Finding
 def examine() -> list[Finding]:
     """Look at everything; a look that fails is a finding too."""
     ros = (_python, _ros, _vision_msgs, _rmw, _profile, _shared_memory)
-    rest = (_gpu, _models)
+    rest = (_cameras, _gpu, _models)
     return [
         *map(_guarded, ros),
         *_backends(),
@@ -137,6 +138,22 @@ def _backends() -> list[Finding]:
         )
         for status in available_backends()
     ]
+
+
+def _cameras() -> Finding:
+    devices = sorted(str(path) for path in Path("/dev").glob("video[0-9]*"))
+    there = f"{len(devices)} video device(s)" if devices else "no /dev/video*"
+    linuxpy = _version("linuxpy")
+    tools = {
+        f"linuxpy {linuxpy}": linuxpy is not None,
+        "GStreamer": shutil.which("gst-launch-1.0") is not None,
+    }
+    present = [name for name, found in tools.items() if found]
+    advice = "v4l2: needs 'pip install windhover[v4l2]', gst: Debian's gstreamer1.0-tools"
+    return Finding(
+        "cameras", all(tools.values()) or None, ", ".join([there, *present]),
+        "" if all(tools.values()) else advice,
+    )  # fmt: skip
 
 
 def _gpu() -> Finding:

@@ -49,7 +49,7 @@ class RunOutputs:
             pipeline.camera_name,
             namespace=pipeline.namespace,
             threshold=pipeline.bundle.thresholds.score,
-            fov_deg=pipeline.camera.params.fov_deg,
+            lens=pipeline.camera.lens,
             lossless=pipeline.lossless,
         )
         pipeline.tap(self.recorder.result)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, Image
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
+from windhover.calibration import CameraCalibration
 from windhover.errors import ConfigError, DataError, EncodingError
 from windhover.types import Detections, Frame, Tracks
 from windhover_bringup.bag import BagWriter, Topic
@@ -47,7 +48,7 @@ class RunRecorder:
         camera: ``rgb`` or ``thermal``.
         namespace: ROS namespace of the topics.
         threshold: score threshold, for label_info.
-        fov_deg: for camera_info.
+        lens: gives the calibration of a frame's camera, for camera_info.
         lossless: let the pipeline wait rather than leave an image out.
 
     Raises:
@@ -61,7 +62,7 @@ class RunRecorder:
         *,
         namespace: str = "",
         threshold: float = 0.0,
-        fov_deg: float = 0.0,
+        lens: Callable[[Frame], CameraCalibration | None] = lambda _: None,
         lossless: bool = False,
     ) -> None:
         root = f"/{namespace.strip('/')}/" if namespace.strip("/") else "/"
@@ -74,7 +75,7 @@ class RunRecorder:
         self._tracks = Topic(f"{root}tracks", "vision_msgs/msg/Detection2DArray")
         self._labels = Topic(f"{root}label_info", "vision_msgs/msg/LabelInfo", latched=True)
         self._threshold = threshold
-        self._fov_deg = fov_deg
+        self._lens = lens
         self._lossless = lossless
         self._queue: queue.Queue[Result | None] = queue.Queue()
         self._room = threading.Semaphore(WAITING)
@@ -127,7 +128,7 @@ class RunRecorder:
             write(self._labels, stamp, serialize_message(message))
             self._said = labels
         if with_image:
-            info = camera_info(frame, self._fov_deg)
+            info = camera_info(frame, self._lens(frame))
             write(self._info, stamp, serialize_message(info))
             write(self._image, stamp, write_compressed(frame))
         write(self._detections, stamp, write_results(stamp, frame.frame_id, detections, labels))

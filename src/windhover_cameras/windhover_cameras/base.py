@@ -10,70 +10,32 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal
+from dataclasses import replace
+from typing import Any, ClassVar, Literal, TypeVar
 
-from pydantic import Field
+import cv2
 from sensor_msgs.msg import CameraInfo, Image
 
+from windhover.calibration import CameraCalibration, load_calibration
 from windhover.errors import SourceError
 from windhover.sources import open_source
 from windhover.sources.base import Source
+from windhover.sources.live import LiveSource
 from windhover.types import Frame
+from windhover_cameras.live_report import LiveReport
 from windhover_cameras.pacing import Pacer
+from windhover_cameras.params import FLIPS, CameraParams, device_settings
 from windhover_ros import qos
 from windhover_ros.diagnostics import Level
 from windhover_ros.images import camera_info, image_message
-from windhover_ros.lifecycle import StageNode, StageParams
+from windhover_ros.lifecycle import StageNode
 from windhover_ros.links import Link
-from windhover_ros.params import read_only
 from windhover_ros.runner import run_node
 
-
-class CameraParams(StageParams):
-    """Parameters of a camera node."""
-
-    source: str = read_only(
-        "",
-        description="where frames come from: a folder, image, video or rosbag2 path, "
-        "v4l2:///dev/videoN, gst:<pipeline> or scene:<name>?seed=1&altitude=40",
-    )
-    rate: float = Field(
-        1.0,
-        ge=0.0,
-        le=100.0,
-        description="playback speed of recorded frames; 0 = as fast as they are processed, "
-        "losing none",
-    )
-    stamps: Literal["now", "source"] = read_only(
-        "now", description="stamps of recorded frames: moved to now, or kept as recorded"
-    )
-    loop: bool = Field(False, description="start a recorded source again at its end")
-    max_frames: int = read_only(
-        0, ge=0, le=2**31 - 1, description="end after so many frames; 0 = no limit"
-    )
-    start_time_ns: int = read_only(
-        0,
-        ge=0,
-        le=2**62,
-        description="recorded frames: ROS time at which start_stamp_ns is due, so that two "
-        "cameras keep step (launchers set it); 0 = the first frame at once",
-    )
-    start_stamp_ns: int = read_only(
-        0, ge=0, le=2**62, description="recorded stamp that is due at start_time_ns"
-    )
-    end_process: bool = read_only(
-        False, description="end the node's own process when a recorded source has ended"
-    )
-    frame_id: str = read_only("camera", description="tf frame of the camera")
-    fov_deg: float = Field(
-        0.0,
-        ge=0.0,
-        le=179.0,
-        description="horizontal field of view for camera_info, degrees; 0 = uncalibrated",
-    )
+P = TypeVar("P", bound=CameraParams)
 
 
-class CameraNode(StageNode[CameraParams]):
+class CameraNode(StageNode[P]):
     """A lifecycle node that turns a source into image topics.
 
     Attributes:
@@ -83,7 +45,7 @@ class CameraNode(StageNode[CameraParams]):
         opener: opens the source, as ``windhover.sources.open_source`` does.
     """
 
-    params_model = CameraParams
+    params_model: ClassVar[type[CameraParams]] = CameraParams
     stages = ("source", "publish")
     camera: ClassVar[Literal["rgb", "thermal"]]
     expected: ClassVar[tuple[str, ...]] = ()
@@ -103,6 +65,8 @@ class CameraNode(StageNode[CameraParams]):
         self._count = 0
         self._passes = 0
         self._shape: tuple[int, ...] = ()
+        self._calibration: CameraCalibration | None = None
+        self._report = LiveReport(self.health)
         topic = f"camera/{self.camera}"
         self._images = self.advertise(Image, f"{topic}/image_raw", qos.image())
         self._infos = self.advertise(CameraInfo, f"{topic}/camera_info", qos.image())
@@ -119,14 +83,33 @@ class CameraNode(StageNode[CameraParams]):
             raise self.last_error
         return self.ended.is_set()
 
+    def lens(self, frame: Frame) -> CameraCalibration | None:
+        """The calibration that goes with a frame; ``None`` while there is none.
+
+        Raises:
+            CalibrationError: the calibration is for images of another size.
+        """
+        if self._calibration is not None:
+            origin = self.params.calibration_file
+            self._calibration.check_size(frame.width, frame.height, origin)
+            return self._calibration
+        if self.params.fov_deg > 0:
+            return CameraCalibration.ideal(frame.width, frame.height, self.params.fov_deg)
+        return None
+
+    def prepare(self, frame: Frame) -> Frame | None:
+        """Make a source's frame what the camera publishes; ``None`` leaves it out."""
+        return frame
+
     def configure(self) -> None:
-        """Open the source."""
+        """Read the calibration and open the source."""
         uri = self.params.source
         if not uri:
             raise SourceError(
                 f"{self.get_name()} has no source; set its parameter 'source' "
                 "(a folder, video, bag, v4l2:///dev/video0, scene:demo)"
             )
+        self._calibrate()
         self._source = self._open()
         self._live = self._source.live
         self.health.set("source", self._source.name)
@@ -134,9 +117,11 @@ class CameraNode(StageNode[CameraParams]):
 
     def release(self) -> None:
         """Close the source."""
-        if self._source is not None:
-            self._source.close()
-            self._source = None
+        source, self._source = self._source, None
+        if source is not None:
+            source.close()
+            if isinstance(source, LiveSource):
+                self._report.close(source.counts)
 
     def start(self) -> None:
         """Play in a thread of its own."""
@@ -152,16 +137,47 @@ class CameraNode(StageNode[CameraParams]):
             thread.join(timeout=5.0)
 
     def refresh(self) -> None:
-        """Show what the links dropped."""
+        """Show what the links dropped, and what a camera says of its frames."""
         self.health.set("dropped", sum(link.dropped for link in self.outputs))
+        source = self._source
+        if isinstance(source, LiveSource):
+            self._report.show(source.counts)
+
+    def _calibrate(self) -> None:
+        """Load the calibration file; a missing one is told and done without."""
+        path, fov_deg = self.params.calibration_file, self.params.fov_deg
+        self._calibration = None
+        self.health.solved("calibration")
+        if path:
+            try:
+                self._calibration = load_calibration(path)
+            except FileNotFoundError:
+                self.health.problem(
+                    "calibration",
+                    Level.WARN,
+                    f"calibration {path} is not there: camera_info "
+                    + (f"is of an ideal lens of {fov_deg:g} degrees" if fov_deg else "is empty")
+                    + "; put the file there or set calibration_file",
+                )
+        ideal = f"ideal lens, {fov_deg:g} degrees" if fov_deg else "none"
+        self.health.set("calibration", path if self._calibration else ideal)
 
     def _open(self) -> Source:
+        settings, without_effect = device_settings(self.params)
+        if without_effect:
+            self.health.problem(
+                "settings",
+                Level.WARN,
+                f"{', '.join(without_effect)}: set for a v4l2: camera and of no effect on "
+                f"{self.params.source}",
+            )
         return self.opener(
             self.params.source,
             camera=self.camera,
             as_gray=self.camera == "thermal",
             on_bad="skip",
             on_skip=self._skipped,
+            **settings,
         )
 
     def _skipped(self, error: SourceError) -> None:
@@ -173,8 +189,7 @@ class CameraNode(StageNode[CameraParams]):
     def _run(self) -> None:
         try:
             while self._play() and not self._stopping.is_set():
-                if self._source is not None:
-                    self._source.close()
+                self.release()
                 self._source = self._open()
         except Exception as error:
             # A camera that is gone, a file that broke off: told, then retried.
@@ -206,7 +221,10 @@ class CameraNode(StageNode[CameraParams]):
                 return False
             self.health.timings.record("source", read_ns)
             self._tell(pacer, frame)
-            self._emit(frame, stamp_ns)
+            self._count += 1
+            prepared = self.prepare(frame)
+            if prepared is not None:
+                self._emit(prepared, stamp_ns)
             if self.params.max_frames and self._count >= self.params.max_frames:
                 self._end()
                 return False
@@ -229,20 +247,26 @@ class CameraNode(StageNode[CameraParams]):
         return params.start_stamp_ns, params.start_time_ns + self._passes * span_ns
 
     def _emit(self, frame: Frame, stamp_ns: int) -> None:
-        frame = Frame(frame.image, frame.encoding, stamp_ns, self.params.frame_id, frame.index)
-        self._count += 1
+        if self._live:
+            stamp_ns += round(self.params.stamp_offset_ms * 1e6)
         before = time.monotonic_ns()
+        image: Any = frame.image
+        if self.params.flip != "none":
+            image = cv2.flip(image, FLIPS[self.params.flip])
+        frame = replace(frame, image=image, stamp_ns=stamp_ns, frame_id=self.params.frame_id)
+        lens = self.lens(frame)
         if self._images.get_subscription_count():
             self._images.publish(image_message(frame))
         if self._infos.get_subscription_count():
-            self._infos.publish(camera_info(frame, self.params.fov_deg))
+            self._infos.publish(camera_info(frame, lens))
         self.health.timings.record("publish", time.monotonic_ns() - before)
         self.health.frame(self.get_clock().now().nanoseconds - stamp_ns)
         for link in self.outputs:
             link.put(frame)
 
     def _tell(self, pacer: Pacer, frame: Frame) -> None:
-        if pacer.went_back:
+        if pacer.went_back and not self._live:
+            # A camera's stamps go back only with the clock, which is told apart.
             self.health.count("stamps_backwards")
             self.health.problem(
                 "stamp",
@@ -280,7 +304,7 @@ class CameraNode(StageNode[CameraParams]):
         self.ended.set()
 
 
-def run_camera(make: Callable[[], CameraNode]) -> int:
+def run_camera(make: Callable[[], CameraNode[Any]]) -> int:
     """Run a camera node as a process of its own.
 
     With ``end_process`` it ends with its source: 0 at its end, 2 if a recorded

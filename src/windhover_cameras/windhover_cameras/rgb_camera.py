@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from windhover_cameras.base import CameraNode, CameraParams, run_camera
+from windhover_cameras.base import CameraNode, run_camera
+from windhover_cameras.params import CameraParams
 from windhover_ros.params import read_only
 
 
@@ -13,9 +14,22 @@ class RgbCameraParams(CameraParams):
     """Parameters of the rgb camera."""
 
     frame_id: str = read_only("rgb_camera", description="tf frame of the camera")
+    exposure_us: float = read_only(
+        -1.0,
+        ge=-1.0,
+        le=10_000_000.0,
+        description="exposure to ask of a v4l2: camera, microseconds; 0 = automatic, -1 = as it "
+        "is set",
+    )
+    gain: float = read_only(
+        -1.0,
+        ge=-1.0,
+        le=1_000_000.0,
+        description="gain to ask of it, in its own units; -1 = as it is set",
+    )
 
 
-class RgbCamera(CameraNode):
+class RgbCamera(CameraNode[RgbCameraParams]):
     """Plays a source as the rgb camera."""
 
     params_model = RgbCameraParams

@@ -1,14 +1,31 @@
 """The thermal camera node: publishes ``camera/thermal/image_raw`` and ``camera_info``.
 
 Raw Y16 counts leave as ``mono16``, untouched: tone mapping is the consumer's.
+Telemetry rows are cut off. Frames that a closed shutter leaves behind are told as a
+state and not passed on from a camera; a recording loses none of its frames.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
-from windhover_cameras.base import CameraNode, CameraParams, run_camera
+import numpy as np
+from pydantic import Field
+
+from windhover.imaging.thermal import (
+    FreezeWatch,
+    Radiometry,
+    Telemetry,
+    ThermalState,
+    lepton_ffc,
+)
+from windhover.types import Frame, Image
+from windhover_cameras.base import CameraNode, run_camera
+from windhover_cameras.params import CameraParams
+from windhover_ros.diagnostics import Level
 from windhover_ros.params import read_only
 
 
@@ -16,10 +33,49 @@ class ThermalCameraParams(CameraParams):
     """Parameters of the thermal camera."""
 
     frame_id: str = read_only("thermal_camera", description="tf frame of the camera")
+    telemetry_rows: int = read_only(
+        -1,
+        ge=-1,
+        le=16,
+        description="rows that are telemetry and are cut off; -1 = what a Lepton's or Boson's "
+        "frame has too many",
+    )
+    telemetry_place: Literal["auto", "top", "bottom"] = read_only(
+        "auto", description="where they are; auto = top of a Boson's frame, bottom of a Lepton's"
+    )
+    frozen_frames: Literal["auto", "drop", "pass"] = read_only(
+        "auto",
+        description="frames that repeat the one before: auto = left out of a camera's, passed "
+        "on from a recording",
+    )
+    freeze_after_s: float = Field(
+        0.25,
+        ge=0.05,
+        le=10.0,
+        description="an unchanged picture is reported as frozen after so long, seconds",
+    )
+    freeze_limit_s: float = Field(
+        5.0,
+        ge=0.1,
+        le=600.0,
+        description="a flat-field correction or freeze that lasts longer is a warning, seconds",
+    )
+    kelvin_per_count: float = Field(
+        0.0,
+        ge=0.0,
+        le=10.0,
+        description="radiometric scale: kelvin a count (Lepton and Boson TLinear 0.01 or 0.1); "
+        "0 = counts mean no temperature",
+    )
+    kelvin_offset: float = Field(0.0, ge=-1000.0, le=1000.0, description="kelvin at a count of 0")
 
 
-class ThermalCamera(CameraNode):
-    """Plays a source as the thermal camera."""
+class ThermalCamera(CameraNode[ThermalCameraParams]):
+    """Plays a source as the thermal camera.
+
+    Attributes:
+        watch: tells fresh frames from repeated ones.
+    """
 
     params_model = ThermalCameraParams
     camera = "thermal"
@@ -27,6 +83,56 @@ class ThermalCamera(CameraNode):
 
     def __init__(self, overrides: Mapping[str, Any] | None = None, namespace: str = "") -> None:
         super().__init__("thermal_camera", overrides, namespace)
+        self.watch = FreezeWatch(self.params.freeze_after_s)
+        self._telemetry = Telemetry(self.params.telemetry_rows, self.params.telemetry_place)
+        self._last_picture: Image | None = None
+
+    def start(self) -> None:
+        """Play, with nothing known of frames before."""
+        self.watch = FreezeWatch(self.params.freeze_after_s)
+        super().start()
+
+    def prepare(self, frame: Frame) -> Frame | None:
+        """Cut telemetry off and leave out what is no fresh picture."""
+        picture, rows = self._telemetry.split(frame.image)
+        self.watch.after_s = self.params.freeze_after_s
+        state = self.watch.look(picture, time.monotonic_ns(), lepton_ffc(rows))
+        self._last_picture = picture
+        if state is ThermalState.FRESH:
+            self.health.solved("thermal")
+        elif self.watch.last_s > self.params.freeze_limit_s:
+            self.health.problem(
+                "thermal",
+                Level.WARN,
+                f"thermal picture unchanged for {self.watch.last_s:.1f} s ({state.value}); "
+                "check the camera's shutter",
+            )
+        if state is not ThermalState.FRESH and self._drops:
+            return None
+        return frame if rows is None else replace(frame, image=picture)
+
+    def refresh(self) -> None:
+        """Show the state of the shutter and what counts mean."""
+        super().refresh()
+        watch, show = self.watch, self.health.set
+        state = watch.state_at(time.monotonic_ns()) if self._live else watch.state
+        show("thermal_state", state.value)
+        show("frames_repeated", watch.repeated)
+        show("freezes", watch.freezes)
+        show("freeze_last_s", f"{watch.last_s:.2f}")
+        show("freeze_longest_s", f"{watch.longest_s:.2f}")
+        params, picture = self.params, self._last_picture
+        show("kelvin_per_count", f"{params.kelvin_per_count:g}")
+        show("kelvin_offset", f"{params.kelvin_offset:g}")
+        if params.kelvin_per_count and picture is not None and picture.dtype == np.uint16:
+            scale = Radiometry(params.kelvin_per_count, params.kelvin_offset)
+            low, middle, high = scale.celsius(np.percentile(picture[::4, ::4], (1, 50, 99)))
+            show("scene_celsius_p1_p50_p99", f"{low:.1f} {middle:.1f} {high:.1f}")
+
+    @property
+    def _drops(self) -> bool:
+        policy = self.params.frozen_frames
+        return policy == "drop" or (policy == "auto" and self._live)
 
 
 def main() -> int:

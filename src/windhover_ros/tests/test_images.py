@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from windhover.calibration import CameraCalibration
 from windhover.errors import EncodingError
 from windhover.types import Frame
 
@@ -105,10 +106,13 @@ def test_damaged_compression_is_refused():
         frame_from_compressed(CompressedImage(format="jpeg", data=b"nothing of the kind"))
 
 
-def test_camera_info_of_an_ideal_lens():
-    info = camera_info(Frame(np.zeros((512, 640), np.uint8), "mono8", 9, "cam"), 90.0)
-    assert (info.width, info.height) == (640, 512)
+def test_camera_info_carries_a_calibration_and_its_frames_header():
+    lens = CameraCalibration.ideal(640, 512, 90.0)
+    info = camera_info(Frame(np.zeros((512, 640), np.uint8), "mono8", 9, "cam"), lens)
+    assert (info.width, info.height, info.header.frame_id) == (640, 512, "cam")
     assert info.k[0] == pytest.approx(320.0)
-    assert (info.k[2], info.k[5]) == (320.0, 256.0)
-    blank = camera_info(Frame(np.zeros((4, 4), np.uint8), "mono8", 9, "cam"), 0.0)
+    # The centre of the picture, counted from the centre of the first pixel.
+    assert (info.k[2], info.k[5]) == (319.5, 255.5)
+    assert info.p[3] == 0.0
+    blank = camera_info(Frame(np.zeros((4, 4), np.uint8), "mono8", 9, "cam"), None)
     assert not any(blank.k)

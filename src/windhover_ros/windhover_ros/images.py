@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage
 from sensor_msgs.msg import Image as ImageMessage
 
+from windhover.calibration import CameraCalibration
 from windhover.errors import EncodingError, SourceError
 from windhover.imaging.formats import decode_image
 from windhover.sources.files import decode_image_file
@@ -127,22 +128,21 @@ def write_compressed(frame: Frame, jpeg_quality: int = 90) -> bytes:
     return writer.getvalue()
 
 
-def camera_info(frame: Frame, fov_deg: float) -> CameraInfo:
-    """A CameraInfo for an ideal pinhole lens, until a calibration file says better.
+def camera_info(frame: Frame, lens: CameraCalibration | None) -> CameraInfo:
+    """The CameraInfo that goes with a frame.
 
     Args:
         frame: whose size and header it takes.
-        fov_deg: horizontal field of view; 0 leaves K at zero, which ROS reads
-            as "uncalibrated".
+        lens: the camera's; ``None`` leaves K at zero, which ROS reads as
+            "uncalibrated".
     """
     info = CameraInfo(height=frame.height, width=frame.width, distortion_model="plumb_bob")
     info.header.stamp = to_time(frame.stamp_ns)
     info.header.frame_id = frame.frame_id
-    if fov_deg > 0:
-        focal = frame.width / 2 / np.tan(np.radians(fov_deg) / 2)
-        cx, cy = frame.width / 2, frame.height / 2
-        info.d = [0.0] * 5
-        info.k = [focal, 0.0, cx, 0.0, focal, cy, 0.0, 0.0, 1.0]
-        info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-        info.p = [focal, 0.0, cx, 0.0, 0.0, focal, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
+    if lens is not None:
+        info.distortion_model = lens.model
+        info.d = lens.d.tolist()
+        info.k = lens.k.ravel().tolist()
+        info.r = lens.r.ravel().tolist()
+        info.p = lens.p.ravel().tolist()
     return info

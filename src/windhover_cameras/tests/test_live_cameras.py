@@ -136,7 +136,7 @@ def test_a_closed_shutter_is_a_state_and_no_data(nodes, sensor):
     wait_for(lambda: len(frames) > before + 5, "fresh frames")
     told = values(camera)
     assert told["freezes"] == "1"
-    assert float(told["freeze_longest_s"]) > 0.5
+    assert float(told["freeze_longest_s"]) >= 0.5
     assert int(told["frames_repeated"]) > 0
     assert "shutter" not in camera.health.report().message
     assert not any((a.image == b.image).all() for a, b in itertools.pairwise(frames))

@@ -28,6 +28,7 @@ class RgbtAugmentation(Strict):
     blank_rgb: float = Field(0.1, ge=0, le=1)
     blank_thermal: float = Field(0.1, ge=0, le=1)
     stale_thermal: float = Field(0.04, ge=0, le=1)
+    paste: float = Field(0.25, ge=0, le=1)
 
 
 class FusionConfig(Strict):
@@ -36,7 +37,8 @@ class FusionConfig(Strict):
     Attributes:
         thermal_only: HIT-UAV, converted; its crops have no RGB.
         thermal_share: share of a batch that comes from it.
-        cutouts: folder of close-up weapon pictures to paste from, or none.
+        cutouts: folder of close-up weapon pictures to paste from (``augmentation.paste`` is
+            the share of unarmed people that get one), or none.
         start: bundle whose weights are taken over, or none for random ones.
     """
 
@@ -50,7 +52,6 @@ class FusionConfig(Strict):
     thermal_share: float = Field(0.25, ge=0, le=0.9)
     thermal_augmentation: Augmentation = Augmentation()
     cutouts: Path | None = None
-    paste: float = Field(0.0, ge=0, le=1)
     crop: int = Field(256, multiple_of=32)
     class_weights: list[float]
     augmentation: RgbtAugmentation = RgbtAugmentation()

@@ -28,12 +28,14 @@ class Sample:
         boxes: ``(N, 4)`` float32 x1, y1, x2, y2 in pixels.
         classes: ``(N,)`` int64.
         flight: name of the flight it belongs to.
+        pixels_per_metre: scale of the ground in the middle of the image; 0 if not known.
     """
 
     pixels: NDArray[np.uint8]
     boxes: NDArray[np.float32]
     classes: NDArray[np.int64]
     flight: str
+    pixels_per_metre: float = 0.0
 
 
 def load_samples(root: Path, splits: list[str]) -> list[Sample]:

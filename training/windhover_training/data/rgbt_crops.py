@@ -8,6 +8,7 @@ blank or its picture stale, so that a model learns to work with the other one.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -20,7 +21,10 @@ from windhover.imaging.letterbox import FILL
 from ..config import Augmentation
 from ..fusion_config import RgbtAugmentation
 from .crops import CropSampler, Sample, change_intensity, load_samples, warp_boxes
+from .cutouts import Cutout, paste
+from .synth import RGBT_LABELS
 
+PERSON, WEAPON = (RGBT_LABELS.index(name) for name in ("person", "weapon"))
 Pixels = NDArray[np.uint8]
 Crop = tuple[Pixels, NDArray[np.float32], NDArray[np.int64]]
 
@@ -57,7 +61,8 @@ def load_frames(root: Path, split: str) -> list[Sample]:
         xywh = np.array([r["bbox"] for r in own], np.float32).reshape(-1, 4)
         boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
         classes = np.array([r["category_id"] for r in own], np.int64)
-        samples.append(Sample(pixels, boxes, classes, image["flight"]))
+        scale = float(image.get("pixels_per_metre", 0.0))
+        samples.append(Sample(pixels, boxes, classes, image["flight"], scale))
     return samples
 
 
@@ -89,9 +94,13 @@ class RgbtSampler(CropSampler):
         class_weights: list[float],
         augmentation: RgbtAugmentation,
         rng: np.random.Generator,
+        cutouts: Sequence[Cutout] = (),
     ) -> None:
-        """See :class:`.CropSampler`; pixels of ``samples`` are ``(H, W, 4)``."""
-        self.faults = augmentation
+        """See :class:`.CropSampler`; pixels of ``samples`` are ``(H, W, 4)``.
+
+        ``cutouts`` are laid beside the hands of people who carry no weapon.
+        """
+        self.faults, self.cutouts = augmentation, cutouts
         shared = Augmentation(
             scale_near=augmentation.scale_near,
             scale_wide=augmentation.scale_wide,
@@ -119,6 +128,10 @@ class RgbtSampler(CropSampler):
         rgb = self._cut(sample.pixels, slice(0, 3), matrix, scale)
         thermal = self._cut(sample.pixels, slice(3, 4), apart, scale)
         boxes, classes = warp_boxes(sample.boxes, sample.classes, matrix, self.size)
+        if self.cutouts and sample.pixels_per_metre:
+            both = np.dstack([rgb, thermal])
+            boxes, classes = self._arm(both, boxes, classes, sample.pixels_per_metre * scale)
+            rgb, thermal = both[..., :3], both[..., 3]
         rgb = change_colour(rgb, self.faults, rng)
         thermal = np.where(unseen(thermal), 0, change_intensity(thermal, a, rng))
         which = rng.random()
@@ -127,6 +140,29 @@ class RgbtSampler(CropSampler):
         elif which < self.faults.blank_rgb + self.faults.blank_thermal:
             thermal = np.full_like(thermal, blank_level(rng))
         return np.dstack([rgb, thermal]), boxes, classes
+
+    def _arm(
+        self,
+        crop: Pixels,
+        boxes: NDArray[np.float32],
+        classes: NDArray[np.int64],
+        pixels_per_metre: float,
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Paste weapons beside some of the unarmed; returns all boxes and classes."""
+        rng, weapons = self.rng, boxes[classes == WEAPON]
+        pasted = []
+        for person in boxes[classes == PERSON]:
+            meets = (weapons[:, :2] < person[2:]) & (weapons[:, 2:] > person[:2])
+            if meets.all(axis=1).any() or rng.random() >= self.faults.paste:
+                continue
+            cutout = self.cutouts[int(rng.integers(len(self.cutouts)))]
+            box = paste(crop, cutout, person, pixels_per_metre, rng)
+            if box is not None:
+                pasted.append(box)
+        if not pasted:
+            return boxes, classes
+        ids = np.full(len(pasted), WEAPON, np.int64)
+        return np.concatenate([boxes, pasted]).astype(np.float32), np.concatenate([classes, ids])
 
     def _cut(
         self, pixels: Pixels, channels: slice, matrix: NDArray[np.float64], scale: float

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from windhover.evaluation.files import write_json
 from windhover.imaging.agc import percentile_agc
 from windhover.pairing.rendered import true_homography
-from windhover.sources.scene import SCENE_LABELS, Scene, SceneConfig, SceneFrame
+from windhover.sources.scene import SCENE_LABELS, Camera, Scene, SceneConfig, SceneFrame
 
 from .scenes import LEAST_VISIBLE, time_of_day
 
@@ -128,6 +128,12 @@ def registered(frame: SceneFrame) -> NDArray[np.uint8]:
     return np.dstack([frame.rgb, warped])
 
 
+def ground_scale(camera: Camera) -> float:
+    """Pixels a metre of what faces the camera takes on the ground in the image's middle."""
+    sink = -float(camera.rotation[2, 2])
+    return camera.intrinsics.focal * sink / float(camera.position[2])
+
+
 def truth_rows(frame: SceneFrame) -> list[dict[str, Any]]:
     """COCO annotations, without ids, of one frame in RGB pixels."""
     truth, rows = frame.rgb_truth, []
@@ -168,6 +174,7 @@ def render_scene(out: Path, part: Part, seed: int) -> None:
             "flight": f"scene-{seed}",
             "time_of_day": time_of_day(config.hour),
             "altitude": round(float(frame.altitude_m), 1),
+            "pixels_per_metre": round(ground_scale(frame.rgb_camera), 3),
         }
         rows.append({"image": image, "annotations": truth_rows(frame)})
     write_json(done, rows)

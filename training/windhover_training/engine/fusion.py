@@ -22,6 +22,8 @@ from .. import compat  # noqa: F401  (must come before ultralytics)
 from ultralytics.cfg import get_cfg  # isort: skip
 from ultralytics.nn.tasks import DetectionModel  # isort: skip
 
+from .assign import NestedAssigner  # isort: skip
+
 Fusion = Literal["cbam", "early", "rgb", "thermal"]
 
 #: Backbone layer of YOLO11 that ends each level.
@@ -144,6 +146,12 @@ class RgbtModel(DetectionModel):
             )
             self.gate = IlluminationGate()
             self.merges = nn.ModuleDict({str(end): Merge(_width(self.model[end])) for end in ends})
+
+    def init_criterion(self) -> Any:
+        """Ultralytics' detection loss with cells for what lies inside other boxes."""
+        criterion = super().init_criterion()
+        criterion.assigner = NestedAssigner.like(criterion.assigner)
+        return criterion
 
     def _predict_once(self, x: torch.Tensor, *_: Any, **__: Any) -> Any:
         return self.model[-1](self.neck(x))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..data.crops import CropSampler
+from ..data.cutouts import read_cutouts
 from ..data.rgbt_crops import RgbtSampler, ThermalOnlySampler, load_frames, load_thermal
 from ..engine.batches import Crop, DrawBatch, collate
 from ..engine.fusion import RgbtModel
@@ -44,6 +45,7 @@ def make_draw(config: FusionConfig, rank: int = 0) -> DrawBatch:
         config.class_weights,
         config.augmentation,
         start,
+        read_cutouts(config.cutouts) if config.cutouts is not None else (),
     )
     samplers: list[CropSampler] = [rendered]
     if config.thermal_only is not None and config.thermal_share:
@@ -111,6 +113,9 @@ def _needs(config: FusionConfig) -> list[Needed]:
     if config.thermal_only is not None and config.thermal_share:
         truth = config.thermal_only / "truth" / "train.json"
         needed.append(Needed(truth, f"data convert HIT-UAV --out {config.thermal_only}"))
+    if config.cutouts is not None:
+        listed = config.cutouts / "_annotations.coco.json"
+        needed.append(Needed(listed, "a COCO folder of close-up pictures of weapons"))
     weights = "the weights to start from: a released float.onnx, or final.pt of a run"
     given = [path for path in (config.start, config.init) if path is not None]
     return needed + [Needed(path, weights) for path in given]

@@ -44,6 +44,9 @@ PHASES: Mapping[str, Entry] = {
     "fusion": Entry(
         "train fusion", "fusion", "Train the RGB + thermal detector, or a rival of it."
     ),
+    "weapons": Entry(
+        "train weapons", "weapons", "Go on with a fusion model on pasted weapons of real outline."
+    ),
 }
 
 

@@ -92,7 +92,8 @@ def test_it_comes_up_under_its_namespace_and_goes_down_clean(
     }
     done = subprocess.run(
         [sys.executable, "-m", "launch_testing.launch_test", str(LAUNCH_TEST)],
-        capture_output=True, text=True, env={**child_environment(), **environ}, timeout=PATIENCE_S * 3,
+        capture_output=True, text=True, env={**child_environment(), **environ},
+        timeout=PATIENCE_S * 3,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Ran 1 test" in done.stderr + done.stdout

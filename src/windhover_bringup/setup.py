@@ -18,6 +18,7 @@ setup(
         (f"share/{PACKAGE}", ["package.xml"]),
         (f"share/{PACKAGE}/launch", sorted(map(str, Path("launch").glob("*.launch.py")))),
         (f"share/{PACKAGE}/config", sorted(map(str, Path("config").glob("*.[xy]*ml")))),
+        (f"share/{PACKAGE}/config/systemd", sorted(map(str, Path("config").glob("systemd/*")))),
     ],
     python_requires=">=3.10",
     install_requires=[
@@ -35,6 +36,7 @@ setup(
     entry_points={
         "console_scripts": [
             "windhover = windhover_bringup.cli:main",
+            "monitor = windhover_bringup.monitor:main",
             "overlay = windhover_bringup.overlay:main",
             "recorder = windhover_bringup.recorder:main",
         ]

@@ -5,9 +5,17 @@ line. The command line prints it and exits with 2; a node turns it into a
 diagnostic and recovers.
 """
 
+from typing import ClassVar
+
 
 class WindhoverError(Exception):
-    """Base of every error that Windhover raises on purpose."""
+    """Base of every error that Windhover raises on purpose.
+
+    Attributes:
+        exit_status: of a command that it ends.
+    """
+
+    exit_status: ClassVar[int] = 2
 
 
 class SourceError(WindhoverError):
@@ -36,3 +44,9 @@ class DataError(WindhoverError):
 
 class CalibrationError(ConfigError):
     """A camera's calibration is malformed, or for images of another size."""
+
+
+class NewStartError(WindhoverError):
+    """The process can't mend itself; its supervisor should start it anew."""
+
+    exit_status = 3

@@ -75,7 +75,8 @@ def test_every_frame_goes_through_in_order_without_a_copy(fly, blob_folder):
 def test_results_cross_dds_and_equal_those_inside(fly, nodes):
     heard = nodes.listener(Detection2DArray, "tracks", qos.result(), raw=True)
     pipeline = fly(rate=1.0)
-    wait_for(lambda: pipeline.tracker.count_subscribers("tracks") == 1, "discovery")
+    # The monitor and the listener.
+    wait_for(lambda: pipeline.tracker.count_subscribers("tracks") == 2, "discovery")
     seen = run(pipeline)
     wait_for(lambda: len(heard) == len(seen), "all tracks")
     table = LabelTable(pipeline.labels)

@@ -18,15 +18,15 @@ def config_of(blob_bundle, source):
 
 def test_the_camera_comes_last_and_ends_with_its_source(blob_bundle, blob_folder, tmp_path):
     plan = make_plan(config_of(blob_bundle, blob_folder), tmp_path / "out")
-    assert plan.consumers == ("tracker", "detector", "overlay", "recorder")
+    assert plan.consumers == ("tracker", "detector", "overlay", "recorder", "monitor")
     assert plan.cameras == ("thermal_camera",)
     assert plan.frames == 30
     assert plan.config["thermal_camera"]["end_process"] is True
     assert plan.config["recorder"]["path"] == str(tmp_path / "out" / "bag")
 
 
-def test_without_out_and_overlay_nothing_records_or_draws(blob_bundle, blob_folder):
-    config = config_of(blob_bundle, blob_folder).replaced("bringup", overlay=False)
+def test_without_out_overlay_and_monitor_nothing_records_or_draws(blob_bundle, blob_folder):
+    config = config_of(blob_bundle, blob_folder).replaced("bringup", overlay=False, monitor=False)
     assert make_plan(config, None).consumers == ("tracker", "detector")
 
 

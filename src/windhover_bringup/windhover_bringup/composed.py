@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from windhover.errors import ConfigError, SourceError, WindhoverError
+from windhover.errors import ConfigError, NewStartError, SourceError, WindhoverError
 from windhover.evaluation.latency import LatencyStats
 from windhover.model.bundle import Bundle
 from windhover.sources import open_source
 from windhover.types import Detections, Frame, Tracks
 from windhover_bringup.config import Config
+from windhover_bringup.monitor import MonitorNode
 from windhover_bringup.overlay import OverlayNode
 from windhover_cameras.base import CameraNode
 from windhover_cameras.rgb_camera import RgbCamera
@@ -114,6 +115,10 @@ class Pipeline:
         self.overlay = (
             OverlayNode(config["overlay"], space, linked=True) if bringup.overlay else None
         )
+        self.monitor: MonitorNode | None = None
+        if bringup.monitor:
+            watch = [section, "detector", "tracker"]
+            self.monitor = MonitorNode({**config["monitor"], "watch": watch}, space)
         self._taps = list(taps or [])
         self.total = LatencyStats()
         self.labels = bundle.labels
@@ -125,7 +130,7 @@ class Pipeline:
     def nodes(self) -> list[Any]:
         """All nodes, in the order in which they are brought up."""
         nodes: list[Any] = [self.tracker, self.detector, self.camera]
-        return [self.overlay, *nodes] if self.overlay else nodes
+        return [node for node in (self.overlay, *nodes, self.monitor) if node is not None]
 
     def tap(self, tap: Tap) -> None:
         """Give a stage outside ROS each frame with its results; before :meth:`start`."""
@@ -155,6 +160,7 @@ class Pipeline:
 
         Raises:
             WindhoverError: a recorded source can't be read on.
+            NewStartError: the monitor could not bring a stage back.
         """
         recorded = not self.camera.params.source.startswith(DEVICES)
         while not self.finished() and not stop.wait(0.1):
@@ -162,6 +168,8 @@ class Pipeline:
             if recorded and self.camera.last_error is not None:
                 # A file that broke off would break off at the same place again.
                 raise self.camera.last_error
+            if self.monitor is not None and self.monitor.hopeless:
+                raise NewStartError(self.monitor.hopeless)
         each()
 
     def trouble(self) -> str:

@@ -18,6 +18,7 @@ import yaml
 from pydantic import Field
 
 from windhover.errors import ConfigError
+from windhover_bringup.monitor import MonitorParams
 from windhover_bringup.overlay import OverlayParams
 from windhover_bringup.recorder import RecorderParams
 from windhover_cameras.rgb_camera import RgbCameraParams
@@ -37,6 +38,7 @@ class BringupParams(NodeParams):
     )
     namespace: str = read_only("", description="ROS namespace of all nodes")
     overlay: bool = Field(True, description="run the overlay node (it draws only when subscribed)")
+    monitor: bool = Field(True, description="run the health monitor")
     respawn: bool = read_only(
         True, description="start a process again that crashed; at most five times a minute"
     )
@@ -51,6 +53,7 @@ SECTIONS: Mapping[str, type[NodeParams]] = {
     "tracker": TrackerParams,
     "overlay": OverlayParams,
     "recorder": RecorderParams,
+    "monitor": MonitorParams,
 }
 
 

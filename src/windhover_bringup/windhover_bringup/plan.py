@@ -23,6 +23,7 @@ MODULES = {
     "tracker": "windhover_tracker.node",
     "overlay": "windhover_bringup.overlay",
     "recorder": "windhover_bringup.recorder",
+    "monitor": "windhover_bringup.monitor",
 }
 # Exit status of a program whose config or input is wrong: trying again would not mend it.
 NEEDS_A_PERSON = 2
@@ -67,6 +68,9 @@ def make_plan(config: Config, out: str | Path | None) -> Plan:
     if out is not None:
         config = config.replaced("recorder", path=str(Path(out) / "bag"), cameras=[camera])
         consumers.append("recorder")
+    if config.bringup().monitor:
+        config = config.replaced("monitor", watch=[f"{camera}_camera", "detector", "tracker"])
+        consumers.append("monitor")
     return Plan(tuple(consumers), (f"{camera}_camera",), config, frames)
 
 

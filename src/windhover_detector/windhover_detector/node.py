@@ -19,6 +19,7 @@ from std_msgs.msg import Float64
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from windhover.errors import BackendError, ConfigError, EncodingError
+from windhover.inference.fallback import BackendChain
 from windhover.model.bundle import Bundle
 from windhover.model.detector import Detector
 from windhover.model.manifest import Thresholds
@@ -32,6 +33,9 @@ from windhover_ros.messages import label_info, write_results
 from windhover_ros.params import read_only
 from windhover_ros.runner import run_node
 
+# A backend that needs more than this, and five times longer than ever before, hangs.
+STUCK_S = 0.5
+
 Listener = Callable[[Frame, Detections], None]
 
 
@@ -41,6 +45,12 @@ class DetectorParams(StageParams):
     model: str = read_only("thermal-n", description="model bundle: a folder, or a name in models/")
     backend: Literal["auto", "dlc", "qnn", "cpu"] = read_only(
         "auto", description="what runs the graph; auto takes the fastest that works"
+    )
+    fallback_after: int = read_only(
+        3,
+        ge=0,
+        le=1000,
+        description="after so many failures of a backend within a minute take the next; 0 = never",
     )
     cpu_threads: int = read_only(
         0, ge=0, le=256, description="threads of the cpu backend; 0 = one a core"
@@ -100,6 +110,8 @@ class DetectorNode(StageNode[DetectorParams]):
         self.refusal = ""
         self._linked = frames is not None
         self._detector: Detector | None = None
+        self._chain = BackendChain(self.params.backend, self.params.fallback_after)
+        self._stuck = False
         self._images: Any = None
         self._listeners: list[Listener] = []
         self._stopping = threading.Event()
@@ -128,11 +140,7 @@ class DetectorNode(StageNode[DetectorParams]):
     def configure(self) -> None:
         """Load the bundle and open a backend."""
         bundle = Bundle.load(self.params.model)
-        threads = self.params.cpu_threads
-        options = {"threads": threads} if threads and self.params.backend in {"auto", "cpu"} else {}
-        self._detector = Detector(
-            bundle, self.params.backend, thresholds=self._limits(bundle), **options
-        )
+        self._detector = self._open(bundle)
         self.health.set("model", f"{bundle.name} {bundle.version}")
         self.health.set("model_hash", bundle.digest)
         self.health.set("backend", self._detector.backend.name)
@@ -142,26 +150,40 @@ class DetectorNode(StageNode[DetectorParams]):
 
     def start(self) -> None:
         """Say the labels and begin to work."""
+        if self._stuck:
+            # Its backend hangs: only another one helps.
+            self.release()
+            self.configure()
         if self._detector is None:
             raise ConfigError("the detector was not configured; configure it before activating")
         bundle = self._detector.bundle
         self._labels.publish(label_info(bundle.labels, self._detector.thresholds.score))
-        self._stopping.clear()
-        self._thread = threading.Thread(target=self._run, name="detector", daemon=True)
+        # Its own, so that a worker that was stuck ends when it comes back.
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, args=(self._stopping,), name="detector", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
         """Stop the worker after the frame that it has."""
         self._stopping.set()
         thread, self._thread = self._thread, None
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(timeout=10.0)
+        if thread is None or thread is threading.current_thread():
+            return
+        slowest_ms = self.health.timings["inference"].summary().max_ms or 2000.0
+        thread.join(timeout=min(10.0, max(STUCK_S, 5 * slowest_ms / 1000)))
+        self._stuck = thread.is_alive()
+        if self._stuck and self._detector is not None:
+            self._chain.failed(self._detector.backend.name, "a frame went in and nothing came out")
 
     def release(self) -> None:
         """Close the backend."""
-        if self._detector is not None:
-            self._detector.close()
-            self._detector = None
+        detector, self._detector = self._detector, None
+        # One that is still at work would crash if it were closed: it is left to itself.
+        if detector is not None and not self._stuck:
+            detector.close()
+        self._stuck = False
 
     def changed(self) -> None:
         """Let the worker take over a new threshold before its next frame."""
@@ -197,6 +219,9 @@ class DetectorNode(StageNode[DetectorParams]):
         except (EncodingError, ConfigError) as error:
             self._refuse(error)
             return
+        if self._detector is not detector:
+            # Taken down while it was stuck in this frame, which nobody waits for any more.
+            return
         self.health.solved("frame")
         before = time.monotonic_ns()
         self._detections.publish(
@@ -217,9 +242,27 @@ class DetectorNode(StageNode[DetectorParams]):
             return bundle.thresholds
         return bundle.thresholds.model_copy(update={"score": score, "per_class": {}})
 
-    def _run(self) -> None:
+    def _open(self, bundle: Bundle) -> Detector:
+        name, threads = self._chain.current, self.params.cpu_threads
+        options = {"threads": threads} if threads and name in {"auto", "cpu"} else {}
         try:
-            while not self._stopping.is_set():
+            detector = Detector(bundle, name, thresholds=self._limits(bundle), **options)
+        except BackendError as error:
+            self._chain.failed(name, str(error))
+            raise
+        if self._chain.fallen_back:
+            self.health.problem(
+                "backend",
+                Level.WARN,
+                f"{self._chain.why}; {detector.backend.name} runs in its place: see 'windhover "
+                f"doctor', and start the detector anew to try {self.params.backend} again",
+            )
+        return detector
+
+    def _run(self, stopping: threading.Event) -> None:
+        detector = self._detector
+        try:
+            while not stopping.is_set():
                 frame = self.input.take(0.2)
                 if frame is not None:
                     self.detect(frame)
@@ -228,7 +271,11 @@ class DetectorNode(StageNode[DetectorParams]):
                     self.idle.set()
                     return
         except Exception as error:
-            if not isinstance(error, BackendError):
+            if stopping.is_set():
+                return
+            if isinstance(error, BackendError) and detector is not None:
+                self._chain.failed(detector.backend.name, str(error))
+            else:
                 self.get_logger().error(f"unexpected: {error!r}")
             self.fail(error)
 

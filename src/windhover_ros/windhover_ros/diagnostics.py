@@ -7,7 +7,6 @@ hangs shows a growing age and not a healthy beat.
 
 from __future__ import annotations
 
-import enum
 import threading
 import time
 from collections.abc import Mapping
@@ -16,15 +15,9 @@ from dataclasses import dataclass
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from windhover.evaluation.latency import LatencyStats, StageTimings
+from windhover.health.level import Level
 
-
-class Level(enum.IntEnum):
-    """Severity as in diagnostic_msgs/DiagnosticStatus."""
-
-    OK = 0
-    WARN = 1
-    ERROR = 2
-    STALE = 3
+__all__ = ["Health", "Level", "Problem", "Report", "to_status"]
 
 
 @dataclass(frozen=True, slots=True)

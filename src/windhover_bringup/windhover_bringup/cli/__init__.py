@@ -15,7 +15,18 @@ import typer
 from typer.main import get_command
 
 from windhover.errors import WindhoverError
-from windhover_bringup.cli import bench, demo, doctor, evaluate, ready, recover, replay, track, up
+from windhover_bringup.cli import (
+    bench,
+    demo,
+    doctor,
+    evaluate,
+    health,
+    ready,
+    recover,
+    replay,
+    track,
+    up,
+)
 from windhover_ros.runner import own_arguments
 
 app = typer.Typer(
@@ -34,6 +45,7 @@ app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 app.command("recover")(recover.recover)
 app.command("bench")(bench.bench)
+app.command("health")(health.health)
 app.command("ready")(ready.ready)
 
 
@@ -44,7 +56,8 @@ def main(args: Sequence[str] | None = None) -> int:
         args: without the program's name; ``None`` takes those of the process.
 
     Returns:
-        0, or 2 after an error that a person has to mend.
+        0, 2 after an error that a person has to mend, or 3 after one that a new start
+        may mend.
     """
     try:
         result = get_command(app).main(
@@ -54,7 +67,7 @@ def main(args: Sequence[str] | None = None) -> int:
             standalone_mode=False,
         )
     except WindhoverError as error:
-        return _complain(str(error))
+        return _complain(str(error), error.exit_status)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -80,7 +93,7 @@ def main(args: Sequence[str] | None = None) -> int:
 _ROS = {"rclpy", "sensor_msgs", "std_msgs", "vision_msgs", "diagnostic_msgs", "builtin_interfaces"}
 
 
-def _complain(message: str) -> int:
+def _complain(message: str, status: int = 2) -> int:
     line = " ".join(message.split())
     sys.stderr.write(f"error: {line}\n")
-    return 2
+    return status

@@ -62,6 +62,8 @@ def fly(settings: Config, out: Path, title: str, truth: Any, prepare: Any = None
     from windhover_bringup.scores import write_scored
     from windhover_ros.runner import StopRequest, ros, spinning
 
+    # A source that waits for its slowest stage has no silence to be watched for.
+    settings = settings.replaced("bringup", monitor=False)
     with StopRequest() as stop, ros():
         pipeline: Pipeline = Pipeline(settings)
         if prepare is not None:

@@ -1,0 +1,1 @@
+"""How well a running chain does: levels with hysteresis, the machine's vitals, recovery."""

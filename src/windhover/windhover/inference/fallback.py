@@ -1,0 +1,67 @@
+"""Which backend to open after one has failed."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from windhover.inference import BACKENDS
+
+WINDOW_S = 60.0
+
+
+class BackendChain:
+    """The backend that is asked for, then slower ones as each fails too often.
+
+    A backend that fails now and then is opened again and goes on; one that fails
+    ``after`` times within a minute is left for the next of :data:`BACKENDS` that can
+    run here. There is no way back: a backend that broke in flight is not to be tried
+    again in the same flight.
+
+    Args:
+        first: name of a backend, or ``auto``.
+        after: failures within a minute; 0 stays with the first.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self, first: str, after: int = 3, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._first = first
+        self._after = after
+        self._clock = clock
+        self._failures: deque[float] = deque()
+        self.current = first
+        self.why = ""
+
+    @property
+    def fallen_back(self) -> bool:
+        """Whether another backend than the first is in use."""
+        return self.current != self._first
+
+    def failed(self, name: str, reason: str) -> None:
+        """Say that a backend failed, in opening or in running.
+
+        Args:
+            name: of the backend that was in use, or was asked for.
+            reason: one line.
+        """
+        now = self._clock()
+        self._failures.append(now)
+        while now - self._failures[0] > WINDOW_S:
+            self._failures.popleft()
+        if not self._after or len(self._failures) < self._after:
+            return
+        following = self._following(name)
+        if following is not None:
+            self.current = following
+            self.why = f"{name} failed {len(self._failures)} times in a minute ({reason})"
+            self._failures.clear()
+
+    @staticmethod
+    def _following(name: str) -> str | None:
+        names = list(BACKENDS)
+        behind = names[names.index(name) + 1 :] if name in names else []
+        # An emulated HTP is a hundred times slower than the CPU.
+        return next((other for other in behind if BACKENDS[other].in_auto()), None)

@@ -1,0 +1,179 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("vision_msgs")
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
+
+from test.support.fixtures import wait_for
+from windhover.errors import BackendError, ConfigError, NewStartError
+from windhover.health.level import Level
+from windhover_bringup.composed import Pipeline
+from windhover_bringup.config import Config
+from windhover_bringup.monitor import BEAT_DEADLINE_S, MonitorNode
+from windhover_bringup.supervisor import notify
+from windhover_ros import qos
+from windhover_ros.runner import StopRequest, spinning
+
+
+@pytest.fixture
+def running(ros, blob_folder, blob_bundle):
+    """A pipeline over the blob folder, again and again, brought up and spun."""
+    stack = []
+
+    def run(**sections):
+        config = (
+            Config()
+            .replaced("detector", model=str(blob_bundle), **sections.get("detector", {}))
+            .replaced("thermal_camera", source=str(blob_folder), loop=True, rate=0.5)
+            .replaced(
+                "monitor", better_after_s=0.2, max_drop_share=1.0, **sections.get("monitor", {})
+            )
+        )
+        pipeline = Pipeline(config)
+        stack.append(pipeline)
+        pipeline.start()
+        spin = spinning(pipeline.nodes)
+        spin.__enter__()
+        stack.append(spin)
+        return pipeline
+
+    yield run
+    for part in reversed(stack):
+        part.close() if isinstance(part, Pipeline) else part.__exit__(None, None, None)
+
+
+def entry(heard, name):
+    return next((s for s in heard[-1].status if s.name == name), None) if heard else None
+
+
+def level(heard, name):
+    status = entry(heard, name)
+    return None if status is None else Level(status.level[0])
+
+
+def values(status):
+    return {item.key: item.value for item in status.values}
+
+
+def test_health_is_told_to_who_comes_late_and_the_heart_beats(running, nodes):
+    pipeline = running()
+    monitor = pipeline.monitor
+    wait_for(lambda: monitor._all.level is Level.OK, "all well")
+    heard = nodes.listener(DiagnosticArray, "health", qos.latched())
+    beats = nodes.listener(Time, "heartbeat", qos.result(BEAT_DEADLINE_S))
+    wait_for(lambda: heard, "the latched summary")
+    wait_for(lambda: len(beats) > 4, "beats")
+    names = [status.name for status in heard[-1].status]
+    assert names == [
+        "monitor", "monitor/thermal_camera", "monitor/detector", "monitor/tracker",
+        "monitor/machine",
+    ]  # fmt: skip
+    wait_for(lambda: level(heard, "monitor/detector") is Level.OK, "the detector's level")
+    told = values(entry(heard, "monitor/detector"))
+    assert float(told["rate_hz"]) > 1
+    assert told["topic"] == "/detections"
+    assert float(values(entry(heard, "monitor/machine"))["rss_mib"]) > 10
+
+
+def test_a_detector_that_hangs_is_brought_back_with_another_backend(running, nodes):
+    pipeline = running()
+    detector = pipeline.detector
+    wait_for(lambda: detector.health.frames.count > 5, "frames")
+    forever = threading.Event()
+    hung = detector._detector.backend
+    hung.run = lambda _: forever.wait(60.0)
+    wait_for(lambda: detector._detector and detector._detector.backend is not hung, "a new one")
+    before = detector.health.frames.count
+    wait_for(lambda: detector.health.frames.count > before + 5, "frames again")
+    assert pipeline.monitor.health.counter("recoveries_detector") >= 1
+    forever.set()
+
+
+def test_a_backend_that_fails_again_and_again_is_replaced_and_that_is_told(running, monkeypatch):
+    from windhover.inference import fallback
+
+    monkeypatch.setattr(fallback.BackendChain, "_following", staticmethod(lambda name: "cpu"))
+    pipeline = running(detector={"fallback_after": 1, "retry_min_s": 0.1})
+    detector = pipeline.detector
+    wait_for(lambda: detector.health.frames.count > 5, "frames")
+
+    def fail(_):
+        raise BackendError("the DSP is gone; see dmesg")
+
+    detector._detector.backend.run = fail
+    wait_for(lambda: "in its place" in detector.health.report().message, "the fallback")
+    assert "the DSP is gone" in detector.health.report().message
+    before = detector.health.frames.count
+    wait_for(lambda: detector.health.frames.count > before + 5, "frames again")
+
+
+def test_what_cannot_be_brought_back_ends_the_process_where_that_is_asked(running):
+    pipeline = running(monitor={"end_process": True, "silence_s": 0.2})
+    wait_for(lambda: pipeline.tracker.health.frames.count > 5, "frames")
+    # The tracker goes on saying that all is well, and gives nothing.
+    pipeline.tracker._tracks.publish = lambda _: None
+    with StopRequest() as stop, pytest.raises(NewStartError, match="did not help"):
+        pipeline.wait(stop)
+    assert NewStartError.exit_status == 3
+
+
+def test_a_stage_that_waits_for_another_says_so_and_is_left_alone(running, nodes):
+    heard = nodes.listener(DiagnosticArray, "health", qos.latched())
+    pipeline = running(monitor={"camera_silence_s": 1.0})
+    wait_for(lambda: level(heard, "monitor") is Level.OK, "all well")
+    pipeline.camera._stopping.set()
+    wait_for(
+        lambda: (s := entry(heard, "monitor/detector")) and "waits for thermal" in s.message,
+        "the detector's word",
+    )
+    assert pipeline.monitor.health.counter("recoveries_detector") == 0
+
+
+def test_a_node_that_is_unknown_cannot_be_watched(ros):
+    with pytest.raises(ConfigError, match="can't watch detektor; it knows rgb_camera"):
+        MonitorNode({"watch": ["detektor"]})
+
+
+def test_systemd_is_told_where_it_asked(tmp_path, monkeypatch):
+    assert not notify("READY=1") or os.environ.get("NOTIFY_SOCKET")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(5.0)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        assert notify("WATCHDOG=1", "STATUS=OK: results flow")
+        assert systemd.recv(1024) == b"WATCHDOG=1\nSTATUS=OK: results flow"
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
+    assert not notify("WATCHDOG=1")
+
+
+def test_a_person_can_ask_from_the_command_line(running):
+    pipeline = running()
+    wait_for(lambda: pipeline.monitor._all.level is Level.OK, "all well")
+    done = subprocess.run(
+        [sys.executable, "-m", "windhover_bringup", "health", "--json"],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert rows[0]["name"] == "monitor"
+    assert rows[0]["level"] in {"OK", "WARN"}
+    assert {row["name"] for row in rows} >= {"monitor/detector", "monitor/machine"}
+
+
+def test_where_none_runs_it_says_so(ros):
+    done = subprocess.run(
+        [sys.executable, "-m", "windhover_bringup", "health", "--timeout", "0.2",
+         "--ros-args", "-r", "__ns:=/nowhere"],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "no monitor answers on /nowhere/health" in done.stderr

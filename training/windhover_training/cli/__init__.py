@@ -29,6 +29,7 @@ app = typer.Typer(
 app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
 app.add_typer(export.app, name="export")
+app.command("anchors")(data.anchors)
 app.command("verify")(export.verify_bundle)
 app.command("release")(export.release_bundle)
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from windhover.errors import ConfigError, DataError
 
+from ..console import table_console
 from ..data.metadata import read_table
-from ..data.records import MODALITIES
+from ..data.records import MODALITIES, Frame
 from ..data.sets import SETS, DataSet
 from ..data.summary import Summary
 from .paths import WORKSPACE
@@ -51,7 +52,7 @@ def data_flights(name: Name, root: Root) -> None:
         span = f"{min(heights):.0f}-{max(heights):.0f}" if heights else "?"
         counts = ", ".join(f"{c} {n}" for c, n in boxes.most_common())
         table.add_row(flight, str(len(frames)), "/".join(times), span, counts)
-    Console().print(table)
+    table_console().print(table)
     if summary.counts:
         summary.show(f"{name}: not read")
 
@@ -106,7 +107,7 @@ def data_convert(
                 source=name, credit=data_set.credit, split=how,
             )  # fmt: skip
     summary.show(f"{name}, split {how}")
-    _show_splits(splits)
+    _show_splits(splits, mapped.labels)
     typer.echo(f"wrote {out or WORKSPACE / name.replace('-', '_')}")
 
 
@@ -143,6 +144,106 @@ def data_filter_altitude(
     typer.echo(f"wrote {count} frames to {out}")
 
 
+@app.command("split")
+def data_split(
+    root: Annotated[Path, typer.Argument(help="converted set")],
+    out: Annotated[Path, typer.Option(help="data set to write")],
+    held_out: HeldOut = None,
+    shares: Shares = "train=0.8,val=0.1,test=0.1",
+    copy: Copy = False,
+    workers: Workers = WORKERS,
+    force: Force = False,
+) -> None:
+    """Split a converted set anew, by flight and never by frame."""
+    from ..data.dataset import load_set
+    from ..data.split import choose
+    from ..data.writer import WriteOptions, write_set
+    from ..outputs import new_folder
+
+    loaded, summary = load_set(root), Summary()
+    splits, how = choose(
+        loaded.frames, len(loaded.labels), summary, held_out=held_out, shares=_shares(shares)
+    )
+    options = WriteOptions(copy=copy, workers=workers)
+    with new_folder(out, force=force) as part, progress_bar("writing") as progress:
+        write_set(
+            part, splits, loaded.labels, summary, options, progress, split_from=str(root), split=how
+        )
+    _show_splits(splits, loaded.labels)
+    if summary.counts:
+        summary.show(f"split {how}")
+    typer.echo(f"wrote {out}, split {how}")
+
+
+@app.command("stats")
+def data_stats(
+    roots: Annotated[list[Path], typer.Argument(help="converted sets, taken together")],
+    out: Annotated[Path | None, typer.Option(help="folder for JSON and plots")] = None,
+    size: Annotated[str, typer.Option("--input-size", help="of the network, WxH")] = "640x640",
+    force: Force = False,
+) -> None:
+    """Say how large objects are at the network input, and what size and head that asks for."""
+    from windhover.evaluation.files import write_json
+    from windhover.evaluation.plots import to_png
+
+    from ..data import plots
+    from ..data.dataset import load_set
+    from ..data.stats import describe, measure
+    from ..outputs import new_folder
+    from .tables import show_stats
+
+    input_wh = input_size(size)
+    sizes = measure([load_set(root) for root in roots])
+    found = describe(sizes, input_wh)
+    show_stats(found)
+    folder = out or WORKSPACE / "stats" / roots[0].name
+    with new_folder(folder, force=force) as part:
+        write_json(part / "stats.json", found)
+        figures = {
+            "sides": plots.sides(sizes, input_wh),
+            "altitude": plots.by_altitude(sizes, input_wh),
+            "counts": plots.counts(sizes),
+        }
+        for name, figure in figures.items():
+            if figure is not None:
+                (part / f"{name}.png").write_bytes(to_png(figure))
+    typer.echo(f"wrote {folder}")
+
+
+def anchors(
+    roots: Annotated[list[Path], typer.Argument(help="converted sets, taken together")],
+    out: Annotated[Path, typer.Option(help="JSON file; the plot goes beside it")] = WORKSPACE
+    / "anchors.json",
+    count: Annotated[int, typer.Option("--n", min=1, max=64, help="clusters")] = 9,
+    size: Annotated[str, typer.Option("--input-size", help="of the network, WxH")] = "640x640",
+    seed: Annotated[int, typer.Option(help="of the starting centres")] = 0,
+    force: Force = False,
+) -> None:
+    """Cluster box sizes by IoU; YOLO11 and YOLO26 are anchor-free and use none of them."""
+    from windhover.evaluation.files import write_atomic, write_json
+    from windhover.evaluation.plots import to_png
+
+    from ..data import plots
+    from ..data.anchors import cluster, describe_anchors
+    from ..data.dataset import load_set
+    from ..data.stats import measure
+    from ..outputs import refuse_to_overwrite
+    from .tables import show_anchors
+
+    input_wh = input_size(size)
+    picture = out.with_suffix(".png")
+    for path in (out, picture):
+        refuse_to_overwrite(path, force=force)
+    sizes = measure([load_set(root) for root in roots])
+    at_input = sizes.at_input(input_wh)
+    found = cluster(at_input, count, seed)
+    document = describe_anchors(found, sizes, input_wh)
+    write_json(out, document)
+    write_atomic(picture, to_png(plots.anchors(at_input, found, input_wh)))
+    show_anchors(document)
+    typer.echo(f"wrote {out} and {picture.name}")
+
+
 @app.command("render")
 def data_render(
     out: Annotated[Path, typer.Option(help="data set to write")] = WORKSPACE / "scenes",
@@ -177,27 +278,25 @@ def _shares(text: str | None) -> dict[str, float] | None:
     return shares
 
 
-def _show_splits(splits: dict[str, Any]) -> None:
+def input_size(text: str) -> tuple[int, int]:
+    """Width and height of ``640x512``, or of ``640`` for a square.
+
+    Raises:
+        ConfigError: it is neither, or no size that a network can have.
+    """
+    parts = text.lower().split("x")
+    numbers = [int(part) for part in parts if part.isascii() and part.isdigit()]
+    if len(numbers) != len(parts) or len(parts) > 2 or min(numbers) < 32:
+        raise ConfigError(f"--input-size {text!r} is not such as 640x512")
+    return numbers[0], numbers[-1]
+
+
+def _show_splits(splits: Mapping[str, Sequence[Frame]], labels: Sequence[str]) -> None:
+    table = Table("split", "flights", "frames", "day", "night", *labels)
     for split, frames in splits.items():
-        flights = {frame.flight for frame in frames}
-        typer.echo(f"{split}: {len(flights)} flights, {len(frames)} frames")
-
-
-@app.command("synth")
-def data_synth(
-    out: Annotated[Path, typer.Option(help="data set to write, or to go on with")] = WORKSPACE
-    / "rgbt_scenes",
-    count: Annotated[int, typer.Option(min=1, help="scenes to train on")] = 200,
-    jobs: Annotated[int, typer.Option(min=1, max=64, help="processes")] = 1,
-    only: Annotated[str | None, typer.Option(help="one split: train, val, test or empty")] = None,
-) -> None:
-    """Render registered RGB + thermal scenes; a set that was broken off is gone on with."""
-    from ..data.synth import parts, render_part
-
-    chosen = [part for part in parts(count) if only in (None, part.name)]
-    if not chosen:
-        raise ConfigError(f"--only {only!r} must be one of train, val, test, empty")
-    for part in chosen:
-        with typer.progressbar(length=len(part.seeds), label=part.name) as bar:
-            images = render_part(out, part, jobs, lambda: bar.update(1))
-        typer.echo(f"{part.name}: {images} images")
+        times = Counter(frame.time_of_day for frame in frames)
+        objects = Counter(i for frame in frames for i in frame.class_ids.tolist())
+        numbers = [len({f.flight for f in frames}), len(frames), times["day"], times["night"]]
+        numbers += [objects[i] for i in range(len(labels))]
+        table.add_row(split, *map(str, numbers))
+    table_console().print(table)

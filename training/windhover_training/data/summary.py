@@ -6,8 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from rich.console import Console
 from rich.table import Table
+
+from ..console import table_console
 
 Fate = Literal["kept", "merged", "changed", "dropped", "missing"]
 
@@ -82,7 +83,7 @@ class Summary:
             report.setdefault(fate, {})[what] = row
         return report
 
-    def show(self, title: str, console: Console | None = None) -> None:
+    def show(self, title: str) -> None:
         """Print a table."""
         table = Table(
             "", "what and why", "count", "first of them", title=title, title_justify="left"
@@ -93,4 +94,4 @@ class Summary:
             more = ", ..." if n > 2 and len(items) > 2 else ""
             table.add_row(fate if fate != last else "", what, str(n), ", ".join(items[:2]) + more)
             last = fate
-        (console or Console()).print(table)
+        table_console().print(table)

@@ -58,7 +58,7 @@ _STYLE: dict[Any, Any] = {
 
 def precision_recall(classes: Sequence[ClassScores]) -> Figure:
     """Precision against recall of each class; a dot marks the model's threshold."""
-    with _axes(4.5, 3.4) as (figure, axes):
+    with new_axes(4.5, 3.4) as (figure, axes):
         axes.set(xlim=(0, 1.005), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
         axes.grid(visible=True)
         for number, scores in enumerate(classes):
@@ -83,7 +83,7 @@ def precision_recall(classes: Sequence[ClassScores]) -> Figure:
 
 def f1_by_threshold(classes: Sequence[ClassScores]) -> Figure:
     """F1 of each class if the score threshold were another; a dot marks the model's."""
-    with _axes(4.5, 3.4) as (figure, axes):
+    with new_axes(4.5, 3.4) as (figure, axes):
         axes.set(xlim=(0, 1.005), ylim=(0, 1.02), xlabel="score threshold", ylabel="F1")
         axes.grid(visible=True)
         for number, scores in enumerate(classes):
@@ -102,7 +102,7 @@ def f1_by_threshold(classes: Sequence[ClassScores]) -> Figure:
 def latency_ranges(stages: Mapping[str, LatencySummary]) -> Figure:
     """Median and 99th percentile of each stage, on one logarithmic scale."""
     rows = [(name, each.p50_ms, each.p99_ms) for name, each in stages.items() if each.count]
-    with _axes(4.5, 0.9 + 0.3 * len(rows)) as (figure, axes):
+    with new_axes(4.5, 0.9 + 0.3 * len(rows)) as (figure, axes):
         for place, (_, p50, p99) in enumerate(rows):
             if p50 is None or p99 is None:
                 continue
@@ -128,7 +128,7 @@ def latency_histogram(samples_ms: NDArray[np.float64], stage: str) -> Figure:
         samples_ms: ``(n,)`` milliseconds, at least one.
         stage: its name.
     """
-    with _axes(4.5, 2.8) as (figure, axes):
+    with new_axes(4.5, 2.8) as (figure, axes):
         # A single hiccup must not squeeze all the others into one bar.
         high = float(np.percentile(samples_ms, 99.5)) * 1.1
         low = float(samples_ms.min())
@@ -150,7 +150,7 @@ def timeline(times_s: NDArray[np.float64], counts: Mapping[str, NDArray[np.int64
         times_s: ``(n,)`` seconds from the first frame.
         counts: name to ``(n,)`` counts.
     """
-    with _axes(9.0, 2.3) as (figure, axes):
+    with new_axes(9.0, 2.3) as (figure, axes):
         for number, (name, values) in enumerate(counts.items()):
             axes.step(
                 times_s, values, where="post", color=COLOURS[number], linewidth=1.3, label=name
@@ -197,7 +197,8 @@ def _recolour(figure: Figure) -> None:
 
 
 @contextmanager
-def _axes(width_in: float, height_in: float) -> Iterator[tuple[Figure, Axes]]:
+def new_axes(width_in: float, height_in: float) -> Iterator[tuple[Figure, Axes]]:
+    """A figure of that size in inches with one pair of axes, in the style of all our plots."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(width_in, height_in))
         figure.patch.set_alpha(0.0)

@@ -108,18 +108,37 @@ class TrainConfig(Strict):
     checkpoint_seconds: float = Field(240.0, gt=0, le=600)
 
 
+RangeMethod = Literal["minmax", "percentile", "mse", "entropy"]
+
+
 class Calibration(Strict):
-    """Which training images set the activation ranges, and how."""
+    """How a graph is quantised, and which training images it is calibrated on.
+
+    Attributes:
+        method: how the ranges of inner activations are chosen.
+        percentile: for the method of that name.
+        score_range: largest score of the outputs as a logit; 8 is a score of 0.9997.
+        per_channel: one weight scale an output channel instead of one a tensor.
+        a16: beginnings of names of layers whose activations get 16 bits.
+    """
 
     data: list[Path]
-    images: int = Field(96, gt=0)
-    method: Literal["minmax", "percentile", "entropy"] = "minmax"
+    images: int = Field(48, gt=0)
+    method: RangeMethod = "mse"
+    percentile: float = Field(99.999, gt=50, le=100)
+    score_range: float = Field(8.0, ge=4, le=32)
     per_channel: bool = True
+    a16: list[str] = []
     seed: int = 0
 
 
 class ReleaseConfig(Strict):
-    """One model bundle: what it is made from and what it is scored on."""
+    """One model bundle: what it is made from and what it is scored on.
+
+    Attributes:
+        checkpoint: ``best.pt`` or ``final.pt`` of a run, or a released bundle whose
+            float.onnx is quantised anew.
+    """
 
     name: str
     version: str

@@ -10,14 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from windhover.evaluation.detection import ClassScores, Predictions, evaluate_detections
 from windhover.evaluation.truth import Truth, load_truth
 from windhover.model import Bundle, Thresholds
 from windhover.model.detector import Detector
-from windhover.types import Frame
+
+from .images import read_frame
 
 CANDIDATE_SCORE = 0.005  # AP needs the whole curve, far below any threshold of use
 
@@ -40,9 +40,9 @@ def predict(
     """Run one of a bundle's graphs over the images of a truth.
 
     Args:
-        bundle: thermal bundle.
+        bundle: of any channels.
         precision: ``float`` or ``int8``.
-        images: folder of single-channel images.
+        images: folder of the truth's images.
         truth: names the images.
         threads: of ONNX Runtime.
     """
@@ -52,8 +52,8 @@ def predict(
     frames = []
     with Detector(bundle, "cpu", thresholds=limits, precision=precision, threads=threads) as model:
         for row, image in enumerate(truth.images):
-            pixels = cv2.imread(str(images / image.file_name), cv2.IMREAD_GRAYSCALE)
-            frames.append((row, model.detect(Frame(pixels, "mono8", 0))))
+            frame = read_frame([images / image.file_name], bundle.channels)
+            frames.append((row, model.detect(frame)))
     return Predictions.collect(frames)
 
 

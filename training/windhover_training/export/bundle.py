@@ -1,101 +1,128 @@
-"""Writes the graphs and the manifest of a model bundle from a finished run."""
+"""Writes the graphs and the manifest of a model bundle."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from windhover.imaging.letterbox import Letterbox
 from windhover.model import Bundle, write_bundle
+from windhover.model.manifest import CHANNEL_COUNT, REG_MAX
 
-from ..config import ReleaseConfig
+from ..config import Calibration, ReleaseConfig
 from ..data.dataset import load_set
-from .graph import INPUT, OUTPUTS, export_core, finish_float, load_checkpoint
+from ..evaluate.images import read_frame
+from .graph import INPUT, finish_float, load_core, shape_of
 from .quantise import output_quantisation, quantise
 
+CHANNELS = {count: name for name, count in CHANNEL_COUNT.items()}
 
-def calibration_images(roots: list[Path], count: int, seed: int) -> Iterator[NDArray[np.uint8]]:
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What the manifest says of the graphs.
+
+    Attributes:
+        labels: of the classes, in order.
+        channels: ``thermal``, ``rgb`` or ``rgbt``.
+        quantisation: output -> ``(scale, zero_point)`` of int8.onnx, in the graph's order.
+        reg_max: distance bins of a box side.
+    """
+
+    labels: list[str]
+    channels: str
+    quantisation: dict[str, tuple[float, int]]
+    reg_max: int
+
+
+def calibration_images(
+    settings: Calibration, channels: str, height: int, width: int
+) -> Iterator[NDArray[np.uint8]]:
     """Draw training images of several data sets, an equal share of each.
 
     Args:
-        roots: converted data sets; only their ``train`` split is touched.
-        count: images in all.
-        seed: decides which.
+        settings: names the sets, of which only the ``train`` split is touched.
+        channels: ``thermal``, ``rgb`` or ``rgbt``.
+        height: rows of the graph's input.
+        width: columns of the graph's input.
 
     Yields:
-        ``(1, H, W, 1)`` uint8.
+        ``(1, height, width, C)`` uint8, letterboxed as in flight.
     """
-    rng = np.random.default_rng(seed)
-    for root in roots:
+    rng = np.random.default_rng(settings.seed)
+    for root in settings.data:
         frames = load_set(root).splits.get("train", [])
-        paths = sorted(frame.images["thermal"] for frame in frames if "thermal" in frame.images)
-        chosen = rng.choice(len(paths), min(len(paths), count // len(roots)), replace=False)
-        for i in sorted(chosen):
-            yield cv2.imread(str(paths[i]), cv2.IMREAD_GRAYSCALE)[None, :, :, None]
+        share = min(len(frames), settings.images // len(settings.data))
+        for i in sorted(rng.choice(len(frames), share, replace=False)):
+            frame = read_frame(sorted(frames[i].images.values()), channels)
+            canvas = np.empty((1, height, width, CHANNEL_COUNT[channels]), np.uint8)
+            target = canvas[0, :, :, 0] if channels == "thermal" else canvas[0]
+            letterbox = Letterbox((frame.height, frame.width), (height, width))
+            letterbox.apply(frame.image, out=target)
+            yield canvas
 
 
-def export_graphs(config: ReleaseConfig, out: Path) -> dict[str, tuple[float, int]]:
+def export_graphs(config: ReleaseConfig, out: Path) -> Exported:
     """Write ``float.onnx`` and ``int8.onnx``.
 
     Args:
         config: which checkpoint, input size, calibration.
         out: bundle folder, made if needed.
 
-    Returns:
-        Output name -> ``(scale, zero_point)`` of int8.onnx.
+    Raises:
+        ConfigError: the checkpoint or the settings do not suit.
+        DataError: the checkpoint is damaged, or there are no calibration images.
     """
+    core, labels = load_core(config.checkpoint, config.height, config.width)
     out.mkdir(parents=True, exist_ok=True)
-    model, trained = load_checkpoint(config.checkpoint)
-    core = export_core(model, config.height, config.width, trained.channels)
+    channels = CHANNELS[shape_of(core.graph.input[0])[1]]
+    images = calibration_images(config.calibration, channels, config.height, config.width)
+    quantised = quantise(core, images, config.calibration)
     onnx.save(finish_float(core), out / "float.onnx")
-    c = config.calibration
-    images = calibration_images(c.data, c.images, c.seed)
-    quantised = quantise(core, images, c.method, per_channel=c.per_channel)
     onnx.save(quantised, out / "int8.onnx")
-    return output_quantisation(quantised)
+    reg_max = shape_of(core.graph.output[0])[1] // 4
+    return Exported(labels, channels, output_quantisation(quantised), reg_max)
 
 
 def write(
     config: ReleaseConfig,
     out: Path,
-    quantisation: dict[str, tuple[float, int]],
+    exported: Exported,
     thresholds: dict[str, Any],
     provenance: dict[str, Any],
 ) -> Bundle:
     """Write ``bundle.yaml`` over the graphs in ``out`` and read it back verified."""
-    _, trained = load_checkpoint(config.checkpoint)
     outputs = []
-    for name in OUTPUTS:
+    for name, (scale, zero_point) in exported.quantisation.items():
         kind, stride = name.split("_s")
-        scale, zero_point = quantisation[name]
-        outputs.append(
-            {
-                "name": name,
-                "stride": int(stride),
-                "kind": kind,
-                "scale": scale,
-                "zero_point": zero_point,
-            }
-        )
+        quantisation = {"scale": scale, "zero_point": zero_point}
+        outputs.append({"name": name, "stride": int(stride), "kind": kind, **quantisation})
+    families = {bins: family for family, bins in REG_MAX.items()}
     manifest = {
         "name": config.name,
         "version": config.version,
-        "labels": trained.labels,
-        "channels": "thermal",
+        "labels": exported.labels,
+        "channels": exported.channels,
         "input": {
             "name": INPUT,
             "height": config.height,
             "width": config.width,
-            "channels": trained.channels,
+            "channels": CHANNEL_COUNT[exported.channels],
             "layout": "nhwc",
             "dtype": "uint8",
         },
-        "head": {"family": "yolo11", "reg_max": 16, "strides": [8, 16, 32], "outputs": outputs},
+        "head": {
+            "family": families[exported.reg_max],
+            "reg_max": exported.reg_max,
+            "strides": sorted({output["stride"] for output in outputs}),
+            "outputs": outputs,
+        },
         "thresholds": thresholds,
         "provenance": provenance,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,12 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from ultralytics.nn.tasks import DetectionModel
 
-from ..config import ModelSpec
+from windhover.errors import ConfigError
+from windhover.model import Bundle, Role
+
 from ..engine.model import load_weights, raw_heads
 
 OPSET = 17
-STRIDES = (8, 16, 32)
-OUTPUTS = tuple(f"{kind}_s{stride}" for stride in STRIDES for kind in ("box", "score"))
 INPUT = "images"
 CORE_INPUT = "pixels"
 TO_NCHW = (0, 3, 1, 2)
@@ -42,19 +43,43 @@ class Heads(torch.nn.Module):
         return tuple(raw_heads(self.model, pixels))
 
 
-def load_checkpoint(path: Path) -> tuple[DetectionModel, ModelSpec]:
-    """Rebuild the averaged model of a run.
+def head_names(strides: Sequence[int]) -> list[str]:
+    """Output names in the order of :func:`..engine.model.raw_heads`: box_s8, score_s8, ..."""
+    return [f"{kind}_s{stride}" for stride in strides for kind in ("box", "score")]
+
+
+def output_names(graph: onnx.GraphProto) -> list[str]:
+    """Names of a graph's outputs in order."""
+    return [output.name for output in graph.output]
+
+
+def load_core(source: Path, height: int, width: int) -> tuple[onnx.ModelProto, list[str]]:
+    """The float graph that is to be quantised, and its labels.
 
     Args:
-        path: ``final.pt`` of a finished run.
-
-    Returns:
-        The model in eval mode and what it was built from.
+        source: ``best.pt`` or ``final.pt`` of a run, or a released bundle, whose float.onnx
+            is then quantised anew.
+        height: input rows, a multiple of 32.
+        width: input columns, a multiple of 32.
 
     Raises:
+        BundleError: the bundle is damaged.
+        ConfigError: the bundle's graph is of another size, or it has none.
         DataError: the file holds no averaged weights.
     """
-    return load_weights(path)
+    if not source.is_dir():
+        model, spec = load_weights(source)
+        return export_core(model, height, width, spec.channels), spec.labels
+    bundle = Bundle.load(source)
+    path = bundle.file(Role.FLOAT_ONNX)
+    if path is None or bundle.input.hw != (height, width):
+        raise ConfigError(
+            f"{source}: its float.onnx is for {bundle.input.width}x{bundle.input.height} images"
+            f" and {width}x{height} are asked for; a graph keeps its size"
+            if path
+            else f"{source}: the bundle has no float.onnx to quantise"
+        )
+    return unfinished(onnx.load(path)), list(bundle.labels)
 
 
 def export_core(model: DetectionModel, height: int, width: int, channels: int) -> onnx.ModelProto:
@@ -68,11 +93,17 @@ def export_core(model: DetectionModel, height: int, width: int, channels: int) -
 
     Returns:
         Slimmed and checked graph, channels first at both ends: input ``pixels``
-        (1, C, H, W) float32 0..1, outputs as :data:`OUTPUTS`. :func:`finish_float` and
-        :func:`.quantise.quantise` put the bundle's ends on it.
+        (1, C, H, W) float32 0..1, outputs as :func:`head_names` has them.
+        :func:`finish_float` and :func:`.quantise.quantise` put the bundle's ends on it.
     """
-    heads = Heads(model).eval()
-    dummy = torch.zeros(1, channels, height, width)
+    strides = [int(stride) for stride in model.stride]
+    return export_heads(Heads(model).eval(), (1, channels, height, width), strides)
+
+
+def export_heads(
+    heads: torch.nn.Module, shape: tuple[int, int, int, int], strides: Sequence[int]
+) -> onnx.ModelProto:
+    """Trace a module that gives raw heads; see :func:`export_core`."""
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "core.onnx")
         with torch.no_grad(), warnings.catch_warnings():
@@ -82,11 +113,11 @@ def export_core(model: DetectionModel, height: int, width: int, channels: int) -
             warnings.simplefilter("ignore", torch.jit.TracerWarning)
             torch.onnx.export(
                 heads,
-                (dummy,),
+                (torch.zeros(shape),),
                 path,
                 opset_version=OPSET,
                 input_names=[CORE_INPUT],
-                output_names=list(OUTPUTS),
+                output_names=head_names(strides),
                 dynamo=False,
             )
         graph = onnxslim.slim(onnx.load(path))
@@ -113,7 +144,7 @@ def finish_float(core: onnx.ModelProto) -> onnx.ModelProto:
     ]
     for i, node in enumerate(front):
         graph.node.insert(i, node)
-    for name in OUTPUTS:
+    for name in output_names(graph):
         rename(graph, name, f"{name}_nchw")
         graph.node.append(
             helper.make_node(
@@ -121,6 +152,36 @@ def finish_float(core: onnx.ModelProto) -> onnx.ModelProto:
             )
         )
     set_ends(graph, TensorProto.FLOAT)
+    onnx.checker.check_model(model)
+    return model
+
+
+def unfinished(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Undo :func:`finish_float`: the core graph of a float.onnx.
+
+    Raises:
+        ConfigError: the graph has other ends.
+    """
+    model = copy.deepcopy(model)
+    graph = model.graph
+    made = {"cast_pixels", "scale_pixels", "to_nchw"}
+    made |= {f"{name}_to_nhwc" for name in output_names(graph)}
+    if not made <= {node.name for node in graph.node}:
+        raise ConfigError("the float.onnx was not written by this exporter; give a checkpoint")
+    kept = [node for node in graph.node if node.name not in made]
+    del graph.node[:]
+    graph.node.extend(kept)
+    for scale in [i for i in graph.initializer if i.name == "pixel_scale"]:
+        graph.initializer.remove(scale)
+    _, height, width, channels = shape_of(graph.input[0])
+    shapes = {output.name: shape_of(output) for output in graph.output}
+    del graph.input[:], graph.output[:]
+    graph.input.append(
+        helper.make_tensor_value_info(CORE_INPUT, TensorProto.FLOAT, [1, channels, height, width])
+    )
+    for name, (_, h, w, c) in shapes.items():
+        rename(graph, f"{name}_nchw", name)
+        graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, c, h, w]))
     onnx.checker.check_model(model)
     return model
 
@@ -133,8 +194,7 @@ def set_ends(graph: onnx.GraphProto, output_type: int) -> None:
     graph.input.append(
         helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [1, height, width, channels])
     )
-    for name in OUTPUTS:
-        _, c, h, w = declared[name]
+    for name, (_, c, h, w) in declared.items():
         graph.output.append(helper.make_tensor_value_info(name, output_type, [1, h, w, c]))
 
 

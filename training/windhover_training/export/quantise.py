@@ -1,16 +1,16 @@
 """Post-training quantisation with ONNX Runtime's QNN recipe: 8-bit QDQ, uint8 at both ends.
 
-Activations are uint8 per tensor, weights int8 per channel, biases int32. The calibration
-images come from the training split only.
+Activations are uint8 per tensor, weights int8 per channel, biases int32. Activation ranges
+are ours (:mod:`.ranges`), from images of the training split only.
 """
 
 from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,66 +20,135 @@ from onnxruntime.quantization import CalibrationMethod, QuantType, quantize
 from onnxruntime.quantization.calibrate import CalibrationDataReader
 from onnxruntime.quantization.execution_providers.qnn import get_qnn_qdq_config
 
-from .graph import CORE_INPUT, INPUT, OUTPUTS, TO_NCHW, TO_NHWC, rename, set_ends
+from windhover.errors import ConfigError
 
-Method = Literal["minmax", "percentile", "entropy"]
-_METHODS = {
-    "minmax": CalibrationMethod.MinMax,
-    "percentile": CalibrationMethod.Percentile,
-    "entropy": CalibrationMethod.Entropy,
+from ..config import Calibration
+from .graph import CORE_INPUT, INPUT, TO_NCHW, TO_NHWC, output_names, rename, set_ends, shape_of
+from .ranges import Range, before_silu, choose_range, observe, resized, silu
+
+_PIXEL = {
+    "quant_type": QuantType.QUInt8,
+    "scale": np.array(1 / 255, np.float32),
+    "zero_point": np.array(0, np.uint8),
 }
+_SEEN = 0.01  # least score of a place where the model sees something
+_BOX_ROOM = 1.05  # box ranges come from few places, so they are a little wider than those
 
 
-class _Images(CalibrationDataReader):
-    def __init__(self, images: Iterable[NDArray[np.uint8]]) -> None:
-        self._images: Iterator[NDArray[np.uint8]] = iter(images)
+class _Blank(CalibrationDataReader):
+    """One black image: ONNX Runtime insists on calibrating, and all ranges are ours."""
+
+    def __init__(self, shape: list[int]) -> None:
+        self._images = iter([np.zeros(shape, np.float32)])
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
         image = next(self._images, None)
-        if image is None:
-            return None
-        scaled = image.astype(np.float32) * np.float32(1 / 255)
-        return {CORE_INPUT: np.ascontiguousarray(scaled.transpose(TO_NCHW))}
+        return None if image is None else {CORE_INPUT: image}
 
 
 def quantise(
-    core: onnx.ModelProto,
-    images: Iterable[NDArray[np.uint8]],
-    method: Method = "minmax",
-    *,
-    per_channel: bool = True,
+    core: onnx.ModelProto, images: Iterable[NDArray[np.uint8]], settings: Calibration
 ) -> onnx.ModelProto:
-    """Quantise the core graph to 8 bits.
+    """Quantise the core graph to 8 bits, and to 16 where the settings say so.
 
     Args:
         core: float graph from scaled pixels to raw heads.
         images: calibration images, each ``(1, H, W, C)`` uint8.
-        method: how activation ranges are chosen.
-        per_channel: one weight scale an output channel instead of one a tensor.
+        settings: how ranges are chosen.
 
     Returns:
         QDQ graph with a uint8 input ``images`` and uint8 outputs.
+
+    Raises:
+        ConfigError: the settings name a layer that the graph has not.
+        DataError: there are no images.
     """
-    pixel = {
-        "quant_type": QuantType.QUInt8,
-        "scale": np.array(1 / 255, np.float32),
-        "zero_point": np.array(0, np.uint8),
-    }
+    ranges = activation_ranges(core, images, settings)
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "core.onnx", Path(folder) / "qdq.onnx"
         onnx.save(core, source)
         config = get_qnn_qdq_config(
             str(source),
-            _Images(images),
-            calibrate_method=_METHODS[method],
+            _Blank(shape_of(core.graph.input[0])),
+            calibrate_method=CalibrationMethod.MinMax,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            per_channel=per_channel,
-            init_overrides={CORE_INPUT: [pixel]},
+            per_channel=settings.per_channel,
+            init_overrides={CORE_INPUT: [_PIXEL], **_wide(core, ranges, settings.a16)},
         )
+        # Only now: the recipe decides by what is named beforehand where types change.
+        _set_ranges(config.extra_options["TensorQuantOverrides"], ranges)
         quantize(str(source), str(target), config)
         model = onnx.load(target)
     return with_quantised_ends(model)
+
+
+def activation_ranges(
+    core: onnx.ModelProto, images: Iterable[NDArray[np.uint8]], settings: Calibration
+) -> dict[str, Range]:
+    """Choose the range of every activation.
+
+    Scores are logits: their range is given by hand and symmetric, so that no score is cut
+    off at one half because the calibration images had nothing confident at its stride. Box
+    outputs only matter where there is something, and only those places are looked at.
+
+    Returns:
+        By tensor; the pixels have none, as theirs is 0..1.
+    """
+    scaled = (
+        np.ascontiguousarray((image.astype(np.float32) / 255).transpose(TO_NCHW))
+        for image in images
+    )
+    found = observe(core, scaled, _where_it_sees)
+    squashed = before_silu(core)
+    ends = set(output_names(core.graph))
+    ranges = {}
+    for name, histogram in found.items():
+        if name in ends and name.startswith("score"):
+            # 255 steps around a zero point of 128.
+            limit = settings.score_range
+            ranges[name] = (-limit, limit * 127 / 128)
+        elif name in ends:
+            low, high = choose_range(histogram, "minmax")
+            ranges[name] = (low * _BOX_ROOM, high * _BOX_ROOM)
+        else:
+            behind = silu if name in squashed else None
+            ranges[name] = choose_range(histogram, settings.method, settings.percentile, behind)
+    return ranges
+
+
+def _where_it_sees(outputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.bool_]:
+    """Mask at the finest stride of the cells at which a score is above :data:`_SEEN`."""
+    least = np.log(_SEEN / (1 - _SEEN))
+    scores = [value for name, value in outputs.items() if name.startswith("score")]
+    size = max((value.shape[2:] for value in scores), key=lambda hw: hw[0])
+    mask = np.zeros(size, bool)
+    for value in scores:
+        mask |= resized(value[0].max(axis=0) > least, size)
+    return mask
+
+
+def _wide(
+    core: onnx.ModelProto, known: Iterable[str], prefixes: Iterable[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """Overrides that give the activations of named layers 16 bits."""
+    inner = set(known) - set(output_names(core.graph))
+    overrides = {}
+    for prefix in prefixes:
+        chosen = [name for name in inner if name.startswith(prefix)]
+        if not chosen:
+            raise ConfigError(f"a16 names {prefix!r}, which begins no layer of the graph")
+        overrides.update({name: [{"quant_type": QuantType.QUInt16}] for name in chosen})
+    return overrides
+
+
+def _set_ranges(overrides: dict[str, list[dict[str, Any]]], ranges: Mapping[str, Range]) -> None:
+    """Add ranges to what ONNX Runtime is told of each tensor, where the recipe has no scale."""
+    for name, (low, high) in ranges.items():
+        row = overrides.setdefault(name, [{}])[0]
+        for each in (row, row.get("convert")):
+            if each is not None and "scale" not in each:
+                each.update(rmin=np.float32(low), rmax=np.float32(high))
 
 
 def with_quantised_ends(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -112,11 +181,11 @@ def with_quantised_ends(model: onnx.ModelProto) -> onnx.ModelProto:
     ]
     for i, node in enumerate(front):
         graph.node.insert(i, node)
-    for name in OUTPUTS:
+    for name in output_names(graph):
         last = next(n for n in graph.node if name in n.output)
         if last.op_type != "DequantizeLinear":
             raise ValueError(f"output {name} does not come from a DequantizeLinear")
-        scales = list(last.input[1:])
+        scales = _eight_bits(graph, last)
         rename(graph, name, f"{name}_nchw")
         nchw, nhwc = f"{name}_nchw", f"{name}_nhwc"
         graph.node.append(
@@ -130,6 +199,32 @@ def with_quantised_ends(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
+def _eight_bits(graph: onnx.GraphProto, last: onnx.NodeProto) -> list[str]:
+    """Scale and zero point of an output, which is brought to 8 bits where a layer has 16."""
+    scale, zero_point = list(last.input[1:])
+    constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    if constants[zero_point].dtype == np.uint8:
+        return [scale, zero_point]
+    # 65,535 steps are 257 times 255.
+    names = [f"{scale}_8", f"{zero_point}_8"]
+    narrow = (
+        np.float32(constants[scale] * 257),
+        np.uint8(np.round(constants[zero_point] / 257)),
+    )
+    for name, value in zip(names, narrow, strict=True):
+        graph.initializer.append(numpy_helper.from_array(np.array(value), name))
+    output = last.output[0]
+    last.output[0] = f"{output}_16"
+    levels = f"{output}_levels"
+    graph.node.append(
+        helper.make_node("QuantizeLinear", [f"{output}_16", *names], [levels], f"{output}_narrow")
+    )
+    graph.node.append(
+        helper.make_node("DequantizeLinear", [levels, *names], [output], f"{output}_narrowed")
+    )
+    return names
+
+
 def output_quantisation(model: onnx.ModelProto) -> dict[str, tuple[float, int]]:
     """Read ``(scale, zero_point)`` of each uint8 output from its QuantizeLinear.
 
@@ -139,7 +234,7 @@ def output_quantisation(model: onnx.ModelProto) -> dict[str, tuple[float, int]]:
     constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     makers = {name: node for node in model.graph.node for name in node.output}
     found = {}
-    for name in OUTPUTS:
+    for name in output_names(model.graph):
         node = makers[name]
         if node.op_type != "QuantizeLinear":
             raise ValueError(f"output {name} comes from a {node.op_type}, not a QuantizeLinear")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,7 @@ _TOOLS = ("torch", "ultralytics", "onnx", "onnxruntime", "onnxslim")
 
 def export(config: ReleaseConfig, out: Path) -> Bundle:
     """Write the graphs and a manifest with the library's default thresholds."""
-    quantisation = export_graphs(config, out)
-    return write(config, out, quantisation, {"iou": config.iou}, {})
+    return write(config, out, export_graphs(config, out), {"iou": config.iou}, {})
 
 
 def verify(config: ReleaseConfig, bundle: Bundle) -> dict[str, dict[str, Any]]:
@@ -45,12 +43,8 @@ def release(config: ReleaseConfig, out: Path) -> dict[str, dict[str, Any]]:
     Returns:
         The metrics that were written.
     """
-    bundle = export(config, out)
-    quantisation = {
-        o.name: (o.scale, o.zero_point)
-        for o in bundle.head.outputs
-        if o.scale is not None and o.zero_point is not None
-    }
+    exported = export_graphs(config, out)
+    bundle = write(config, out, exported, {"iou": config.iou}, {})
     per_class = best_thresholds(bundle, "int8", *config.thresholds_on)
     thresholds = {
         "score": min(per_class.values()),
@@ -58,7 +52,7 @@ def release(config: ReleaseConfig, out: Path) -> dict[str, dict[str, Any]]:
         "max_detections": 300,
         "per_class": per_class,
     }
-    bundle = write(config, out, quantisation, thresholds, {})
+    bundle = write(config, out, exported, thresholds, {})
     metrics = verify(config, bundle)
     provenance = {
         **config.provenance,
@@ -66,7 +60,6 @@ def release(config: ReleaseConfig, out: Path) -> dict[str, dict[str, Any]]:
         "tools": {name: importlib.metadata.version(name) for name in _TOOLS},
         "git": environment()["git"],
     }
-    bundle = write(config, out, quantisation, thresholds, provenance)
+    bundle = write(config, out, exported, thresholds, provenance)
     write_card(bundle, out / "README.md")
-    (config.checkpoint.parent / "metrics.json").write_text(json.dumps(metrics, indent=2))
     return metrics

@@ -1,0 +1,165 @@
+"""Ranges and quantisation: what eight bits are spent on, for one channel and for four."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from windhover.errors import ConfigError, DataError
+from windhover_training.config import Calibration
+from windhover_training.engine.model import build_model
+from windhover_training.evaluate.images import read_frame
+from windhover_training.export.graph import export_core, finish_float, output_names, unfinished
+from windhover_training.export.quantise import activation_ranges, output_quantisation, quantise
+from windhover_training.export.ranges import (
+    Histogram,
+    before_silu,
+    choose_range,
+    observe,
+    resized,
+    silu,
+)
+
+HW = (64, 96)
+TINY = Path(__file__).parent / "tiny11.yaml"
+SETTINGS = Calibration(data=[], images=2)
+
+
+@pytest.fixture(scope="module", params=[1, 4])
+def core(request: pytest.FixtureRequest) -> onnx.ModelProto:
+    return export_core(build_model(str(TINY), request.param, 2).eval(), *HW, request.param)
+
+
+def pictures(core: onnx.ModelProto, count: int = 2) -> list[np.ndarray]:
+    channels = core.graph.input[0].type.tensor_type.shape.dim[1].dim_value
+    rng = np.random.default_rng(0)
+    return list(rng.integers(0, 256, (count, 1, *HW, channels), np.uint8))
+
+
+def run(model: onnx.ModelProto, image: np.ndarray) -> dict[str, np.ndarray]:
+    session = ort.InferenceSession(model.SerializeToString())
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {"images": image}), strict=True))
+
+
+def test_scores_reach_both_ways_and_int8_is_near_float(core: onnx.ModelProto) -> None:
+    image, *_ = pictures(core)
+    model = quantise(core, pictures(core), SETTINGS)
+    scales = output_quantisation(model)
+    assert list(scales) == ["box_s8", "score_s8", "box_s16", "score_s16", "box_s32", "score_s32"]
+    for name, (scale, zero_point) in scales.items():
+        if name.startswith("score"):
+            assert zero_point == 128
+            assert scale == pytest.approx(8 / 128, rel=1e-3)
+    exact, found = run(finish_float(core), image), run(model, image)
+    for name, (scale, zero_point) in scales.items():
+        real = (found[name].astype(np.float32) - zero_point) * scale
+        wanted = np.clip(exact[name], -zero_point * scale, (255 - zero_point) * scale)
+        assert np.abs(real - wanted).mean() < 0.05 * max(np.abs(exact[name]).mean(), 1), name
+
+
+def test_float_onnx_goes_back_to_the_core(core: onnx.ModelProto) -> None:
+    image, *_ = pictures(core)
+    again = unfinished(finish_float(core))
+    assert output_names(again.graph) == output_names(core.graph)
+    expected, found = run(finish_float(core), image), run(finish_float(again), image)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value)
+    with pytest.raises(ConfigError, match="not written by this exporter"):
+        unfinished(core)
+
+
+def test_named_layers_get_sixteen_bits(core: onnx.ModelProto) -> None:
+    model = quantise(core, pictures(core), SETTINGS.model_copy(update={"a16": ["/cv3.0"]}))
+    sixteen = {i.name for i in model.graph.initializer if i.data_type == onnx.TensorProto.UINT16}
+    quantisers = [node for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    wide = {node.input[0] for node in quantisers if node.input[2] in sixteen}
+    assert any(name.startswith("/cv3.0") for name in wide)
+    assert not any(name.startswith("/model.1/") for name in wide)
+    assert output_quantisation(model)["score_s8"][1] == 128
+    with pytest.raises(ConfigError, match="'/nothing', which begins no layer"):
+        quantise(core, pictures(core), SETTINGS.model_copy(update={"a16": ["/nothing"]}))
+
+
+def test_no_images_are_an_error(core: onnx.ModelProto) -> None:
+    with pytest.raises(DataError, match="no calibration images"):
+        activation_ranges(core, [], SETTINGS)
+
+
+def test_every_silu_is_known_and_passing_ops_have_no_range(core: onnx.ModelProto) -> None:
+    sigmoids = {n.input[0] for n in core.graph.node if n.op_type == "Sigmoid"}
+    assert before_silu(core) == sigmoids
+    black = pictures(core, 1)[0].transpose(0, 3, 1, 2) * np.float32(0)
+    found = observe(core, [black], lambda _: np.zeros((8, 12), bool))
+    passing = {n.output[0] for n in core.graph.node if n.op_type in ("Split", "Slice")}
+    assert passing
+    assert not passing & found.keys()
+
+
+values = st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=40)
+
+
+@given(values)
+@settings(deadline=None)
+def test_a_histogram_holds_every_value(numbers: list[float]) -> None:
+    histogram = Histogram()
+    for number in numbers:
+        histogram.add(np.array([number], np.float32))
+    assert histogram.counts.sum() == len(numbers)
+    assert (histogram.low, histogram.high) == (min(numbers), max(numbers))
+    low, high = choose_range(histogram, "minmax")
+    assert (low, high) == (min(*numbers, 0), max(*numbers, 0))
+
+
+@pytest.mark.parametrize("method", ["percentile", "mse", "entropy"])
+def test_a_lone_outlier_is_left_out(method: str) -> None:
+    histogram = Histogram()
+    histogram.add(np.random.default_rng(0).normal(0, 1, 200_000).astype(np.float32))
+    histogram.add(np.array([60.0], np.float32))
+    low, high = choose_range(histogram, method, 99.99)
+    assert -6 < low < -2.5
+    assert 2.5 < high < 50
+
+
+def test_values_far_below_zero_do_not_count_before_a_silu() -> None:
+    histogram = Histogram()
+    histogram.add(np.random.default_rng(0).uniform(-60, 10, 50_000).astype(np.float32))
+    plain, squashed = choose_range(histogram, "mse"), choose_range(histogram, "mse", behind=silu)
+    assert squashed[0] > 0.5 * plain[0]
+    assert squashed[1] == pytest.approx(10, abs=0.5)
+
+
+def test_places_are_found_at_other_resolutions() -> None:
+    mask = np.zeros((4, 6), bool)
+    mask[1, 2] = True
+    assert np.argwhere(resized(mask, (2, 3))).tolist() == [[0, 1]]
+    assert np.argwhere(resized(mask, (8, 12))).tolist() == [[2, 4], [2, 5], [3, 4], [3, 5]]
+
+
+def test_pictures_become_what_a_model_takes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    four, grey = rng.integers(0, 256, (6, 8, 4), np.uint8), rng.integers(0, 256, (6, 8), np.uint8)
+    for name, pixels in (("four", four), ("grey", grey), ("colour", four[..., :3])):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), pixels)
+    path = {name: tmp_path / f"{name}.png" for name in ("four", "grey", "colour")}
+    np.testing.assert_array_equal(read_frame([path["four"]], "rgbt").image, four)
+    np.testing.assert_array_equal(read_frame([path["four"]], "thermal").image, four[..., 3])
+    np.testing.assert_array_equal(read_frame([path["four"]], "rgb").image, four[..., :3])
+    blind = read_frame([path["grey"]], "rgbt")
+    assert blind.encoding == "8UC4"
+    assert not blind.image[..., :3].any()
+    both = read_frame([path["colour"], path["grey"]], "rgbt").image
+    np.testing.assert_array_equal(both, np.dstack([four[..., :3], grey]))
+    (tmp_path / "text.png").write_text("no image")
+    with pytest.raises(DataError, match=r"text\.png: is no 8-bit image"):
+        read_frame([tmp_path / "text.png"], "rgbt")
+    cv2.imwrite(str(tmp_path / "small.png"), grey[:3])
+    with pytest.raises(DataError, match="of another size; register the set"):
+        read_frame([path["colour"], tmp_path / "small.png"], "rgbt")

@@ -97,7 +97,10 @@ def test_the_loss_is_the_guides_mixture(config: DistillConfig) -> None:
         torch.manual_seed(0)
         loss, items = Distillation(teacher, alpha, None)(learner, batch)
         own = sum(float(items[k]) for k in ("box_loss", "cls_loss", "dfl_loss"))
-        parts[alpha] = float(loss.detach()), alpha * float(items["feature_loss"]) + (1 - alpha) * own
+        parts[alpha] = (
+            float(loss.detach()),
+            alpha * float(items["feature_loss"]) + (1 - alpha) * own,
+        )
     for found, wanted in parts.values():
         assert found == pytest.approx(wanted, rel=1e-4)
 

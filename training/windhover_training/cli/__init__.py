@@ -16,7 +16,7 @@ from typer.main import get_command
 
 from windhover.errors import WindhoverError
 
-from . import data, export, train
+from . import data, export, run, train
 
 app = typer.Typer(
     name="windhover-train",
@@ -30,6 +30,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
 app.add_typer(export.app, name="export")
 app.command("anchors")(data.anchors)
+app.add_typer(run.app, name="run")
 app.command("verify")(export.verify_bundle)
 app.command("release")(export.release_bundle)
 

@@ -80,8 +80,8 @@ def execute(phase: Phase[C], config: C, folder: Path, *, force: bool = False) ->
         DataError: inputs are missing.
     """
     check_inputs(phase, config)
-    if force and folder.exists():
-        _clear(folder)
+    if force:
+        clear_run(folder)
     run = Run(folder)
     fresh = _check_folder(config, run)
     if fresh and not force:
@@ -140,9 +140,15 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return [key for key in keys if before.get(key) != now.get(key)]
 
 
-def _clear(folder: Path) -> None:
-    """Remove a run, and nothing that is not one."""
-    if any(folder.iterdir()) and not (folder / "config.json").is_file():
+def clear_run(folder: Path) -> None:
+    """Remove a run folder, and nothing that is not one.
+
+    Raises:
+        ConfigError: something else is there.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / "config.json").is_file()):
         raise ConfigError(f"{folder} is no run folder, so --force leaves it alone")
     shutil.rmtree(folder)
 

@@ -1,0 +1,40 @@
+"""``windhover-train run all``: every phase in turn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..config import load_config
+
+app = typer.Typer(no_args_is_help=True, help="Run the phases one after the other.")
+
+
+@app.callback()
+def _group() -> None:
+    """Keep ``all`` a command of its own."""
+
+
+@app.command("all")
+def run_all(
+    config: Annotated[Path, typer.Option("--config", help="the chain's config, YAML")],
+    start: Annotated[
+        str | None, typer.Option("--from", help="do this step and all after it anew")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="only check, and list the steps")] = False,
+) -> None:
+    """Run a chain's steps; the same command goes on where it stopped."""
+    from ..chain import Chain, ChainConfig
+    from . import main
+
+    chain = Chain(load_config(config, ChainConfig), main)
+    if plan:
+        for step in chain.config.steps:
+            what = step.phase or " ".join(step.command[:2])
+            typer.echo(f"{step.name:16} {what:24} {chain.state(step)}")
+        return
+    if not chain.run(start, typer.echo):
+        raise typer.Exit(130)
+    typer.echo(f"all finished, see {chain.config.folder / 'report.json'}")

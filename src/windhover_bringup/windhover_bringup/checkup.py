@@ -8,12 +8,11 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from windhover.errors import WindhoverError
+from windhover.finding import Finding, guarded
 from windhover_bringup.device import check_qnn, device_findings
-from windhover_bringup.finding import Finding
 
 
 def examine() -> list[Finding]:
@@ -21,24 +20,12 @@ def examine() -> list[Finding]:
     ros = (_python, _ros, _vision_msgs, _rmw, _profile, _shared_memory)
     rest = (_cameras, _gpu, _models)
     return [
-        *map(_guarded, ros),
+        *map(guarded, ros),
         *_backends(),
-        _guarded(check_qnn),
+        guarded(check_qnn),
         *_device(),
-        *map(_guarded, rest),
+        *map(guarded, rest),
     ]
-
-
-def _guarded(look: Callable[[], Finding]) -> Finding:
-    try:
-        return look()
-    except Exception as error:
-        # An examination must not end at the first thing that is broken.
-        return Finding(
-            look.__name__.removeprefix("check").strip("_"),
-            False,
-            f"{type(error).__name__}: {error}",
-        )
 
 
 def _device() -> list[Finding]:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from windhover.errors import BackendError
+from windhover.finding import Finding
 from windhover.inference.qnn_api.library import (
     WHEEL,
     library_folder,
@@ -22,7 +23,6 @@ from windhover.inference.qnn_api.library import (
     search_paths,
 )
 from windhover.inference.soc import FASTRPC_NODES, SOCS, Soc
-from windhover_bringup.finding import Finding
 
 RPC_LIBRARY = "libcdsprpc.so"
 _LIBRARY_FOLDERS = ("usr/lib", "usr/lib64", "usr/lib/aarch64-linux-gnu", "lib", "vendor/lib64")

@@ -277,9 +277,7 @@ class TestCalibration:
     )
     def test_a_missing_one_is_done_without(self, nodes, sensor, fov_deg, told):
         infos = nodes.listener(CameraInfo, "camera/thermal/camera_info", qos.image())
-        camera, _ = thermal(
-            nodes, sensor(), calibration_file="/nowhere/lens.yaml", fov_deg=fov_deg
-        )
+        camera, _ = thermal(nodes, sensor(), calibration_file="/nowhere/lens.yaml", fov_deg=fov_deg)
         assert camera.bring_up()
         wait_for(lambda: infos, "camera_info")
         assert bool(infos[0].k[0]) == bool(fov_deg)

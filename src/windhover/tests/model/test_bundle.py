@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from windhover.errors import BundleError
+from windhover.imaging.agc import ToneConfig
 from windhover.model.bundle import Bundle, file_sha256, write_bundle
 from windhover.model.manifest import Role
 
@@ -289,3 +290,17 @@ def test_hash_of_a_file_longer_than_a_chunk(tmp_path: Path) -> None:
     data = bytes(range(256)) * 10_000
     (tmp_path / "x").write_bytes(data)
     assert file_sha256(tmp_path / "x") == hashlib.sha256(data).hexdigest()
+
+
+def test_without_a_tone_it_is_what_such_bundles_were_trained_with(folder: Path) -> None:
+    assert Bundle.load(folder).tone == ToneConfig()
+
+
+def test_a_bundle_may_name_its_tone_curve(folder: Path) -> None:
+    edit(folder, lambda data: data.update(tone={"method": "plateau", "smoothing_s": 0.5}))
+    assert Bundle.load(folder).tone == ToneConfig(method="plateau", smoothing_s=0.5)
+
+
+def test_a_tone_curve_that_does_not_exist_is_refused(folder: Path) -> None:
+    edit(folder, lambda data: data.update(tone={"method": "magic"}))
+    assert "tone.method" in refusal(folder)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from test.support.blob_bundle import build_blob_bundle
 from windhover.errors import BackendError, BundleError, ConfigError, EncodingError
+from windhover.imaging.agc import ToneConfig, ToneMapper
 from windhover.model.bundle import Bundle
 from windhover.model.detector import Detector, Timings
 from windhover.model.manifest import Thresholds
@@ -225,3 +226,20 @@ def test_a_failed_run_is_an_error_and_the_next_may_work(models: Path) -> None:
     detector.close()
     with pytest.raises(BackendError, match="closed"):
         detector.detect(frame)
+
+
+@pytest.mark.parametrize("method", ["percentile", "plateau", "clahe"])
+def test_counts_are_tone_mapped_as_the_bundle_says(models: Path, method: str) -> None:
+    tone = ToneConfig(method=method, smoothing_s=1.0)  # type: ignore[arg-type]
+    bundle = Bundle.load(models / "thermal").model_copy(update={"tone": tone})
+    rng = np.random.default_rng(0)
+    frames = [
+        Frame(rng.normal(7_000 + 40 * n, 9, (512, 640)).astype(np.uint16), "mono16", n * 33_000_000)
+        for n in range(3)
+    ]
+    mapper = ToneMapper(tone)
+    with Detector(bundle, "cpu", threads=1) as detector:
+        for frame in frames:
+            detector.detect(frame)
+            expected = mapper.apply(frame.image.view(np.uint16), frame.stamp_ns)
+            np.testing.assert_array_equal(detector._input[0, :, :, 0], expected)

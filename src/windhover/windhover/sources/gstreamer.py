@@ -222,7 +222,8 @@ class GStreamerSource(LiveSource):
                 told = parse_frame(line)
                 if told is not None:
                     with self._changed:
-                        self._told.append(told)
+                        if not self._silent:
+                            self._told.append(told)
                         self._changed.notify_all()
                     continue
                 caps = parse_caps(line)

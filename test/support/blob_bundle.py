@@ -14,7 +14,8 @@ own box once, whatever its position; rectangles must not touch.
 
 Labels: ``person`` for 200..255, ``vehicle`` for 128..199. Anything darker is
 ground. The score is the sigmoid of 6 less half the off-centre distance in
-strides. An ``rgb`` bundle looks at the red plane only, that is channel 2.
+strides. An ``rgb`` bundle looks at the red plane only, that is channel 2; an
+``rgbt`` bundle at the brighter of red and thermal, so that it goes on without either.
 """
 
 from __future__ import annotations
@@ -130,6 +131,10 @@ def _make_model(
     image = graph.op("Cast", "images", to=TensorProto.FLOAT)
     # Thermal is the last plane of B,G,R,T and red the last of B,G,R.
     plane = graph.op("Gather", image, graph.const([channels - 1], np.int64), axis=3)
+    if channels == CHANNEL_COUNT["rgbt"]:
+        plane = graph.op(
+            "Max", plane, graph.op("Gather", image, graph.const([2], np.int64), axis=3)
+        )
     grey = graph.op("Transpose", plane, perm=[0, 3, 1, 2])
     dark = graph.is_less(grey, VEHICLE_LEVEL - 0.5)
     tensors = {}

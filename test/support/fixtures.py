@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,63 @@ def blob_folder(tmp_path: Path) -> Path:
     for step in range(30):
         cv2.imwrite(str(folder / f"{step:03d}.png"), blob_image(step))
     return folder
+
+
+@pytest.fixture(scope="session")
+def rgbt_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for two cameras: it finds what is bright in red or in thermal."""
+    from test.support.blob_bundle import build_blob_bundle
+
+    folder = tmp_path_factory.mktemp("models") / "blob-rgbt"
+    build_blob_bundle(folder, height=256, width=320, channels="rgbt")
+    return folder
+
+
+@dataclass(frozen=True)
+class TwoCameras:
+    """Pictures of two cameras in which a person is warm and a vehicle is light.
+
+    Attributes:
+        folder: with ``rgb/`` and ``thermal/``.
+        calibration: ``rgbt.yaml``: thermal lies 24 pixels to the left.
+        count: pictures of each.
+    """
+
+    folder: Path
+    calibration: Path
+    count: int = 12
+
+    def person(self, index: int) -> tuple[float, float, float, float]:
+        """Box of the person on the RGB grid."""
+        return (60.0 + 3 * index, 60.0, 84.0 + 3 * index, 84.0)
+
+    def vehicle(self, index: int) -> tuple[float, float, float, float]:
+        """Box of the vehicle."""
+        return (240.0 - 3 * index, 150.0, 280.0 - 3 * index, 190.0)
+
+
+@pytest.fixture
+def two_cameras(tmp_path: Path) -> TwoCameras:
+    """A folder of two cameras and their calibration."""
+    import cv2
+
+    from windhover.pairing.files import FixedHomography, save_rgbt
+
+    matrix = np.array([[1.0, 0, -24], [0, 1, 0], [0, 0, 1]])
+    calibration = save_rgbt(tmp_path / "cal", FixedHomography(matrix, (320, 256), (320, 256)))
+    made = TwoCameras(tmp_path / "both", calibration)
+    for name in ("rgb", "thermal"):
+        (made.folder / name).mkdir(parents=True)
+    for index in range(made.count):
+        x1, y1, x2, y2 = map(int, made.person(index))
+        thermal = np.full((256, 320), 40, np.uint8)
+        thermal[y1:y2, x1 - 24 : x2 - 24] = 230
+        cv2.imwrite(str(made.folder / "thermal" / f"{index:03d}.png"), thermal)
+        x1, y1, x2, y2 = map(int, made.vehicle(index))
+        rgb = np.full((256, 320, 3), 40, np.uint8)
+        rgb[y1:y2, x1:x2] = 160
+        cv2.imwrite(str(made.folder / "rgb" / f"{index:03d}.png"), rgb)
+    return made
 
 
 def data_folder() -> Path:

@@ -40,8 +40,14 @@ def found(index):
     )
 
 
+def no_lens(_frame):
+    return None
+
+
 def record(path, count=5, camera="thermal", encoding="mono16", namespace=""):
-    recorder = RunRecorder(path, camera, namespace=namespace, threshold=0.25, lossless=True)
+    recorder = RunRecorder(
+        path, {camera: no_lens}, namespace=namespace, threshold=0.25, lossless=True
+    )
     for index in range(count):
         recorder.result(frame(index, encoding), *found(index), LABELS)
     recorder.close()
@@ -105,7 +111,7 @@ def test_colour_is_recorded_as_jpeg_and_a_namespace_is_kept(tmp_path):
 def test_an_earlier_recording_is_never_written_over(tmp_path):
     record(tmp_path / "bag")
     with pytest.raises(ConfigError, match="exists already"):
-        RunRecorder(tmp_path / "bag", "thermal")
+        RunRecorder(tmp_path / "bag", {"thermal": no_lens})
 
 
 def test_what_was_recorded_before_kill_9_is_recovered(tmp_path):
@@ -117,7 +123,7 @@ def test_what_was_recorded_before_kill_9_is_recovered(tmp_path):
         "import numpy as np\n"
         "from windhover.types import Detections, Frame, Tracks\n"
         "from windhover_bringup.recorder import RunRecorder\n"
-        "recorder = RunRecorder(Path(sys.argv[1]), 'thermal', lossless=True)\n"
+        "recorder = RunRecorder(Path(sys.argv[1]), {'thermal': lambda _: None}, lossless=True)\n"
         "for i in range(10**6):\n"
         "    image = np.random.default_rng(i).integers(0, 65535, (512, 640), np.uint16)\n"
         "    frame = Frame(image, 'mono16', 10**18 + i, 'cam', i)\n"

@@ -10,9 +10,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2DArray
 
 from test.support.fixtures import wait_for
-from windhover.errors import ConfigError
 from windhover.types import Frame
-from windhover_bringup.composed import Pipeline, camera_for
+from windhover_bringup.composed import Pipeline
 from windhover_bringup.config import Config
 from windhover_ros import qos
 from windhover_ros.messages import LabelTable, read_results, to_tracks
@@ -133,14 +132,3 @@ def test_every_stage_reports_its_health(fly, nodes):
 
 def values(status):
     return {item.key: item.value for item in status.values}
-
-
-def test_the_camera_is_the_one_that_the_model_is_for(blob_bundle, tmp_path):
-    from test.support.blob_bundle import build_blob_bundle
-    from windhover.model.bundle import Bundle
-
-    assert camera_for(Config(), Bundle.load(blob_bundle)) == "thermal"
-    both = build_blob_bundle(tmp_path / "both", height=64, width=64, channels="rgbt")
-    with pytest.raises(ConfigError, match="pairing"):
-        camera_for(Config(), both)
-    assert camera_for(Config().replaced("bringup", camera="rgb"), both) == "rgb"

@@ -11,11 +11,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from windhover.errors import ConfigError, NewStartError, SourceError, WindhoverError
+from windhover.errors import NewStartError, SourceError, WindhoverError
 from windhover.evaluation.latency import LatencyStats
 from windhover.model.bundle import Bundle
-from windhover.sources import open_source
 from windhover.types import Detections, Frame, Tracks
+from windhover_bringup.cameras import (
+    CAMERAS,
+    DEVICES,
+    check_inputs,
+    feed_of,
+    pairing_values,
+    started,
+)
 from windhover_bringup.config import Config
 from windhover_bringup.monitor import MonitorNode
 from windhover_bringup.overlay import OverlayNode
@@ -23,64 +30,21 @@ from windhover_cameras.base import CameraNode
 from windhover_cameras.rgb_camera import RgbCamera
 from windhover_cameras.thermal_camera import ThermalCamera
 from windhover_detector.node import DetectorNode
+from windhover_pairing.intake import Intake
+from windhover_pairing.node import PairingNode
 from windhover_ros.links import Link, make_link
 from windhover_ros.runner import StopRequest
 from windhover_tracker.node import TrackerNode
 
-CAMERAS: dict[str, type[RgbCamera] | type[ThermalCamera]] = {
+NODES: dict[str, type[RgbCamera] | type[ThermalCamera]] = {
     "rgb": RgbCamera,
     "thermal": ThermalCamera,
 }
 
-# Sources that may be absent now and come back.
-DEVICES = ("v4l2:", "gst:", "/dev/")
+# From the making of two cameras that play recordings to their first frames.
+_START_NS = 500_000_000
 
 Tap = Callable[[Frame, Detections, Tracks, tuple[str, ...]], None]
-
-
-def camera_for(config: Config, bundle: Bundle) -> str:
-    """Which camera feeds the detector.
-
-    Raises:
-        ConfigError: the bundle is for two cameras at once.
-    """
-    chosen = config.bringup().camera
-    if chosen != "auto":
-        return chosen
-    if bundle.channels not in CAMERAS:
-        raise ConfigError(
-            f"model {bundle.name} takes {bundle.channels} images, which need the pairing node; "
-            "choose a model for one camera"
-        )
-    return bundle.channels
-
-
-def check_inputs(config: Config, camera: str) -> tuple[int | None, float]:
-    """Find out before anything starts whether the source can be opened at all.
-
-    A camera may come later, so devices are left to the node, which retries.
-
-    Returns:
-        How many frames will come, where known, and at which nominal rate.
-
-    Raises:
-        SourceError: a recorded source is missing, empty or of no known kind.
-        ConfigError: no source is set.
-    """
-    values = config[f"{camera}_camera"]
-    uri = str(values.get("source", ""))
-    if not uri:
-        raise ConfigError(
-            f"no source for the {camera} camera; give --source (a folder, video, bag, "
-            "v4l2:///dev/video0, scene:demo) or set it in the config"
-        )
-    most = int(values.get("max_frames", 0)) or None
-    if uri.startswith(DEVICES):
-        return most, 30.0
-    source = open_source(uri, camera=camera, on_bad="skip")
-    length, rate_hz = source.length, source.rate_hz
-    source.close()
-    return (min(length, most) if length and most else length or most), rate_hz
 
 
 class Pipeline:
@@ -91,6 +55,9 @@ class Pipeline:
         taps: get each frame with its results, in order, in the worker's thread.
 
     Attributes:
+        feed: what the detector is fed: ``rgb``, ``thermal`` or ``rgbt``.
+        cameras: the camera nodes; the first leads.
+        pairing: the node between two cameras and the detector; ``None`` for one.
         total: from the moment a frame is taken to the moment its tracks are out.
 
     Raises:
@@ -100,14 +67,22 @@ class Pipeline:
     def __init__(self, config: Config, taps: list[Tap] | None = None) -> None:
         bringup = config.bringup()
         bundle = Bundle.load(config.model)
-        self.camera_name = camera_for(config, bundle)
-        section = f"{self.camera_name}_camera"
-        self.length, self.rate_hz = check_inputs(config, self.camera_name)
-        self.lossless = float(config[section].get("rate", 1.0)) == 0.0
+        self.feed = feed_of(config, bundle)
+        config, lead = check_inputs(config, self.feed)
+        self.length, self.rate_hz = lead.length, lead.rate_hz
+        names = CAMERAS[self.feed]
+        self.lossless = all(float(config[f"{n}_camera"].get("rate", 1.0)) == 0.0 for n in names)
         self.link: Link[Frame] = make_link(self.lossless)
         space = bringup.namespace
-        self.camera: CameraNode = CAMERAS[self.camera_name](config[section], space)
-        self.camera.outputs.append(self.link)
+        config = started(config, self.feed, time.time_ns() + _START_NS)
+        self.cameras: tuple[CameraNode[Any], ...] = tuple(
+            NODES[name](config[f"{name}_camera"], space) for name in names
+        )
+        self.pairing: PairingNode | None = None
+        if len(names) > 1:
+            self._pair(pairing_values(config, bundle), space)
+        else:
+            self.camera.outputs.append(self.link)
         self.detector = DetectorNode(config["detector"], space, frames=self.link)
         self.tracker = TrackerNode(config["tracker"], space, linked=True)
         # Where they are, which ROS arguments may have changed.
@@ -117,7 +92,7 @@ class Pipeline:
         )
         self.monitor: MonitorNode | None = None
         if bringup.monitor:
-            watch = [section, "detector", "tracker"]
+            watch = [*(f"{name}_camera" for name in names), "detector", "tracker"]
             self.monitor = MonitorNode({**config["monitor"], "watch": watch}, space)
         self._taps = list(taps or [])
         self.total = LatencyStats()
@@ -127,9 +102,15 @@ class Pipeline:
         self.tracker.on_result(self._hand_on)
 
     @property
+    def camera(self) -> CameraNode[Any]:
+        """The camera that leads: frames carry its stamps."""
+        return self.cameras[0]
+
+    @property
     def nodes(self) -> list[Any]:
         """All nodes, in the order in which they are brought up."""
-        nodes: list[Any] = [self.tracker, self.detector, self.camera]
+        between = [self.pairing] if self.pairing else []
+        nodes: list[Any] = [self.tracker, self.detector, *between, *self.cameras]
         return [node for node in (self.overlay, *nodes, self.monitor) if node is not None]
 
     def tap(self, tap: Tap) -> None:
@@ -162,12 +143,13 @@ class Pipeline:
             WindhoverError: a recorded source can't be read on.
             NewStartError: the monitor could not bring a stage back.
         """
-        recorded = not self.camera.params.source.startswith(DEVICES)
+        recorded = [c for c in self.cameras if not c.params.source.startswith(DEVICES)]
         while not self.finished() and not stop.wait(0.1):
             each()
-            if recorded and self.camera.last_error is not None:
-                # A file that broke off would break off at the same place again.
-                raise self.camera.last_error
+            for camera in recorded:
+                if camera.last_error is not None:
+                    # A file that broke off would break off at the same place again.
+                    raise camera.last_error
             if self.monitor is not None and self.monitor.hopeless:
                 raise NewStartError(self.monitor.hopeless)
         each()
@@ -183,14 +165,16 @@ class Pipeline:
         Raises:
             SourceError: how many, and why the last; all the others went through.
         """
-        refused = self.detector.health.counter("frames_refused")
-        if refused:
-            raise SourceError(f"{refused} frames could not be used; {self.detector.refusal}")
-        count = self.camera.health.counter("frames_unreadable")
-        if count:
-            raise SourceError(
-                f"{count} frames could not be read and were left out; {self.camera.unreadable}"
-            )
+        for node in (self.pairing, self.detector):
+            refused = node.health.counter("frames_refused") if node else 0
+            if node and refused:
+                raise SourceError(f"{refused} frames could not be used; {node.refusal}")
+        for camera in self.cameras:
+            count = camera.health.counter("frames_unreadable")
+            if count:
+                raise SourceError(
+                    f"{count} frames could not be read and were left out; {camera.unreadable}"
+                )
 
     def close(self) -> None:
         """Stop the stages from the first to the last and destroy the nodes."""
@@ -198,7 +182,14 @@ class Pipeline:
             node.close()
 
     def _may_come_later(self, node: Any) -> bool:
-        return node is self.camera and node.params.source.startswith(DEVICES)
+        return node in self.cameras and node.params.source.startswith(DEVICES)
+
+    def _pair(self, values: dict[str, Any], namespace: str) -> None:
+        intake = Intake(self.lossless)
+        for camera, side in zip(self.cameras, (intake.rgb, intake.thermal), strict=True):
+            camera.outputs.append(side)
+        self.pairing = PairingNode(values, namespace, intake)
+        self.pairing.outputs.append(self.link)
 
     def _track(self, frame: Frame, detections: Detections) -> None:
         self.tracker.track(frame, detections, self.labels)

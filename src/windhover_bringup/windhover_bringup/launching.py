@@ -132,7 +132,7 @@ def processes(names: Sequence[str]) -> Any:
         folder = Path(tempfile.mkdtemp(prefix="windhover-"))
         parameters = plan.config.write(folder / "parameters.yaml")
 
-        def stage(node: str) -> Any:
+        def stage(node: str, values: dict[str, int] | None = None) -> Any:
             respawn = Respawn.of(settings.bringup())
             package, executable = program_of(node)
 
@@ -142,7 +142,7 @@ def processes(names: Sequence[str]) -> Any:
                     executable=executable,
                     name=node,
                     namespace=namespace or None,
-                    parameters=[str(parameters)],
+                    parameters=[str(parameters), *([values] if values else [])],
                     output="screen",
                     on_exit=_after_exit(node, make, respawn, ends_all=node in plan.cameras),
                 )
@@ -157,7 +157,11 @@ def processes(names: Sequence[str]) -> Any:
             arguments=["ready", *plan.consumers],
             output="screen",
         )
-        cameras = [stage(node) for node in plan.cameras]
+
+        def cameras(*_: Any) -> list[Any]:
+            values = plan.start_values()
+            return [stage(node, values) for node in plan.cameras]
+
         return [
             RegisterEventHandler(OnShutdown(on_shutdown=lambda *_: shutil.rmtree(folder, True))),
             # Before the process that it waits for, which may be done at once.

@@ -46,13 +46,15 @@ class RunOutputs:
             raise ConfigError(f"can't make {folder}: {error.strerror}; choose another") from None
         self.recorder = RunRecorder(
             folder / "bag",
-            pipeline.camera_name,
+            {camera.camera: camera.lens for camera in pipeline.cameras},
             namespace=pipeline.namespace,
             threshold=pipeline.bundle.thresholds.score,
-            lens=pipeline.camera.lens,
             lossless=pipeline.lossless,
         )
         pipeline.tap(self.recorder.result)
+        if len(pipeline.cameras) > 1:
+            for camera in pipeline.cameras:
+                camera.outputs.append(self.recorder.side(camera.camera))
 
     def close(self) -> None:
         """Write what waits and the bag's index."""
@@ -87,7 +89,7 @@ def run_facts(pipeline: Pipeline) -> dict[str, str]:
     values = pipeline.detector.health.report().values
     health = pipeline.tracker.health
     return {
-        "source": pipeline.camera.params.source,
+        "source": ", ".join(dict.fromkeys(c.params.source for c in pipeline.cameras)),
         "model": values.get("model", ""),
         "model_hash": values.get("model_hash", ""),
         "backend": values.get("backend", ""),
@@ -95,7 +97,10 @@ def run_facts(pipeline: Pipeline) -> dict[str, str]:
         "frames": str(health.frames.count),
         "frames_dropped": str(pipeline.link.dropped),
         "frames_refused": str(pipeline.detector.health.counter("frames_refused")),
-        "frames_unreadable": str(pipeline.camera.health.counter("frames_unreadable")),
+        "frames_unreadable": str(
+            sum(camera.health.counter("frames_unreadable") for camera in pipeline.cameras)
+        ),
+        **(pipeline.pairing.facts() if pipeline.pairing else {}),
         **machine_facts(),
     }
 
@@ -107,6 +112,8 @@ def stage_latencies(pipeline: Pipeline) -> dict[str, LatencySummary]:
     """
     detector, tracker = pipeline.detector.health.timings, pipeline.tracker.health.timings
     stages = {"source": pipeline.camera.health.timings["source"]}
+    if pipeline.pairing:
+        stages["register"] = pipeline.pairing.health.timings["register"]
     stages |= {name: detector[name] for name in ("preprocess", "inference", "postprocess")}
     stages |= {"tracking": tracker["tracking"], "publish": tracker["publish"]}
     stages |= {"total": pipeline.total}

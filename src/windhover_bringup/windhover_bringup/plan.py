@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from windhover.model.bundle import Bundle
-from windhover_bringup.composed import camera_for, check_inputs
+from windhover_bringup.cameras import CAMERAS, check_inputs, feed_of, image_topic, pairing_values
 from windhover_bringup.config import BringupParams, Config
 
 MODULES = {
@@ -25,6 +25,8 @@ MODULES = {
     "recorder": "windhover_bringup.recorder",
     "monitor": "windhover_bringup.monitor",
 }
+# From the start of two cameras' processes to their first frames, where these are recorded.
+START_NS = 4_000_000_000
 # Exit status of a program whose config or input is wrong: trying again would not mend it.
 NEEDS_A_PERSON = 2
 
@@ -50,6 +52,12 @@ class Plan:
     config: Config
     frames: int | None = None
 
+    def start_values(self) -> dict[str, int]:
+        """Parameters by which cameras that are started now keep step; none for one camera."""
+        if len(self.cameras) < 2:
+            return {}
+        return {"start_time_ns": time.time_ns() + START_NS}
+
 
 def make_plan(config: Config, out: str | Path | None) -> Plan:
     """What to run for a config.
@@ -61,17 +69,25 @@ def make_plan(config: Config, out: str | Path | None) -> Plan:
     Raises:
         WindhoverError: the model or the source can't be used.
     """
-    camera = camera_for(config, Bundle.load(config.model))
-    frames, _ = check_inputs(config, camera)
-    config = config.replaced(f"{camera}_camera", end_process=True)
+    bundle = Bundle.load(config.model)
+    feed = feed_of(config, bundle)
+    config, lead = check_inputs(config, feed)
+    cameras = CAMERAS[feed]
+    for camera in cameras:
+        config = config.replaced(f"{camera}_camera", end_process=True)
     consumers = ["tracker", "detector", *(["overlay"] if config.bringup().overlay else [])]
+    if len(cameras) > 1:
+        config = config.replaced("pairing", **pairing_values(config, bundle))
+        config = config.replaced("detector", image_topic=image_topic(feed))
+        consumers.append("pairing")
     if out is not None:
-        config = config.replaced("recorder", path=str(Path(out) / "bag"), cameras=[camera])
+        config = config.replaced("recorder", path=str(Path(out) / "bag"), cameras=list(cameras))
         consumers.append("recorder")
+    camera_nodes = tuple(f"{camera}_camera" for camera in cameras)
     if config.bringup().monitor:
-        config = config.replaced("monitor", watch=[f"{camera}_camera", "detector", "tracker"])
+        config = config.replaced("monitor", watch=[*camera_nodes, "detector", "tracker"])
         consumers.append("monitor")
-    return Plan(tuple(consumers), (f"{camera}_camera",), config, frames)
+    return Plan(tuple(consumers), camera_nodes, config, lead.length)
 
 
 @dataclass

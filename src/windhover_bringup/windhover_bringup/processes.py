@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,18 @@ class Processes:
         nodes: which nodes to run.
         parameters: the parameter file that all of them take.
         bringup: their namespace, and whether one that crashed is started again.
+        values: parameters that are known only now.
     """
 
-    def __init__(self, nodes: Sequence[str], parameters: Path, bringup: BringupParams) -> None:
+    def __init__(
+        self,
+        nodes: Sequence[str],
+        parameters: Path,
+        bringup: BringupParams,
+        values: Mapping[str, int] | None = None,
+    ) -> None:
         self._parameters = parameters
+        self._values = dict(values or {})
         self._namespace = bringup.namespace
         self._respawn = {node: Respawn.of(bringup) for node in nodes}
         self._due: dict[str, float] = {}
@@ -45,6 +53,8 @@ class Processes:
     def _spawn(self, node: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", MODULES[node], "--ros-args", *ros_arguments()]
         command += ["--params-file", str(self._parameters)]
+        for name, value in self._values.items():
+            command += ["-p", f"{name}:={value}"]
         if self._namespace:
             command += ["-r", f"__ns:=/{self._namespace.strip('/')}"]
         # A session of its own: Ctrl-C reaches the parent, which stops the
@@ -180,7 +190,7 @@ def run_processes(config: Config, out: Path | None) -> None:
         try:
             # The cameras last, so that nobody misses their first frames.
             states.wait_active(plan.consumers, stop, consumers.check)
-            cameras = Processes(plan.cameras, parameters, bringup)
+            cameras = Processes(plan.cameras, parameters, bringup, plan.start_values())
             with progress("running", plan.frames):
                 while not stop.wait(0.2) and not all(map(cameras.ended, plan.cameras)):
                     consumers.check()

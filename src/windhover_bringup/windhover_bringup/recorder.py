@@ -10,6 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from windhover_ros.cdr import CdrReader
 from windhover_ros.diagnostics import Level
 from windhover_ros.images import camera_info, frame_from_image, write_compressed
 from windhover_ros.lifecycle import StageNode, StageParams
+from windhover_ros.links import Sink
 from windhover_ros.messages import label_info, write_results
 from windhover_ros.params import read_only
 from windhover_ros.runner import run_node
@@ -34,6 +36,7 @@ from windhover_ros.runner import run_node
 # At 640x512 mono16 this is 80 MB of frames that wait to be compressed.
 WAITING = 128
 
+LensOf = Callable[[Frame], CameraCalibration | None]
 Result = tuple[Frame, Detections, Tracks, tuple[str, ...], bool]
 
 
@@ -41,14 +44,16 @@ class RunRecorder:
     """Writes every result of the composed process, and its images.
 
     Compression runs in a thread of its own. When it can't follow a live camera
-    images are left out and counted; results never are.
+    images are left out and counted; results never are. Of two cameras the images are
+    recorded as each gave them, so that they can be paired anew.
 
     Args:
         path: bag folder to make.
-        camera: ``rgb`` or ``thermal``.
+        cameras: ``rgb``, ``thermal`` or both, each with what gives the calibration
+            of a frame, for camera_info. The images of one are those that come with
+            the results; those of two come by :meth:`side`.
         namespace: ROS namespace of the topics.
         threshold: score threshold, for label_info.
-        lens: gives the calibration of a frame's camera, for camera_info.
         lossless: let the pipeline wait rather than leave an image out.
 
     Raises:
@@ -58,26 +63,21 @@ class RunRecorder:
     def __init__(
         self,
         path: Path,
-        camera: str,
+        cameras: Mapping[str, LensOf],
         *,
         namespace: str = "",
         threshold: float = 0.0,
-        lens: Callable[[Frame], CameraCalibration | None] = lambda _: None,
         lossless: bool = False,
     ) -> None:
         root = f"/{namespace.strip('/')}/" if namespace.strip("/") else "/"
-        image = f"{root}camera/{camera}"
-        self._image = Topic(
-            f"{image}/image_raw/compressed", "sensor_msgs/msg/CompressedImage", reliable=False
-        )
-        self._info = Topic(f"{image}/camera_info", "sensor_msgs/msg/CameraInfo", reliable=False)
+        self._cameras = {name: _CameraTopics.of(root, name, lens) for name, lens in cameras.items()}
+        self._with_results = next(iter(cameras)) if len(cameras) == 1 else None
         self._detections = Topic(f"{root}detections", "vision_msgs/msg/Detection2DArray")
         self._tracks = Topic(f"{root}tracks", "vision_msgs/msg/Detection2DArray")
         self._labels = Topic(f"{root}label_info", "vision_msgs/msg/LabelInfo", latched=True)
         self._threshold = threshold
-        self._lens = lens
         self._lossless = lossless
-        self._queue: queue.Queue[Result | None] = queue.Queue()
+        self._queue: queue.Queue[Result | tuple[str, Frame] | None] = queue.Queue()
         self._room = threading.Semaphore(WAITING)
         self._said: tuple[str, ...] = ()
         self._bag = BagWriter(path)
@@ -90,10 +90,22 @@ class RunRecorder:
         self, frame: Frame, detections: Detections, tracks: Tracks, labels: Sequence[str]
     ) -> None:
         """Take one frame's results."""
-        with_image = self._room.acquire(blocking=self._lossless)
-        if not with_image:
-            self.images_left_out += 1
+        with_image = self._with_results is not None and self._take_room()
         self._queue.put((frame, detections, tracks, tuple(labels), with_image))
+
+    def side(self, camera: str) -> Sink[Frame]:
+        """Where one of two camera nodes puts its frames."""
+        return _Side(lambda frame: self._image(camera, frame))
+
+    def _image(self, camera: str, frame: Frame) -> None:
+        if self._take_room():
+            self._queue.put((camera, frame))
+
+    def _take_room(self) -> bool:
+        room = self._room.acquire(blocking=self._lossless)
+        if not room:
+            self.images_left_out += 1
+        return room
 
     def close(self) -> None:
         """Write what waits, then the index; calling it twice is fine."""
@@ -103,11 +115,11 @@ class RunRecorder:
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:
-            if item[4]:
+            if len(item) == 2 or item[4]:
                 self._room.release()
             if self.error is None:
                 try:
-                    self._write(*item)
+                    self._write_image(*item) if len(item) == 2 else self._write(*item)
                 except OSError as error:
                     # A full disk ends the recording, not the flight.
                     self.error = f"recording stopped: {error.strerror or error}"
@@ -127,12 +139,52 @@ class RunRecorder:
             message.header.frame_id = frame.frame_id
             write(self._labels, stamp, serialize_message(message))
             self._said = labels
-        if with_image:
-            info = camera_info(frame, self._lens(frame))
-            write(self._info, stamp, serialize_message(info))
-            write(self._image, stamp, write_compressed(frame))
+        if with_image and self._with_results:
+            self._write_image(self._with_results, frame)
         write(self._detections, stamp, write_results(stamp, frame.frame_id, detections, labels))
         write(self._tracks, stamp, write_results(stamp, frame.frame_id, tracks, labels))
+
+    def _write_image(self, camera: str, frame: Frame) -> None:
+        topics = self._cameras[camera]
+        info = camera_info(frame, topics.lens(frame))
+        self._bag.write(topics.info, frame.stamp_ns, serialize_message(info))
+        self._bag.write(topics.image, frame.stamp_ns, write_compressed(frame))
+
+
+@dataclass(frozen=True, slots=True)
+class _CameraTopics:
+    """Where one camera's messages go."""
+
+    image: Topic
+    info: Topic
+    lens: LensOf
+
+    @classmethod
+    def of(cls, root: str, camera: str, lens: LensOf) -> _CameraTopics:
+        base = f"{root}camera/{camera}"
+        image = f"{base}/image_raw/compressed"
+        return cls(
+            Topic(image, "sensor_msgs/msg/CompressedImage", reliable=False),
+            Topic(f"{base}/camera_info", "sensor_msgs/msg/CameraInfo", reliable=False),
+            lens,
+        )
+
+
+class _Side:
+    """A camera node's end of a recorder; never full."""
+
+    dropped = 0
+
+    def __init__(self, give: Callable[[Frame], None]) -> None:
+        self._give = give
+
+    def put(self, item: Frame) -> bool:
+        """Record a frame."""
+        self._give(item)
+        return True
+
+    def close(self) -> None:
+        """The recorder is closed by itself."""
 
 
 class RecorderParams(StageParams):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from windhover.model.bundle import Bundle
-from windhover_bringup.composed import camera_for
+from windhover_bringup.cameras import CAMERAS, feed_of, image_topic, sources_of
 from windhover_bringup.config import Config
 from windhover_ros.environment import prepare_environment
 
@@ -22,7 +22,7 @@ def settings_of(
 
     Args:
         config: parameter file, or the name of one in the installed config/.
-        source: of the camera that the model is for.
+        source: of the camera that the model is for; ``rgb=URI,thermal=URI`` of two.
         model: bundle folder, or its name in models/.
         backend: ``auto``, ``cpu``, ``qnn`` or ``dlc``.
         frames: end after so many.
@@ -35,9 +35,12 @@ def settings_of(
     prepare_environment()
     settings = Config.load(config).replaced("detector", model=model, backend=backend)
     settings.validate()
-    camera = camera_for(settings, Bundle.load(settings.model))
-    settings = settings.replaced(
-        f"{camera}_camera", source=source, max_frames=frames, rate=rate
-    ).replaced("overlay", image_topic=f"camera/{camera}/image_raw")
+    feed = feed_of(settings, Bundle.load(settings.model))
+    sources = sources_of(source, feed) if source else {}
+    for camera in CAMERAS[feed]:
+        settings = settings.replaced(
+            f"{camera}_camera", source=sources.get(camera), max_frames=frames, rate=rate
+        )
+    settings = settings.replaced("overlay", image_topic=image_topic(feed))
     settings.validate()
     return settings

@@ -29,7 +29,7 @@ from windhover_ros import qos
 from windhover_ros.diagnostics import Level
 from windhover_ros.images import camera_info, image_message
 from windhover_ros.lifecycle import StageNode
-from windhover_ros.links import Link
+from windhover_ros.links import Sink
 from windhover_ros.runner import run_node
 
 P = TypeVar("P", bound=CameraParams)
@@ -54,7 +54,7 @@ class CameraNode(StageNode[P]):
         self, name: str, overrides: Mapping[str, Any] | None = None, namespace: str = ""
     ) -> None:
         super().__init__(name, overrides, namespace)
-        self.outputs: list[Link[Frame]] = []
+        self.outputs: list[Sink[Frame]] = []
         self.ended = threading.Event()
         self.unreadable = ""
         self.opener: Callable[..., Source] = open_source

@@ -214,6 +214,8 @@ class DetectorNode(StageNode[DetectorParams]):
             detector = Detector(detector.bundle, detector.backend, thresholds=limits)
             self._detector = detector
         self._watch(frame)
+        if detector.bundle.channels == "rgbt":
+            self._watch_thermal(frame)
         try:
             found = detector.detect(frame)
         except (EncodingError, ConfigError) as error:
@@ -337,6 +339,19 @@ class DetectorNode(StageNode[DetectorParams]):
                 for_s=10.0,
             )
         self._last_hw = size
+
+    def _watch_thermal(self, frame: Frame) -> None:
+        # A grid of points is enough: a thermal picture is never black all over.
+        if frame.encoding != "8UC4" or frame.image[::8, ::8, 3].any():
+            self.health.solved("thermal")
+            return
+        self.health.count("frames_without_thermal")
+        self.health.problem(
+            "thermal",
+            Level.WARN,
+            "no thermal in the picture: detecting by RGB alone; the pairing node says why",
+            for_s=5.0,
+        )
 
     def _on_altitude(self, message: Float64) -> None:
         altitude = float(message.data)

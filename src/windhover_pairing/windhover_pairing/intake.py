@@ -37,7 +37,7 @@ class Arrival:
 
 
 class _Side:
-    """One camera's end; a ``windhover_ros.links.Link`` for the camera node."""
+    """One camera's end; a ``windhover_ros.links.Sink`` for the camera node."""
 
     def __init__(self, which: Which, lossless: bool, changed: threading.Condition) -> None:
         self.which = which
@@ -61,15 +61,6 @@ class _Side:
             self._changed.notify_all()
             return True
 
-    def take(self, timeout_s: float | None = None) -> Frame | None:
-        """Wait for this camera's next frame alone."""
-        with self._changed:
-            self._changed.wait_for(lambda: self.waiting or self.closed, timeout_s)
-            if not self.waiting:
-                return None
-            self._changed.notify_all()
-            return self.waiting.popleft().frame
-
     def close(self) -> None:
         """Say that nothing more comes; what waits can still be taken."""
         with self._changed:
@@ -86,8 +77,8 @@ class Intake:
     """Both cameras' frames for one worker.
 
     Attributes:
-        rgb: link for the RGB camera.
-        thermal: link for the thermal camera.
+        rgb: sink for the RGB camera.
+        thermal: sink for the thermal camera.
     """
 
     def __init__(self, lossless: bool = False) -> None:

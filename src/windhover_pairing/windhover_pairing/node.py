@@ -30,7 +30,7 @@ from windhover_ros import qos
 from windhover_ros.diagnostics import Level
 from windhover_ros.images import frame_from_image, image_message
 from windhover_ros.lifecycle import StageNode
-from windhover_ros.links import Link
+from windhover_ros.links import Sink
 from windhover_ros.runner import run_node
 
 _PATIENCE_S = 0.2
@@ -48,7 +48,8 @@ class PairingNode(StageNode[PairingParams]):
     Attributes:
         intake: links for the two cameras.
         outputs: links to stages in this process; each gets every frame.
-        ended: set when both cameras have ended and all of it is handed on.
+        ended: set when RGB has ended (or both cameras, where thermal may go on alone)
+            and all of it is handed on.
         refusal: why the last frame that was refused can't be used.
     """
 
@@ -63,7 +64,7 @@ class PairingNode(StageNode[PairingParams]):
     ) -> None:
         super().__init__("pairing", overrides, namespace)
         self.intake = intake or Intake()
-        self.outputs: list[Link[Frame]] = []
+        self.outputs: list[Sink[Frame]] = []
         self.ended = threading.Event()
         self.refusal = ""
         self._linked = intake is not None
@@ -129,6 +130,17 @@ class PairingNode(StageNode[PairingParams]):
         health.set("attitude", "known" if self._drone.attitude_known else "unknown, taken as level")
         health.set("dropped", self.intake.dropped)
         self._tell_stale(now)
+
+    def facts(self) -> dict[str, str]:
+        """What became of the pairs of a run, for its record."""
+        counts = self._pairer.counts
+        worst = self._errors.summary().worst_ms
+        return {
+            "pairs": str(counts.pairs),
+            "rgb_alone": str(counts.rgb_alone),
+            "pairing_error_worst_ms": "" if worst is None else f"{worst:.2f}",
+            "registration": self._registration.in_use,
+        }
 
     def _listen_to_drone(self) -> None:
         params = self.params
@@ -204,7 +216,7 @@ class PairingNode(StageNode[PairingParams]):
             self.fail(error)
 
     def _step(self) -> bool:
-        """Take and hand on what there is; False at the end of both streams."""
+        """Take and hand on what there is; False at the end of the stream that leads."""
         pairer, intake = self._pairer, self.intake
         due = pairer.due_ns()
         wait_s = _PATIENCE_S
@@ -221,7 +233,10 @@ class PairingNode(StageNode[PairingParams]):
             pairer.end_thermal()
         for match in pairer.take(time.monotonic_ns()):
             self._hand_on(match)
-        if intake.rgb.ended and intake.thermal.ended:
+        goes_on_alone = pairer.policy.thermal_alone and not intake.thermal.ended
+        if intake.rgb.ended and not pairer.undecided and not goes_on_alone:
+            # A thermal camera that goes on must not wait for room.
+            intake.thermal.close()
             self.health.active(False)
             for link in self.outputs:
                 link.close()

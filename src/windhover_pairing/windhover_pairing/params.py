@@ -31,12 +31,6 @@ class PairingParams(StageParams):
     thermal_rate_hz: float = read_only(
         30.0, ge=0.5, le=500.0, description="thermal rate until it is measured, frames a second"
     )
-    thermal_delay_s: float = read_only(
-        0.0,
-        ge=-0.5,
-        le=0.5,
-        description="taken off thermal stamps, where these are known to be late, seconds",
-    )
     wait_s: float = read_only(
         0.05,
         ge=0.0,
@@ -86,7 +80,6 @@ class PairingParams(StageParams):
         return PairingPolicy(
             tolerance_ns=_ns(self.tolerance_s),
             thermal_period_ns=_ns(1 / self.thermal_rate_hz),
-            thermal_delay_ns=_ns(self.thermal_delay_s),
             wait_ns=None if lossless else _ns(self.wait_s),
             stale_ns=_ns(self.thermal_timeout_s),
             jump_ns=_ns(self.clock_jump_s),

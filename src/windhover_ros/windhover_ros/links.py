@@ -12,26 +12,31 @@ import threading
 from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
 
 
-class Link(Protocol[T]):
-    """A one-way connection between two threads."""
+class Sink(Protocol[T_contra]):
+    """The end of a connection that items are given to."""
 
     @property
     def dropped(self) -> int:
         """How many items were replaced before they were taken."""
         ...
 
-    def put(self, item: T) -> bool:
-        """Give an item; False once the link is closed."""
-        ...
-
-    def take(self, timeout_s: float | None = None) -> T | None:
-        """Wait for an item; ``None`` on time-out, or when closed and empty."""
+    def put(self, item: T_contra) -> bool:
+        """Give an item; False once it is closed."""
         ...
 
     def close(self) -> None:
         """Say that nothing more comes; what is inside can still be taken."""
+        ...
+
+
+class Link(Sink[T], Protocol[T]):
+    """A one-way connection between two threads."""
+
+    def take(self, timeout_s: float | None = None) -> T | None:
+        """Wait for an item; ``None`` on time-out, or when closed and empty."""
         ...
 
     @property

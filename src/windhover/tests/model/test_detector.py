@@ -131,7 +131,7 @@ def test_an_rgb_model_sees_b_g_r(rgb: Detector) -> None:
 
 
 def test_an_rgbt_model_sees_the_fourth_plane(models: Path) -> None:
-    ground = np.full((512, 640, 3), 250, np.uint8)
+    ground = np.full((512, 640, 3), (250, 250, 40), np.uint8)
     image = np.dstack((ground, draw(512, 640)))
     with Detector.open(models / "rgbt", threads=1) as detector:
         expect(detector.detect(Frame(image, "8UC4", 0)), RECTANGLES, 1e-3)

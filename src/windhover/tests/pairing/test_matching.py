@@ -262,10 +262,3 @@ def test_a_recording_waits_as_long_as_it_takes():
     assert pairer.take(0) == []
     pairer.end_thermal()
     assert [m.thermal for m in pairer.take(0)] == [None]
-
-
-def test_a_known_delay_is_taken_off_thermal_stamps():
-    pairer = Pairer(PairingPolicy(thermal_delay_ns=8 * MS))
-    pairer.add_thermal(frame(48 * MS), 0)
-    pairer.add_rgb(frame(41 * MS), 0)
-    assert [m.offset_ns for m in pairer.take(0)] == [-1 * MS]

@@ -23,6 +23,7 @@ NS_PER_S = 1e9
 STAGES = (
     "source",
     "convert",
+    "register",
     "preprocess",
     "inference",
     "postprocess",

@@ -34,7 +34,6 @@ class PairingPolicy:
         tolerance_ns: longest distance of a pair; 0 = half the thermal period as
             measured, beyond which another thermal frame would be nearer.
         thermal_period_ns: the thermal period until it is measured.
-        thermal_delay_ns: taken off the thermal stamps, where these are known to be late.
         wait_ns: longest time an RGB frame is held for a thermal frame;
             ``None`` = as long as it takes, for recordings.
         stale_ns: a stream silent for so long is stale.
@@ -46,7 +45,6 @@ class PairingPolicy:
 
     tolerance_ns: int = 0
     thermal_period_ns: int = 33_333_333
-    thermal_delay_ns: int = 0
     wait_ns: int | None = 50_000_000
     stale_ns: int = 500_000_000
     jump_ns: int = 250_000_000
@@ -166,6 +164,11 @@ class Pairer:
         """Frames held now, of both streams."""
         return len(self._rgb.stamps) + len(self._thermal.stamps)
 
+    @property
+    def undecided(self) -> int:
+        """RGB frames held now."""
+        return len(self._rgb.stamps)
+
     def thermal_stale(self, now_ns: int) -> bool:
         """Whether the thermal stream has been silent too long, or never spoke."""
         return self._thermal.ended or self._thermal.silent(now_ns, self.policy.stale_ns)
@@ -192,7 +195,7 @@ class Pairer:
     def add_thermal(self, frame: Frame, now_ns: int) -> None:
         """Take in a thermal frame."""
         self.counts.thermal += 1
-        stream, stamp = self._thermal, frame.stamp_ns - self.policy.thermal_delay_ns
+        stream, stamp = self._thermal, frame.stamp_ns
         stream.heard_ns = now_ns
         before = stream.newest
         if self._jumped(stream, stamp):

@@ -37,7 +37,7 @@ class SourceOptions:
         timeout_s: cameras: how long without a frame counts as gone.
         exposure_us: V4L2: microseconds; 0 lets the camera choose, ``None`` leaves it.
         gain: V4L2: in the camera's own units; ``None`` leaves it.
-        camera: rendered scenes: which of the two cameras.
+        camera: rendered scenes and bags of two: which of the two cameras.
     """
 
     rate_hz: float | None = None

@@ -43,7 +43,8 @@ class RosbagImages(RecordedSource):
             path: the bag's folder or file.
             name: the URI, for messages.
             options: ``topic``, ``rate_hz`` (nominal only), ``loop``, ``frame_id``,
-                ``as_gray`` and ``on_bad`` are read.
+                ``as_gray`` and ``on_bad`` are read; of several topics ``camera``
+                chooses the one below ``camera/<camera>/``.
 
         Raises:
             SourceError: it is empty or damaged, has no image topic, or several and
@@ -51,7 +52,7 @@ class RosbagImages(RecordedSource):
         """
         self._path = path
         with _Bag(path) as reader:
-            connections = _choose(reader, path, options.topic)
+            connections = _choose(reader, path, options.topic, options.camera)
             self.topic = connections[0].topic
             count = sum(connection.msgcount for connection in connections)
             seconds = reader.duration / 1e9 if count else 0.0
@@ -141,8 +142,10 @@ def _refuse_empty(path: Path) -> None:
             raise SourceError(f"bag file {file} is empty (0 bytes): record or copy it again")
 
 
-def _choose(reader: AnyReader, path: Path, topic: str | None) -> list[Connection]:
-    """The connections of the named image topic, or of the only one there is."""
+def _choose(
+    reader: AnyReader, path: Path, topic: str | None, camera: str | None = None
+) -> list[Connection]:
+    """The connections of the named image topic, of the camera's, or of the only one there is."""
     found: dict[str, list[Connection]] = {}
     for connection in reader.connections:
         if connection.msgtype in {IMAGE, COMPRESSED}:
@@ -150,6 +153,9 @@ def _choose(reader: AnyReader, path: Path, topic: str | None) -> list[Connection
     if not found:
         others = ", ".join(sorted({connection.topic for connection in reader.connections}))
         raise SourceError(f"bag {path} has no image topic, only: {others or 'nothing'}")
+    of_camera = [name for name in found if f"/camera/{camera}/" in name]
+    if topic is None and len(found) > 1 and len(of_camera) == 1:
+        topic = of_camera[0]
     if topic is None and len(found) > 1:
         raise SourceError(
             f"bag {path} has several image topics, name one as topic: {', '.join(sorted(found))}"

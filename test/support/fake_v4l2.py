@@ -45,6 +45,7 @@ class FakeCamera:
         rate: frames a second, read and set.
         gone: unplugged: every call fails as the kernel's would.
         busy: another process streams from it.
+        planar: of an image processor, whose buffers have several planes.
         streaming: between STREAMON and STREAMOFF.
     """
 
@@ -54,6 +55,7 @@ class FakeCamera:
     rate: int = 30
     gone: bool = False
     busy: bool = False
+    planar: bool = False
     streaming: bool = False
     opened: int = 0
 
@@ -150,7 +152,8 @@ class FakeCamera:
     def _querycap(self, caps: Any) -> None:
         self.opened += 1
         caps.driver, caps.card = b"fake", b"Fake camera"
-        caps.capabilities = caps.device_caps = 0x04000001  # VIDEO_CAPTURE | STREAMING
+        kind = 0x1000 if self.planar else 0x0001  # VIDEO_CAPTURE, of several planes or one
+        caps.capabilities = caps.device_caps = 0x04000000 | kind  # STREAMING
 
     def _enum_fmt(self, entry: Any) -> None:
         if entry.index >= len(self.formats):

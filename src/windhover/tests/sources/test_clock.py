@@ -89,6 +89,18 @@ def test_a_small_step_is_followed_and_never_turns_frames_round(delays, step_ms):
     assert abs(stamps[-1].stamp_ns - truth[-1]) <= 1
 
 
+def test_ten_minutes_of_slew_that_an_offset_taken_once_would_miss():
+    world, clock = World(ppm=500), ClockMap(True)
+    offset_once = world.wall(0, 0)
+    for second in range(0, 600, 5):
+        taken = second * 10**9
+        arrived = taken + 20 * MS
+        stamp = clock.stamp(taken, Reading(arrived, world.wall(arrived, 0)))
+        assert abs(stamp.stamp_ns - world.wall(taken, 0)) <= 10_001
+    assert abs(offset_once + taken - world.wall(taken, 0)) > 290 * MS
+    assert clock.steps == 0
+
+
 def test_a_frame_in_flight_while_the_clock_steps_is_on_the_new_clock():
     clock = ClockMap(True)
     clock.stamp(0, Reading(5 * MS, WALL + 5 * MS))

@@ -346,6 +346,12 @@ def test_a_busy_camera_is_named(boson):
         opened(boson)
 
 
+def test_an_image_processors_device_is_sent_to_gstreamer(kernel):
+    camera = kernel.add({"NV12": [(16, 12)]}, planar=True)
+    with pytest.raises(SourceError, match=r"gives its planes apart.*gst:v4l2src device="):
+        opened(camera)
+
+
 def test_without_linuxpy_it_says_what_to_install(boson, monkeypatch):
     monkeypatch.setitem(sys.modules, "linuxpy.video.device", None)
     with pytest.raises(SourceError, match=r"pip install windhover\[v4l2\]'.*gst:v4l2src device="):
@@ -360,7 +366,7 @@ def test_a_missing_device_is_named():
 def test_a_device_that_is_no_camera_is_named():
     pytest.importorskip("linuxpy")
     for uri in ("v4l2:///dev/null?size=1280x720", "/dev/null"):
-        with pytest.raises(SourceError, match="/dev/null is no capture device: name another"):
+        with pytest.raises(SourceError, match="cannot open camera /dev/null: not a camera"):
             open_source(uri)
 
 

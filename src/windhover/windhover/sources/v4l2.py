@@ -197,8 +197,13 @@ def open_v4l2(device: str, name: str, options: SourceOptions) -> V4l2Camera:
 
 def _choose(camera: Device, device: str, wanted: str | None, gray: bool) -> str:
     """The key of the format to take: what was asked for, or the best that is offered."""
-    from linuxpy.video.device import BufferType
+    from linuxpy.video.device import BufferType, Capability
 
+    if Capability.VIDEO_CAPTURE_MPLANE in camera.info.device_capabilities:
+        raise SourceError(
+            f"{device} gives its planes apart, as image processors do: "
+            f"use 'gst:v4l2src device={device}'"
+        )
     offered = [
         fmt.pixel_format.human_str() for fmt in camera.info.buffer_formats(BufferType.VIDEO_CAPTURE)
     ]

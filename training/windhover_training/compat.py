@@ -1,8 +1,8 @@
 """Registers what CPU torch lacks so that ultralytics and aimet_torch can be imported.
 
 torchvision 0.28 installed without its own torch build has no compiled operators, and
-importing it fails because ``torchvision::nms`` does not exist. Import this module before
-either package; it adds the operator only where it is missing.
+importing it fails because ``torchvision::nms`` and ``torchvision::qnms`` do not exist. Import
+this module before either package; it adds the operators only where they are missing.
 """
 
 from __future__ import annotations
@@ -39,16 +39,21 @@ def _nms(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float) -> tor
 def register_missing_operators() -> bool:
     """Register ``torchvision::nms`` where no compiled one exists.
 
+    ``qnms``, for quantised tensors, is declared only: torchvision describes its shapes when
+    it is imported, and nothing here calls it.
+
     Returns:
-        True if it was registered by this call.
+        True if they were registered by this call.
     """
     if hasattr(torch.ops.torchvision, "nms"):
         return False
     library = torch.library.Library("torchvision", "DEF")
     library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     library.impl("nms", _nms, "CPU")
     _LIBRARIES.append(library)
     return True
 
 
-register_missing_operators()
+#: Whether nms here is ours, in Python, because torchvision's own does not load.
+REGISTERED = register_missing_operators()

@@ -16,7 +16,7 @@ from typer.main import get_command
 
 from windhover.errors import WindhoverError
 
-from . import data, export, run, train
+from . import data, doctor, export, run, train
 
 app = typer.Typer(
     name="windhover-train",
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
 app.add_typer(export.app, name="export")
+app.command("doctor")(doctor.doctor)
 app.command("anchors")(data.anchors)
 app.add_typer(run.app, name="run")
 app.command("verify")(export.verify_bundle)

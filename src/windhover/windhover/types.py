@@ -86,6 +86,10 @@ class Detections:
         return Detections(self.boxes[rows], self.scores[rows], self.class_ids[rows])
 
 
+def _no_ids() -> NDArray[np.int64]:
+    return np.empty(0, np.int64)
+
+
 @dataclass(frozen=True, slots=True)
 class Tracks:
     """The tracks that are visible in one frame, as ``N`` rows of columns.
@@ -95,12 +99,24 @@ class Tracks:
         scores: ``(N,)`` float32, score of the detection last matched.
         class_ids: ``(N,)`` int32, indices into the bundle's labels.
         track_ids: ``(N,)`` int64, positive, unique in a run, never used again.
+        carrier_ids: ``(N,)`` int64, track id of the person that carries this object,
+            0 for none; left out where nothing is linked.
+        carrier_scores: ``(N,)`` float32 in 0..1, share of what was seen of a carried
+            object that speaks for its carrier; 0 where there is none.
     """
 
     boxes: BoxArray = field(default_factory=_no_boxes)
     scores: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     class_ids: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
-    track_ids: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    track_ids: NDArray[np.int64] = field(default_factory=_no_ids)
+    carrier_ids: NDArray[np.int64] = field(default_factory=_no_ids)
+    carrier_scores: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+
+    def __post_init__(self) -> None:
+        """Fill in the relations that were left out."""
+        if len(self.carrier_ids) != len(self.scores):
+            object.__setattr__(self, "carrier_ids", np.zeros(len(self.scores), np.int64))
+            object.__setattr__(self, "carrier_scores", np.zeros(len(self.scores), np.float32))
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -108,5 +124,10 @@ class Tracks:
     def __getitem__(self, rows: NDArray[np.bool_] | NDArray[np.intp] | slice) -> Tracks:
         """Select rows by mask, indices or slice."""
         return Tracks(
-            self.boxes[rows], self.scores[rows], self.class_ids[rows], self.track_ids[rows]
+            self.boxes[rows],
+            self.scores[rows],
+            self.class_ids[rows],
+            self.track_ids[rows],
+            self.carrier_ids[rows],
+            self.carrier_scores[rows],
         )

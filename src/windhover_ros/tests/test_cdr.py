@@ -29,7 +29,19 @@ def results(draw):
     )
     if draw(st.booleans()):
         ids = draw(st.lists(st.integers(1, 2**60), min_size=n, max_size=n))
-        return Tracks(boxes, scores, classes, np.array(ids, np.int64)), labels
+        carriers = draw(st.lists(st.sampled_from([0, 0, 7, 2**60]), min_size=n, max_size=n))
+        shares = draw(st.lists(st.floats(0, 1, width=32), min_size=n, max_size=n))
+        return (
+            Tracks(
+                boxes,
+                scores,
+                classes,
+                np.array(ids, np.int64),
+                np.array(carriers, np.int64),
+                np.array(shares, np.float32),
+            ),
+            labels,
+        )
     return Detections(boxes, scores, classes), labels
 
 
@@ -50,6 +62,13 @@ def by_fields(stamp_ns, frame_id, result, labels):
         one.results = [hypothesis]
         if isinstance(result, Tracks):
             one.id = str(result.track_ids[i])
+            if result.carrier_ids[i]:
+                relation = vision_msgs.ObjectHypothesisWithPose()
+                relation.hypothesis.class_id = f"carried_by:{result.carrier_ids[i]}"
+                relation.hypothesis.score = float(result.scores[i]) * float(
+                    result.carrier_scores[i]
+                )
+                one.results = [hypothesis, relation]
         message.detections.append(one)
     return message
 
@@ -85,8 +104,36 @@ def test_reading_gives_back_what_was_written(result_and_labels, stamp_ns, frame_
         back = to_tracks(message, LabelTable(labels))
         np.testing.assert_array_equal(back.track_ids, result.track_ids)
         np.testing.assert_array_equal(back.class_ids, result.class_ids)
+        np.testing.assert_array_equal(back.carrier_ids, result.carrier_ids)
+        known = (result.carrier_ids > 0) & (result.scores > 0)
+        np.testing.assert_allclose(
+            back.carrier_scores[known], result.carrier_scores[known], rtol=1e-5
+        )
     else:
         assert message.ids == [""] * len(result)
+
+
+def test_a_carried_object_says_by_whom_in_a_second_result():
+    """The contract that other nodes rely on, read with rclpy's own types."""
+    tracks = Tracks(
+        np.array([[10, 10, 30, 60], [24, 30, 36, 34]], np.float32),
+        np.array([0.9, 0.5], np.float32),
+        np.array([0, 1], np.int32),
+        np.array([3, 7], np.int64),
+        np.array([0, 3], np.int64),
+        np.array([0.0, 0.8], np.float32),
+    )
+    data = write_results(1, "cam", tracks, ["person", "weapon"])
+    message = rclpy_serialization.deserialize_message(data, vision_msgs.Detection2DArray)
+    person, weapon = message.detections
+    assert [person.id, weapon.id] == ["3", "7"]
+    assert [each.hypothesis.class_id for each in person.results] == ["person"]
+    assert [each.hypothesis.class_id for each in weapon.results] == ["weapon", "carried_by:3"]
+    scores = [each.hypothesis.score for each in weapon.results]
+    assert scores == pytest.approx([0.5, 0.4])
+    # Whoever takes the best result still finds the object's own class.
+    assert max(weapon.results, key=lambda r: r.hypothesis.score) is weapon.results[0]
+    assert read_results(data).class_names == ["person", "weapon"]
 
 
 def test_best_of_several_hypotheses_counts():

@@ -107,21 +107,26 @@ class CdrReader:
 
 
 @lru_cache(maxsize=256)
-def detection_struct(phase: int, frame_bytes: int, label_bytes: int) -> struct.Struct:
-    """Format of one Detection2D with one hypothesis, up to its id string.
+def detection_struct(
+    phase: int, frame_bytes: int, label_bytes: int, second_bytes: int = 0
+) -> struct.Struct:
+    """Format of one Detection2D with one hypothesis or two, up to its id string.
 
     Args:
         phase: where it starts, modulo 8 (0 or 4).
         frame_bytes: length of the frame_id with its NUL.
         label_bytes: length of the class_id with its NUL.
+        second_bytes: the same of a second hypothesis; 0 where there is none.
 
     Returns:
-        A format that takes sec, nanosec, len and frame_id, 1, len and class_id,
-        score, the 344 bytes of the pose, centre x, y, theta, size x, y, and the
-        id's length with its NUL.
+        A format that takes sec, nanosec, len and frame_id, the number of
+        hypotheses, for each len and class_id, score and the 344 bytes of the pose,
+        then centre x, y, theta, size x, y, and the id's length with its NUL.
     """
     head = f"iII{frame_bytes}s"
     at = phase + 12 + frame_bytes
     pad = -at % 4
     at += pad + 8 + label_bytes
-    return struct.Struct(f"<{head}{pad}xII{label_bytes}s{-at % 8}xd344s5dI")
+    # A pose ends at a multiple of 8, so what follows needs no more padding.
+    second = f"I{second_bytes}s{-(4 + second_bytes) % 8}xd344s" if second_bytes else ""
+    return struct.Struct(f"<{head}{pad}xII{label_bytes}s{-at % 8}xd344s{second}5dI")

@@ -3,6 +3,13 @@
 Contract: the header is the source image's; boxes are in source pixels,
 sub-pixel, as centre and size; ``class_id`` is the label's name; ``id`` is the
 track id, empty for a detection that has none.
+
+``results[0]`` is what the object is. A track of something that is carried has a
+second result that says by whom: its ``class_id`` is ``carried_by:<track id>`` and
+its score is that of the object times the share of what was seen that speaks for
+that person. It is never above the object's own, so that whoever takes the best
+result still finds the object's class. Carrier and carried are both in the message
+as detections of their own whenever they are seen.
 """
 
 from __future__ import annotations
@@ -15,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from windhover.errors import DataError
+from windhover.tracking.carriers import RELATION
 from windhover.types import BoxArray, Detections, Tracks
 from windhover_ros.cdr import CdrReader, CdrWriter, detection_struct
 
@@ -34,6 +42,8 @@ class ResultArray:
         scores: ``(N,)`` float32, of each object's best hypothesis.
         class_names: label of the best hypothesis; empty where there is none.
         ids: track id, or empty.
+        carrier_ids: track id of the person that carries the object; 0 for none.
+        carrier_scores: that relation's score over the object's own.
     """
 
     stamp_ns: int
@@ -44,6 +54,8 @@ class ResultArray:
     )
     class_names: list[str] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
+    carrier_ids: list[int] = field(default_factory=list)
+    carrier_scores: list[float] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.class_names)
@@ -67,6 +79,7 @@ def write_results(
         CDR bytes, ready for ``publisher.publish``.
     """
     ids = [str(i) for i in results.track_ids.tolist()] if isinstance(results, Tracks) else None
+    relations = _relations(results) if isinstance(results, Tracks) else {}
     seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
     frame = frame_id.encode() + b"\0"
     names = [label.encode() + b"\0" for label in labels]
@@ -85,16 +98,34 @@ def write_results(
             at += -at % 4
         name = names[class_id]
         text = (ids[row].encode() if ids else b"") + b"\0"
-        layout = detection_struct(at % 8, len(frame), len(name))
+        hypotheses: list[object] = [len(name), name, score, _NO_POSE]
+        relation = relations.get(row)
+        if relation is not None:
+            hypotheses += [len(relation[0]), relation[0], relation[1], _NO_POSE]
+        layout = detection_struct(
+            at % 8, len(frame), len(name), len(relation[0]) if relation is not None else 0
+        )
         parts.append(
             layout.pack(
-                seconds, nanoseconds, len(frame), frame, 1, len(name), name,
-                score, _NO_POSE, x, y, 0.0, width, height, len(text),
+                seconds, nanoseconds, len(frame), frame, len(hypotheses) // 4, *hypotheses,
+                x, y, 0.0, width, height, len(text),
             )
         )  # fmt: skip
         parts.append(text)
         at += layout.size + len(text)
     return b"".join(parts)
+
+
+def _relations(tracks: Tracks) -> dict[int, tuple[bytes, float]]:
+    """Class and score of the second result of each row whose carrier is known."""
+    rows = np.flatnonzero(tracks.carrier_ids).tolist()
+    return {
+        row: (
+            f"{RELATION}:{tracks.carrier_ids[row]}".encode() + b"\0",
+            float(tracks.scores[row]) * float(tracks.carrier_scores[row]),
+        )
+        for row in rows
+    }
 
 
 def read_results(data: bytes) -> ResultArray:
@@ -116,14 +147,18 @@ def read_results(data: bytes) -> ResultArray:
     scores: list[float] = []
     names: list[str] = []
     ids: list[str] = []
+    carriers: list[int] = []
+    shares: list[float] = []
     for _ in range(count):
         reader.header()
-        name, score = _best_hypothesis(reader)
+        name, score, carrier, share = _hypotheses(reader)
         x, y, _, width, height = reader.numbers("d", 5)
         boxes.append((x - width / 2, y - height / 2, x + width / 2, y + height / 2))
         ids.append(reader.string())
         names.append(name)
         scores.append(score)
+        carriers.append(carrier)
+        shares.append(share)
     return ResultArray(
         stamp_ns,
         frame_id,
@@ -131,18 +166,26 @@ def read_results(data: bytes) -> ResultArray:
         np.array(scores, np.float32),
         names,
         ids,
+        carriers,
+        shares,
     )
 
 
-def _best_hypothesis(reader: CdrReader) -> tuple[str, float]:
+def _hypotheses(reader: CdrReader) -> tuple[str, float, int, float]:
+    """Best class and its score; carrier and that relation's share of the score."""
     best: tuple[str, float] | None = None
+    carrier: tuple[int, float] = (0, 0.0)
     for _ in range(reader.integer()):
         name = reader.string()
         score = reader.numbers("d")[0]
         reader.skip("d", 43)
-        if best is None or score > best[1]:
+        kind, _, number = name.partition(":")
+        if kind == RELATION and number.isdecimal():
+            carrier = int(number), score
+        elif best is None or score > best[1]:
             best = name, score
-    return best or ("", 0.0)
+    name, score = best or ("", 0.0)
+    return name, score, carrier[0], carrier[1] / score if score > 0.0 else 0.0
 
 
 class LabelTable:
@@ -188,6 +231,8 @@ def to_tracks(message: ResultArray, table: LabelTable) -> Tracks:
         message.scores[picked],
         table.ids(message.class_names)[picked],
         np.array([int(message.ids[i]) for i in rows], np.int64),
+        np.array([message.carrier_ids[i] for i in rows], np.int64),
+        np.array([message.carrier_scores[i] for i in rows], np.float32),
     )
 
 

@@ -8,6 +8,7 @@ pytest.importorskip("vision_msgs")
 
 import rclpy
 from rclpy.parameter import Parameter
+from sensor_msgs.msg import CameraInfo, Imu
 from vision_msgs.msg import Detection2DArray
 
 from test.support.fixtures import wait_for
@@ -123,3 +124,59 @@ def test_its_settings_are_ros_parameters_that_are_fixed_in_flight(linked):
     assert linked.get_parameter("bytetrack.lost_seconds").value == 2.0
     (done,) = linked.set_parameters([Parameter("bytetrack.lost_seconds", value=1.0)])
     assert not done.successful
+
+
+def test_a_weapon_names_its_carrier_in_the_tracks_topic(nodes):
+    heard = nodes.listener(Detection2DArray, "tracks", qos.result())
+    node = nodes.add(TrackerNode(FAST, linked=True))
+    assert node.bring_up()
+    wait_for(lambda: node.count_subscribers("tracks") == 1, "discovery")
+    boxes = np.array([[100, 80, 112, 106], [102, 90, 116, 95]], np.float32)
+    found = Detections(boxes, np.array([0.9, 0.6], np.float32), np.array([0, 1], np.int32))
+    for step in range(25):
+        node.track(no_frame(step), found, ("person", "weapon"))
+    wait_for(lambda: len(heard) == 25, "tracks")
+    names = {
+        each.results[0].hypothesis.class_id: (
+            each.id,
+            [r.hypothesis.class_id for r in each.results],
+        )
+        for each in heard[-1].detections
+    }
+    assert set(names) == {"person", "weapon"}
+    assert names["person"][1] == ["person"]
+    assert names["weapon"][1] == ["weapon", f"carried_by:{names['person'][0]}"]
+
+
+def test_attitude_and_camera_info_tell_how_the_picture_turns(nodes):
+    """As a process of its own: no image, a yaw of 3 degrees either way, tiny boxes."""
+    topics = {"camera_info_topic": "camera/thermal/camera_info", "attitude_topic": "imu"}
+    node = nodes.add(TrackerNode({**FAST, **topics, "camera_pitch_deg": 0.0}))
+    heard = nodes.listener(Detection2DArray, "tracks", qos.result())
+    assert node.bring_up()
+    sender = nodes.add(rclpy.create_node("drone"))
+    attitudes = sender.create_publisher(Imu, "imu", qos.sensor())
+    infos = sender.create_publisher(CameraInfo, "camera/thermal/camera_info", qos.image())
+    detections = sender.create_publisher(Detection2DArray, "detections", qos.result())
+    for publisher in (attitudes, infos, detections):
+        wait_for(lambda p=publisher: p.get_subscription_count() == 1, "discovery")
+    wait_for(lambda: node.count_subscribers("tracks") == 1, "discovery")
+    focal = 554.0
+    info = CameraInfo(width=640, height=512)
+    info.k = [focal, 0.0, 319.5, 0.0, focal, 255.5, 0.0, 0.0, 1.0]
+    infos.publish(info)
+    wait_for(lambda: node._lens is not None, "camera_info")
+    for step, yaw in enumerate([0, 3, 0, -3, 0, 3, 0, -3]):
+        stamp = 10**18 + step * 100_000_000
+        half = np.radians(yaw) / 2
+        imu = Imu()
+        imu.header.stamp.sec, imu.header.stamp.nanosec = divmod(stamp, 10**9)
+        imu.orientation.z, imu.orientation.w = float(np.sin(half)), float(np.cos(half))
+        attitudes.publish(imu)
+        wait_for(lambda s=stamp: node._attitudes.newest_ns == s, "attitude")
+        x = 320 + focal * np.tan(np.radians(yaw))
+        box = np.array([[x - 6, 250, x + 6, 262]], np.float32)
+        found = Detections(box, np.array([0.9], np.float32), np.array([0], np.int32))
+        detections.publish(write_results(stamp, "cam", found, LABELS))
+        wait_for(lambda n=step + 1: len(heard) == n, f"tracks {step}")
+    assert [[each.id for each in array.detections] for array in heard] == [["1"]] * 8

@@ -1,7 +1,8 @@
 """The tracker node: ``detections`` in, ``tracks`` out.
 
-Wiring only. It needs no images: association goes by boxes and time, so the
-node's cost and its traffic do not grow with the picture.
+Wiring only. It subscribes to no images, so that its traffic does not grow with the
+picture: in one process with the detector it is handed the frame and measures the
+camera's motion on it; as a process of its own it takes that of the attitude.
 """
 
 from __future__ import annotations
@@ -10,12 +11,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
+from geometry_msgs.msg import QuaternionStamped
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, Imu
 from vision_msgs.msg import Detection2DArray
 
 from windhover.errors import ConfigError, DataError
+from windhover.pairing.geometry import Lens
 from windhover.tracking import make_tracker
+from windhover.tracking.attitude import AttitudeHistory
 from windhover.tracking.base import Tracker
 from windhover.tracking.bytetrack import ByteTrackParams
+from windhover.tracking.carriers import CarrierLinks, CarrierParams
 from windhover.types import Detections, Frame, Tracks
 from windhover_ros import qos
 from windhover_ros.diagnostics import Level
@@ -34,8 +42,28 @@ class TrackerParams(StageParams):
     deadline_s: float = read_only(
         0.5, ge=0.0, le=60.0, description="longest time between two messages; 0 = none offered"
     )
+    camera_info_topic: str = read_only(
+        "",
+        description="sensor_msgs/CameraInfo of the detector's camera, calibrated: with it the "
+        "attitude tells how the camera turns, where there is no image to measure it on; empty = "
+        "not",
+    )
+    attitude_topic: str = read_only(
+        "mavros/imu/data", description="attitude of the drone or gimbal; empty = none"
+    )
+    attitude_type: Literal["imu", "quaternion"] = read_only(
+        "imu", description="sensor_msgs/Imu or geometry_msgs/QuaternionStamped"
+    )
+    camera_pitch_deg: float = read_only(
+        60.0,
+        ge=-90.0,
+        le=90.0,
+        description="tilt of the camera below the drone's nose, degrees; 0 where the attitude is "
+        "the gimbal's own",
+    )
     # Fixed while it runs: a tracker made anew would hand out old ids again.
     bytetrack: ByteTrackParams = read_only(ByteTrackParams())
+    carriers: CarrierParams = read_only(CarrierParams())
 
 
 class TrackerNode(StageNode[TrackerParams]):
@@ -62,6 +90,11 @@ class TrackerNode(StageNode[TrackerParams]):
         self._table = LabelTable()
         self._listeners: list[Listener] = []
         self._last_stamp: int | None = None
+        self._carriers = CarrierLinks(self.params.carriers)
+        self._attitudes = AttitudeHistory(self.params.camera_pitch_deg)
+        self._lens: Lens | None = None
+        if self.params.camera_info_topic and self.params.attitude_topic:
+            self._listen_to_camera()
         self._tracks = self.advertise(
             Detection2DArray, "tracks", qos.result(self.params.deadline_s)
         )
@@ -88,6 +121,38 @@ class TrackerNode(StageNode[TrackerParams]):
         tracks = self._advance(frame.stamp_ns, frame.frame_id, detections, labels, frame)
         for listener in self._listeners:
             listener(frame, detections, tracks)
+
+    def _listen_to_camera(self) -> None:
+        params = self.params
+        self.listen(CameraInfo, params.camera_info_topic, self._on_camera, qos.image())
+        if params.attitude_type == "imu":
+            self.listen(
+                Imu, params.attitude_topic, lambda m: self._on_attitude(m, m.orientation),
+                qos.sensor(),
+            )  # fmt: skip
+        else:
+            self.listen(
+                QuaternionStamped, params.attitude_topic,
+                lambda m: self._on_attitude(m, m.quaternion), qos.sensor(),
+            )  # fmt: skip
+
+    def _on_camera(self, message: CameraInfo) -> None:
+        # A camera without calibration says so by zeros.
+        if message.k[0] > 0.0:
+            matrix = np.array(message.k, np.float64).reshape(3, 3)
+            self._lens = Lens(message.width, message.height, matrix)
+
+    def _on_attitude(self, message: Any, value: Any) -> None:
+        stamp = message.header.stamp
+        stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
+        if not self._attitudes.add(stamp_ns, (value.x, value.y, value.z, value.w)):
+            self.health.count("attitudes_refused")
+
+    def _turn(self, stamp_ns: int) -> NDArray[np.float64] | None:
+        """How the image moved since the last frame because the camera turned."""
+        if self._lens is None or self._last_stamp is None:
+            return None
+        return self._attitudes.motion(self._last_stamp, stamp_ns, self._lens)
 
     def _on_detections(self, data: bytes) -> None:
         if self.state != "active":
@@ -121,11 +186,13 @@ class TrackerNode(StageNode[TrackerParams]):
                 f"stamps of detections go backwards ({self._last_stamp} then {stamp_ns} ns)",
                 for_s=10.0,
             )
+        turn = self._turn(stamp_ns)
         self._last_stamp = stamp_ns
         before = time.monotonic_ns()
         if self._tracker is None:
             raise ConfigError("the tracker was not configured; configure it first")
-        tracks = self._tracker.update(detections, stamp_ns, frame.image if frame else None)
+        tracks = self._tracker.update(detections, stamp_ns, frame.image if frame else None, turn)
+        tracks = self._carriers.update(tracks, labels, stamp_ns)
         tracked = time.monotonic_ns()
         self._tracks.publish(write_results(stamp_ns, frame_id, tracks, labels))
         self.health.timings.record("tracking", tracked - before)

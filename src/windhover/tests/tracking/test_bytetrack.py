@@ -149,16 +149,51 @@ def test_sure_detections_go_before_faint_ones(frame_of, play):
     assert seen[1].scores[0] == np.float32(0.9)
 
 
-def test_a_track_never_takes_another_class(frame_of, play):
+def test_a_track_need_not_take_another_class(frame_of, play):
     """A person who stops where a vehicle was detected stays a person."""
     person = frame_of([(100, 100, 30, 30)], classes=0)
     vehicle = frame_of([(100, 100, 30, 30)], classes=1)
     faint_vehicle = frame_of([(100, 100, 30, 30)], 0.3, classes=1)
     frames = [person] * 3 + [faint_vehicle] * 3 + [vehicle] * 3 + [person]
-    seen = play(made(), frames)
+    seen = play(made(class_change_overlap=1.0), frames)
     assert [ids(t) for t in seen] == [[1]] * 3 + [[]] * 4 + [[2]] * 2 + [[1]]
     classes = {(i, c) for t in seen for i, c in zip(ids(t), t.class_ids.tolist(), strict=True)}
     assert classes == {(1, 0), (2, 1)}
+
+
+def test_a_detector_that_mixes_up_classes_costs_no_id(frame_of, play):
+    """Two frames of another class: the id stays and reports what most votes were for."""
+    box = [(100, 100, 30, 30)]
+    votes = [0, 0, 0, 1, 1, 0, 0, 1, 0]
+    seen = play(made(), [frame_of(box, classes=c) for c in votes])
+    assert [ids(t) for t in seen] == [[1]] * 9
+    assert all(t.class_ids.tolist() == [0] for t in seen)
+    # If the first look was wrong, the rest outvotes it.
+    seen = play(made(), [frame_of(box, classes=c) for c in [1, 0, 0, 0]])
+    assert [t.class_ids.tolist() for t in seen[2:]] == [[0], [0]]
+
+
+def test_another_class_is_only_taken_where_it_lies(frame_of, play):
+    person, aside = (100, 100, 30, 30), (112, 100, 30, 30)
+    frames = [frame_of([person])] * 5 + [frame_of([aside], classes=1)] * 3
+    assert ids(play(made(), frames)[-1]) == [2]
+
+
+def test_an_object_that_turned_while_hidden_is_found_again(frame_of, play):
+    """Unseen for a second and a half, it comes out beside where it was expected."""
+    rate = 10
+    before = [frame_of([(100 + 6 * k, 100, 16, 24)]) for k in range(15)]
+    after = [frame_of([(230, 140 + 3 * k, 16, 24)]) for k in range(5)]
+    seen = play(made(), before + [EMPTY] * rate + after, rate)
+    assert ids(seen[-1]) == [1]
+    by_overlap = play(made(refind_gate=0.0), before + [EMPTY] * rate + after, rate)
+    assert ids(by_overlap[-1]) == [2]
+
+
+def test_what_is_much_larger_is_not_found_again(frame_of, play):
+    before = [frame_of([(100 + 6 * k, 100, 16, 24)]) for k in range(15)]
+    after = [frame_of([(230, 140, 60, 80)])] * 5
+    assert ids(play(made(), before + [EMPTY] * 10 + after, 10)[-1]) == [2]
 
 
 def test_neighbours_of_different_class_do_not_swap(frame_of, play):

@@ -20,6 +20,8 @@ FRAME_BASED = {
     "recover_seconds": 1.5 / RATE,
     "tentative_seconds": 0.0,
     "min_side_px": 0.0,
+    "refind_gate": 0.0,
+    "class_change_overlap": 1.0,
     "match_overlap": 0.2,
     "low_match_overlap": 0.5,
     "new_match_overlap": 0.3,

@@ -88,9 +88,9 @@ def test_ids_are_positive_unique_and_never_come_back(sequence, reset_after):
 
 
 @given(frames())
-def test_a_track_has_one_class_for_life(sequence):
+def test_a_track_may_have_one_class_for_life(sequence):
     classes = {}
-    for tracks in play(sequence):
+    for tracks in play(sequence, class_change_overlap=1.0):
         for number, label in zip(tracks.track_ids.tolist(), tracks.class_ids.tolist(), strict=True):
             assert classes.setdefault(number, label) == label
 
@@ -167,3 +167,28 @@ def test_slow_motion_gives_the_same_ids(sequence, factor):
     slow = play(sequence, 10.0 / factor, **stretched)
     for one, other in zip(normal, slow, strict=True):
         same(one, other)
+
+
+@given(frames(), st.integers(-64, 64), st.integers(-64, 64))
+def test_known_camera_motion_is_taken_off(sequence, dx, dy):
+    """A camera that shifts and says so: tracks are those of a still one, shifted."""
+    still, moving = (make_tracker() for _ in range(2))
+    for k, rows in enumerate(sequence):
+        shift = np.array([dx, dy, dx, dy], np.float32) * k
+        moved = Detections(rows.boxes + shift, rows.scores, rows.class_ids)
+        step = np.array([[1.0, 0.0, dx], [0.0, 1.0, dy], [0.0, 0.0, 1.0]])
+        one = still.update(rows, k * S // 10, None, np.eye(3))
+        other = moving.update(moved, k * S // 10, None, step)
+        same(one, other)
+        np.testing.assert_allclose(one.boxes + shift, other.boxes, atol=1e-2)
+
+
+@given(frames(), st.integers(0, 2**32 - 1))
+def test_any_homography_leaves_boxes_that_are_boxes(sequence, seed):
+    rng = np.random.default_rng(seed)
+    tracker = make_tracker()
+    for k, rows in enumerate(sequence):
+        bent = np.eye(3) + rng.normal(0, 1, (3, 3)) * [[0.1, 0.1, 40], [0.1, 0.1, 40], [1e-3] * 3]
+        tracks = tracker.update(rows, k * S // 10, None, bent)
+        assert np.isfinite(tracks.boxes).all()
+        assert (tracks.boxes[:, 2:] > tracks.boxes[:, :2]).all()

@@ -4,8 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
+from windhover.pairing.geometry import Lens
 from windhover.tracking import make_tracker
-from windhover.tracking.camera_motion import CameraMotion
+from windhover.tracking.attitude import turn_motion
+from windhover.tracking.camera_motion import CameraMotion, ImageMotion
 
 NO_BOXES = np.empty((0, 4), np.float32)
 S = 1_000_000_000
@@ -38,7 +40,9 @@ CORNERS = np.array([[40.0, 40.0], [600.0, 40.0], [40.0, 470.0], [600.0, 470.0], 
 
 
 def moved(motion, points=CORNERS):
-    return points @ motion[:, :2].T + motion[:, 2]
+    square = np.vstack([motion, [0, 0, 1]])[:3]
+    flat = np.column_stack([points, np.ones(len(points))]) @ square.T
+    return flat[:, :2] / flat[:, 2:]
 
 
 @pytest.mark.parametrize(
@@ -53,8 +57,8 @@ def moved(motion, points=CORNERS):
 )
 def test_known_motion_is_found_to_a_fraction_of_a_pixel(ground, motion):
     camera = CameraMotion()
-    assert camera.estimate(view(ground, np.eye(2, 3)), NO_BOXES) is None
-    found = camera.estimate(view(ground, motion), NO_BOXES)
+    assert camera.estimate(view(ground, np.eye(2, 3)), NO_BOXES).matrix is None
+    found = camera.estimate(view(ground, motion), NO_BOXES).matrix
     assert found is not None
     np.testing.assert_allclose(moved(found), moved(motion), atol=0.6)
 
@@ -68,7 +72,7 @@ def test_pixel_formats(ground, kind):
 
     camera, motion = CameraMotion(), similarity(0, 1, 9, -5)
     camera.estimate(convert(view(ground, np.eye(2, 3))), NO_BOXES)
-    found = camera.estimate(convert(view(ground, motion)), NO_BOXES)
+    found = camera.estimate(convert(view(ground, motion)), NO_BOXES).matrix
     assert found is not None
     np.testing.assert_allclose(moved(found), moved(motion), atol=0.6)
 
@@ -81,12 +85,12 @@ def test_objects_in_boxes_do_not_count(ground):
     second[:, :380] = view(ground, similarity(0, 1, 14, 0))[:, :380]
     camera = CameraMotion()
     camera.estimate(first, truck)
-    found = camera.estimate(second, truck)
+    found = camera.estimate(second, truck).matrix
     assert found is not None
     np.testing.assert_allclose(moved(found), CORNERS, atol=0.6)
     camera.reset()
     camera.estimate(first, NO_BOXES)
-    fooled = camera.estimate(second, NO_BOXES)
+    fooled = camera.estimate(second, NO_BOXES).matrix
     assert fooled is None or np.abs(moved(fooled) - CORNERS).max() > 5.0
 
 
@@ -95,7 +99,7 @@ def test_boxes_beyond_the_image_are_fine(ground):
     boxes = np.array([[-50, -50, 20, 20], [600, 500, 900, 900], [700, 0, 800, 50]], np.float32)
     image = view(ground, np.eye(2, 3))
     camera.estimate(image, boxes)
-    assert camera.estimate(image, boxes) is not None
+    assert camera.estimate(image, boxes).matrix is not None
 
 
 def test_what_can_not_be_followed_gives_none(ground):
@@ -104,11 +108,12 @@ def test_what_can_not_be_followed_gives_none(ground):
     for first, second in ((blank, blank), (image, blank), (blank, image), (image, image[:256])):
         camera = CameraMotion()
         camera.estimate(first, NO_BOXES)
-        assert camera.estimate(second, NO_BOXES) is None
+        assert camera.estimate(second, NO_BOXES).matrix is None
     rng = np.random.default_rng(1)
     camera = CameraMotion()
     camera.estimate(rng.integers(0, 255, (512, 640)).astype(np.uint8), NO_BOXES)
-    assert camera.estimate(rng.integers(0, 255, (512, 640)).astype(np.uint8), NO_BOXES) is None
+    other = rng.integers(0, 255, (512, 640)).astype(np.uint8)
+    assert camera.estimate(other, NO_BOXES).matrix is None
 
 
 def test_after_reset_there_is_no_last_frame(ground):
@@ -116,7 +121,7 @@ def test_after_reset_there_is_no_last_frame(ground):
     image = view(ground, np.eye(2, 3))
     camera.estimate(image, NO_BOXES)
     camera.reset()
-    assert camera.estimate(image, NO_BOXES) is None
+    assert camera.estimate(image, NO_BOXES) == ImageMotion()
 
 
 @pytest.mark.parametrize("on", [True, False])
@@ -131,3 +136,84 @@ def test_a_jerk_of_the_camera_costs_no_id(ground, frame_of, on):
         tracks = tracker.update(frame_of(cars + [*shift, 0, 0]), k * S // 15, image)
         seen.append(tracks.track_ids.tolist())
     assert all(ids == [1, 2] for ids in seen) is on
+
+
+def other_scene(seed=5):
+    rng = np.random.default_rng(seed)
+    layers = [cv2.GaussianBlur(rng.normal(0, s, (512, 640)), (0, 0), s) for s in (3, 12, 40)]
+    return cv2.normalize(sum(layers), None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+
+
+def test_a_slanted_view_moves_as_a_homography(ground):
+    """A camera that turns about its axis and tilts: corners move by different amounts."""
+    motion = np.array([[1.01, 0.02, -6.0], [-0.015, 1.0, 4.0], [4e-5, 6e-5, 1.0]])
+    first = view(ground, np.eye(2, 3))
+    shift = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+    second = cv2.warpPerspective(first, np.linalg.inv(shift) @ motion @ shift, (640, 512))
+    camera = CameraMotion()
+    camera.estimate(first, NO_BOXES)
+    found = camera.estimate(second, NO_BOXES).matrix
+    flat = np.column_stack([CORNERS, np.ones(5)]) @ motion.T
+    np.testing.assert_allclose(moved(found), flat[:, :2] / flat[:, 2:], atol=0.8)
+
+
+@pytest.mark.parametrize("helped", [True, False])
+def test_a_turn_too_fast_for_flow_is_followed_with_a_guess(ground, helped):
+    motion = np.vstack([similarity(0, 1, 118, -70), [0, 0, 1]])
+    guess = np.vstack([similarity(0, 1, 112, -66), [0, 0, 1]]) if helped else None
+    camera = CameraMotion()
+    camera.estimate(view(ground, np.eye(2, 3)), NO_BOXES)
+    found = camera.estimate(view(ground, motion[:2]), NO_BOXES, guess).matrix
+    if helped:
+        np.testing.assert_allclose(moved(found), moved(motion), atol=0.6)
+    else:
+        assert found is None or np.abs(moved(found) - moved(motion)).max() > 5.0
+
+
+def test_another_scene_is_a_cut_and_a_jerk_or_a_blank_is_not(ground):
+    image = view(ground, np.eye(2, 3))
+    jerked = view(ground, similarity(0, 1, 90, 60))
+    blank = np.full_like(image, 90)
+    for second, cut in ((other_scene(), True), (jerked, False), (blank, False), (image, False)):
+        camera = CameraMotion()
+        camera.estimate(image, NO_BOXES)
+        assert camera.estimate(second, NO_BOXES).cut is cut
+    camera = CameraMotion()
+    camera.estimate(image, NO_BOXES)
+    assert camera.estimate(image[:256], NO_BOXES) == ImageMotion(cut=True)
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_a_cut_ends_all_tracks_and_reports_the_new_ones_at_once(ground, frame_of, on):
+    tracker = make_tracker(params={"camera_motion": on})
+    cars = frame_of([(250, 200, 30, 18), (400, 300, 18, 30)])
+    pictures = [view(ground, np.eye(2, 3))] * 3 + [other_scene()] * 3
+    seen = [
+        tracker.update(cars, k * S // 15, image).track_ids.tolist()
+        for k, image in enumerate(pictures)
+    ]
+    assert seen == [[1, 2]] * 3 + [[3, 4] if on else [1, 2]] * 3
+
+
+def test_attitude_serves_where_there_is_no_image(frame_of):
+    """A yaw of a degree a frame at 60 degrees of view: 10 px a frame, changing its sense."""
+    lens = Lens.from_hfov((640, 512), 60.0)
+
+    def facing(yaw_deg):
+        half = np.radians(yaw_deg) / 2
+        return (0.0, 0.0, float(np.sin(half)), float(np.cos(half)))
+
+    yaws = [0, 3, 0, -3, 0, 3, 0, -3]
+    cars = np.array([[300.0, 200.0], [360.0, 320.0]])
+    ids = {}
+    for on in (True, False):
+        tracker = make_tracker(params={"camera_motion": on})
+        for k, yaw in enumerate(yaws):
+            since_start = turn_motion(facing(0), facing(yaw), lens, 60.0)
+            last = turn_motion(facing(yaws[k - 1]), facing(yaw), lens, 60.0) if k else None
+            flat = np.column_stack([cars, np.ones(2)]) @ since_start.T
+            here = np.column_stack([flat[:, :2] / flat[:, 2:], np.full((2, 2), 12.0)])
+            tracks = tracker.update(frame_of(here), k * S // 10, None, last)
+        ids[on] = tracks.track_ids.tolist()
+    assert ids[True] == [1, 2]
+    assert ids[False] != [1, 2]

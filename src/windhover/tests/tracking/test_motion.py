@@ -138,7 +138,7 @@ def test_rows_move_with_the_image():
     boxes = moving()
     before = state_of(boxes)
     turn = 1.1 * np.array([[0.0, -1.0], [1.0, 0.0]])
-    boxes.warp(np.column_stack((turn, [30.0, -7.0])))
+    boxes.warp(np.vstack((np.column_stack((turn, [30.0, -7.0])), [0.0, 0.0, 1.0])))
     after = state_of(boxes)
     np.testing.assert_allclose(after[0, :, :2], before[0, :, :2] @ turn.T + [30.0, -7.0])
     np.testing.assert_allclose(after[1, :, :2], before[1, :, :2] @ turn.T)
@@ -151,5 +151,5 @@ def test_rows_move_with_the_image():
 def test_an_image_that_stands_still_moves_nothing():
     boxes = moving()
     before = state_of(boxes)
-    boxes.warp(np.eye(2, 3))
+    boxes.warp(np.eye(3))
     np.testing.assert_allclose(state_of(boxes), before)

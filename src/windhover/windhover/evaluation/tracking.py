@@ -194,6 +194,15 @@ def evaluate_tracks(
     return TrackScores(frames, _sum(classes), classes)
 
 
+def add_scores(sequences: Sequence[TrackScores]) -> TrackCounts:
+    """Scores of several sequences, all their boxes added up as TrackEval combines them.
+
+    Args:
+        sequences: at least one; ids of different sequences are different objects.
+    """
+    return _sum([each.overall for each in sequences])
+
+
 def iou_matrix(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
     """Overlap of every pair of boxes.
 

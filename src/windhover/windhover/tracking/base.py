@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from windhover.types import Detections, Image, Tracks
 
 
@@ -15,7 +18,13 @@ from windhover.types import Detections, Image, Tracks
 class Tracker(Protocol):
     """Gives detections of successive frames ids that last."""
 
-    def update(self, detections: Detections, stamp_ns: int, image: Image | None = None) -> Tracks:
+    def update(
+        self,
+        detections: Detections,
+        stamp_ns: int,
+        image: Image | None = None,
+        motion: NDArray[np.float64] | None = None,
+    ) -> Tracks:
         """Advance to ``stamp_ns`` and take in that frame's detections.
 
         Must be called for every frame, also for one without detections: time
@@ -27,6 +36,8 @@ class Tracker(Protocol):
                 one is handled, never raised: a small step back is ignored, a
                 clock jump resets the motion but no id is used again.
             image: the frame itself, for trackers that use it.
+            motion: ``(3, 3)`` homography from the last frame's pixels to this one's
+                where the camera's attitude tells it, for trackers that use it.
 
         Returns:
             The confirmed tracks seen in this frame.

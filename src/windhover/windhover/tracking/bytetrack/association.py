@@ -126,6 +126,40 @@ def assign(tracks: Rows, detections: Rows, gain: Array) -> tuple[Rows, Rows]:
     )
 
 
+class Matching:
+    """Matches that are found stage by stage: what one stage took is gone for the next.
+
+    Args:
+        tracks: how many there are.
+        detections: how many there are.
+
+    Attributes:
+        free_tracks: ``(tracks,)`` bool, not matched yet.
+        free_detections: ``(detections,)`` bool, likewise.
+    """
+
+    def __init__(self, tracks: int, detections: int) -> None:
+        self.free_tracks = np.ones(tracks, np.bool_)
+        self.free_detections = np.ones(detections, np.bool_)
+        self._rows: list[Rows] = [_NONE]
+        self._found: list[Rows] = [_NONE]
+
+    def add(self, pairs: Pairs, allowed: NDArray[np.bool_], gain: Array) -> None:
+        """Match among the pairs that are allowed and still free; see :func:`assign`."""
+        usable = allowed & self.free_tracks[pairs.tracks] & self.free_detections[pairs.detections]
+        if not usable.any():
+            return
+        rows, found = assign(pairs.tracks[usable], pairs.detections[usable], gain[usable])
+        self.free_tracks[rows] = False
+        self.free_detections[found] = False
+        self._rows.append(rows)
+        self._found.append(found)
+
+    def result(self) -> tuple[Rows, Rows]:
+        """Rows of the matched tracks and of their detections, same length."""
+        return np.concatenate(self._rows), np.concatenate(self._found)
+
+
 def _assign_dense(tracks: Rows, detections: Rows, gain: Array) -> tuple[Rows, Rows]:
     track_rows, row = np.unique(tracks, return_inverse=True)
     detection_rows, col = np.unique(detections, return_inverse=True)

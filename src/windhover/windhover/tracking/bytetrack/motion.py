@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 _P, _V, _PP, _PV, _VV = range(5)
 # A coasting box that shrinks must stay a box.
 _MIN_SIDE_PX = 0.1
+_LEAST_DEPTH = 0.1
 
 
 def to_centre_size(boxes: Array) -> Array:
@@ -70,14 +71,21 @@ class BoxFilter:
         variances: Array = self._state[_PP]
         return variances
 
-    def predict(self, seconds: float) -> None:
-        """Advance all rows by ``seconds`` (0 or more)."""
+    def predict(self, seconds: float, steady: bool = False) -> None:
+        """Advance all rows.
+
+        Args:
+            seconds: 0 or more.
+            steady: the camera's motion is known and taken off, so velocities do not
+                change because of it.
+        """
         if seconds <= 0.0 or not len(self):
             return
         params = self._params
         decay, reach, noise_pp, noise_pv, noise_vv = self._step(seconds)
         position, velocity, var_p, cov, var_v = self._state
-        drive = np.square(params.velocity_noise * self._size + params.velocity_noise_px)
+        restless = params.velocity_noise_px * (params.steady_share if steady else 1.0)
+        drive = np.square(params.velocity_noise * self._size + restless)
         wander = np.square(params.position_noise * self._size) * seconds
         position += velocity * reach
         np.maximum(position[:, 2:], _MIN_SIDE_PX, out=position[:, 2:])
@@ -115,21 +123,31 @@ class BoxFilter:
     def warp(self, motion: Array) -> None:
         """Move all rows with the image.
 
-        Of the uncertainty only the variances turn: the covariance between x and
-        y that a rotation would bring is left out, as frames turn by little.
+        Each box moves as the homography does at its centre, to first order. Of the
+        uncertainty only the variances turn: the covariance between x and y that a
+        rotation would bring is left out, as frames turn by little.
 
         Args:
-            motion: ``(2, 3)`` similarity from the last frame's pixels to this one's.
+            motion: ``(3, 3)`` homography from the last frame's pixels to this one's.
         """
-        turn = motion[:, :2]
-        scale = float(np.sqrt(abs(np.linalg.det(turn))))
-        for row in (_P, _V):
-            self._state[row, :, :2] = self._state[row, :, :2] @ turn.T
-            self._state[row, :, 2:] *= scale
-        self._state[_P, :, :2] += motion[:, 2]
+        if not len(self):
+            return
+        position = self._state[_P]
+        centre = position[:, :2].copy()
+        # Behind the horizon a homography means nothing; no box that is seen lies there.
+        depth = np.maximum(centre @ motion[2, :2] + motion[2, 2], _LEAST_DEPTH)[:, None]
+        moved = (centre @ motion[:2, :2].T + motion[:2, 2]) / depth
+        # Derivative of the projection at each centre, (N, 2, 2).
+        turn = (motion[:2, :2] - moved[:, :, None] * motion[2, :2]) / depth[:, :, None]
+        growth = np.sqrt(np.abs(turn[:, 0, 0] * turn[:, 1, 1] - turn[:, 0, 1] * turn[:, 1, 0]))
+        scale = growth[:, None]
+        self._state[_V, :, :2] = np.einsum("nij,nj->ni", turn, self._state[_V, :, :2])
+        spread = np.square(turn)
         for row in (_PP, _PV, _VV):
-            self._state[row, :, :2] = self._state[row, :, :2] @ np.square(turn.T)
-            self._state[row, :, 2:] *= scale * scale
+            self._state[row, :, :2] = np.einsum("nij,nj->ni", spread, self._state[row, :, :2])
+        position[:, :2] = moved
+        self._state[:2, :, 2:] *= scale
+        self._state[2:, :, 2:] *= scale * scale
         self._size *= scale
 
     def correct(self, rows: NDArray[np.intp], boxes: Array) -> None:
@@ -154,15 +172,21 @@ class BoxFilter:
         self._state[_PP, rows] = rest * var_p
         self._size[rows, 0] = np.sqrt(position[:, 2] * position[:, 3])
 
-    def append(self, boxes: Array) -> None:
-        """Add rows for new boxes, ``(M, 4)`` float64 x1, y1, x2, y2, at rest."""
+    def append(self, boxes: Array, steady: bool = False) -> None:
+        """Add rows for new boxes, at rest.
+
+        Args:
+            boxes: ``(M, 4)`` float64 x1, y1, x2, y2, pixels.
+            steady: as in :meth:`predict`.
+        """
         params = self._params
         born = np.zeros((5, len(boxes), 4))
         born[_P] = to_centre_size(boxes)
         size = np.sqrt(born[_P][:, 2:3] * born[_P][:, 3:4])
         # Twice the deviation of a measurement, as in ByteTrack.
         born[_PP] = 4.0 * self._measurement_variance(size)
-        born[_VV] = np.square(params.initial_velocity * size + params.initial_velocity_px)
+        restless = params.initial_velocity_px * (params.steady_share if steady else 1.0)
+        born[_VV] = np.square(params.initial_velocity * size + restless)
         self._state = np.concatenate((self._state, born), axis=1)
         self._size = np.concatenate((self._size, size))
 
@@ -170,6 +194,36 @@ class BoxFilter:
         """Keep only the rows where the mask is true."""
         self._state = self._state[:, rows]
         self._size = self._size[rows]
+
+    def reach(self, rows: NDArray[np.intp], gate: float) -> Array:
+        """Where the centres of rows may be.
+
+        Args:
+            rows: ``(P,)`` rows.
+            gate: standard deviations each way.
+
+        Returns:
+            ``(P, 4)`` x1, y1, x2, y2, pixels.
+        """
+        spread = self._state[_PP, rows] + self._measurement_variance(self._size[rows])
+        half = gate * np.sqrt(spread[:, :2])
+        centre = self._state[_P, rows, :2]
+        return np.concatenate((centre - half, centre + half), axis=1)
+
+    def distances(self, rows: NDArray[np.intp], boxes: Array) -> Array:
+        """How far boxes lie from where rows are expected.
+
+        Args:
+            rows: ``(P,)`` rows.
+            boxes: ``(P, 4)`` float64 x1, y1, x2, y2, pixels.
+
+        Returns:
+            ``(P,)`` distance of the centres in standard deviations (Mahalanobis).
+        """
+        spread = self._state[_PP, rows] + self._measurement_variance(self._size[rows])
+        error = (to_centre_size(boxes) - self._state[_P, rows])[:, :2]
+        away: Array = np.sqrt((error * error / spread[:, :2]).sum(axis=1))
+        return away
 
     def _measurement_variance(self, size: Array) -> Array:
         params = self._params

@@ -74,10 +74,29 @@ class ByteTrackParams(BaseModel):
         description="For overlap, boxes narrower or lower than this are widened to it about their "
         "centre. Higher: far, tiny objects survive jitter; lower: tiny neighbours mix less.",
     )
+    class_change_overlap: float = Field(
+        default=0.6,
+        ge=0.0,
+        le=1.0,
+        description="Least overlap (IoU) by which a track that found nothing of its own class "
+        "takes a sure detection of another; it still reports the class that most of its "
+        "detections voted for. Lower: one id through frames in which the detector mixes up "
+        "classes; higher: fewer swaps between neighbours; 1: never.",
+    )
     camera_motion: bool = Field(
-        default=False,
-        description="Measure from the image how the camera moved and move all tracks along. On: "
-        "fewer lost ids on a drone that turns, shakes or flies fast; off: saves 2 to 5 ms a frame.",
+        default=True,
+        description="Move all tracks along with the camera: as measured from the image where it "
+        "is at hand, else as its attitude tells. On: fewer lost ids on a drone that turns, shakes "
+        "or flies fast, and an abrupt change of scene ends all tracks; off: saves some 2 ms a "
+        "frame.",
+    )
+    steady_share: float = Field(
+        default=0.1,
+        ge=0.0,
+        le=1.0,
+        description="Share of velocity_noise_px and initial_velocity_px that is left while the "
+        "camera's motion is known. Lower: ids jump to neighbours less; higher: forgives a motion "
+        "that was measured badly.",
     )
     lost_seconds: float = Field(
         default=2.0,
@@ -85,6 +104,14 @@ class ByteTrackParams(BaseModel):
         le=60.0,
         description="How long a confirmed track that is not seen is kept. Longer: the id survives "
         "longer occlusions; shorter: fewer ids jump to another object in the same place.",
+    )
+    refind_gate: float = Field(
+        default=3.0,
+        ge=0.0,
+        le=10.0,
+        description="How far from where it was expected, in standard deviations, an unseen track "
+        "is found again although the boxes do not overlap. Higher: ids survive occlusions better; "
+        "lower: fewer ids jump to another object; 0: by overlap alone.",
     )
     recover_seconds: float = Field(
         default=0.5,
@@ -122,14 +149,14 @@ class ByteTrackParams(BaseModel):
         "tracks end. Lower: no id lives on over a gap; higher: ids survive longer gaps.",
     )
     measurement_noise: float = Field(
-        default=0.05,
+        default=0.08,
         gt=0.0,
         le=1.0,
         description="Standard deviation of a detected box's edges, in box sizes. Higher: smoother "
         "boxes that lag; lower: boxes follow the detector's jitter.",
     )
     measurement_noise_px: float = Field(
-        default=0.75,
+        default=1.0,
         ge=0.0,
         le=20.0,
         description="The same in pixels, added on top: what matters for boxes of few pixels.",

@@ -47,9 +47,9 @@ class TrackStore:
         self.unseen_ns = np.empty(0, np.int64)
         self.confirmed = np.empty(0, np.bool_)
 
-    def advance(self, elapsed_ns: int) -> None:
-        """Let time pass for all tracks."""
-        self.motion.predict(elapsed_ns * 1e-9)
+    def advance(self, elapsed_ns: int, steady: bool = False) -> None:
+        """Let time pass for all tracks; ``steady`` as :class:`.motion.BoxFilter` has it."""
+        self.motion.predict(elapsed_ns * 1e-9, steady)
         self.age_ns += elapsed_ns
         self.unseen_ns += elapsed_ns
 
@@ -72,15 +72,16 @@ class TrackStore:
         self.class_id[rows[overtaken]] = detections.class_ids[overtaken]
         self._lead[rows] = np.abs(lead)
 
-    def start(self, detections: Detections, *, confirmed: bool) -> None:
+    def start(self, detections: Detections, *, confirmed: bool, steady: bool = False) -> None:
         """Begin a track at each detection, with new ids in their order.
 
         Args:
             detections: of the present frame.
             confirmed: report them from now on, however few hits they have.
+            steady: as :class:`.motion.BoxFilter` has it.
         """
         count = len(detections)
-        self.motion.append(detections.boxes.astype(np.float64))
+        self.motion.append(detections.boxes.astype(np.float64), steady)
         known = confirmed or (self._params.confirm_hits == 1 and self._confirm_ns == 0)
         ids = np.arange(self._next_id, self._next_id + count, dtype=np.int64)
         self._next_id += count

@@ -12,12 +12,23 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from windhover.tracking.bytetrack.association import Pairs, Rows, assign, overlapping, widen
+from windhover.tracking.bytetrack.association import (
+    Array,
+    Matching,
+    Pairs,
+    Rows,
+    overlapping,
+    widen,
+)
 from windhover.tracking.bytetrack.params import ByteTrackParams
 from windhover.tracking.bytetrack.store import TrackStore
-from windhover.tracking.camera_motion import CameraMotion
+from windhover.tracking.camera_motion import CameraMotion, ImageMotion
 from windhover.tracking.clock import FrameClock
 from windhover.types import Detections, Image, Tracks
+
+# Logarithm of the change of area beyond which what is found again is another object.
+_AREA_CHANGE = float(np.log(3.0))
+_REFIND_HITS = 5
 
 
 class ByteTracker:
@@ -68,6 +79,7 @@ class ByteTracker:
         detections: Detections,
         stamp_ns: int,
         image: Image | None = None,
+        motion: NDArray[np.float64] | None = None,
     ) -> Tracks:
         """Advance to ``stamp_ns`` and take in that frame's detections.
 
@@ -77,26 +89,30 @@ class ByteTracker:
                 ``clock_jump_s`` back counts as no time; a greater step, back
                 or forward, ends all tracks (nothing is known about the time
                 that passed) and starts afresh with new ids.
-            image: the frame, for ``camera_motion``; else not used.
+            image: the frame, for ``camera_motion``; else not used. One that has
+                nothing in common with the last ends all tracks too.
+            motion: ``(3, 3)`` homography from the last frame's pixels to this
+                one's, as the camera's attitude tells; for ``camera_motion``.
 
         Returns:
             The confirmed tracks seen in this frame, by id.
         """
         tracks = self._tracks
         elapsed = self._clock.advance(stamp_ns)
+        seen = self._usable(detections)
         if elapsed is None:
-            tracks.clear()
             self._camera.reset()
+        camera = self._camera_motion(seen, image, motion)
+        if elapsed is None or camera.cut:
+            tracks.clear()
             self._first = True
         else:
-            tracks.advance(elapsed)
+            steady = camera.matrix is not None
+            tracks.advance(elapsed, steady)
             # Before matching: how long an id lives must not depend on the rate.
             tracks.keep(tracks.unseen_ns <= self._lost_ns)
-        seen = self._usable(detections)
-        if self._params.camera_motion and image is not None:
-            motion = self._camera.estimate(image, seen.boxes)
-            if motion is not None:
-                tracks.motion.warp(motion)
+            if camera.matrix is not None:
+                tracks.motion.warp(camera.matrix)
         rows, found = self._associate(seen)
         tracks.match(rows, seen[found])
         matched = np.zeros(len(tracks), np.bool_)
@@ -104,9 +120,21 @@ class ByteTracker:
         # A track that was never confirmed is not waited for.
         stays = matched | tracks.confirmed | (tracks.unseen_ns < self._tentative_ns)
         tracks.keep(stays)
-        born = self._start(seen, found)
+        born = self._start(seen, found, camera.matrix is not None)
         self._first = False
         return self._publish(np.concatenate((matched[stays], born)))
+
+    def _camera_motion(
+        self, seen: Detections, image: Image | None, motion: NDArray[np.float64] | None
+    ) -> ImageMotion:
+        if not self._params.camera_motion:
+            return ImageMotion()
+        if image is None:
+            return ImageMotion(motion)
+        measured = self._camera.estimate(image, seen.boxes, motion)
+        if measured.matrix is None and not measured.cut:
+            return ImageMotion(motion)
+        return measured
 
     def _usable(self, detections: Detections) -> Detections:
         """The rows that are boxes and score enough, in an order made of their values."""
@@ -120,52 +148,58 @@ class ByteTracker:
         order = np.lexsort(keys)
         return detections[order[valid[order]]]
 
-    def _candidates(self, seen: Detections) -> Pairs:
-        """Tracks and detections that overlap and may belong together by class."""
-        side = self._params.min_side_px
-        pairs = overlapping(
-            widen(self._tracks.motion.boxes, side), widen(seen.boxes.astype(np.float64), side)
-        )
-        if not self._params.class_aware:
-            return pairs
-        return pairs[self._tracks.class_id[pairs.tracks] == seen.class_ids[pairs.detections]]
-
     def _associate(self, seen: Detections) -> tuple[Rows, Rows]:
         """Match tracks to detections, stage by stage.
 
         Returns:
             Rows of the matched tracks and of their detections, same length.
         """
-        params = self._params
-        pairs = self._candidates(seen)
+        params, tracks = self._params, self._tracks
+        side = params.min_side_px
+        boxes = seen.boxes.astype(np.float64)
+        matching = Matching(len(tracks), len(seen))
+        pairs = overlapping(widen(tracks.motion.boxes, side), widen(boxes, side))
         scores = seen.scores[pairs.detections]
         likeness = pairs.overlap * scores if params.fuse_score else pairs.overlap
         sure = scores >= params.high_score
-        known = self._tracks.confirmed[pairs.tracks]
-        recent = self._tracks.unseen_ns[pairs.tracks] <= self._recover_ns
-        stages = (
-            (sure & known, likeness - params.match_overlap),
-            (~sure & known & recent, pairs.overlap - params.low_match_overlap),
-            (sure & ~known, likeness - params.new_match_overlap),
+        known = tracks.confirmed[pairs.tracks]
+        recent = tracks.unseen_ns[pairs.tracks] <= self._recover_ns
+        same = tracks.class_id[pairs.tracks] == seen.class_ids[pairs.detections]
+        allowed = same if params.class_aware else np.ones_like(same)
+        matching.add(pairs, allowed & sure & known, likeness - params.match_overlap)
+        matching.add(
+            pairs, allowed & ~sure & known & recent, pairs.overlap - params.low_match_overlap
         )
-        track_taken = np.zeros(len(self._tracks), np.bool_)
-        seen_taken = np.zeros(len(seen), np.bool_)
-        none = np.empty(0, np.intp)
-        matches: list[tuple[Rows, Rows]] = [(none, none)]
-        for allowed, gain in stages:
-            free = allowed & ~(track_taken[pairs.tracks] | seen_taken[pairs.detections])
-            if not free.any():
-                continue
-            rows, found = assign(pairs.tracks[free], pairs.detections[free], gain[free])
-            track_taken[rows] = True
-            seen_taken[found] = True
-            matches.append((rows, found))
-        return (
-            np.concatenate([rows for rows, _ in matches]),
-            np.concatenate([found for _, found in matches]),
+        if params.refind_gate > 0.0:
+            self._refind(matching, seen, boxes)
+        matching.add(pairs, allowed & sure & ~known, likeness - params.new_match_overlap)
+        matching.add(
+            pairs, ~allowed & sure & known & recent, pairs.overlap - params.class_change_overlap
         )
+        return matching.result()
 
-    def _start(self, seen: Detections, found: Rows) -> NDArray[np.bool_]:
+    def _refind(self, matching: Matching, seen: Detections, boxes: Array) -> None:
+        """Match what is left by distance: unseen tracks lie apart from where they will be."""
+        tracks, gate = self._tracks, self._params.refind_gate
+        # What was hardly seen is not looked for, or clutter would feed on clutter.
+        lasting = tracks.confirmed & (tracks.hits >= _REFIND_HITS) & (tracks.unseen_ns > 0)
+        rows = np.flatnonzero(matching.free_tracks & lasting)
+        found = np.flatnonzero(matching.free_detections & (seen.scores >= self._start_score))
+        if not len(rows) or not len(found):
+            return
+        reach = tracks.motion.reach(rows, gate)
+        pairs = overlapping(reach, boxes[found])
+        pairs = Pairs(rows[pairs.tracks], found[pairs.detections], pairs.overlap)
+        away = tracks.motion.distances(pairs.tracks, boxes[pairs.detections]) / gate
+        sides = boxes[:, 2:] - boxes[:, :2]
+        held = tracks.motion.boxes[pairs.tracks]
+        ratio = np.log(sides[pairs.detections] / (held[:, 2:] - held[:, :2])).sum(axis=1)
+        allowed = np.abs(ratio) < _AREA_CHANGE
+        if self._params.class_aware:
+            allowed &= tracks.class_id[pairs.tracks] == seen.class_ids[pairs.detections]
+        matching.add(pairs, allowed, 1.0 - away)
+
+    def _start(self, seen: Detections, found: Rows, steady: bool) -> NDArray[np.bool_]:
         """Start tracks at sure detections that no track claimed.
 
         Returns:
@@ -174,7 +208,7 @@ class ByteTracker:
         unclaimed = seen.scores >= self._start_score
         unclaimed[found] = False
         if unclaimed.any():
-            self._tracks.start(seen[unclaimed], confirmed=self._first)
+            self._tracks.start(seen[unclaimed], confirmed=self._first, steady=steady)
         return np.ones(int(unclaimed.sum()), np.bool_)
 
     def _publish(self, matched: NDArray[np.bool_]) -> Tracks:

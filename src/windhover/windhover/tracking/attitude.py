@@ -1,0 +1,139 @@
+"""How the image moves because the camera turns, from the drone's attitude.
+
+A turn moves every pixel alike, however far off what it shows; what the drone's
+own travel adds depends on the ground and is left to the tracker's motion model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windhover.errors import ConfigError
+from windhover.pairing.geometry import Lens
+
+Array = NDArray[np.float64]
+Quaternion = tuple[float, float, float, float]
+
+#: How far from a frame's stamp an attitude may be to count as its own.
+LONGEST_GAP_NS = 50_000_000
+_KEPT_NS = 3_000_000_000
+# Pixels of a lens count from the centre of the first one, boxes from its corner.
+_TO_CORNER = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
+
+
+def rotation_of(quaternion: Quaternion) -> Array:
+    """Rotation matrix of x, y, z, w.
+
+    Raises:
+        ConfigError: it has no length or holds what is not a number.
+    """
+    length = math.hypot(*quaternion)
+    if not (math.isfinite(length) and length > 1e-6):
+        raise ConfigError(f"attitude {quaternion} is no quaternion")
+    x, y, z, w = (part / length for part in quaternion)
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def body_to_optical(pitch_deg: float) -> Array:
+    """``(3, 3)`` from body axes (forward, left, up) to a camera's optical frame.
+
+    Args:
+        pitch_deg: tilt of the camera's axis below the drone's nose; 0 where the
+            attitude is the camera's own, as a gimbal gives it.
+    """
+    cos, sin = math.cos(math.radians(pitch_deg)), math.sin(math.radians(pitch_deg))
+    return np.array([[0.0, -1.0, 0.0], [-sin, 0.0, -cos], [cos, 0.0, -sin]])
+
+
+def turn_motion(before: Quaternion, after: Quaternion, lens: Lens, pitch_deg: float) -> Array:
+    """Where pixels go when the camera turns.
+
+    Args:
+        before: x, y, z, w of the drone's attitude at the first frame: body (``x``
+            forward, ``y`` left, ``z`` up) to world, as sensor_msgs/Imu has it.
+        after: the same at the second frame.
+        lens: of the camera; its distortion is left out.
+        pitch_deg: as :func:`body_to_optical` takes it.
+
+    Returns:
+        ``(3, 3)`` homography from the first frame's pixels to the second's, in the
+        pixels of boxes.
+
+    Raises:
+        ConfigError: an attitude is no quaternion.
+    """
+    mount = body_to_optical(pitch_deg)
+    turn = mount @ rotation_of(after).T @ rotation_of(before) @ mount.T
+    camera = _TO_CORNER @ lens.matrix
+    motion = camera @ turn @ np.linalg.inv(camera)
+    return np.asarray(motion / motion[2, 2], np.float64)
+
+
+class AttitudeHistory:
+    """The attitudes of the last seconds, for the stamps of frames.
+
+    Args:
+        pitch_deg: as :func:`body_to_optical` takes it.
+    """
+
+    def __init__(self, pitch_deg: float) -> None:
+        self._pitch_deg = pitch_deg
+        self._kept: deque[tuple[int, Quaternion]] = deque(maxlen=4096)
+
+    @property
+    def newest_ns(self) -> int | None:
+        """Stamp of the last attitude that was taken in."""
+        return self._kept[-1][0] if self._kept else None
+
+    def add(self, stamp_ns: int, quaternion: Quaternion) -> bool:
+        """Take in an attitude; False where it is none, or older than the last one."""
+        length = math.hypot(*quaternion)
+        usable = math.isfinite(length) and length > 1e-6
+        if not usable or (self._kept and stamp_ns <= self._kept[-1][0]):
+            # A clock that was set back: what is kept belongs to another time.
+            if usable and self._kept[-1][0] - stamp_ns > _KEPT_NS:
+                self._kept.clear()
+            return False
+        self._kept.append((stamp_ns, quaternion))
+        while stamp_ns - self._kept[0][0] > _KEPT_NS:
+            self._kept.popleft()
+        return True
+
+    def motion(self, before_ns: int, after_ns: int, lens: Lens) -> Array | None:
+        """Motion between two frames; ``None`` where an attitude near them is missing.
+
+        Args:
+            before_ns: stamp of the first.
+            after_ns: stamp of the second.
+            lens: of the camera.
+        """
+        before, after = self._at(before_ns), self._at(after_ns)
+        if before is None or after is None:
+            return None
+        return turn_motion(before, after, lens, self._pitch_deg)
+
+    def _at(self, stamp_ns: int) -> Quaternion | None:
+        """The attitude at a stamp, between its two neighbours where both are near."""
+        later = next((item for item in self._kept if item[0] >= stamp_ns), None)
+        earlier = next((item for item in reversed(self._kept) if item[0] <= stamp_ns), None)
+        near = [
+            item for item in (earlier, later) if item and abs(item[0] - stamp_ns) <= LONGEST_GAP_NS
+        ]
+        if len(near) < 2 or near[0][0] == near[1][0]:
+            return near[0][1] if near else None
+        (first_ns, first), (last_ns, last) = near
+        share = (stamp_ns - first_ns) / (last_ns - first_ns)
+        # Neighbours are so close that the chord serves for the arc.
+        sign = math.copysign(1.0, sum(a * b for a, b in zip(first, last, strict=True)))
+        x, y, z, w = ((1 - share) * a + share * sign * b for a, b in zip(first, last, strict=True))
+        return x, y, z, w

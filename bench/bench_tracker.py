@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bench.peers.adapters import UltralyticsRows
 from bench.row import Row, median, p99
 from windhover.tracking import make_tracker
 from windhover.types import Detections
@@ -47,24 +47,6 @@ def crossing(objects: int, frames: int, seed: int = 0) -> Iterator[Detections]:
         yield Detections(boxes[order], scores[order], labels[order])
 
 
-class _Results:
-    """What BYTETracker reads of Ultralytics' ``Boxes``, without torch tensors."""
-
-    def __init__(self, rows: Detections) -> None:
-        self._rows = rows
-        self.conf = rows.scores
-        self.cls = rows.class_ids.astype(np.float32)
-        self.xyxy = rows.boxes
-        sides = rows.boxes[:, 2:] - rows.boxes[:, :2]
-        self.xywh = np.concatenate((rows.boxes[:, :2] + sides / 2, sides), axis=1)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, rows: NDArray[np.bool_]) -> _Results:
-        return _Results(self._rows[rows])
-
-
 def ultralytics_update() -> Callable[[Detections], object] | None:
     """A fresh BYTETracker's update, ``None`` where it or its solver is missing."""
     # lap is looked for first: Ultralytics would try to install it on import.
@@ -81,7 +63,7 @@ def ultralytics_update() -> Callable[[Detections], object] | None:
         fuse_score=True,
     )
     peer = BYTETracker(settings)
-    return lambda rows: peer.update(_Results(rows))
+    return lambda rows: peer.update(UltralyticsRows(rows))
 
 
 def measure() -> list[Row]:

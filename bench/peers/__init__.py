@@ -1,0 +1,1 @@
+"""Trackers of other projects beside ours, on the same detections; see run.py."""

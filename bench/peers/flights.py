@@ -1,0 +1,261 @@
+"""What the trackers are given: flights with exact truth, drawn once and kept.
+
+A flight is rendered at 30 frames a second and thinned for lower rates, so that
+rates differ in nothing else. ``drone`` flights have strong camera motion (up to
+8 m/s with yaw and shake) and trees to fly and walk under; ``static`` ones stand
+still. Detections are the released model's on the rendered thermal images, or
+truth with noise. Both, and the truth, are written as MOTChallenge files and read
+back from them.
+
+    python -m bench.peers.flights [--only NAME]     draws what is missing
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from windhover.evaluation.scene import scene_track_truth
+from windhover.evaluation.tracking import TrackTable
+from windhover.imaging.agc import percentile_agc
+from windhover.model.bundle import Bundle
+from windhover.model.detector import Detector
+from windhover.sources.scene.config import SCENE_LABELS, SceneConfig
+from windhover.sources.scene.source import SceneSource
+from windhover.sources.scene.truth import SceneTruth
+from windhover.tracking.motchallenge import MotDetections, read_detections
+from windhover.types import Detections, Frame
+
+ROOT = Path(__file__).resolve().parents[2]
+STORE = ROOT / "out" / "peers" / "flights"
+MODEL = "thermal-n"
+RATE_HZ = 30
+FRAMES = 300
+# Below every tracker's own threshold.
+SCORE_FLOOR = 0.1
+DETECTIONS = (MODEL, "noisy truth")
+JPEG_QUALITY = 92
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """A flight to be drawn.
+
+    Attributes:
+        name: of its folder.
+        kind: ``drone`` or ``static``.
+        scene: what is rendered.
+    """
+
+    name: str
+    kind: str
+    scene: SceneConfig
+
+
+def _drone(seed: int, **options: float | str) -> Flight:
+    scene = SceneConfig(
+        seed=seed,
+        n_people=24,
+        n_cars=8,
+        n_motorcycles=5,
+        duration_s=FRAMES / RATE_HZ,
+        rate_hz=RATE_HZ,
+        clutter=2.0,
+        **options,  # type: ignore[arg-type]
+    )
+    return Flight(f"drone-{seed}", "drone", scene)
+
+
+def _static(seed: int, **options: float | str) -> Flight:
+    flight = _drone(seed, motion=0.0, speed_mps=0.0, **options)
+    return Flight(f"static-{seed}", "static", flight.scene)
+
+
+#: Settings are chosen on these and on nothing else.
+TUNING = (
+    _drone(101, altitude_m=32, speed_mps=5, motion=2.5, time_of_day="night"),
+    _drone(102, altitude_m=45, speed_mps=8, motion=3.0, time_of_day="day", pitch_deg=45),
+    _drone(103, altitude_m=38, speed_mps=3, motion=3.5, time_of_day="night", pitch_deg=75),
+    _static(151, altitude_m=38, time_of_day="night"),
+)
+
+#: What the table shows.
+REPORTED = (
+    _drone(201, altitude_m=35, speed_mps=6, motion=2.5, time_of_day="night"),
+    _drone(202, altitude_m=48, speed_mps=8, motion=2.5, time_of_day="day", pitch_deg=50),
+    _drone(203, altitude_m=40, speed_mps=4, motion=3.5, time_of_day="night", pitch_deg=70),
+    _drone(204, altitude_m=32, speed_mps=7, motion=3.0, time_of_day="day"),
+    _static(251, altitude_m=40, time_of_day="night"),
+    _static(252, altitude_m=35, time_of_day="day"),
+    _static(253, altitude_m=45, time_of_day="night", pitch_deg=50),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """A flight at one rate with one kind of detections.
+
+    Attributes:
+        flight: which.
+        rate_hz: frames a second.
+        source: of the detections.
+        labels: what class ids index.
+        truth: frame numbers count from 0 at ``rate_hz``.
+        detections: of each frame, highest score first.
+        images: files of the frames' images, 8-bit grey.
+    """
+
+    flight: Flight
+    rate_hz: int
+    source: str
+    labels: tuple[str, ...]
+    truth: TrackTable
+    detections: tuple[Detections, ...]
+    images: tuple[Path, ...]
+
+    def __iter__(self) -> Iterator[tuple[int, Detections, NDArray[np.uint8]]]:
+        """Yield stamp in nanoseconds, detections and B, G, R image of each frame."""
+        for index, (rows, path) in enumerate(zip(self.detections, self.images, strict=True)):
+            image = np.asarray(cv2.imread(str(path), cv2.IMREAD_COLOR), np.uint8)
+            yield round(index * 1e9 / self.rate_hz), rows, image
+
+
+def load(flight: Flight, rate_hz: int, source: str) -> Sequence:
+    """Read a flight, drawing it first where that was not done."""
+    folder = draw(flight)
+    step = RATE_HZ // rate_hz
+    labels = labels_of(source)
+    rows = read_detections(folder / f"det-{source.replace(' ', '-')}.txt")
+    truth = _read_truth(folder / f"gt-{source.replace(' ', '-')}.npz")
+    kept = truth[truth.frames % step == 0]
+    return Sequence(
+        flight,
+        rate_hz,
+        source,
+        labels,
+        TrackTable(kept.frames // step, kept.ids, kept.boxes, kept.class_ids, kept.ignored),
+        tuple(_frame(rows, index + 1) for index in range(0, FRAMES, step)),
+        tuple(folder / "img1" / f"{index + 1:06d}.jpg" for index in range(0, FRAMES, step)),
+    )
+
+
+def labels_of(source: str) -> tuple[str, ...]:
+    """Names that the class ids of these detections index."""
+    return tuple(Bundle.load(ROOT / "models" / MODEL).labels) if source == MODEL else SCENE_LABELS
+
+
+def _frame(rows: MotDetections, number: int) -> Detections:
+    start, stop = np.searchsorted(rows.frames, (number, number + 1))
+    found = rows.rows[start:stop]
+    return found[np.argsort(-found.scores, kind="stable")]
+
+
+def draw(flight: Flight) -> Path:
+    """Render a flight and detect in it, unless that was done.
+
+    Returns:
+        Its folder, in which ``done`` says that it is whole.
+    """
+    folder = STORE / flight.name
+    if (folder / "done").is_file() and (folder / "done").read_text() == repr(flight.scene):
+        return folder
+    (folder / "img1").mkdir(parents=True, exist_ok=True)
+    source = SceneSource(flight.scene, "thermal")
+    rng = np.random.default_rng(flight.scene.seed)
+    truths: list[tuple[int, SceneTruth]] = []
+    found: dict[str, list[Detections]] = {name: [] for name in DETECTIONS}
+    thresholds = Bundle.load(ROOT / "models" / MODEL).thresholds.model_copy(
+        update={"score": SCORE_FLOOR, "per_class": {}}
+    )
+    with Detector(Bundle.load(ROOT / "models" / MODEL), "cpu", thresholds=thresholds) as detector:
+        for index in range(FRAMES):
+            drawn = source.render(index)
+            image = source.image(drawn)
+            found[MODEL].append(detector.detect(Frame(image, "mono16", drawn.stamp_ns)))
+            found["noisy truth"].append(noisy(drawn.truth, rng))
+            truths.append((index, drawn.truth))
+            _, data = cv2.imencode(
+                ".jpg", percentile_agc(image), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+            )
+            (folder / "img1" / f"{index + 1:06d}.jpg").write_bytes(data.tobytes())
+    source.close()
+    for name, rows in found.items():
+        stem = name.replace(" ", "-")
+        (folder / f"det-{stem}.txt").write_text(_det_rows(rows))
+        _write_truth(folder / f"gt-{stem}.npz", scene_track_truth(truths, labels_of(name)))
+    (folder / "done").write_text(repr(flight.scene))
+    return folder
+
+
+def noisy(truth: SceneTruth, rng: np.random.Generator) -> Detections:
+    """Truth as a middling detector sees it.
+
+    Boxes jitter, one in ten visible objects is missed, what is hidden in part
+    scores low, and there are two false alarms a frame.
+    """
+    seen = truth[(truth.visibility > 0.25) & (rng.random(len(truth)) < 0.9)]
+    boxes = seen.boxes.astype(np.float64)
+    size = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
+    boxes = boxes + rng.normal(0.0, 1.0, boxes.shape) * (0.6 + 0.04 * size)[:, None]
+    scores = 0.15 + 0.6 * seen.visibility + rng.normal(0.0, 0.12, len(seen))
+    alarms = rng.poisson(2.0)
+    corner = rng.uniform((0, 0), (620, 490), (alarms, 2))
+    boxes = np.concatenate([boxes, np.hstack([corner, corner + rng.uniform(6, 24, (alarms, 2))])])
+    scores = np.concatenate([scores, rng.uniform(0.1, 0.5, alarms)])
+    labels = np.concatenate([seen.class_ids, rng.integers(0, len(SCENE_LABELS), alarms)])
+    good = ((boxes[:, 2:] - boxes[:, :2]) > 1.0).all(axis=1) & (scores > SCORE_FLOOR)
+    return Detections(
+        boxes[good].astype(np.float32),
+        np.clip(scores[good], 0.0, 0.99).astype(np.float32),
+        labels[good].astype(np.int32),
+    )
+
+
+def _det_rows(frames: list[Detections]) -> str:
+    lines = []
+    for number, rows in enumerate(frames, 1):
+        for (x1, y1, x2, y2), score, label in zip(
+            rows.boxes.tolist(), rows.scores.tolist(), rows.class_ids.tolist(), strict=True
+        ):
+            lines.append(
+                f"{number},-1,{x1:.2f},{y1:.2f},{x2 - x1:.2f},{y2 - y1:.2f},{score:.4f},{label}\n"
+            )
+    return "".join(lines)
+
+
+def _write_truth(path: Path, table: TrackTable) -> None:
+    np.savez(
+        path,
+        frames=table.frames,
+        ids=table.ids,
+        boxes=table.boxes,
+        class_ids=table.class_ids,
+        ignored=table.ignored,
+    )
+
+
+def _read_truth(path: Path) -> TrackTable:
+    with np.load(path) as data:
+        return TrackTable(**{name: data[name] for name in data.files})
+
+
+def main() -> int:
+    """Draw what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="flights whose name begins with this")
+    only = parser.parse_args().only
+    for flight in (*TUNING, *REPORTED):
+        if flight.name.startswith(only):
+            print(draw(flight), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

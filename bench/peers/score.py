@@ -1,0 +1,57 @@
+"""One tracker over one sequence: its scores and what a frame of it costs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.peers.adapters import Subject
+from bench.peers.flights import Sequence
+from windhover.evaluation.tracking import (
+    TrackCounts,
+    TrackScores,
+    TrackTable,
+    add_scores,
+    evaluate_tracks,
+)
+from windhover.types import Tracks
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What came of it.
+
+    Attributes:
+        scores: of the sequence.
+        frame_ms: median time of one update, wall clock.
+        cpu_ms: mean CPU time of one update, of this thread.
+    """
+
+    scores: TrackScores
+    frame_ms: float
+    cpu_ms: float
+
+
+def follow(subject: Subject, sequence: Sequence) -> Run:
+    """Track a sequence and score it."""
+    results: list[tuple[int, Tracks]] = []
+    wall: list[int] = []
+    cpu: list[int] = []
+    for index, (stamp_ns, rows, image) in enumerate(sequence):
+        start, start_cpu = time.perf_counter_ns(), time.thread_time_ns()
+        tracks = subject.update(rows, stamp_ns, image)
+        wall.append(time.perf_counter_ns() - start)
+        cpu.append(time.thread_time_ns() - start_cpu)
+        results.append((index, tracks))
+    scores = evaluate_tracks(
+        sequence.truth, TrackTable.collect(results), sequence.labels, len(results)
+    )
+    return Run(scores, float(np.median(wall)) / 1e6, float(np.mean(cpu)) / 1e6)
+
+
+def joined(runs: Iterable[Run]) -> TrackCounts:
+    """Scores of several sequences, their boxes added up."""
+    return add_scores([run.scores for run in runs])

@@ -17,6 +17,7 @@ from typer.main import get_command
 from windhover.errors import WindhoverError
 
 from . import data, doctor, export, run, train
+from .phase import add_phase
 
 app = typer.Typer(
     name="windhover-train",
@@ -32,6 +33,7 @@ app.add_typer(export.app, name="export")
 app.command("doctor")(doctor.doctor)
 app.command("anchors")(data.anchors)
 app.add_typer(run.app, name="run")
+add_phase(app, "benchmark")
 app.command("verify")(export.verify_bundle)
 app.command("release")(export.release_bundle)
 

@@ -169,9 +169,12 @@ def raw_heads(model: DetectionModel, images: torch.Tensor) -> list[torch.Tensor]
     head = model.model[-1]
     own = getattr(model, "neck", None)
     sources = own(images) if own is not None else _neck(model, images)
+    # Of YOLO26's two heads the one that a trained model is used with.
+    single = getattr(head, "one2one_cv2", None) is not None
+    boxes, scores = (head.one2one_cv2, head.one2one_cv3) if single else (head.cv2, head.cv3)
     outputs = []
-    for i, source in enumerate(sources):
-        outputs += [head.cv2[i](source), head.cv3[i](source)]
+    for box, score, source in zip(boxes, scores, sources, strict=True):
+        outputs += [box(source), score(source)]
     return outputs
 
 

@@ -6,7 +6,7 @@ windhover's, so a validation score is what an exported graph would get, but for 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from windhover.errors import DataError
 from windhover.evaluation.detection import Predictions, evaluate_detections
 from windhover.evaluation.fidelity_run import spread
 from windhover.evaluation.truth import load_truth
-from windhover.model.detector import Detector
+from windhover.model.detector import Detector, Timings
 from windhover.model.manifest import HeadSpec, InputSpec, Manifest, OutputSpec, Thresholds
 from windhover.types import Frame
 
@@ -147,9 +147,23 @@ class Examination:
         Args:
             model: in eval mode.
         """
-        detector = self.detector(model)
-        found = Predictions.collect((row, detector.detect(frame)) for row, frame in self.frames())
-        result = evaluate_detections(self.truth, found, _COUNTED_AT)
+        return self.score_detector(self.detector(model))
+
+    def score_detector(
+        self, detector: Detector, timed: Callable[[Timings], object] | None = None
+    ) -> dict[str, float]:
+        """The same of any detector of the library.
+
+        Args:
+            detector: with a threshold near zero.
+            timed: is told each frame's times.
+        """
+        found = []
+        for row, frame in self.frames():
+            found.append((row, detector.detect(frame)))
+            if timed is not None:
+                timed(detector.timings)
+        result = evaluate_detections(self.truth, Predictions.collect(found), _COUNTED_AT)
         scores = {"map50": result.map50, "map50_95": result.map50_95}
         scores |= {f"ap50_{c.label}": c.ap50 for c in result.classes if c.truths}
         return {name: float(value) for name, value in scores.items()}

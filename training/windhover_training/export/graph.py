@@ -36,7 +36,10 @@ class Heads(torch.nn.Module):
 
     def __init__(self, model: DetectionModel) -> None:
         super().__init__()
-        self.model = copy.deepcopy(model).eval().fuse(verbose=False)
+        model = copy.deepcopy(model).eval()
+        # Fusing drops one of YOLO26's two heads: keep the one that is used.
+        model.model[-1].end2end = getattr(model.model[-1], "one2one_cv2", None) is not None
+        self.model = model.fuse(verbose=False)
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Map ``(1, C, H, W)`` float 0..1 to the raw heads, each ``(1, channels, h, w)``."""

@@ -29,6 +29,9 @@ class Entry:
 
 #: By the name that a chain's config uses.
 PHASES: Mapping[str, Entry] = {
+    "benchmark": Entry(
+        "benchmark", "benchmark", "Train small detectors alike and keep those within the budget."
+    ),
     "bootstrap": Entry(
         "train bootstrap", "bootstrap", "Train a base detector with heavy augmentation."
     ),

@@ -1,0 +1,113 @@
+"""The benchmark: trains candidates alike, measures each graph, decides by the budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto
+
+from windhover_training.engine.model import load_weights, raw_heads
+from windhover_training.engine.validation import Examination, TorchBackend, manifest_of
+from windhover_training.evaluate.candidate import Budget, Measured
+from windhover_training.phases.base import execute
+from windhover_training.phases.benchmark import PHASE, BenchmarkConfig, as_table
+from windhover_training.runs import Run
+
+HERE = Path(__file__).parent
+BUDGET = Budget(model_mb=20, inference_ms=14, int8_loss=0.02)
+ROW = Measured(
+    model="yolo11n",
+    precision="int8",
+    map50=0.60,
+    map50_95=0.40,
+    float_map50=0.61,
+    model_mb=3.0,
+    cpu_ms=30.0,
+    emulator=None,
+    emulator_note="not asked for",
+    estimate_ms=(0.7, 1.6),
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "keep", "why"),
+    [
+        ({}, True, "time on the device not measured"),
+        ({"device_ms": 3.9}, True, "3.9 ms on the device"),
+        ({"device_ms": 15.0}, False, "15.0 ms of 14 on the device"),
+        ({"model_mb": 21.0}, False, "21.0 MB of 20"),
+        ({"map50": 0.55}, False, "INT8 loses 0.060 mAP50"),
+        ({"map50": 0.55, "precision": "fp16"}, True, "not measured"),
+        ({"estimate_ms": (15.0, 30.0)}, False, "at least 15.0 ms estimated"),
+        # A measured time counts, not an estimate.
+        ({"estimate_ms": (15.0, 30.0), "device_ms": 9.0}, True, "9.0 ms"),
+    ],
+)
+def test_the_verdict_follows_the_budget(change: dict, keep: bool, why: str) -> None:
+    found = replace(ROW, **change).verdict(BUDGET)
+    assert found[0] is keep
+    assert why in found[1]
+
+
+def test_no_estimate_and_no_cpu_time_is_called_the_devices() -> None:
+    table = as_table([ROW], BUDGET)
+    assert "| not measured |" in table
+    assert "not the drone's" in table
+    assert "no measurement" in table
+
+
+def test_candidates_are_trained_exported_and_judged(
+    epoch_settings: Callable[..., dict], tmp_path: Path
+) -> None:
+    settings = epoch_settings(1, epochs=1, batch=6)
+    candidates = [
+        {"model": str(HERE / "tiny11.yaml"), "precisions": ["int8", "fp16"]},
+        {"model": str(HERE / "tiny26.yaml"), "precisions": ["int8"]},
+    ]
+    more = {"candidates": candidates, "calibration_images": 4, "emulator_images": 0}
+    config = BenchmarkConfig(**settings | more)
+    assert execute(PHASE, config, tmp_path / "run")
+    metrics = Run(tmp_path / "run").metrics()
+    assert metrics is not None
+    rows = metrics["candidates"]
+    assert [(r["model"], r["precision"]) for r in rows] == [
+        ("tiny11", "int8"), ("tiny11", "fp16"), ("tiny26", "int8")
+    ]  # fmt: skip
+    for row in rows:
+        assert row["cpu_ms"] > 0
+        assert row["model_mb"] > 0
+        assert row["device_ms"] is None
+        assert row["emulator"] is None
+        assert not math.isnan(row["map50"])
+    table = (tmp_path / "run/benchmark.md").read_text()
+    assert table.count("\n| tiny") == 3
+    half = onnx.load(tmp_path / "run/tiny11/fp16/float.onnx")
+    kinds = {t.data_type for t in half.graph.initializer if len(t.dims) == 4}
+    assert kinds == {TensorProto.FLOAT16}
+    own = (tmp_path / "run/tiny11/bundle/float.onnx").stat().st_size
+    assert (tmp_path / "run/tiny11/fp16/float.onnx").stat().st_size < own
+    check_validation_equals_the_exported_graph(tmp_path / "run", config)
+
+
+def check_validation_equals_the_exported_graph(run: Path, config: BenchmarkConfig) -> None:
+    """What scores a model in training gives the raw heads that are exported, of both families."""
+    exam = Examination(config.data, "val", config.labels, 1, (64, 64))
+    _, frame = next(iter(exam.frames()))
+    pixels = frame.image[None, :, :, None]
+    for name in ("tiny11", "tiny26"):
+        model, _ = load_weights(run / name / "best.pt")
+        manifest = manifest_of(model, config.labels, 1, 64, 64)
+        with torch.no_grad():
+            images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+            expected = raw_heads(model, images)
+        outputs = TorchBackend(model, manifest).run(pixels)
+        for found, wanted in zip(outputs, expected, strict=True):
+            np.testing.assert_allclose(found, wanted.permute(0, 2, 3, 1), atol=1e-5)
+        assert manifest.head.family == {"tiny11": "yolo11", "tiny26": "yolo26"}[name]

@@ -1,0 +1,195 @@
+"""Phase 0 of the guide: which of six small detectors are worth training in earnest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from windhover.evaluation.files import write_atomic
+from windhover.evaluation.machine import machine_facts
+from windhover.model import Bundle
+
+from ..config import Calibration, ReleaseConfig, Strict
+from ..data.pictures import load_pictures
+from ..engine.processes import together
+from ..engine.settings import Schedule
+from ..engine.validation import Examination
+from ..evaluate.candidate import (
+    Budget,
+    Measured,
+    against_float,
+    half_bundle,
+    measure,
+    run_on_cpu,
+)
+from ..export.bundle import export_graphs, write
+from ..runs import Run, RunState
+from .base import Needed, Phase
+from .epochs import EpochConfig, Trained, inputs, train_epochs
+
+
+class CandidateConfig(Strict):
+    """One architecture and the precisions that it is judged in."""
+
+    model: str
+    precisions: tuple[Literal["int8", "fp16"], ...] = ("int8", "fp16")
+
+
+class BudgetConfig(Strict):
+    """What the drone allows; see :class:`..evaluate.candidate.Budget`."""
+
+    model_mb: float = Field(20.0, gt=0)
+    inference_ms: float = Field(14.0, gt=0)
+    int8_loss: float = Field(0.02, ge=0)
+
+
+class BenchmarkConfig(EpochConfig):
+    """All candidates are trained alike, then judged on the validation images.
+
+    Attributes:
+        candidates: the guide's three architectures in two precisions each.
+        budget: that decides.
+        calibration_images: training images that set the activation ranges.
+        emulator_images: images that the HTP emulator sees; 0 leaves it out.
+        device: where to measure time: None, ``adb``, or ``ssh:HOST``.
+    """
+
+    candidates: tuple[CandidateConfig, ...] = tuple(
+        CandidateConfig(model=model) for model in ("yolo11n.yaml", "yolo11s.yaml", "yolo26n.yaml")
+    )
+    budget: BudgetConfig = BudgetConfig()
+    calibration_images: int = Field(48, gt=0)
+    emulator_images: int = Field(4, ge=0)
+    schedule: Schedule = Schedule(epochs=50, patience=10)
+
+    def of_candidate(self, candidate: CandidateConfig) -> EpochConfig:
+        """What the trainer is told for one candidate."""
+        own = {key: getattr(self, key) for key in EpochConfig.model_fields}
+        name = f"{self.name}: {name_of(candidate.model)}"
+        return EpochConfig.model_construct(**(own | {"name": name, "model": candidate.model}))
+
+
+def name_of(model: str) -> str:
+    """``yolo11n`` of ``some/where/yolo11n.yaml``."""
+    return Path(model).stem
+
+
+def _needs(config: BenchmarkConfig) -> list[Needed]:
+    return inputs(config)
+
+
+def _run(config: BenchmarkConfig, run: Run) -> Mapping[str, Any] | None:
+    rows: list[Measured] = []
+    for candidate in config.candidates:
+        own = Run(run.folder / name_of(candidate.model))
+        if own.state() is not RunState.FINISHED:
+            work = partial(_train, config.of_candidate(candidate), own)
+            done = together(work, config.schedule.processes, config.seed)
+            if done is None:
+                return None
+            own.set_state(RunState.FINISHED, "benchmark")
+        rows += _judge(config, candidate, own)
+    budget = Budget(**config.budget.model_dump())
+    write_atomic(run.folder / "benchmark.md", as_table(rows, budget))
+    return {
+        "machine": machine_facts(),
+        "images": len(_exam(config).truth.images),
+        "budget": asdict(budget),
+        "candidates": [_as_json(row, budget) for row in rows],
+    }
+
+
+def _train(config: EpochConfig, run: Run, rank: int) -> Trained | None:
+    pictures = load_pictures(config.data, config.splits, config.channels)
+    return train_epochs(config, run, rank, pictures)
+
+
+def _exam(config: BenchmarkConfig) -> Examination:
+    return Examination(
+        config.data,
+        config.val,
+        config.labels,
+        config.channels,
+        (config.size, config.size),
+        config.val_images,
+    )
+
+
+def _judge(config: BenchmarkConfig, candidate: CandidateConfig, own: Run) -> list[Measured]:
+    """Export one trained candidate and measure it in each precision."""
+    exam = _exam(config)
+    bundle = _export(config, candidate, own)
+    float_scores, _ = run_on_cpu(bundle, "float", exam)
+    rows = []
+    for precision in candidate.precisions:
+        shown = bundle if precision == "int8" else half_bundle(bundle, own.folder / "fp16")
+        row = measure(name_of(candidate.model), precision, shown, exam, config.emulator_images)
+        rows.append(against_float(row, float_scores))
+    return rows
+
+
+def _export(config: BenchmarkConfig, candidate: CandidateConfig, own: Run) -> Bundle:
+    release = ReleaseConfig(
+        name=name_of(candidate.model),
+        version="benchmark",
+        checkpoint=own.best,
+        height=config.size,
+        width=config.size,
+        calibration=Calibration(
+            data=[config.data], images=config.calibration_images, seed=config.seed
+        ),
+        scores={},
+        thresholds_on=(config.data, config.val),
+        provenance={},
+    )
+    out = own.folder / "bundle"
+    return write(release, out, export_graphs(release, out), {"iou": release.iou}, {})
+
+
+def as_table(rows: Sequence[Measured], budget: Budget) -> str:
+    """The rows as Markdown, with what each figure is."""
+    heading = [
+        "model", "precision", "mAP50", "mAP50-95", "MB", "CPU ms", "same boxes on the HTP emulator",
+        "estimate ms", "device ms", "verdict",
+    ]  # fmt: skip
+    lines = [heading, ["---"] * len(heading), *(_cells(row, budget) for row in rows)]
+    text = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    return text + (
+        "\nCPU ms: median of one thread on the machine that ran the benchmark, not the drone's. "
+        "Estimate: from the graph alone, no measurement. Device: not measured unless a device "
+        "was given.\n"
+    )
+
+
+def _cells(row: Measured, budget: Budget) -> list[str]:
+    near = row.emulator
+    low, high = row.estimate_ms
+    keep, why = row.verdict(budget)
+    return [
+        row.model,
+        row.precision.upper(),
+        f"{row.map50:.3f}",
+        f"{row.map50_95:.3f}",
+        f"{row.model_mb:.1f}",
+        f"{row.cpu_ms:.1f}",
+        row.emulator_note
+        if near is None
+        else f"{near.matched} of {near.reference_count}, IoU {near.mean_iou:.3f}, least SQNR "
+        f"{min(near.sqnr_db.values()):.1f} dB",
+        f"{low:.1f}" if low == high else f"{low:.1f}-{high:.1f}",
+        "not measured" if row.device_ms is None else f"{row.device_ms:.1f}",
+        f"{'keep' if keep else 'drop'}: {why}",
+    ]
+
+
+def _as_json(row: Measured, budget: Budget) -> dict[str, Any]:
+    keep, why = row.verdict(budget)
+    return {**asdict(replace(row)), "keep": keep, "why": why}
+
+
+PHASE = Phase("benchmark", BenchmarkConfig, _needs, _run)

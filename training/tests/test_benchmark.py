@@ -13,6 +13,7 @@ import pytest
 import torch
 from onnx import TensorProto
 
+from windhover.evaluation.fidelity import Fidelity
 from windhover_training.engine.model import load_weights, raw_heads
 from windhover_training.engine.validation import Examination, TorchBackend, manifest_of
 from windhover_training.evaluate.candidate import Budget, Measured
@@ -61,6 +62,15 @@ def test_no_estimate_and_no_cpu_time_is_called_the_devices() -> None:
     assert "| not measured |" in table
     assert "not the drone's" in table
     assert "no measurement" in table
+
+
+def test_nearness_on_the_emulator_is_told_with_and_without_common_boxes() -> None:
+    near = Fidelity({"box_s8": 17.4, "score_s8": 28.5}, 11, 12, 10, 0.97, 0.03)
+    assert "10 of 11, IoU 0.970, least SQNR 17.4 dB" in as_table(
+        [replace(ROW, emulator=near)], BUDGET
+    )
+    none = replace(near, matched=0, mean_iou=math.nan)
+    assert "0 of 11, least SQNR" in as_table([replace(ROW, emulator=none)], BUDGET)
 
 
 def test_candidates_are_trained_exported_and_judged(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
+from windhover.evaluation.fidelity import Fidelity
 from windhover.evaluation.files import write_atomic
 from windhover.evaluation.machine import machine_facts
 from windhover.model import Bundle
@@ -177,19 +178,22 @@ def _cells(row: Measured, budget: Budget) -> list[str]:
         f"{row.map50_95:.3f}",
         f"{row.model_mb:.1f}",
         f"{row.cpu_ms:.1f}",
-        row.emulator_note
-        if near is None
-        else f"{near.matched} of {near.reference_count}, IoU {near.mean_iou:.3f}, least SQNR "
-        f"{min(near.sqnr_db.values()):.1f} dB",
+        row.emulator_note if near is None else _nearness(near),
         f"{low:.1f}" if low == high else f"{low:.1f}-{high:.1f}",
         "not measured" if row.device_ms is None else f"{row.device_ms:.1f}",
         f"{'keep' if keep else 'drop'}: {why}",
     ]
 
 
+def _nearness(near: Fidelity) -> str:
+    shared = f", IoU {near.mean_iou:.3f}" if near.matched else ""
+    least = min(near.sqnr_db.values())
+    return f"{near.matched} of {near.reference_count}{shared}, least SQNR {least:.1f} dB"
+
+
 def _as_json(row: Measured, budget: Budget) -> dict[str, Any]:
     keep, why = row.verdict(budget)
-    return {**asdict(replace(row)), "keep": keep, "why": why}
+    return {**asdict(row), "keep": keep, "why": why}
 
 
 PHASE = Phase("benchmark", BenchmarkConfig, _needs, _run)

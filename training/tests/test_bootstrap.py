@@ -198,6 +198,19 @@ def test_bad_input_is_one_line_and_status_2(
         assert error.count("\n") == 1
 
 
+def test_the_batch_can_be_said_on_the_command_line(
+    epoch_settings: Callable[..., dict], tmp_path: Path, capsys
+) -> None:
+    path = tmp_path / "bootstrap.yaml"
+    settings = epoch_settings(epochs=1)
+    path.write_text(yaml.safe_dump(settings | {"data": str(settings["data"])}))
+    command = ["train", "bootstrap", "--config", str(path), "--run", str(tmp_path / "run")]
+    assert main([*command, "--batch", "6"]) == 0
+    assert last(tmp_path / "run")["step"] == 2
+    assert main([*command, "--batch", "many"]) == 2
+    assert "schedule.batch" in capsys.readouterr().err
+
+
 def test_a_device_that_is_not_there_is_named(
     epoch_settings: Callable[..., dict], tmp_path: Path
 ) -> None:

@@ -22,6 +22,9 @@ Force = Annotated[bool, typer.Option("--force", help="begin anew, replacing what
 Setting = Annotated[
     list[str] | None, typer.Option("--set", help="KEY=VALUE in place of the config's, as a.b=1")
 ]
+Batch = Annotated[
+    str | None, typer.Option("--batch", help="images a forward pass, or auto: what memory holds")
+]
 
 
 def add_phase(app: typer.Typer, name: str) -> None:
@@ -34,9 +37,16 @@ def add_phase(app: typer.Typer, name: str) -> None:
     entry = PHASES[name]
 
     def command(
-        config: ConfigFile, run: RunFolder = None, force: Force = False, set_: Setting = None
+        config: ConfigFile,
+        run: RunFolder = None,
+        force: Force = False,
+        batch: Batch = None,
+        set_: Setting = None,
     ) -> None:
-        run_phase(name, config, run, force=force, settings=settings_of(set_ or []))
+        settings = settings_of(set_ or [])
+        if batch is not None:
+            settings |= settings_of([f"{batch_key(name)}={batch}"])
+        run_phase(name, config, run, force=force, settings=settings)
 
     command.__doc__ = f"{entry.help} A run that was stopped goes on."
     app.command(entry.command.rpartition(" ")[2])(command)
@@ -64,6 +74,21 @@ def run_phase(
         else f"{phase.command}: stopped; run the same command to go on"
     )
     return finished
+
+
+def batch_key(name: str) -> str:
+    """Where a phase's config has its batch.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    from ..phases.registry import load_phase
+
+    fields = load_phase(name).config.model_fields
+    for part in ("schedule", "optimisation"):
+        if part in fields:
+            return f"{part}.batch"
+    raise ConfigError(f"{PHASES[name].command} has no --batch; see its config")
 
 
 def settings_of(pairs: list[str]) -> dict[str, Any]:

@@ -9,21 +9,24 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from windhover.errors import ConfigError, DataError
 from windhover_training.config import Calibration
+from windhover_training.engine.fusion import RgbtModel
 from windhover_training.engine.model import build_model
 from windhover_training.evaluate.images import read_frame
 from windhover_training.export.graph import export_core, finish_float, output_names, unfinished
 from windhover_training.export.quantise import activation_ranges, output_quantisation, quantise
 from windhover_training.export.ranges import (
     Histogram,
-    before_silu,
     choose_range,
+    next_functions,
     observe,
     resized,
+    sigmoid,
     silu,
 )
 
@@ -32,15 +35,27 @@ TINY = Path(__file__).parent / "tiny11.yaml"
 SETTINGS = Calibration(data=[], images=2)
 
 
-@pytest.fixture(scope="module", params=[1, 4])
+@pytest.fixture(scope="module", params=["thermal", "cbam"])
 def core(request: pytest.FixtureRequest) -> onnx.ModelProto:
-    return export_core(build_model(str(TINY), request.param, 2).eval(), *HW, request.param)
+    torch.manual_seed(0)
+    if request.param == "thermal":
+        return export_core(build_model(str(TINY), 1, 2).eval(), *HW, 1)
+    return export_core(RgbtModel(str(TINY), 2, "cbam").eval(), *HW, 4)
 
 
 def pictures(core: onnx.ModelProto, count: int = 2) -> list[np.ndarray]:
     channels = core.graph.input[0].type.tensor_type.shape.dim[1].dim_value
     rng = np.random.default_rng(0)
     return list(rng.integers(0, 256, (count, 1, *HW, channels), np.uint8))
+
+
+def unranged(model: onnx.ModelProto, core: onnx.ModelProto) -> list[str]:
+    """Quantised tensors whose scale came from nowhere: ONNX Runtime saw black images only."""
+    known = observe(core, [pictures(core, 1)[0].transpose(0, 3, 1, 2) / np.float32(255)],
+                    lambda _: np.zeros((8, 12), bool))  # fmt: skip
+    names = {f"{name}_scale" for name in (*known, "pixels")}
+    quantisers = [node for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    return [node.name for node in quantisers if node.input[1] not in names]
 
 
 def run(model: onnx.ModelProto, image: np.ndarray) -> dict[str, np.ndarray]:
@@ -52,6 +67,7 @@ def run(model: onnx.ModelProto, image: np.ndarray) -> dict[str, np.ndarray]:
 def test_scores_reach_both_ways_and_int8_is_near_float(core: onnx.ModelProto) -> None:
     image, *_ = pictures(core)
     model = quantise(core, pictures(core), SETTINGS)
+    assert not unranged(model, core)
     scales = output_quantisation(model)
     assert list(scales) == ["box_s8", "score_s8", "box_s16", "score_s16", "box_s32", "score_s32"]
     for name, (scale, zero_point) in scales.items():
@@ -93,9 +109,12 @@ def test_no_images_are_an_error(core: onnx.ModelProto) -> None:
         activation_ranges(core, [], SETTINGS)
 
 
-def test_every_silu_is_known_and_passing_ops_have_no_range(core: onnx.ModelProto) -> None:
+def test_every_sigmoid_is_known_and_passing_ops_have_no_range(core: onnx.ModelProto) -> None:
     sigmoids = {n.input[0] for n in core.graph.node if n.op_type == "Sigmoid"}
-    assert before_silu(core) == sigmoids
+    behind = next_functions(core)
+    assert behind.keys() == sigmoids
+    gates = {name for name, function in behind.items() if function is sigmoid}
+    assert {name.split("/")[1] for name in gates} <= {"gate", "merges.4"}
     black = pictures(core, 1)[0].transpose(0, 3, 1, 2) * np.float32(0)
     found = observe(core, [black], lambda _: np.zeros((8, 12), bool))
     passing = {n.output[0] for n in core.graph.node if n.op_type in ("Split", "Slice")}

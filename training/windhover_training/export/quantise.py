@@ -24,7 +24,7 @@ from windhover.errors import ConfigError
 
 from ..config import Calibration
 from .graph import CORE_INPUT, INPUT, TO_NCHW, TO_NHWC, output_names, rename, set_ends, shape_of
-from .ranges import Range, before_silu, choose_range, observe, resized, silu
+from .ranges import Range, choose_range, next_functions, observe, resized
 
 _PIXEL = {
     "quant_type": QuantType.QUInt8,
@@ -76,6 +76,8 @@ def quantise(
             per_channel=settings.per_channel,
             init_overrides={CORE_INPUT: [_PIXEL], **_wide(core, ranges, settings.a16)},
         )
+        # The pixels too, where they are first taken apart into colour and thermal.
+        config.extra_options["ForceQuantizeNoInputCheck"] = True
         # Only now: the recipe decides by what is named beforehand where types change.
         _set_ranges(config.extra_options["TensorQuantOverrides"], ranges)
         quantize(str(source), str(target), config)
@@ -100,7 +102,7 @@ def activation_ranges(
         for image in images
     )
     found = observe(core, scaled, _where_it_sees)
-    squashed = before_silu(core)
+    behind = next_functions(core)
     ends = set(output_names(core.graph))
     ranges = {}
     for name, histogram in found.items():
@@ -112,8 +114,9 @@ def activation_ranges(
             low, high = choose_range(histogram, "minmax")
             ranges[name] = (low * _BOX_ROOM, high * _BOX_ROOM)
         else:
-            behind = silu if name in squashed else None
-            ranges[name] = choose_range(histogram, settings.method, settings.percentile, behind)
+            ranges[name] = choose_range(
+                histogram, settings.method, settings.percentile, behind.get(name)
+            )
     return ranges
 
 
@@ -166,14 +169,14 @@ def with_quantised_ends(model: onnx.ModelProto) -> onnx.ModelProto:
         The graph with uint8 ``images`` in and uint8 outputs under the same names.
 
     Raises:
-        ValueError: the graph does not begin with one QuantizeLinear or an output does not
-            come from a DequantizeLinear.
+        ValueError: the graph does not begin with QuantizeLinear or an output does not come
+            from a DequantizeLinear.
     """
     model = copy.deepcopy(model)
     graph = model.graph
     first = [n for n in graph.node if CORE_INPUT in n.input]
-    if len(first) != 1 or first[0].op_type != "QuantizeLinear":
-        raise ValueError(f"input {CORE_INPUT} is not quantised by one QuantizeLinear")
+    if not first or any(node.op_type != "QuantizeLinear" for node in first):
+        raise ValueError(f"input {CORE_INPUT} is not quantised everywhere")
     scales = list(first[0].input[1:])
     front = [
         helper.make_node("DequantizeLinear", [INPUT, *scales], ["pixels_nhwc"], "pixels_dq"),

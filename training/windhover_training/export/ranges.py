@@ -16,6 +16,7 @@ import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import helper
+from scipy.special import expit
 
 from windhover.errors import DataError
 
@@ -104,9 +105,15 @@ def choose_range(
     return best
 
 
+def sigmoid(values: Floats) -> Floats:
+    """``1 / (1 + exp(-x))``."""
+    result: Floats = expit(values)
+    return result
+
+
 def silu(values: Floats) -> Floats:
     """``x * sigmoid(x)``."""
-    return values / (1.0 + np.exp(-np.clip(values, -60.0, 60.0)))
+    return values * sigmoid(values)
 
 
 def _quantised(values: Floats, ends: Range) -> tuple[Floats, Floats]:
@@ -211,19 +218,20 @@ def resized(mask: NDArray[np.bool_], size: Sequence[int]) -> NDArray[np.bool_]:
     return small
 
 
-def before_silu(core: onnx.ModelProto) -> set[str]:
-    """Tensors that are used in nothing but a SiLU, as Sigmoid and Mul."""
+def next_functions(core: onnx.ModelProto) -> dict[str, Callable[[Floats], Floats]]:
+    """What is behind a tensor that is used in nothing but a SiLU (Sigmoid and Mul) or a Sigmoid."""
     takers: dict[str, list[onnx.NodeProto]] = {}
     for node in core.graph.node:
         for name in node.input:
             takers.setdefault(name, []).append(node)
-    found = set()
+    found: dict[str, Callable[[Floats], Floats]] = {}
     for name, nodes in takers.items():
         kinds = sorted(node.op_type for node in nodes)
-        if kinds != ["Mul", "Sigmoid"]:
-            continue
-        gate = next(node for node in nodes if node.op_type == "Sigmoid").output[0]
-        product = next(node for node in nodes if node.op_type == "Mul")
-        if set(product.input) == {name, gate}:
-            found.add(name)
+        if kinds == ["Sigmoid"]:
+            found[name] = sigmoid
+        elif kinds == ["Mul", "Sigmoid"]:
+            gate = next(node for node in nodes if node.op_type == "Sigmoid").output[0]
+            product = next(node for node in nodes if node.op_type == "Mul")
+            if set(product.input) == {name, gate}:
+                found[name] = silu
     return found

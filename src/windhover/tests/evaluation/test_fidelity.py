@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from test.support.blob_bundle import SCORE_SCALE, SCORE_ZERO_POINT, build_blob_bundle
 from windhover.evaluation.fidelity import compare_backends
@@ -62,15 +63,36 @@ def test_the_same_backend_differs_in_nothing(bundle: Bundle, frames: list[Frame]
 def test_a_known_offset(bundle: Bundle, frames: list[Frame]) -> None:
     off = Off(floats(bundle), -0.5)
     result = compare_backends(bundle, floats(bundle), {"off": off}, frames)["off"]
-    signal, count = 0.0, 0
+    signal = noise = 0.0
     reference = floats(bundle)
     for frame in frames:
-        scores = reference.run(frame.image[None, :, :, None])[1].astype(np.float64)
-        signal, count = signal + np.square(scores).sum(), count + scores.size
-    expected = 10 * np.log10(signal / (0.25 * count))
+        logits = reference.run(frame.image[None, :, :, None])[1].astype(np.float64)
+        signal += np.square(expit(logits)).sum()
+        noise += np.square(expit(logits) - expit(logits - 0.5)).sum()
+    expected = 10 * np.log10(signal / noise)
     assert result.sqnr_db["score_s8"] == pytest.approx(expected, abs=1e-3)
     assert result.sqnr_db["box_s8"] == float("inf")
     assert result.mean_score_change > 0
+
+
+def test_boxes_where_nothing_is_seen_do_not_count(bundle: Bundle) -> None:
+    class Elsewhere(Off):
+        def run(self, image: np.ndarray) -> Sequence[np.ndarray]:
+            box8, score8, box16, score16 = super().run(image)
+            return (
+                np.where(score8.max(axis=-1, keepdims=True) > -4, box8, 99),
+                score8,
+                box16,
+                score16,
+            )
+
+    picture = np.zeros((64, 96), np.uint8)
+    picture[16:48, 24:56] = 220
+    for image, expected in ((picture, float("inf")), (picture * 0, None)):
+        frames = [Frame(image, "mono8", 0)]
+        off = Elsewhere(floats(bundle), 0.0)
+        found = compare_backends(bundle, floats(bundle), {"off": off}, frames)["off"].sqnr_db
+        assert (found["box_s8"] == expected) or (np.isnan(found["box_s8"]) and expected is None)
 
 
 def test_one_that_sees_nothing(bundle: Bundle, frames: list[Frame]) -> None:
@@ -89,7 +111,8 @@ def test_integers_are_compared_as_what_they_mean(bundle: Bundle, frames: list[Fr
         scores = reference.run(frame.image[None, :, :, None])[1].astype(np.float64)
         steps = np.clip(np.round(scores / SCORE_SCALE) + SCORE_ZERO_POINT, 0, 255)
         kept = (steps - SCORE_ZERO_POINT) * SCORE_SCALE
-        signal, noise = signal + np.square(scores).sum(), noise + np.square(scores - kept).sum()
+        signal += np.square(expit(scores)).sum()
+        noise += np.square(expit(scores) - expit(kept)).sum()
     expected = 10 * np.log10(signal / noise)
     assert result.sqnr_db["score_s8"] == pytest.approx(expected, abs=1e-3)
     assert result.matched == 3

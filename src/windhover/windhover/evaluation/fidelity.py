@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
+from scipy.special import expit
 
 from windhover.evaluation.tracking import iou_matrix
 from windhover.inference.base import Backend
@@ -23,6 +24,7 @@ from windhover.model.manifest import OutputSpec
 from windhover.types import Detections, Frame
 
 MATCH_IOU = 0.5
+SEEN = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,10 @@ class Fidelity:
     """One backend against the reference over all frames.
 
     Attributes:
-        sqnr_db: per output, by name; infinite where nothing differs.
+        sqnr_db: per output, by name; infinite where nothing differs, NaN where the
+            reference saw nothing at that stride. Scores are compared as 0..1 and boxes
+            where a score of the reference is above :data:`SEEN`: what neither adds a
+            detection nor moves one is no loss, and ranges are clipped there on purpose.
         reference_count: detections of the reference.
         other_count: detections of the other.
         matched: pairs of one class with an IoU of at least :data:`MATCH_IOU`.
@@ -57,7 +62,7 @@ class _Tap:
 
     def run(self, image: NDArray[np.uint8]) -> Sequence[NDArray[np.generic]]:
         outputs = self._inner.run(image)
-        self.real = [_real(o, spec) for o, spec in zip(outputs, self._specs, strict=True)]
+        self.real = [_meant(o, spec) for o, spec in zip(outputs, self._specs, strict=True)]
         return outputs
 
     def close(self) -> None:
@@ -103,19 +108,33 @@ def compare_backends(
         for name, detector in detectors.items():
             found = detector.detect(frame)
             for i, (mine, other) in enumerate(zip(base.real, taps[name].real, strict=True)):
-                sums[name].signal[i] += np.square(mine).sum()
-                sums[name].noise[i] += np.square(mine - other).sum()
+                cells = _cells(outputs, base.real, i)
+                sums[name].signal[i] += np.square(mine[cells]).sum()
+                sums[name].noise[i] += np.square(mine[cells] - other[cells]).sum()
             sums[name].counts += (len(expected.scores), len(found.scores))
             _match(expected, found, sums[name])
     names = [spec.name for spec in outputs]
     return {name: _summary(names, total) for name, total in sums.items()}
 
 
-def _real(output: NDArray[np.generic], spec: OutputSpec) -> NDArray[np.float64]:
+def _meant(output: NDArray[np.generic], spec: OutputSpec) -> NDArray[np.float64]:
+    """Box outputs as real values, scores as 0..1."""
     values = output.astype(np.float64)
     if output.dtype == np.uint8 and spec.scale is not None and spec.zero_point is not None:
-        return (values - spec.zero_point) * spec.scale
-    return values
+        values = (values - spec.zero_point) * spec.scale
+    return values if spec.kind == "box" else expit(values)
+
+
+def _cells(
+    specs: Sequence[OutputSpec], reference: Sequence[NDArray[np.float64]], index: int
+) -> NDArray[np.bool_]:
+    """Cells ``(1, h, w)`` of an output that are compared."""
+    spec = specs[index]
+    if spec.kind == "score":
+        return np.ones(reference[index].shape[:3], bool)
+    scores = next(i for i, s in enumerate(specs) if (s.stride, s.kind) == (spec.stride, "score"))
+    seen: NDArray[np.bool_] = reference[scores].max(axis=-1) > SEEN
+    return seen
 
 
 def _match(expected: Detections, found: Detections, sums: _Sums) -> None:
@@ -128,7 +147,7 @@ def _match(expected: Detections, found: Detections, sums: _Sums) -> None:
 
 
 def _summary(names: Sequence[str], sums: _Sums) -> Fidelity:
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         decibels = 10.0 * np.log10(sums.signal / sums.noise)
     return Fidelity(
         dict(zip(names, decibels.tolist(), strict=True)),

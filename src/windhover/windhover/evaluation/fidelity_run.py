@@ -8,6 +8,7 @@ of them once, as an emulator takes seconds for it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -69,8 +70,12 @@ class Variant:
 
     @property
     def least_sqnr_db(self) -> float | None:
-        """Of the output that is furthest from the float graph's."""
-        return min(self.fidelity.sqnr_db.values()) if self.fidelity else None
+        """Of the output that is furthest from the float graph's, of those with something in."""
+        if self.fidelity is None:
+            return None
+        return min(
+            (db for db in self.fidelity.sqnr_db.values() if not math.isnan(db)), default=math.nan
+        )
 
 
 def variant_names(text: str) -> tuple[str, ...]:

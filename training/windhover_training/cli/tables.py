@@ -22,11 +22,12 @@ def show_stats(found: Mapping[str, Any]) -> None:
     advice = found["advice"]
     console.print(_choices(advice))
     console.print(f"rule: {advice['rule']}", highlight=False)
-    choice = advice["choice"]
+    choice, best = advice["choice"], advice["best"]
     console.print(
         f"suggested: {choice['input']}, {choice['head']}"
         if choice
-        else "suggested: fly lower or use a longer lens; no choice here resolves enough"
+        else f"none resolves enough; the best is {best['input']}, {best['head']} with "
+        f"{min(best['resolved'].values()):.0%}: fly lower or use a longer lens"
     )
 
 
@@ -83,6 +84,6 @@ def show_anchors(document: Mapping[str, Any]) -> None:
     )
     choice = document["suggested_input"]
     strides = ", ".join(map(str, document["suggested_strides"]))
-    size = f"{choice['input']} with {choice['head']}" if choice else "none that is tried"
+    size = f"{choice['input']} with {choice['head']}, which resolves {choice['resolved']:.0%}"
     console.print(f"suggested: strides {strides}; input {size}", highlight=False)
     console.print(document["note"], highlight=False)

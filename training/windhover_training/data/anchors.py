@@ -129,7 +129,8 @@ def describe_anchors(found: Anchors, sizes: Sizes, input_wh: tuple[int, int]) ->
     known = sizes.altitude[~np.isnan(sizes.altitude)]
     altitudes = f"{known.min():.0f}-{known.max():.0f}m" if len(known) else "unknown"
     strides = [stride_of(size) for size in found.sizes]
-    choice = advise(sizes)["choice"]
+    advice = advise(sizes)
+    choice = advice["choice"] or advice["best"]
     return {
         "altitude_range": altitudes,
         "anchors": [[round(float(v), 1) for v in size] for size in found.sizes],
@@ -141,7 +142,11 @@ def describe_anchors(found: Anchors, sizes: Sizes, input_wh: tuple[int, int]) ->
         "best_possible_recall": found.recall,
         "strides": strides,
         "suggested_strides": sorted(set(strides)),
-        "suggested_input": choice and {key: choice[key] for key in ("input", "head")},
+        "suggested_input": {
+            "input": choice["input"],
+            "head": choice["head"],
+            "resolved": min(choice["resolved"].values()),
+        },
         "note": "YOLO11 and YOLO26 are anchor-free: these clusters describe box sizes, to choose "
         "input size and strides by, and no model uses them.",
     }

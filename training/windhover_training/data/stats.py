@@ -167,8 +167,8 @@ def advise(sizes: Sizes) -> dict[str, Any]:
     """The cheapest input and head that resolve enough of the priority classes.
 
     Returns:
-        The rule in words, all choices with the share that each resolves, and the
-        ``choice``; ``None`` where none is enough.
+        The rule in words, all choices with the share that each resolves, the ``choice``
+        (``None`` where none is enough) and the ``best`` whatever it costs.
     """
     wanted = [i for i, label in enumerate(sizes.labels) if label in PRIORITY]
     present = set(np.unique(sizes.class_ids).tolist())
@@ -199,6 +199,7 @@ def advise(sizes: Sizes) -> dict[str, Any]:
         ),
         "choices": rows,
         "choice": enough[0] if enough else None,
+        "best": max(rows, key=lambda row: (min(row["resolved"].values()), -row["cost"])),
     }
 
 

@@ -122,3 +122,15 @@ def test_a_blank_camera_leaves_the_other(started: RgbtModel) -> None:
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="fit no layer"):
         warm_start(RgbtModel("yolo11n.yaml", 4, "early"), {}, CLASSES)
+
+
+@pytest.mark.parametrize("fusion", ["cbam", "early", "rgb", "thermal"])
+def test_widened_for_export_it_is_the_same_function(fusion: str) -> None:
+    model = RgbtModel("yolo11n.yaml", 4, fusion).eval()
+    with torch.no_grad():
+        before = raw_heads(model, picture(2))
+        model.widen()
+        after = raw_heads(model, picture(2))
+    for a, b in zip(before, after, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+    assert model.model[0].conv.in_channels == 4

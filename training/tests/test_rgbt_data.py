@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from windhover.errors import DataError
@@ -26,9 +27,11 @@ from windhover_training.data.rgbt_crops import (
 from windhover_training.data.synth import RGBT_LABELS, Part, draw_scene, parts, render_part
 from windhover_training.engine.model import load_weights
 from windhover_training.fusion_config import FusionConfig, RgbtAugmentation
+from windhover_training.phases import ablation
 from windhover_training.phases.base import execute
 from windhover_training.phases.fusion import PHASE, THERMAL_CLASSES, make_draw
 
+THERMAL_N = Path(__file__).parents[2] / "models/thermal-n/float.onnx"
 PLAIN = RgbtAugmentation(
     on_object=1,
     misregistration=0,
@@ -180,8 +183,7 @@ def tiny_fusion(data: Path, **changes: object) -> FusionConfig:
 
 
 def test_the_phase_runs_to_weights_that_load(scenes: Path, tmp_path: Path) -> None:
-    start = Path(__file__).parents[2] / "models/thermal-n/float.onnx"
-    config = tiny_fusion(scenes, start=start, start_classes=[0, None, 2, 1])
+    config = tiny_fusion(scenes, start=THERMAL_N, start_classes=[0, None, 2, 1])
     assert execute(PHASE, config, tmp_path / "run")
     model, spec = load_weights(tmp_path / "run/final.pt")
     assert spec.fusion == "cbam"
@@ -200,3 +202,22 @@ def test_unknown_split_is_one_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["data", "synth", "--out", str(tmp_path), "--only", "holiday"])
     assert result.exit_code != 0
     assert "train, val, test, empty" in str(result.exception)
+
+
+def test_ablation_trains_and_tells_each_kind(scenes: Path, tmp_path: Path) -> None:
+    base = tiny_fusion(scenes, start=THERMAL_N, start_classes=[0, None, 2, 1])
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(base.model_dump(mode="json")))
+    config = ablation.AblationConfig(
+        name="tiny",
+        base=tmp_path / "base.yaml",
+        steps=1,
+        scored_on=(scenes, "train"),
+        height=64,
+        width=96,
+    )
+    assert config.of("rgb").thermal_share == 0
+    assert config.of("thermal").augmentation.blank_thermal == 0
+    assert execute(ablation.PHASE, config, tmp_path / "run")
+    table = (tmp_path / "run/table.md").read_text()
+    for name in ablation.KINDS.values():
+        assert f"| {name} | all | " in table

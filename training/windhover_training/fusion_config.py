@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from .config import Augmentation, Optimisation, Range, Strict
+from .engine.objective import LossConfig
 
 
 class RgbtAugmentation(Strict):
@@ -39,6 +40,8 @@ class FusionConfig(Strict):
         thermal_share: share of a batch that comes from it.
         cutouts: folder of close-up weapon pictures to paste from (``augmentation.paste`` is
             the share of unarmed people that get one), or none.
+        class_weights: how strongly frames and objects of each class are drawn.
+        loss: weighs the classes' losses.
         start: bundle whose weights are taken over, or none for random ones.
     """
 
@@ -54,6 +57,7 @@ class FusionConfig(Strict):
     cutouts: Path | None = None
     crop: int = Field(256, multiple_of=32)
     class_weights: list[float]
+    loss: LossConfig = LossConfig()
     augmentation: RgbtAugmentation = RgbtAugmentation()
     optimisation: Optimisation
     start: Path | None = None

@@ -133,7 +133,7 @@ class RgbtModel(DetectionModel):
             fusion: kind.
             levels: where ``cbam`` merges; the RGB backbone ends at the last of them.
         """
-        self.fusion = fusion
+        self.fusion, self.wide = fusion, False
         own = _CHANNELS[fusion]
         super().__init__(architecture, ch=own.stop - own.start, nc=classes, verbose=False)
         self.args = get_cfg()
@@ -153,17 +153,30 @@ class RgbtModel(DetectionModel):
         criterion.assigner = NestedAssigner.like(criterion.assigner)
         return criterion
 
+    def widen(self) -> None:
+        """Let the first layers take all four channels, with zeros for what is not theirs.
+
+        The function is the same. The exported graph then begins with convolutions of its one
+        input, where slices would each be an operator that only moves bytes.
+        """
+        self.wide = True
+        stem = self.model[0].conv
+        self.model[0].conv = _widened(stem, _CHANNELS[self.fusion])
+        if "merges" in self._modules:
+            self.colour[0].conv = _widened(self.colour[0].conv, _CHANNELS["rgb"])
+            self.gate.look = _widened(self.gate.look, _CHANNELS["rgb"])
+
     def _predict_once(self, x: torch.Tensor, *_: Any, **__: Any) -> Any:
         return self.model[-1](self.neck(x))
 
     def neck(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Feature maps that the head takes, from ``(B, 4, H, W)`` in 0..1."""
-        rgb = x[:, :3]
+        rgb = x if self.wide else x[:, :3]
         saved: list[torch.Tensor | None] = []
         merges = self._modules.get("merges")
         weights = self.gate(rgb) if merges is not None else None
         # Ultralytics probes the strides with as many channels as the backbone has.
-        x = x[:, _CHANNELS[self.fusion]] if x.shape[1] == 4 else x
+        x = x if self.wide or x.shape[1] != 4 else x[:, _CHANNELS[self.fusion]]
         for module in self.model[:-1]:
             if module.f != -1:
                 x = (
@@ -178,6 +191,23 @@ class RgbtModel(DetectionModel):
                     x = merges[str(module.i)](rgb, x, weights)
             saved.append(x if module.i in self.save else None)
         return [saved[i] for i in self.model[-1].f]
+
+
+def _widened(layer: nn.Conv2d, own: slice) -> nn.Conv2d:
+    wide = nn.Conv2d(
+        4,
+        layer.out_channels,
+        layer.kernel_size,
+        layer.stride,
+        layer.padding,
+        bias=layer.bias is not None,
+    ).to(layer.weight.device)
+    with torch.no_grad():
+        wide.weight.zero_()
+        wide.weight[:, own] = layer.weight
+        if layer.bias is not None:
+            wide.bias.copy_(layer.bias)
+    return wide
 
 
 def _width(module: nn.Module) -> int:

@@ -18,6 +18,7 @@ from ultralytics.nn.tasks import DetectionModel
 from windhover.errors import ConfigError
 from windhover.model import Bundle, Role
 
+from ..engine.fusion import RgbtModel
 from ..engine.model import load_weights, raw_heads
 
 OPSET = 17
@@ -40,6 +41,8 @@ class Heads(torch.nn.Module):
         # Fusing drops one of YOLO26's two heads: keep the one that is used.
         model.model[-1].end2end = getattr(model.model[-1], "one2one_cv2", None) is not None
         self.model = model.fuse(verbose=False)
+        if isinstance(self.model, RgbtModel):
+            self.model.widen()
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Map ``(1, C, H, W)`` float 0..1 to the raw heads, each ``(1, channels, h, w)``."""

@@ -15,6 +15,7 @@ from ..engine.batches import Crop, DrawBatch, collate
 from ..engine.fusion import RgbtModel
 from ..engine.loop import train
 from ..engine.model import save_weights, take_weights
+from ..engine.objective import set_criterion
 from ..engine.processes import together
 from ..engine.warm_start import read_weights, settle, warm_start
 from ..fusion_config import FusionConfig
@@ -95,6 +96,7 @@ def _train(config: FusionConfig, folder: Path, rank: int) -> Path | None:
     draw = make_draw(config, rank)
     # Every process settles on the same crops, so that all start from the same weights.
     model = prepare(config, make_draw(config) if rank else draw)
+    set_criterion(model, config.loss)
     run = Run(folder)
     averaged = train(
         model,

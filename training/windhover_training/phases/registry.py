@@ -47,6 +47,9 @@ PHASES: Mapping[str, Entry] = {
     "fusion": Entry(
         "train fusion", "fusion", "Train the RGB + thermal detector, or a rival of it."
     ),
+    "ablation": Entry(
+        "train ablation", "ablation", "Compare RGB, thermal, early fusion and CBAM on one budget."
+    ),
     "weapons": Entry(
         "train weapons", "weapons", "Go on with a fusion model on pasted weapons of real outline."
     ),

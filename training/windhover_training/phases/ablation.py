@@ -12,6 +12,7 @@ from typing import Any, Final
 import onnx
 from pydantic import Field
 
+from windhover.evaluation.files import write_atomic
 from windhover.model import Bundle, write_bundle
 from windhover.model.manifest import REG_MAX
 
@@ -137,7 +138,7 @@ def _run(config: AblationConfig, run: Run) -> dict[str, Any] | None:
                 return None
         bundle = float_bundle(final, folder / "bundle", config.height, config.width)
         scores[kind] = score(bundle, "float", *config.scored_on)
-    run.write_text("table.md", table(scores, config.steps))
+    write_atomic(run.folder / "table.md", table(scores, config.steps))
     return scores
 
 

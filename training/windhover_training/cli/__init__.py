@@ -16,7 +16,7 @@ from typer.main import get_command
 
 from windhover.errors import WindhoverError
 
-from . import data, doctor, export, run, train
+from . import data, doctor, export, run, synth, train
 from .phase import add_phase
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+data.app.command("synth")(synth.data_synth)
 app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
 app.add_typer(export.app, name="export")

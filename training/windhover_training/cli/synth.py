@@ -1,0 +1,31 @@
+"""``windhover-train data synth``: render registered RGB + thermal scenes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from windhover.errors import ConfigError
+
+from .paths import WORKSPACE
+
+
+def data_synth(
+    out: Annotated[Path, typer.Option(help="data set to write, or to go on with")] = WORKSPACE
+    / "rgbt",
+    count: Annotated[int, typer.Option(min=1, help="scenes to train on")] = 400,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="processes")] = 1,
+    only: Annotated[str | None, typer.Option(help="one split: train, val, test or empty")] = None,
+) -> None:
+    """Render registered RGB + thermal scenes; a set that was broken off is gone on with."""
+    from ..data.synth import parts, render_part
+
+    chosen = [part for part in parts(count) if only in (None, part.name)]
+    if not chosen:
+        raise ConfigError(f"--only {only!r} must be one of train, val, test, empty")
+    for part in chosen:
+        with typer.progressbar(length=len(part.seeds), label=part.name) as bar:
+            images = render_part(out, part, jobs, lambda: bar.update(1))
+        typer.echo(f"{part.name}: {images} images")

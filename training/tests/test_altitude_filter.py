@@ -191,13 +191,15 @@ def test_vt_mot_filtered_by_frame_keeps_boxes_on_their_frames(tmp_path: Path) ->
 def test_a_table_of_sequences(tmp_path: Path) -> None:
     root = vt_mot(tmp_path / "raw", {"low": None, "mid": None, "unknown": None})
     table = tmp_path / "table.csv"
-    table.write_text("sequence,altitude\nlow,20\nmid,40\n")
+    table.write_text("sequence,altitude\nlow,20\nmid,40\nmidd,40\n")
     assert run(root, tmp_path / "out", "--table", str(table)) == 0
     found = result(tmp_path / "out")
     assert {(f["sequence"], f["altitude"], f["altitude_source"]) for f in found["frames"]} == {
         ("mid", 40.0, "table")
     }
     assert found["summary"]["dropped"]["frame: without altitude"]["count"] == 6
+    misspelt = found["summary"]["missing"]["table: names a flight that is not in the set"]
+    assert misspelt == {"count": 1, "first": ["midd"]}
 
 
 def test_an_estimate_is_marked_as_one(tmp_path: Path) -> None:

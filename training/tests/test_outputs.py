@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
 
-from windhover.errors import ConfigError
+from windhover.errors import ConfigError, DataError
 from windhover_training.outputs import new_folder, refuse_to_overwrite
 
 
@@ -71,3 +72,14 @@ def test_a_resumable_folder_keeps_what_was_done(tmp_path: Path) -> None:
         (part / "second").touch()
     assert {"first", "second"} <= names(tmp_path / "set")
     assert names(tmp_path) == {"set"}
+
+
+def test_a_write_that_fails_is_an_error_for_people_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="No space left.*free some space"):
+        fill_the_disk(tmp_path / "set")
+    assert not names(tmp_path)
+
+
+def fill_the_disk(folder: Path) -> None:
+    with new_folder(folder) as part:
+        raise OSError(errno.ENOSPC, "No space left on device", str(part / "a"))

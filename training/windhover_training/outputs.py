@@ -58,7 +58,7 @@ def new_folder(path: Path, *, force: bool = False, resume: bool = False) -> Iter
 
     Raises:
         ConfigError: as :func:`refuse_to_overwrite`.
-        DataError: the folder can't be made or renamed.
+        DataError: the folder can't be made, written to or renamed.
     """
     path = path.absolute()
     refuse_to_overwrite(path, force=force)
@@ -71,9 +71,14 @@ def new_folder(path: Path, *, force: bool = False, resume: bool = False) -> Iter
         raise DataError(f"{part}: can't be made ({error.strerror}); choose another --out") from None
     try:
         yield part
-    except BaseException:
+    except BaseException as error:
         if not resume:
             shutil.rmtree(part, ignore_errors=True)
+        if isinstance(error, OSError):
+            what = error.strerror or type(error).__name__
+            raise DataError(
+                f"{error.filename or path}: {what}; free some space or choose another --out"
+            ) from error
         raise
     try:
         _swap(part, path)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -20,12 +19,12 @@ from windhover.evaluation.files import write_json
 
 from ..outputs import clear_folder, new_folder, refuse_to_overwrite
 from .candidates import Candidate, Sizes, list_candidates
-from .check import Progress
 from .dataset import load_set
 from .geometry import Lens, estimate_altitude
-from .metadata import FILTERED, Flight
+from .metadata import FILTERED, Flight, tell_unused
 from .records import Frame
 from .summary import Summary
+from .threads import Progress, in_threads
 from .writer import WriteOptions, link_or_copy, write_set
 
 _TASK = ".filter.json"  # in a folder that is not complete: what it is going to hold
@@ -71,6 +70,7 @@ def choose(
         else:
             side = "below" if known.altitude < wanted.low else "above"
             summary.add("dropped", f"frame: {side} {wanted.low:g}-{wanted.high:g} m", item)
+    tell_unused(wanted.table, {candidate.flight for candidate in candidates}, summary)
     return kept
 
 
@@ -238,12 +238,9 @@ def place_files(
         return True
 
     placed: set[str] = set()
-    with ThreadPoolExecutor(workers) as pool:
-        for done, (name, there) in enumerate(zip(names, pool.map(place, names), strict=True), 1):
-            if there:
-                placed.add(name)
-            if progress is not None:
-                progress(done, len(names))
+    for name, there in zip(names, in_threads(place, names, workers, progress), strict=True):
+        if there:
+            placed.add(name)
     whole = []
     for candidate in kept:
         missing = [name for name in candidate.files if name not in placed]

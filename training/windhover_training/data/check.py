@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +16,14 @@ from windhover.sources.files import read_image
 
 from .boxes import Xywh, clean_box
 from .labels import DROPPED, IGNORED, LabelMap
-from .metadata import Flight, altitude_of
+from .metadata import Flight, altitude_of, tell_unused
 from .records import MODALITIES, Frame, RawFrame
 from .summary import Summary
+from .threads import Progress, in_threads
 
 #: Mean level of a visible image's channels, 0..255, below which it is taken for one of the
 #: night. AU-AIR's 40 images of the day are at 99-129, rendered nights at 42-63, dusk between.
 DARK = 75.0
-
-Progress = Callable[[int, int], None]
 
 
 def check_frames(
@@ -61,17 +59,15 @@ def check_frames(
         notes = Summary()
         return _Check(labels, merged, source, table or {}, notes).frame(raw), notes
 
-    with ThreadPoolExecutor(workers) as pool:
-        for done, (frame, notes) in enumerate(pool.map(check, todo), start=1):
-            if frame is not None and frame.name in names:
-                summary.add("dropped", "image: name given twice", frame.name)
-            else:
-                summary.update(notes)
-                if frame is not None:
-                    names.add(frame.name)
-                    checked.append(frame)
-            if progress is not None:
-                progress(done, len(todo))
+    for frame, notes in in_threads(check, todo, workers, progress):
+        if frame is not None and frame.name in names:
+            summary.add("dropped", "image: name given twice", frame.name)
+            continue
+        summary.update(notes)
+        if frame is not None:
+            names.add(frame.name)
+            checked.append(frame)
+    tell_unused(table or {}, {raw.flight for raw in todo}, summary)
     return checked
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,13 @@ def read_table(path: Path) -> dict[str, Flight]:
     for number, row in enumerate(rows, start=2):
         table.update([_row(path, number, row, table)])
     return table
+
+
+def tell_unused(table: Mapping[str, Flight], flights: Set[str], summary: Summary) -> None:
+    """Count rows of a table that name no flight of the set: misspelt ones, as a rule."""
+    for name in table:
+        if name not in flights:
+            summary.add("missing", "table: names a flight that is not in the set", name)
 
 
 def _row(

@@ -11,8 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,9 +26,9 @@ from windhover.errors import DataError
 from windhover.evaluation.files import write_atomic
 from windhover.sources.files import read_image
 
-from .check import Progress
 from .records import IGNORE, MODALITIES, Frame
 from .summary import Summary
+from .threads import Progress, in_threads
 
 REPORT = "conversion.yaml"
 _BLUR = 25.0  # px, standard deviation: nothing of a person or a car is left
@@ -79,21 +78,20 @@ def write_set(
     total = sum(map(len, splits.values()))
     if not total:
         raise DataError(f"nothing usable is left ({summary.worst()}); no data set was written")
-    done = 0
+    before = 0
     for split, frames in splits.items():
         if not frames:
             summary.add("missing", f"split: {split} is empty")
         place = partial(_place, root, split, options)
-        written = []
-        with ThreadPoolExecutor(options.workers) as pool:
-            for frame in pool.map(place, frames):
-                written.append(frame)
-                done += 1
-                if progress is not None:
-                    progress(done, total)
-        _write_truth(root, split, written, labels)
+        told = partial(_tell, progress, before, total) if progress is not None else None
+        _write_truth(root, split, list(in_threads(place, frames, options.workers, told)), labels)
+        before += len(frames)
     _write_yaml(root, splits, labels)
     _write_report(root, splits, labels, summary, facts)
+
+
+def _tell(progress: Progress, before: int, total: int, done: int, _: int) -> None:
+    progress(before + done, total)
 
 
 def _place(root: Path, split: str, options: WriteOptions, frame: Frame) -> Frame:
@@ -193,35 +191,52 @@ def yolo_lines(frame: Frame) -> list[str]:
 
 
 def _write_truth(root: Path, split: str, frames: Sequence[Frame], labels: Sequence[str]) -> None:
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
+    """Write one split's truth row by row: millions of boxes would not fit as Python objects."""
+    path = root / "truth" / f"{split}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     base = root / "images" / split
+    categories = [{"id": i, "name": name} for i, name in enumerate(labels)]
+    lists = {
+        "categories": iter(categories),
+        "images": (_image_row(i, frame, base) for i, frame in enumerate(frames, start=1)),
+        "annotations": _coco_rows(frames, len(labels)),
+    }
+    with path.open("w", encoding="utf-8") as stream:
+        for place, (name, rows) in enumerate(lists.items()):
+            stream.write(f'{"," if place else "{"}"{name}": [')
+            for number, row in enumerate(rows):
+                stream.write(("," if number else "") + "\n" + json.dumps(row))
+            stream.write("]\n")
+        stream.write("}\n")
+
+
+def _image_row(image_id: int, frame: Frame, base: Path) -> dict[str, Any]:
+    files = {m: str(frame.images[m].relative_to(base)) for m in MODALITIES if m in frame.images}
+    return {
+        "id": image_id,
+        "file_name": next(iter(files.values())),
+        **files,
+        "height": frame.height,
+        "width": frame.width,
+        "flight": frame.flight,
+        "source": frame.source,
+        "time_of_day": frame.time_of_day,
+        "time_source": frame.time_source,
+        "altitude": frame.altitude,
+        "altitude_source": frame.altitude_source,
+        **frame.extra,
+    }
+
+
+def _coco_rows(frames: Sequence[Frame], labels: int) -> Iterator[dict[str, Any]]:
+    row_id = 0
     for image_id, frame in enumerate(frames, start=1):
-        files = {m: str(frame.images[m].relative_to(base)) for m in MODALITIES if m in frame.images}
-        images.append(
-            {
-                "id": image_id,
-                "file_name": next(iter(files.values())),
-                **files,
-                "height": frame.height,
-                "width": frame.width,
-                "flight": frame.flight,
-                "source": frame.source,
-                "time_of_day": frame.time_of_day,
-                "time_source": frame.time_source,
-                "altitude": frame.altitude,
-                "altitude_source": frame.altitude_source,
-                **frame.extra,
-            }
-        )
         for xywh, class_id, track in zip(frame.boxes, frame.class_ids, frame.tracks, strict=True):
             # A region is ignored for every class, and COCO has no way to say so but this.
-            for category in [int(class_id)] if class_id >= 0 else range(len(labels)):
-                row = _coco_row(len(annotations) + 1, image_id, category, xywh, class_id < 0)
-                annotations.append(row | ({"track_id": int(track)} if track >= 0 else {}))
-    categories = [{"id": i, "name": name} for i, name in enumerate(labels)]
-    document = {"images": images, "annotations": annotations, "categories": categories}
-    write_atomic(root / "truth" / f"{split}.json", json.dumps(document))
+            for category in [int(class_id)] if class_id >= 0 else range(labels):
+                row_id += 1
+                row = _coco_row(row_id, image_id, category, xywh, class_id < 0)
+                yield row | ({"track_id": int(track)} if track >= 0 else {})
 
 
 def _coco_row(

@@ -75,7 +75,7 @@ def test_a_resumable_folder_keeps_what_was_done(tmp_path: Path) -> None:
 
 
 def test_a_write_that_fails_is_an_error_for_people_and_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="No space left.*free some space"):
+    with pytest.raises(DataError, match=r"No space left.*free some space"):
         fill_the_disk(tmp_path / "set")
     assert not names(tmp_path)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -57,9 +58,28 @@ def test_a_run_leaves_best_weights_and_all_that_tells_how(
     assert metrics is not None
     assert {"map50", "map50_95", "ap50_upright", "ap50_lying"} <= metrics["val"].keys()
     assert 0 <= metrics["val"]["map50"] <= 1
+    assert run.read("data.json") == {
+        "images": 12, "boxes": {"upright": 12, "lying": 8}, "left_out": {}
+    }  # fmt: skip
     assert list((tmp_path / "run/tensorboard").iterdir())
     assert last(run.folder)["step"] == 6
     assert [r["step"] for r in rows(run.folder) if "map50" in r] == [3, 6]
+
+
+def test_damaged_images_end_no_run_and_are_listed(
+    epoch_settings: Callable[..., dict], tmp_path: Path
+) -> None:
+    data = tmp_path / "damaged"
+    shutil.copytree(epoch_settings()["data"], data)
+    for name in ("train/2.png", "val/1.png"):
+        (data / "images" / name).write_bytes(b"no image")
+    config = EpochConfig(**epoch_settings(epochs=1) | {"data": data})
+    assert execute(PHASE, config, tmp_path / "run")
+    metrics = Run(tmp_path / "run").metrics()
+    assert metrics is not None
+    assert [Path(p).parts[-2:] for p in sorted(metrics["unreadable"])] == [
+        ("train", "2.png"), ("val", "1.png")
+    ]  # fmt: skip
 
 
 def stop_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ LIMITS = {"quantile": 0.5, "least_area": 0.0}
 
 @pytest.fixture
 def pictures(shapes: Callable[[int], Path]) -> list[Picture]:
-    return load_pictures(shapes(1), ["train"], 1)
+    return load_pictures(shapes(1), ["train"], 1, LABELS)
 
 
 def test_easy_teaches_large_objects_and_hides_small_ones(pictures: list[Picture]) -> None:
@@ -118,7 +118,7 @@ def test_mining_keeps_the_surest_mistakes(shapes: Callable[[int], Path]) -> None
     found = mine(model, exam, "train", MiningConfig(most=7, score=0.5))
     assert len(found) == 7
     assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
-    truth = {p.image_id: p.boxes for p in load_pictures(root, ["train"], 1)}
+    truth = {p.image_id: p.boxes for p in load_pictures(root, ["train"], 1, LABELS)}
     for h in found:
         boxes, none = truth[h.image_id].astype(float), np.zeros((0, 4))
         assert is_background(np.array([h.box]), boxes, none, MiningConfig()).all()

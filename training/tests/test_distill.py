@@ -59,7 +59,7 @@ def batch_of(config: DistillConfig) -> dict[str, torch.Tensor]:
     from windhover_training.data.heavy import HeavySampler
     from windhover_training.data.pictures import load_pictures
 
-    pictures = load_pictures(config.data, ["train"], config.channels)
+    pictures = load_pictures(config.data, ["train"], config.channels, config.labels)
     sampler = HeavySampler(pictures, 64, config.channels, config.augmentation, 1)
     return collate([sampler.draw(i) for i in range(4)])
 

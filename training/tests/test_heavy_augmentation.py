@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +29,8 @@ PLAIN = HeavyAugmentation(
     flipud=0, fliplr=0, hsv_h=0, hsv_s=0, hsv_v=0,
 )  # fmt: skip
 SIDE = 96
+LABELS = ["person", "vehicle"]
+CATEGORIES = [{"id": i, "name": name} for i, name in enumerate(LABELS)]
 
 
 def write_set(root: Path, channels: int, count: int = 6) -> Path:
@@ -44,7 +47,7 @@ def write_set(root: Path, channels: int, count: int = 6) -> Path:
             annotations.append(row | {"bbox": [x, y, w, h]})
         cv2.imwrite(str(root / f"images/train/{i}.png"), pixels)
         images.append({"id": i, "file_name": f"{i}.png", "width": SIDE, "height": SIDE})
-    document = {"images": images, "annotations": annotations}
+    document = {"images": images, "annotations": annotations, "categories": CATEGORIES}
     (root / "truth/train.json").write_text(json.dumps(document))
     return root
 
@@ -52,7 +55,7 @@ def write_set(root: Path, channels: int, count: int = 6) -> Path:
 @pytest.fixture(scope="module", params=[1, 3, 4])
 def pictures(request, tmp_path_factory) -> tuple[list[Picture], int]:
     root = write_set(tmp_path_factory.mktemp(f"set{request.param}"), request.param)
-    return load_pictures(root, ["train"], request.param), request.param
+    return load_pictures(root, ["train"], request.param, LABELS), request.param
 
 
 def sampler(pictures, augmentation: HeavyAugmentation, seed: int = 1) -> HeavySampler:
@@ -184,28 +187,30 @@ def test_a_pair_becomes_four_channels(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / f"images/train/{name}/a.png"), pixels)
     (tmp_path / "truth").mkdir()
     image = {"id": 1, "file_name": "rgb/a.png", "rgb": "rgb/a.png", "thermal": "thermal/a.png"}
-    document = {"images": [image], "annotations": []}
+    box = {"image_id": 1, "category_id": 0, "bbox": [2, 2, 5, 5]}
+    document = {"images": [image], "annotations": [box], "categories": CATEGORIES}
     (tmp_path / "truth/train.json").write_text(json.dumps(document))
     for channels, wanted in ((4, [1, 2, 3, 9]), (3, [1, 2, 3]), (1, 9)):
-        (picture,) = load_pictures(tmp_path, ["train"], channels)
+        (picture,) = load_pictures(tmp_path, ["train"], channels, LABELS)
         assert (Reader(channels)(picture)[5, 5] == wanted).all()
 
 
 def test_what_is_wrong_with_a_set_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="data convert"):
-        load_pictures(tmp_path, ["train"], 1)
+        load_pictures(tmp_path, ["train"], 1, LABELS)
     (tmp_path / "truth").mkdir()
     for text, said in (("{", "damaged"), ("{}", "damaged")):
         (tmp_path / "truth/train.json").write_text(text)
         with pytest.raises(DataError, match=said):
-            load_pictures(tmp_path, ["train"], 1)
-    (tmp_path / "truth/train.json").write_text(json.dumps({"images": [], "annotations": []}))
-    with pytest.raises(DataError, match="no image"):
-        load_pictures(tmp_path, ["train"], 1)
+            load_pictures(tmp_path, ["train"], 1, LABELS)
+    empty = {"images": [], "annotations": [], "categories": CATEGORIES}
+    (tmp_path / "truth/train.json").write_text(json.dumps(empty))
+    with pytest.raises(DataError, match="hold no object of person, vehicle"):
+        load_pictures(tmp_path, ["train"], 1, LABELS)
     image = {"id": 1, "file_name": "thermal/a.png", "thermal": "thermal/a.png"}
-    (tmp_path / "truth/train.json").write_text(json.dumps({"images": [image], "annotations": []}))
+    (tmp_path / "truth/train.json").write_text(json.dumps(empty | {"images": [image]}))
     with pytest.raises(DataError, match="no rgb image"):
-        load_pictures(tmp_path, ["train"], 4)
+        load_pictures(tmp_path, ["train"], 4, LABELS)
     cv2.imwrite(str(tmp_path / "grey.png"), np.zeros((8, 8), np.uint8))
     with pytest.raises(DataError, match="no thermal channel"):
         read_files([tmp_path / "grey.png"], 4)
@@ -219,6 +224,60 @@ def test_hidden_regions_come_from_the_truth_unless_the_image_was_filled(tmp_path
     for filled, count in ((False, 1), (True, 0)):
         document["images"][0]["filled"] = filled
         (root / "truth/train.json").write_text(json.dumps(document))
-        (picture,) = load_pictures(root, ["train"], 1)
+        (picture,) = load_pictures(root, ["train"], 1, LABELS)
         assert (len(picture.boxes), len(picture.hidden)) == (1, count)
     assert replace(picture, flight="x").flight == "x"
+
+
+def test_what_is_wrong_with_boxes_is_counted_and_left_out(tmp_path: Path) -> None:
+    root = write_set(tmp_path / "set", 1, 2)
+    path = root / "truth/train.json"
+    document = json.loads(path.read_text())
+    good = document["annotations"][0]
+    wrong = [
+        {"bbox": [1, 2, 3]},
+        {"bbox": None},
+        {"bbox": [float("nan"), 1, 5, 5]},
+        {"bbox": [5, 5, 0, 4]},
+        {"bbox": [SIDE + 5, 5, 10, 10]},
+        {"category_id": 7},
+        {"image_id": 99},
+    ]
+    document["annotations"] += [good | change for change in wrong]
+    document["annotations"].append(good | {"bbox": [SIDE - 10, -5, 20, 20]})  # reaches outside
+    path.write_text(json.dumps(document))
+    flaws: Counter[str] = Counter()
+    first, second = load_pictures(root, ["train"], 1, LABELS, flaws)
+    assert (len(first.boxes), len(second.boxes)) == (3, 2)
+    np.testing.assert_allclose(first.boxes[2], [SIDE - 10, 0, SIDE, 15])
+    assert {text: n for text, n in flaws.items() if n} == {
+        "box that is not four numbers": 2,
+        "box that is not finite": 1,
+        "box without area inside its image": 2,
+        "box of a category that is no label": 1,
+        "box of an image that is not in the set": 1,
+    }
+
+
+def test_categories_become_classes_by_name(tmp_path: Path) -> None:
+    root = write_set(tmp_path / "set", 1, 1)
+    (picture,) = load_pictures(root, ["train"], 1, ["weapon", "vehicle", "person"])
+    assert picture.classes.tolist() == [2, 1]
+    (only,) = load_pictures(root, ["train"], 1, ["vehicle"])
+    assert only.classes.tolist() == [0]
+
+
+def test_a_damaged_image_is_passed_over_and_named(tmp_path: Path) -> None:
+    root = write_set(tmp_path / "set", 1)
+    (root / "images/train/3.png").write_bytes(b"no image")
+    (root / "images/train/4.png").unlink()
+    pictures = load_pictures(root, ["train"], 1, LABELS)
+    drawer = HeavySampler(pictures, SIDE, 1, HeavyAugmentation(), 1)
+    drawer.look_at([(2, 10.0, 10.0)], 0.5)
+    for number in range(12):
+        assert drawer.draw(number)[0].shape == (SIDE, SIDE)
+    assert {Path(name).name for name in drawer.unreadable} == {"3.png", "4.png"}
+    for path in (root / "images/train").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match="in a row can't be read"):
+        HeavySampler(pictures, SIDE, 1, HeavyAugmentation(), 1).draw(0)

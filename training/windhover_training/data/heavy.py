@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from windhover.errors import DataError, EncodingError, SourceError
 from windhover.imaging.letterbox import FILL
 
 from ..config import Range, Strict
@@ -27,6 +28,7 @@ from ..engine.batches import Crop
 from .pictures import Picture, Reader
 from .warp import random_homography, warp_boxes, warp_pixels
 
+_TRIES = 20  # images that may be damaged one after the other
 _MIX = 32.0  # both parameters of mixup's beta distribution, as in Ultralytics: near one half
 
 
@@ -110,6 +112,8 @@ class HeavySampler:
         self._order = lru_cache(maxsize=4)(self._shuffled)
         self._places: Sequence[tuple[int, float, float]] = ()
         self._share = 0.0
+        #: Files that could not be read, and why; another picture stood in for each.
+        self.unreadable: dict[str, str] = {}
 
     def look_at(self, places: Sequence[tuple[int, float, float]], share: float) -> None:
         """Centre some of the images on given places, such as hard negatives.
@@ -154,7 +158,7 @@ class HeavySampler:
         else:
             canvas, centre = self._composed(index, rng)
         if rng.random() < a.copy_paste:
-            donor = self._fitted(self.pictures[self._any(rng)])
+            donor = self._tile(self._any(rng), rng)
             copy_objects(canvas, donor, int(rng.integers(1, a.copies + 1)), rng)
         matrix = random_homography(
             rng,
@@ -173,9 +177,9 @@ class HeavySampler:
         """A mosaic led by one picture, or that picture alone, and its middle."""
         if rng.random() < self.augmentation.mosaic:
             four = [index, *(self._any(rng) for _ in range(3))]
-            canvas = mosaic([self._fitted(self.pictures[i]) for i in four], self.size, rng)
+            canvas = mosaic([self._tile(i, rng) for i in four], self.size, rng)
         else:
-            canvas = single(self._fitted(self.pictures[index]), self.size)
+            canvas = single(self._tile(index, rng), self.size)
         side = canvas.pixels.shape[0] / 2
         return canvas, (side, side)
 
@@ -183,13 +187,33 @@ class HeavySampler:
         """A picture alone, and a point near one of the places to look at."""
         index, x, y = self._places[int(rng.integers(len(self._places)))]
         picture = self.pictures[index]
-        canvas = single(self._fitted(picture), self.size)
+        tile = self._read(picture)
+        if tile is None:
+            return self._composed(self._any(rng), rng)
+        canvas = single(tile, self.size)
         height, width = self.read(picture).shape[:2]
         factor = self.size / max(height, width)
         # As :func:`single` lays it, rounding included within a pixel.
         left, top = (self.size - width * factor) / 2, (self.size - height * factor) / 2
         away = rng.uniform(-0.3, 0.3, 2) * self.size
         return canvas, (left + x * factor + away[0], top + y * factor + away[1])
+
+    def _tile(self, index: int, rng: np.random.Generator) -> Canvas:
+        """A picture, or another one where its file is damaged: that ends no run of hours."""
+        for _ in range(_TRIES):
+            tile = self._read(self.pictures[index])
+            if tile is not None:
+                return tile
+            index = self._any(rng)
+        bad = next(iter(self.unreadable.values()))
+        raise DataError(f"{_TRIES} images in a row can't be read ({bad}); convert the set again")
+
+    def _read(self, picture: Picture) -> Canvas | None:
+        try:
+            return self._fitted(picture)
+        except (DataError, SourceError, EncodingError) as error:
+            self.unreadable[str(picture.files[0])] = str(error)
+            return None
 
     def _fitted(self, picture: Picture) -> Canvas:
         """A picture whose longer side is the size of a square."""

@@ -9,6 +9,7 @@ model takes.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -62,35 +63,56 @@ class Picture:
         )
 
 
-def load_pictures(root: Path, splits: Sequence[str], channels: int) -> list[Picture]:
+def load_pictures(
+    root: Path,
+    splits: Sequence[str],
+    channels: int,
+    labels: Sequence[str],
+    flaws: Counter[str] | None = None,
+) -> list[Picture]:
     """List the images of some splits.
+
+    A set's categories become the model's classes by their names; boxes of others are left
+    out. So are boxes that are none, and all of that is counted.
 
     Args:
         root: converted or rendered set.
         splits: names.
         channels: 1, 3 or 4: which files of a pair are looked at.
+        labels: of the model, in the order of its class ids.
+        flaws: receives what was left out, and how often.
 
     Raises:
-        DataError: a split is missing, damaged or empty.
+        DataError: a split is missing, damaged or empty, or nothing in it can be taught.
     """
-    pictures = []
+    pictures: list[Picture] = []
+    flaws = Counter() if flaws is None else flaws
     for split in splits:
         path = root / "truth" / f"{split}.json"
         document = read_truth(path)
         try:
-            rows: dict[int, list[dict[str, Any]]] = {}
+            kinds = _class_ids(document["categories"], labels)
+            rows: dict[Any, list[dict[str, Any]]] = {}
             for row in document["annotations"]:
                 rows.setdefault(row["image_id"], []).append(row)
             base = root / "images" / split
             pictures += [
-                _picture(image, rows.get(image["id"], []), base, channels)
+                _picture(image, rows.pop(image["id"], []), base, channels, kinds, flaws)
                 for image in document["images"]
             ]
-        except (KeyError, TypeError, ValueError) as error:
+            flaws["box of an image that is not in the set"] += sum(map(len, rows.values()))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path}: damaged ({error!r}); convert the set again") from error
-    if not pictures:
-        raise DataError(f"{root}: {', '.join(splits)} hold no image; convert more data")
+    if not any(len(picture.boxes) for picture in pictures):
+        raise DataError(
+            f"{root}: {', '.join(splits)} hold no object of {', '.join(labels)}; use other data "
+            "or labels"
+        )
     return pictures
+
+
+def _class_ids(categories: Sequence[dict[str, Any]], labels: Sequence[str]) -> dict[Any, int]:
+    return {c["id"]: labels.index(c["name"]) for c in categories if c["name"] in labels}
 
 
 def read_truth(path: Path) -> dict[str, Any]:
@@ -218,20 +240,49 @@ def hide(
 
 
 def _picture(
-    image: dict[str, Any], rows: list[dict[str, Any]], base: Path, channels: int
+    image: dict[str, Any],
+    rows: list[dict[str, Any]],
+    base: Path,
+    channels: int,
+    kinds: dict[Any, int],
+    flaws: Counter[str],
 ) -> Picture:
-    xywh = np.array([row["bbox"] for row in rows], np.float32).reshape(-1, 4)
-    corners = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
-    crowd = np.array([bool(row.get("iscrowd")) for row in rows], bool)
-    usable = ~crowd & (xywh[:, 2:] > 0).all(axis=1)
+    boxes, classes, hidden = [], [], []
+    for row in rows:
+        box = _corners(row.get("bbox"), image)
+        if isinstance(box, str):
+            flaws[box] += 1
+        elif row.get("iscrowd"):
+            hidden.append(box)
+        elif row["category_id"] not in kinds:
+            flaws["box of a category that is no label"] += 1
+        else:
+            boxes.append(box)
+            classes.append(kinds[row["category_id"]])
     # A region is listed once for each class; blurring it once is enough.
-    hidden = np.unique(corners[crowd], axis=0) if not image.get("filled") else corners[:0]
+    regions = sorted(set(hidden)) if not image.get("filled") else []
     return Picture(
         files=files_of(image, base, channels),
         image_id=image["id"],
         split=base.name,
         flight=str(image.get("flight", image["id"])),
-        boxes=corners[usable],
-        classes=np.array([row["category_id"] for row in rows], np.int64)[usable],
-        hidden=hidden,
+        boxes=np.array(boxes, np.float32).reshape(-1, 4),
+        classes=np.array(classes, np.int64),
+        hidden=np.array(regions, np.float32).reshape(-1, 4),
     )
+
+
+def _corners(bbox: Any, image: dict[str, Any]) -> tuple[float, float, float, float] | str:
+    """A box inside its image, or what is wrong with it."""
+    try:
+        x, y, width, height = (float(value) for value in bbox)
+    except (TypeError, ValueError):
+        return "box that is not four numbers"
+    if not np.isfinite((x, y, width, height)).all():
+        return "box that is not finite"
+    limit_x, limit_y = image.get("width") or np.inf, image.get("height") or np.inf
+    x1, y1 = max(x, 0.0), max(y, 0.0)
+    x2, y2 = min(x + width, limit_x), min(y + height, limit_y)
+    if x2 <= x1 or y2 <= y1:
+        return "box without area inside its image"
+    return x1, y1, float(x2), float(y2)

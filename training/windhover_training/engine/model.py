@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from .. import compat  # noqa: F401  (must come before ultralytics)
 
 from ultralytics.cfg import get_cfg  # isort: skip
 from ultralytics.nn.tasks import DetectionModel  # isort: skip
+from ultralytics.utils import LOGGER  # isort: skip
 
 from ..config import ModelSpec
 from ..runs import Run
 
 FORMAT_KEYS = {"ema", "config"}
+LOGGER.setLevel(logging.WARNING)  # it tells of each model that is built
 
 
 def build_model(architecture: str, channels: int, classes: int) -> DetectionModel:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from windhover.errors import DataError
+from windhover.errors import DataError, EncodingError, SourceError
 from windhover.evaluation.detection import Predictions, evaluate_detections
 from windhover.evaluation.fidelity_run import spread
 from windhover.evaluation.truth import load_truth
@@ -127,6 +127,8 @@ class Examination:
         records = {row["id"]: row for row in read_truth(path)["images"]}
         self._files = [files_of(records[i.image_id], base, channels) for i in self.truth.images]
         self._labels, self._channels, self._hw = labels, channels, hw
+        #: Files that could not be read, and why; nothing was found in them.
+        self.unreadable: dict[str, str] = {}
 
     def detector(self, model: torch.nn.Module, least_score: float | None = None) -> Detector:
         """The library's detector around a model, for images with this one's channels.
@@ -169,6 +171,11 @@ class Examination:
         return {name: float(value) for name, value in scores.items()}
 
     def frames(self) -> Iterator[tuple[int, Frame]]:
-        """The images, each with its row in the truth."""
+        """The images that can be read, each with its row in the truth."""
         for row, files in enumerate(self._files):
-            yield row, Frame(read_files(files, self._channels), _ENCODING[self._channels], 0)
+            try:
+                pixels = read_files(files, self._channels)
+            except (DataError, SourceError, EncodingError) as error:
+                self.unreadable[str(files[0])] = str(error)
+                continue
+            yield row, Frame(pixels, _ENCODING[self._channels], 0)

@@ -16,7 +16,6 @@ from windhover.evaluation.machine import machine_facts
 from windhover.model import Bundle
 
 from ..config import Calibration, ReleaseConfig, Strict
-from ..data.pictures import load_pictures
 from ..engine.processes import together
 from ..engine.settings import Schedule
 from ..engine.validation import Examination
@@ -31,7 +30,7 @@ from ..evaluate.candidate import (
 from ..export.bundle import export_graphs, write
 from ..runs import Run, RunState
 from .base import Needed, Phase
-from .epochs import EpochConfig, Trained, inputs, train_epochs
+from .epochs import EpochConfig, Trained, inputs, pictures_of, train_epochs
 
 
 class CandidateConfig(Strict):
@@ -106,7 +105,7 @@ def _run(config: BenchmarkConfig, run: Run) -> Mapping[str, Any] | None:
 
 
 def _train(config: EpochConfig, run: Run, rank: int) -> Trained | None:
-    pictures = load_pictures(config.data, config.splits, config.channels)
+    pictures = pictures_of(config, run, rank)
     return train_epochs(config, run, rank, pictures)
 
 

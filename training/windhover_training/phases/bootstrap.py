@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from ..data.pictures import load_pictures
 from ..engine.processes import together
 from ..runs import Run
 from .base import Needed, Phase
-from .epochs import EpochConfig, Trained, inputs, train_epochs
+from .epochs import EpochConfig, Trained, inputs, pictures_of, train_epochs
 
 
 def _needs(config: EpochConfig) -> list[Needed]:
@@ -18,13 +17,13 @@ def _needs(config: EpochConfig) -> list[Needed]:
 
 
 def _train(config: EpochConfig, run: Run, rank: int) -> Trained | None:
-    pictures = load_pictures(config.data, config.splits, config.channels)
+    pictures = pictures_of(config, run, rank)
     return train_epochs(config, run, rank, pictures)
 
 
 def _run(config: EpochConfig, run: Run) -> Mapping[str, Any] | None:
     done = together(partial(_train, config, run), config.schedule.processes, config.seed)
-    return None if done is None else {"best": done.best.name, "val": dict(done.scores)}
+    return None if done is None else done.metrics()
 
 
 PHASE = Phase("train bootstrap", EpochConfig, _needs, _run)

@@ -12,7 +12,6 @@ from pydantic import Field, model_validator
 
 from ..config import Strict
 from ..data.heavy import HeavySampler
-from ..data.pictures import load_pictures
 from ..data.stages import HardNegative, build_list, read_lesson, summary, write_list
 from ..engine.mining import MiningConfig, mine
 from ..engine.model import choose_device, load_weights
@@ -21,7 +20,7 @@ from ..engine.processes import together
 from ..engine.validation import Examination
 from ..runs import Run, RunState
 from .base import Needed, Phase
-from .epochs import EpochConfig, Trained, inputs, train_epochs
+from .epochs import EpochConfig, Trained, inputs, pictures_of, train_epochs
 
 _LIST = "list.json"
 
@@ -108,7 +107,7 @@ def _run(config: CurriculumConfig, run: Run) -> Mapping[str, Any] | None:
             done = together(work, config.schedule.processes, config.seed)
             if done is None:
                 return None
-            own.write_metrics({"val": dict(done.scores), **summary(own.read(_LIST))})
+            own.write_metrics({**done.metrics(), **summary(own.read(_LIST))})
             own.set_state(RunState.FINISHED, f"train curriculum, stage {stage.stage}")
         init, metrics[stage.stage] = own.best, own.metrics()
     partial_copy = run.folder / "best.pt.partial"
@@ -120,7 +119,7 @@ def _run(config: CurriculumConfig, run: Run) -> Mapping[str, Any] | None:
 
 def _choose(config: CurriculumConfig, stage: StageConfig, init: Path, own: Run) -> None:
     """Write the stage's list; for ``full`` that takes a look through the model's eyes."""
-    pictures = load_pictures(config.data, config.splits, config.channels)
+    pictures = pictures_of(config, own, 0)
     chosen = build_list(
         stage.stage,
         pictures,
@@ -145,7 +144,7 @@ def _mine(config: CurriculumConfig, init: Path) -> list[HardNegative]:
 
 
 def _train(config: EpochConfig, run: Run, share: float, rank: int) -> Trained | None:
-    pictures = load_pictures(config.data, config.splits, config.channels)
+    pictures = pictures_of(config, run, rank)
     lesson = read_lesson(run.folder / _LIST, pictures)
     sampler = HeavySampler(
         lesson.pictures, config.size, config.channels, config.augmentation, config.seed

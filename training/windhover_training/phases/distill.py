@@ -12,7 +12,6 @@ from ultralytics.nn.tasks import DetectionModel
 
 from windhover.errors import ConfigError
 
-from ..data.pictures import load_pictures
 from ..engine.distill import Distillation, Distilled
 from ..engine.loop import short_float
 from ..engine.model import (
@@ -26,7 +25,7 @@ from ..engine.model import (
 from ..engine.processes import together
 from ..runs import Run
 from .base import Needed, Phase
-from .epochs import EpochConfig, Trained, inputs, train_epochs
+from .epochs import EpochConfig, Trained, inputs, pictures_of, train_epochs
 
 
 class DistillConfig(EpochConfig):
@@ -81,7 +80,7 @@ def _needs(config: DistillConfig) -> list[Needed]:
 
 
 def _train(config: DistillConfig, run: Run, rank: int) -> Trained | None:
-    pictures = load_pictures(config.data, config.splits, config.channels)
+    pictures = pictures_of(config, run, rank)
     device = choose_device(config.schedule.device)
     teacher = load_teacher(config).to(device)
     autocast = short_float(device) if config.schedule.amp else None
@@ -97,7 +96,7 @@ def _train(config: DistillConfig, run: Run, rank: int) -> Trained | None:
 
 def _run(config: DistillConfig, run: Run) -> Mapping[str, Any] | None:
     done = together(partial(_train, config, run), config.schedule.processes, config.seed)
-    return None if done is None else {"best": done.best.name, "val": dict(done.scores)}
+    return None if done is None else done.metrics()
 
 
 PHASE = Phase("train distill", DistillConfig, _needs, _run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,7 @@ from ultralytics.nn.tasks import DetectionModel
 
 from ..config import ModelSpec, Optimisation, Strict
 from ..data.heavy import HeavyAugmentation, HeavySampler
-from ..data.pictures import Picture
+from ..data.pictures import Picture, load_pictures
 from ..engine.batches import Crop, DrawBatch, collate
 from ..engine.loop import Validation, short_float, train
 from ..engine.model import build_as, choose_device, save_weights, take_weights
@@ -97,6 +98,25 @@ def inputs(config: EpochConfig, init_made_by: str = "an earlier phase") -> list[
     return needed
 
 
+def pictures_of(config: EpochConfig, run: Run, rank: int) -> list[Picture]:
+    """The images that are trained on; ``data.json`` in the run folder says what was left out.
+
+    Raises:
+        DataError: there is nothing to train on.
+    """
+    flaws: Counter[str] = Counter()
+    pictures = load_pictures(config.data, config.splits, config.channels, config.labels, flaws)
+    if rank == 0:
+        boxes = Counter(int(k) for picture in pictures for k in picture.classes)
+        told = {
+            "images": len(pictures),
+            "boxes": {label: boxes[i] for i, label in enumerate(config.labels)},
+            "left_out": {text: count for text, count in flaws.items() if count},
+        }
+        run.write("data.json", told)
+    return pictures
+
+
 @dataclass(frozen=True)
 class Trained:
     """A model that reached the end of its schedule, or gave up rising.
@@ -104,10 +124,20 @@ class Trained:
     Attributes:
         best: path of the weights that did best on the validation images.
         scores: theirs, with the step.
+        unreadable: files that could not be read and were passed over, and why.
     """
 
     best: Path
     scores: Mapping[str, float]
+    unreadable: Mapping[str, str]
+
+    def metrics(self) -> dict[str, Any]:
+        """For ``metrics.json``."""
+        return {
+            "best": self.best.name,
+            "val": dict(self.scores),
+            "unreadable": dict(self.unreadable),
+        }
 
 
 Wrap = Callable[[DetectionModel], torch.nn.Module]
@@ -178,8 +208,7 @@ def train_epochs(
     )
     if done is None:
         return None
-    scores = run.read("best.json")
-    return Trained(run.best, scores)
+    return Trained(run.best, run.read("best.json"), {**sampler.unreadable, **exam.unreadable})
 
 
 def draw_share(sampler: HeavySampler, o: Optimisation, processes: int, rank: int) -> DrawBatch:

@@ -75,7 +75,7 @@ def load_teacher(config: DistillConfig) -> DetectionModel:
 
 def _needs(config: DistillConfig) -> list[Needed]:
     made = "windhover-train train bootstrap --config training/configs/teacher.yaml"
-    student = "windhover-train train curriculum, or another phase that trains the student"
+    student = "windhover-train train curriculum (or what else trains the student)"
     return [*inputs(config, student), Needed(config.teacher, made)]
 
 

@@ -138,6 +138,15 @@ class ReleaseConfig(Strict):
     Attributes:
         checkpoint: ``best.pt`` or ``final.pt`` of a run, or a released bundle whose
             float.onnx is quantised anew.
+        scores: name of a set -> folder and split that are reported.
+        thresholds_on: folder and split that thresholds are chosen on.
+        empty: folder and split with nothing to find, for false alarms.
+        ablation: metrics.json of ``train ablation``.
+        tracking: metrics.json of a flight through detector and tracker, as ``windhover demo``
+            and ``windhover replay`` write it.
+        soc: chip that the graph is compiled for.
+        htp_frames: images of each set that go through the HTP or its emulator; 0 for none.
+        stress_frames: images that are changed by occlusion, glare and blur.
     """
 
     name: str
@@ -149,6 +158,12 @@ class ReleaseConfig(Strict):
     iou: float = Field(0.6, gt=0, lt=1)
     scores: dict[str, tuple[Path, str]]
     thresholds_on: tuple[Path, str]
+    empty: tuple[Path, str] | None = None
+    ablation: Path | None = None
+    tracking: Path | None = None
+    soc: str = "qcs8550"
+    htp_frames: int = Field(24, ge=0)
+    stress_frames: int = Field(60, gt=0)
     provenance: dict[str, Any]
 
 

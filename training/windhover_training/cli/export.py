@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 
 from ..config import ReleaseConfig, load_config
+from .paths import WORKSPACE
 
 app = typer.Typer(no_args_is_help=True, help="Export graphs of a trained model.")
 
@@ -25,18 +25,66 @@ def export_onnx(config: ReleaseFile, out: Out) -> None:
     typer.echo(f"wrote {bundle.root} ({bundle.digest})")
 
 
-def verify_bundle(config: ReleaseFile, out: Out) -> None:
-    """Score float.onnx against int8.onnx on the sets that the config names."""
+@app.command("dlc")
+def export_dlc(
+    out: Out,
+    soc: Annotated[str, typer.Option(help="chip to compile for, such as qcs8550")] = "qcs8550",
+) -> None:
+    """Build int8.dlc and the chip's compiled graph from a bundle's int8.onnx, all on the HTP."""
+    from windhover.inference.build import add_to_bundle
+
+    bundle = add_to_bundle(out, soc)
+    for spec in bundle.files.values():
+        typer.echo(f"{spec.path}: {spec.bytes / 1e6:.2f} MB, SHA-256 {spec.sha256[:12]}")
+    typer.echo(f"wrote {bundle.root} ({bundle.digest})")
+
+
+def verify_bundle(
+    config: ReleaseFile,
+    out: Out,
+    report: Annotated[
+        Path | None, typer.Option(help="folder for verify.md and verify.json [default: in --out]")
+    ] = None,
+    backends: Annotated[
+        str, typer.Option(help="what to hold against float.onnx: cpu (INT8), qnn, dlc")
+    ] = "cpu,dlc",
+    frames: Annotated[
+        int, typer.Option(min=1, help="images of each set: an HTP emulator takes seconds for one")
+    ] = 60,
+) -> None:
+    """Compare float, INT8 and HTP on the same images; name the layers that lose most."""
+    from windhover.evaluation.fidelity_run import variant_names
     from windhover.model import Bundle
 
-    from ..phases.release import verify
+    from ..phases.verify import markdown, verify
+    from .progress import progress_bar
 
-    typer.echo(yaml.safe_dump(verify(load_config(config, ReleaseConfig), Bundle.load(out))))
+    settings, bundle = load_config(config, ReleaseConfig), Bundle.load(out)
+    folder = report or WORKSPACE / "verify" / f"{bundle.name}-{bundle.version}"
+    with progress_bar("comparing") as step:
+        result = verify(settings, bundle, variant_names(backends), frames, folder, step)
+    typer.echo(markdown(result))
+    typer.echo(f"wrote {folder}")
 
 
-def release_bundle(config: ReleaseFile, out: Out) -> None:
-    """Export, choose thresholds, score and write bundle.yaml and the model card."""
+def release_bundle(
+    config: ReleaseFile,
+    out: Out,
+    profile: Annotated[
+        Path | None, typer.Option(help="figures of a device, from windhover-train profile")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="folder for the comparison with the HTP")
+    ] = None,
+) -> None:
+    """Export, compile, choose thresholds, score, judge the checklist, write bundle and card."""
+    from ..phases.checklist import is_ready
     from ..phases.release import release
 
-    release(load_config(config, ReleaseConfig), out)
-    typer.echo((out / "README.md").read_text())
+    settings = load_config(config, ReleaseConfig)
+    folder = report or WORKSPACE / "verify" / f"{settings.name}-{settings.version}"
+    items = release(settings, out, folder, profile, say=lambda text: typer.echo(text, err=True))
+    for item in items:
+        typer.echo(f"{item.status:<13} {item.name}: {item.figure}")
+    state = "ready" if is_ready(items) else "not ready"
+    typer.echo(f"wrote {out}: {state}; the card is {out / 'README.md'}")

@@ -5,7 +5,7 @@ Letterbox, decode, NMS and AP are windhover's: what is measured here is what run
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from windhover.evaluation.detection import ClassScores, Predictions, evaluate_de
 from windhover.evaluation.truth import Truth, load_truth
 from windhover.model import Bundle, Thresholds
 from windhover.model.detector import Detector
+from windhover.types import Frame
 
 from .images import read_frame
 
@@ -35,7 +36,12 @@ def grouped_truth(path: Path, labels: Sequence[str]) -> Truth:
 
 
 def predict(
-    bundle: Bundle, precision: str, images: Path, truth: Truth, threads: int = 1
+    bundle: Bundle,
+    precision: str,
+    images: Path,
+    truth: Truth,
+    threads: int = 1,
+    change: Callable[[Frame, int], Frame] | None = None,
 ) -> Predictions:
     """Run one of a bundle's graphs over the images of a truth.
 
@@ -45,6 +51,7 @@ def predict(
         images: folder of the truth's images.
         truth: names the images.
         threads: of ONNX Runtime.
+        change: is given each frame and its row in the truth, and gives what is looked at.
     """
     limits = Thresholds(
         score=CANDIDATE_SCORE, iou=bundle.thresholds.iou, max_detections=300, per_class={}
@@ -53,7 +60,7 @@ def predict(
     with Detector(bundle, "cpu", thresholds=limits, precision=precision, threads=threads) as model:
         for row, image in enumerate(truth.images):
             frame = read_frame([images / image.file_name], bundle.channels)
-            frames.append((row, model.detect(frame)))
+            frames.append((row, model.detect(change(frame, row) if change else frame)))
     return Predictions.collect(frames)
 
 
@@ -75,6 +82,15 @@ def score(
         for name, part in parts.items():
             tables[name] = {"images": part.images, **_table(part.classes)}
     return {"images": result.images, **tables}
+
+
+def false_alarms(bundle: Bundle, data: Path, split: str) -> tuple[int, int]:
+    """Images without anything to find, and in how many of them int8.onnx finds something."""
+    truth = grouped_truth(data / "truth" / f"{split}.json", bundle.labels)
+    found = predict(bundle, "int8", data / "images" / split, truth)
+    limits = dict(zip(bundle.labels, bundle.thresholds.score_vector(bundle.labels), strict=True))
+    result = evaluate_detections(truth, found, limits)
+    return result.empty_images, result.empty_images_with_detections
 
 
 def best_thresholds(bundle: Bundle, precision: str, data: Path, split: str) -> dict[str, float]:

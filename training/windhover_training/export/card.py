@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ def write_card(bundle: Bundle, path: Path) -> None:
     lines += ["## Measured", "", p["measured"], ""]
     for name, precisions in p["metrics"].items():
         lines += [f"### {name}", "", *_table(precisions), ""]
+    if "fidelity" in p:
+        lines += ["## Float, INT8 and HTP", "", *_fidelity(p["fidelity"]), ""]
+    if "checklist" in p:
+        lines += [f"## Release checklist: {p['checklist']['status']}", ""]
+        lines += [*_checklist(p["checklist"]["items"]), ""]
     lines += ["## Thresholds", "", _thresholds(bundle), ""]
     lines += ["## Limits", "", *(f"- {item}" for item in p["limits"]), ""]
     lines += ["## Licence", "", p["licence"], ""]
@@ -43,6 +49,41 @@ def _table(precisions: dict[str, dict[str, Any]]) -> list[str]:
                 f"{other['ap50']:.3f} | {scores['ap50_95']:.3f} | {other['ap50_95']:.3f} |"
             )
     return rows
+
+
+def _fidelity(found: dict[str, Any]) -> list[str]:
+    lines = []
+    for name, rows in found["sets"].items():
+        lines += [f"{name}, evenly chosen frames:", ""]
+        lines += ["| graph | mAP50 | AP50 / recall by class | same boxes | IoU | least SQNR dB |"]
+        lines += ["|---|---:|---|---:|---:|---:|"]
+        for title, row in rows.items():
+            each = "; ".join(
+                f"{label} {scores['ap50']:.3f} / {scores['recall']:.3f}"
+                for label, scores in row["classes"].items()
+            )
+            cells = [title, f"{row['map50']:.3f}", each, "", "", ""]
+            if "same_boxes" in row:
+                known = [db for db in row["sqnr_db"].values() if math.isfinite(db)]
+                cells[3:] = [
+                    "{} of {}".format(*row["same_boxes"]),
+                    f"{row['mean_iou']:.3f}",
+                    f"{min(known):.1f}" if known else "",
+                ]
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    worst = ", ".join(
+        f"`{layer['name']}` ({layer['sqnr_db']:.1f} dB)" for layer in found["worst_layers"][:5]
+    )
+    return [*lines, f"Layers furthest from the float graph: {worst}."]
+
+
+def _checklist(items: list[dict[str, str]]) -> list[str]:
+    rows = ["| item | status | figure | how |", "|---|---|---|---|"]
+    return rows + [
+        f"| {item['name']} | {item['status']} | {item['figure']} | {item['how']} |"
+        for item in items
+    ]
 
 
 def _thresholds(bundle: Bundle) -> str:

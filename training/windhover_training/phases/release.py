@@ -1,20 +1,32 @@
-"""Export, score and describe a model bundle."""
+"""Export, quantise, compile, score, judge and describe a model bundle."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from windhover.errors import DataError
+from windhover.evaluation.fidelity_run import variant_names
+from windhover.inference.build import build_htp_files
+from windhover.inference.qnn_api.library import load_libraries
 from windhover.model import Bundle
 
 from ..config import ReleaseConfig
-from ..evaluate.score import best_thresholds, score
+from ..data.dataset import load_set
+from ..evaluate.score import best_thresholds, false_alarms, score
+from ..evaluate.stress import stress
 from ..export.bundle import export_graphs, write
 from ..export.card import write_card
 from ..runs import environment
+from .checklist import Evidence, Item, as_dict, checklist
+from .verify import verify
 
 _TOOLS = ("torch", "ultralytics", "onnx", "onnxruntime", "onnxslim")
+
+Say = Callable[[str], None]
 
 
 def export(config: ReleaseConfig, out: Path) -> Bundle:
@@ -22,7 +34,90 @@ def export(config: ReleaseConfig, out: Path) -> Bundle:
     return write(config, out, export_graphs(config, out), {"iou": config.iou}, {})
 
 
-def verify(config: ReleaseConfig, bundle: Bundle) -> dict[str, dict[str, Any]]:
+def release(
+    config: ReleaseConfig,
+    out: Path,
+    report: Path,
+    profile: Path | None = None,
+    say: Say = lambda _: None,
+) -> list[Item]:
+    """Write a whole bundle: graphs, thresholds, measured metrics, checklist, model card.
+
+    Thresholds are those of best F1 of the INT8 graph on a split that is neither trained
+    nor reported. The bundle is written whatever the checklist says; its status is in
+    bundle.yaml and on the card.
+
+    Args:
+        config: what it is made from and what it is scored on.
+        out: bundle folder.
+        report: folder for the comparison of float, INT8 and HTP.
+        profile: what ``windhover-train profile`` wrote, if a device was at hand.
+        say: is told of each step.
+
+    Returns:
+        The checklist.
+
+    Raises:
+        BackendError: an op does not run on the HTP; names it.
+        ConfigError: the config does not suit.
+        DataError: a set or a file of figures is missing or damaged.
+    """
+    # Before hours of work, not after them.
+    given = {"profile": profile, "ablation": config.ablation, "tracking": config.tracking}
+    sources = {name: path for name, path in given.items() if path is not None}
+    figures = {name: _read(path) for name, path in sources.items()}
+    say("exporting and quantising")
+    exported = export_graphs(config, out)
+    bundle = write(config, out, exported, {"iou": config.iou}, {})
+    say("choosing thresholds on the INT8 graph")
+    per_class = best_thresholds(bundle, "int8", *config.thresholds_on)
+    thresholds = {
+        "score": min(per_class.values(), default=bundle.thresholds.score),
+        "iou": config.iou,
+        "max_detections": 300,
+        "per_class": per_class,
+    }
+    say("compiling for the HTP")
+    build_htp_files(out, config.soc)
+    bundle = write(config, out, exported, thresholds, {})
+    say("scoring float.onnx and int8.onnx")
+    metrics = score_all(config, bundle)
+    fidelity = None
+    if config.htp_frames:
+        say(f"comparing with the HTP on {config.htp_frames} images a set")
+        names = variant_names("cpu,dlc")
+        fidelity = verify(config, bundle, names, config.htp_frames, report).as_dict()
+    say("changing images by occlusion, glare and blur")
+    first = next(iter(config.scores.values()), None)
+    evidence = Evidence(
+        bundle,
+        metrics,
+        scenes=_scenes(config),
+        profile=figures.get("profile"),
+        ablation=figures.get("ablation"),
+        alarms=None if config.empty is None else false_alarms(bundle, *config.empty),
+        stress={} if first is None else stress(bundle, *first, config.stress_frames),
+        tracking=figures.get("tracking"),
+        sources=sources,
+    )
+    items = checklist(evidence)
+    provenance = {
+        **config.provenance,
+        "metrics": metrics,
+        **({"fidelity": fidelity} if fidelity else {}),
+        "checklist": as_dict(items),
+        "tools": {
+            **{name: importlib.metadata.version(name) for name in _TOOLS},
+            "qnn": load_libraries().build,
+        },
+        "git": environment()["git"],
+    }
+    bundle = write(config, out, exported, thresholds, provenance)
+    write_card(bundle, out / "README.md")
+    return items
+
+
+def score_all(config: ReleaseConfig, bundle: Bundle) -> dict[str, dict[str, Any]]:
     """Score float.onnx and int8.onnx on every set that the config names.
 
     Returns:
@@ -34,32 +129,18 @@ def verify(config: ReleaseConfig, bundle: Bundle) -> dict[str, dict[str, Any]]:
     }
 
 
-def release(config: ReleaseConfig, out: Path) -> dict[str, dict[str, Any]]:
-    """Write a whole bundle: graphs, thresholds, measured metrics, model card.
-
-    Thresholds are those of best F1 of the INT8 graph on a split that is neither trained
-    nor reported.
-
-    Returns:
-        The metrics that were written.
-    """
-    exported = export_graphs(config, out)
-    bundle = write(config, out, exported, {"iou": config.iou}, {})
-    per_class = best_thresholds(bundle, "int8", *config.thresholds_on)
-    thresholds = {
-        "score": min(per_class.values()),
-        "iou": config.iou,
-        "max_detections": 300,
-        "per_class": per_class,
+def _scenes(config: ReleaseConfig) -> int:
+    flights = {
+        (root, frame.flight)
+        for root, split in config.scores.values()
+        for frame in load_set(root).splits[split]
     }
-    bundle = write(config, out, exported, thresholds, {})
-    metrics = verify(config, bundle)
-    provenance = {
-        **config.provenance,
-        "metrics": metrics,
-        "tools": {name: importlib.metadata.version(name) for name in _TOOLS},
-        "git": environment()["git"],
-    }
-    bundle = write(config, out, exported, thresholds, provenance)
-    write_card(bundle, out / "README.md")
-    return metrics
+    return len(flights)
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: can't be read ({error}); measure it, or leave it out") from error
+    return found

@@ -1,0 +1,132 @@
+"""From a checkpoint to a judged bundle, end to end on a tiny set."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from windhover.errors import ConfigError, DataError
+from windhover.model import Bundle
+from windhover_training.cli import main
+from windhover_training.config import ModelSpec, ReleaseConfig
+from windhover_training.engine.model import build_model, save_weights
+from windhover_training.evaluate.stress import RECIPES
+from windhover_training.export.layers import compare_layers
+from windhover_training.runs import Run
+
+LABELS = ["person", "vehicle", "two-wheeler"]
+TINY = Path(__file__).parent / "tiny11.yaml"
+
+
+@pytest.fixture
+def config(tiny: Path, convert, tmp_path: Path) -> Path:
+    """A release config over an untrained model and a tiny converted set."""
+    convert(tiny, tmp_path / "data", {"test": ["day-60m-00100"]})
+    torch.manual_seed(0)
+    spec = ModelSpec(model=str(TINY), labels=LABELS, channels=1)
+    model = build_model(spec.model, spec.channels, len(spec.labels))
+    checkpoint = save_weights(Run(tmp_path / "run"), model, spec)
+    text = dict.fromkeys(("summary", "use", "split", "training", "measured", "licence"), "as it is")
+    values = {
+        "name": "tiny",
+        "version": "0",
+        "checkpoint": str(checkpoint),
+        "height": 128,
+        "width": 160,
+        "calibration": {"data": [str(tmp_path / "data")], "images": 2},
+        "scores": {"held-out": [str(tmp_path / "data"), "test"]},
+        "thresholds_on": [str(tmp_path / "data"), "test"],
+        "htp_frames": 1,
+        "provenance": {**text, "data": ["none"], "limits": ["all"]},
+    }
+    path = tmp_path / "release.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def test_a_release_is_written_judged_and_not_ready(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxruntime_qnn", reason="no HTP emulator: make train-env installs it")
+    arguments = ["--config", str(config), "--out", str(tmp_path / "bundle")]
+    assert main(["release", *arguments, "--report", str(tmp_path / "report")]) == 0
+    assert "not ready" in capsys.readouterr().out
+    bundle = Bundle.load(tmp_path / "bundle")
+    assert {role.value for role in bundle.files} == {
+        "float_onnx", "int8_onnx", "int8_dlc", "qcs8550_bin",
+    }  # fmt: skip
+    judged = bundle.provenance["checklist"]
+    assert judged["status"] == "not ready"
+    assert {item["status"] for item in judged["items"]} >= {"pass", "not measured"}
+    rows = bundle.provenance["fidelity"]["sets"]["held-out"]
+    assert [title.split(",")[0] for title in rows] == ["float.onnx", "int8.onnx", "int8.dlc"]
+    card = (tmp_path / "bundle/README.md").read_text()
+    assert "## Release checklist: not ready" in card
+    assert "int8.dlc, HTP emulator on x86_64" in card
+    assert (tmp_path / "report/verify.md").read_text().startswith("### held-out")
+
+    # The layers' figures are of these two graphs and no others.
+    image = np.random.default_rng(0).integers(0, 256, (1, 128, 160, 1), np.uint8)
+    files = bundle.root / "float.onnx", bundle.root / "int8.onnx"
+    layers = compare_layers(*files, [image])
+    assert [each.sqnr_db for each in layers] == sorted(each.sqnr_db for each in layers)
+    assert any("model.0" in each.name for each in layers)
+    with pytest.raises(ConfigError, match="no inner tensors named"):
+        compare_layers(files[0], files[0], [image])
+
+    # A released bundle can be quantised anew from its float.onnx.
+    again = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump({**again, "checkpoint": str(bundle.root)}))
+    assert main(["export", "onnx", "--config", str(config), "--out", str(tmp_path / "new")]) == 0
+    assert main(["export", "dlc", "--out", str(tmp_path / "new")]) == 0
+    assert "qcs8550.bin" in capsys.readouterr().out
+    assert Bundle.load(tmp_path / "new").labels == tuple(LABELS)
+
+
+def test_missing_figures_are_named_before_any_work(config: Path, tmp_path: Path) -> None:
+    from windhover_training.config import load_config
+    from windhover_training.phases.release import release
+
+    settings = load_config(config, ReleaseConfig)
+    with pytest.raises(DataError, match=r"none\.json: can't be read"):
+        release(settings, tmp_path / "b", tmp_path / "r", profile=tmp_path / "none.json")
+    (tmp_path / "half.json").write_text(json.dumps({"a": 1})[:-1])
+    broken = settings.model_copy(update={"tracking": tmp_path / "half.json"})
+    with pytest.raises(DataError, match=r"half\.json: can't be read"):
+        release(broken, tmp_path / "b", tmp_path / "r")
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_bundle_of_another_size_is_refused(config: Path, tmp_path: Path, capsys) -> None:
+    values = yaml.safe_load(config.read_text())
+    out = ["--out", str(tmp_path / "b")]
+    assert main(["export", "onnx", "--config", str(config), *out]) == 0
+    config.write_text(yaml.safe_dump({**values, "checkpoint": str(tmp_path / "b"), "height": 96}))
+    assert main(["export", "onnx", "--config", str(config), *out]) == 2
+    assert "is for 160x128 images and 160x96 are asked for" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("shape", [(60, 80), (60, 80, 4)])
+def test_stress_changes_a_picture_the_same_way_each_time(name: str, shape: tuple[int, ...]) -> None:
+    image = np.random.default_rng(1).integers(0, 200, shape, np.uint8)
+    boxes = np.array([[10, 10, 30, 40], [-5, 50, 20, 70]], np.float32)
+    first, second = (RECIPES[name](image, boxes, np.random.default_rng(3)) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert first.shape == image.shape
+    assert first.dtype == np.uint8
+    assert (first != image).any()
+
+
+def test_occlusion_covers_a_quarter_and_nothing_else() -> None:
+    image = np.random.default_rng(1).integers(0, 200, (60, 80), np.uint8)
+    box = np.array([[10, 10, 30, 50]], np.float32)
+    changed = RECIPES["occlusion"](image, box, np.random.default_rng(0)) != image
+    assert 0.2 < changed[10:50, 10:30].mean() < 0.27
+    changed[10:50, 10:30] = False
+    assert not changed.any()

@@ -1,0 +1,136 @@
+"""Holds ways to quantise a model against each other, on the CPU and on the HTP emulator.
+
+    python training/tools/quantisation_trade.py --config training/configs/release_thermal_n.yaml \
+        --variants training/configs/trade_thermal_n.yaml --out training/workspace/trade
+
+A variant that was measured is not measured again, so that the command can be stopped and
+given again; thresholds are chosen for each on its own INT8 graph. Sizes are of int8.dlc.
+The time is an estimate from published figures of YOLO11n on this chip (w8a8 1.6 ms, w8a16
+4.2 ms at 640x640) scaled by MACs: nothing here was measured on a device.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import onnx
+import typer
+import yaml
+
+from windhover.evaluation.fidelity_run import Variant, evaluate_fidelity, spread, variant_names
+from windhover.evaluation.files import write_atomic, write_json
+from windhover.inference.build import add_to_bundle
+from windhover.inference.estimate import estimate_bundle
+from windhover.model import Bundle, Role
+from windhover_training.config import Calibration, ReleaseConfig, load_config
+from windhover_training.evaluate.score import best_thresholds, grouped_truth
+from windhover_training.export.bundle import export_graphs, write
+
+HEADING = ["", "mAP50 lost, CPU (by class)", "mAP50 lost, HTP emulator (by class)", "same boxes",
+           "their IoU", "least SQNR dB", "int8.dlc MB", "likely ms"]  # fmt: skip
+
+
+def main(
+    config: Annotated[Path, typer.Option(help="release config, YAML")],
+    variants: Annotated[Path, typer.Option(help="name -> calibration settings, YAML")],
+    out: Annotated[Path, typer.Option(help="folder for the variants' bundles and the table")],
+    frames: Annotated[int, typer.Option(min=1, help="images, evenly from the first set")] = 150,
+    on_htp: Annotated[int, typer.Option(min=1, help="images on the HTP emulator")] = 24,
+) -> None:
+    """Measure each variant and write ``trade.md``."""
+    settings = load_config(config, ReleaseConfig)
+    rows = []
+    for index, (name, changes) in enumerate(yaml.safe_load(variants.read_text()).items()):
+        folder = out / f"{index:02d}"
+        if not (folder / "row.json").is_file():
+            bundle = _bundle(settings, changes, folder)
+            cpu = _measure(settings, bundle, folder / "cpu", frames, "cpu")
+            htp = _measure(settings, bundle, folder / "htp", on_htp, "dlc")
+            write_json(folder / "row.json", _row(name, bundle, cpu, htp))
+        rows.append(json.loads((folder / "row.json").read_text()))
+        lines = [HEADING, ["---"] * len(HEADING), *(row["cells"] for row in rows)]
+        write_atomic(out / "trade.md", "".join(f"| {' | '.join(cells)} |\n" for cells in lines))
+        typer.echo(rows[-1]["cells"])
+
+
+def _bundle(settings: ReleaseConfig, changes: dict[str, Any], folder: Path) -> Bundle:
+    if "bundle" in changes:
+        return Bundle.load(changes["bundle"])
+    values = {**settings.calibration.model_dump(), **changes}
+    own = settings.model_copy(update={"calibration": Calibration.model_validate(values)})
+    exported = export_graphs(own, folder)
+    bundle = write(own, folder, exported, {"iou": own.iou}, {})
+    per_class = best_thresholds(bundle, "int8", *own.thresholds_on)
+    limits = {"score": min(per_class.values()), "iou": own.iou, "per_class": per_class}
+    write(own, folder, exported, limits, {})
+    return add_to_bundle(folder)
+
+
+def _measure(
+    settings: ReleaseConfig, bundle: Bundle, folder: Path, frames: int, backend: str
+) -> list[Variant]:
+    root, split = next(iter(settings.scores.values()))
+    truth = spread(grouped_truth(root / "truth" / f"{split}.json", bundle.labels), frames)
+    return evaluate_fidelity(bundle, truth, root / "images" / split, variant_names(backend), folder)
+
+
+def _row(name: str, bundle: Bundle, cpu: list[Variant], htp: list[Variant]) -> dict[str, Any]:
+    near = cpu[-1].fidelity
+    assert near is not None
+    dlc = bundle.file(Role.INT8_DLC)
+    assert dlc is not None
+    boxes = f"{100 * near.matched / near.reference_count:.1f} %"
+    size, noise = f"{dlc.stat().st_size / 1e6:.2f}", f"{cpu[-1].least_sqnr_db:.1f}"
+    cells = [name, _loss(*cpu), _loss(*htp), boxes, f"{near.mean_iou:.3f}", noise, size]
+    cells.append(_likely(bundle))
+    classes = {
+        each.name: {c.label: [c.ap50, c.at_threshold.recall] for c in each.scores.classes}
+        for each in (*cpu, htp[-1])
+    }
+    return {"cells": cells, "classes": classes}
+
+
+def _loss(reference: Variant, other: Variant) -> str:
+    loss = 100 * (other.scores.map50 - reference.scores.map50)
+    parts = [
+        f"{100 * (mine.ap50 - exact.ap50):+.1f}"
+        for mine, exact in zip(other.scores.classes, reference.scores.classes, strict=True)
+    ]
+    return f"{loss:+.1f} ({' / '.join(parts)})"
+
+
+def _likely(bundle: Bundle) -> str:
+    """Published times scaled by MACs, by the share of them that runs at 16 bits."""
+    scaled = estimate_bundle(bundle).scaled_ms
+    path = bundle.file(Role.INT8_ONNX)
+    assert path is not None
+    share = _wide_share(onnx.load(path))
+    return f"{scaled['w8a8'] + share * (scaled['w8a16'] - scaled['w8a8']):.1f}"
+
+
+def _wide_share(model: onnx.ModelProto) -> float:
+    """Share of the convolutions' work whose input has 16 bits."""
+    model = onnx.shape_inference.infer_shapes(model)
+    graph = model.graph
+    wide = {t.name for t in graph.initializer if t.data_type == onnx.TensorProto.UINT16}
+    makers = {name: node for node in graph.node for name in node.output}
+    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in graph.value_info}
+    sizes = {t.name: list(t.dims) for t in graph.initializer}
+    total = sixteen = 0.0
+    for node in graph.node:
+        if node.op_type != "Conv":
+            continue
+        kernel = sizes[makers[node.input[1]].input[0]]
+        _, _, height, width = shapes[node.output[0]]
+        work = float(kernel[0] * kernel[1] * kernel[2] * kernel[3] * height * width)
+        total += work
+        source = makers.get(node.input[0])
+        if source is not None and source.op_type == "DequantizeLinear" and source.input[2] in wide:
+            sixteen += work
+    return sixteen / total
+
+
+if __name__ == "__main__":
+    typer.run(main)

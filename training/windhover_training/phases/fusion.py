@@ -111,10 +111,12 @@ def _train(config: FusionConfig, folder: Path, rank: int) -> Path | None:
 
 
 def _needs(config: FusionConfig) -> list[Needed]:
-    needed = [Needed(config.data / "truth" / "train.json", f"windhover-train data synth --out {config.data}")]
+    scenes = config.data / "truth" / "train.json"
+    needed = [Needed(scenes, f"windhover-train data synth --out {config.data}")]
     if config.thermal_only is not None and config.thermal_share:
         truth = config.thermal_only / "truth" / "train.json"
-        needed.append(Needed(truth, f"windhover-train data convert hit-uav ROOT --out {config.thermal_only}"))
+        made = f"windhover-train data convert hit-uav ROOT --out {config.thermal_only}"
+        needed.append(Needed(truth, made))
     if config.cutouts is not None:
         listed = config.cutouts / "_annotations.coco.json"
         needed.append(Needed(listed, "a COCO folder of close-up pictures of weapons"))

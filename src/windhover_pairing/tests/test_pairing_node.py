@@ -13,9 +13,10 @@ from sensor_msgs.msg import CameraInfo, Image, Imu
 from std_msgs.msg import Float64
 
 from test.support.fixtures import wait_for
-from windhover.pairing.files import save_rgbt
+from windhover.pairing.files import Calibration, save_rgbt
+from windhover.pairing.geometry import Extrinsics
 from windhover.pairing.rendered import scene_calibration
-from windhover.sources.scene import SceneConfig
+from windhover.sources.scene import Scene, SceneConfig
 from windhover.types import Frame
 from windhover_pairing.intake import Intake
 from windhover_pairing.node import PairingNode
@@ -284,3 +285,29 @@ def test_a_slow_reader_gets_the_newest(linked, calibration):
         wait_for(lambda index=index: len(node.given.frames) == index + 1, "a frame")
     wait_for(lambda: slot.dropped == 5, "all frames")
     assert slot.take(1).stamp_ns == 5 * 33 * MS
+
+
+def test_refinement_is_off_unless_asked_and_then_creeps_towards_the_truth(linked, nodes, tmp_path):
+    config = SceneConfig(seed=100, altitude_m=40, time_of_day="day", motion=0)
+    drawn = Scene(config).render(0, "both")
+    true = scene_calibration(config)
+    turn = cv2.Rodrigues(np.radians([0.1, -0.1, 0.0]))[0]
+    pose = Extrinsics(turn @ true.extrinsics.rotation, true.extrinsics.translation)
+    path = str(save_rgbt(tmp_path / "off", Calibration(true.rgb, true.thermal, pose)))
+    assert "refined_deg" not in values(linked(calibration=path))
+    node = linked(calibration=path, refine=True, refine_period_s=0.5, refine_step_deg=0.03)
+    node._drone.altitude(float(drawn.rgb_camera.position[2]))
+    stamps = iter(range(10**6))
+
+    def give():
+        stamp = next(stamps) * 100 * MS
+        node.intake.thermal.put(Frame(drawn.thermal, "mono16", stamp, "thermal_camera"))
+        node.intake.rgb.put(Frame(drawn.rgb, "bgr8", stamp, "rgb_camera"))
+
+    sender = nodes.add(rclpy.create_node("sender"))
+    sender.create_timer(0.2, give)
+    wait_for(lambda: int(values(node)["refine_steps"]) >= 2, "two steps")
+    assert 0.03 < float(values(node)["refined_deg"]) < 0.5
+    rotation = node._registration.geometry.extrinsics.rotation
+    left = np.linalg.norm(cv2.Rodrigues(rotation @ true.extrinsics.rotation.T)[0])
+    assert left < np.linalg.norm(cv2.Rodrigues(turn)[0])

@@ -19,13 +19,16 @@ from std_msgs.msg import Float64
 
 from windhover.errors import CalibrationError, EncodingError
 from windhover.evaluation.latency import LatencyStats
+from windhover.pairing.files import Calibration
 from windhover.pairing.matching import Match, Pairer
+from windhover.pairing.refine import RefineLimits, Refiner
 from windhover.pairing.registration import Registration
 from windhover.pairing.rendered import open_calibration
 from windhover.types import Frame, RgbtFrame
 from windhover_pairing.attitude import DroneState
 from windhover_pairing.intake import Intake, Which
 from windhover_pairing.params import PairingParams
+from windhover_pairing.refining import BackgroundRefiner
 from windhover_ros import qos
 from windhover_ros.diagnostics import Level
 from windhover_ros.images import frame_from_image, image_message
@@ -71,6 +74,7 @@ class PairingNode(StageNode[PairingParams]):
         self._drone = DroneState(self.params.camera_pitch_deg)
         self._pairer = Pairer(self.params.policy(self.intake.lossless))
         self._registration = Registration(None)
+        self._refining: BackgroundRefiner | None = None
         self._errors = LatencyStats()
         self._offsets = LatencyStats()
         self._rates = {"rgb": LatencyStats(64), "thermal": LatencyStats(64)}
@@ -95,6 +99,18 @@ class PairingNode(StageNode[PairingParams]):
         self.health.set("calibration", params.calibration or "none")
         residual = getattr(geometry, "residual_px", None)
         self.health.set("calibration_residual_px", "" if residual is None else f"{residual:.2f}")
+
+        if params.refine and isinstance(geometry, Calibration):
+            limits = RefineLimits(step_deg=params.refine_step_deg)
+            self._refining = BackgroundRefiner(
+                Refiner(geometry, limits), self._registration, params.refine_period_s
+            )
+
+    def release(self) -> None:
+        """Stop refining."""
+        refining, self._refining = self._refining, None
+        if refining is not None:
+            refining.close()
 
     def start(self) -> None:
         """Begin to pair."""
@@ -126,6 +142,11 @@ class PairingNode(StageNode[PairingParams]):
         health.set("tolerance_ms", f"{pairer.tolerance_ns / 1e6:.2f}")
         health.set("registration", self._registration.in_use)
         health.set("maps_rebuilt", self._registration.rebuilt)
+        if self._refining is not None:
+            refiner = self._refining.refiner
+            health.set("refined_deg", f"{refiner.turned_deg:.4f}")
+            health.set("refine_steps", refiner.steps)
+            health.set("refine_refused", refiner.refused)
         health.set("altitude_m", _or_unknown(self._drone.altitude_m))
         health.set("attitude", "known" if self._drone.attitude_known else "unknown, taken as level")
         health.set("dropped", self.intake.dropped)
@@ -275,6 +296,8 @@ class PairingNode(StageNode[PairingParams]):
             self._refuse(error)
             return self._alone(rgb)
         self.health.solved("frame")
+        if self._refining is not None and match.rgb is not None:
+            self._refining.offer(RgbtFrame(rgb, match.thermal), pose)
         if self._registration.substituted and match.thermal is not None:
             self.health.problem(
                 "registration", Level.WARN, self._registration.substituted, for_s=5.0

@@ -73,6 +73,17 @@ class PairingParams(StageParams):
         description="tilt of the RGB camera below the drone's nose, degrees; 0 where the attitude "
         "is the gimbal's own",
     )
+    refine: bool = read_only(
+        False,
+        description="turn the thermal camera of the calibration slowly towards what edges in the "
+        "pictures show, by at most a degree in all",
+    )
+    refine_period_s: float = read_only(
+        5.0, ge=0.5, le=3600.0, description="time between two steps of it, seconds"
+    )
+    refine_step_deg: float = read_only(
+        0.02, ge=0.0001, le=1.0, description="longest turn of one step, degrees"
+    )
     tone: ToneConfig = read_only(ToneConfig())
 
     def policy(self, lossless: bool) -> PairingPolicy:

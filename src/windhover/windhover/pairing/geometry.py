@@ -137,7 +137,7 @@ class Extrinsics:
 
     Attributes:
         rotation: ``(3, 3)`` takes directions of the RGB frame to the thermal one.
-        translation: ``(3,)`` metres, so that
+        translation: ``(3,)`` metres: the RGB lens in the thermal frame, so that
             ``x_thermal = rotation @ x_rgb + translation``.
     """
 

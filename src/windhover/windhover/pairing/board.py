@@ -1,0 +1,201 @@
+"""Lenses and the pose between two cameras from pictures of a heated checkerboard.
+
+The board's dark squares take up more sun, or are of another metal or foil, so
+that a thermal camera sees them too, lighter or darker as may be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from windhover.errors import CalibrationError
+from windhover.pairing.geometry import Extrinsics, Floats, Lens
+
+#: Fewer views leave focal length and distortion undecided.
+LEAST_VIEWS = 8
+_REFINE = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_COUNT, 100, 1e-6)
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A checkerboard.
+
+    Attributes:
+        columns: inner corners along the long side.
+        rows: inner corners along the short side.
+        square_m: side of a square, metres.
+    """
+
+    columns: int
+    rows: int
+    square_m: float
+
+    def __post_init__(self) -> None:
+        """Check it.
+
+        Raises:
+            CalibrationError: too few corners, as many one way as the other, or no size.
+        """
+        if min(self.columns, self.rows) < 3 or self.columns == self.rows or self.square_m <= 0:
+            raise CalibrationError(
+                f"a board of {self.columns}x{self.rows} inner corners and {self.square_m} m a "
+                "square can't be used: at least 3 each way, not the same both ways, above 0 m"
+            )
+
+    @property
+    def points(self) -> NDArray[np.float32]:
+        """``(N, 3)`` corners in the board's plane, metres, row by row."""
+        grid = np.zeros((self.columns * self.rows, 3), np.float32)
+        grid[:, :2] = np.mgrid[: self.columns, : self.rows].T.reshape(-1, 2) * self.square_m
+        return grid
+
+
+@dataclass(frozen=True, slots=True)
+class LensFit:
+    """A lens as measured.
+
+    Attributes:
+        lens: it.
+        residuals_px: ``(N,)`` distances of all corners from where the lens puts them.
+        views: pictures that it was made from.
+    """
+
+    lens: Lens
+    residuals_px: Floats
+    views: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoseFit:
+    """The pose between two cameras as measured.
+
+    Attributes:
+        extrinsics: RGB frame to thermal frame.
+        residuals_px: ``(N, 2)`` thermal pixels that each point is off.
+    """
+
+    extrinsics: Extrinsics
+    residuals_px: Floats
+
+    @property
+    def median_px(self) -> float:
+        """Median length of the residuals."""
+        return float(np.median(np.hypot(*self.residuals_px.T)))
+
+
+def find_corners(grey: NDArray[np.uint8], board: Board) -> Floats | None:
+    """The board's inner corners in one picture.
+
+    Args:
+        grey: ``(H, W)`` uint8.
+        board: what to look for.
+
+    Returns:
+        ``(N, 2)`` pixels row by row, or ``None`` where the board is not whole in view.
+    """
+    size = (board.columns, board.rows)
+    flags = cv2.CALIB_CB_NORMALIZE_IMAGE | cv2.CALIB_CB_ACCURACY
+    for picture in (grey, cv2.createCLAHE(3.0, (4, 4)).apply(grey), cv2.bitwise_not(grey)):
+        found, corners = cv2.findChessboardCornersSB(picture, size, flags=flags)
+        if found:
+            return np.asarray(corners, np.float64).reshape(-1, 2)
+    return None
+
+
+def same_way(rgb: Floats, thermal: Floats) -> Floats:
+    """Count thermal corners from the same end of the board as RGB corners.
+
+    A board that is light where the other camera sees dark is found the other way
+    round; the cameras look the same way up, which tells the ends apart.
+    """
+    if np.dot(rgb[-1] - rgb[0], thermal[-1] - thermal[0]) < 0:
+        return thermal[::-1].copy()
+    return thermal
+
+
+def fit_lens(views: Sequence[Floats], board: Board, size: tuple[int, int], name: str) -> LensFit:
+    """Fit a lens to corners of several views.
+
+    Args:
+        views: ``(N, 2)`` corners of each.
+        board: that they are of.
+        size: ``(width, height)`` of the pictures.
+        name: of the camera, for the message.
+
+    Raises:
+        CalibrationError: too few views, or they do not fit together.
+    """
+    if len(views) < LEAST_VIEWS:
+        raise CalibrationError(
+            f"the whole board is in {len(views)} {name} pictures and {LEAST_VIEWS} are needed: "
+            "tilt it, bring it into the corners, and heat it for the thermal camera"
+        )
+    world = [board.points] * len(views)
+    seen = [view.astype(np.float32)[:, None] for view in views]
+    _, matrix, bent, turns, moves = cv2.calibrateCamera(
+        world, seen, size, None, None, flags=cv2.CALIB_FIX_K3, criteria=_REFINE
+    )
+    off = [
+        cv2.projectPoints(board.points, turn, move, matrix, bent)[0][:, 0] - view
+        for turn, move, view in zip(turns, moves, views, strict=True)
+    ]
+    lens = Lens(*size, np.asarray(matrix, np.float64), np.asarray(bent, np.float64).ravel()[:5])
+    if not np.isfinite(lens.matrix).all() or lens.matrix[0, 0] > 50 * size[0]:
+        raise CalibrationError(f"the {name} views do not decide a lens: tilt the board more")
+    return LensFit(lens, np.hypot(*np.concatenate(off).T), len(views))
+
+
+def fit_pose_to_boards(
+    rgb_views: Sequence[Floats], thermal_views: Sequence[Floats], board: Board, rgb: Lens,
+    thermal: Lens,
+) -> PoseFit:  # fmt: skip
+    """Fit the pose between two cameras to boards that both see at one instant.
+
+    Args:
+        rgb_views: corners in RGB pictures.
+        thermal_views: corners in the thermal pictures of the same instants.
+        board: that they are of.
+        rgb: lens, known.
+        thermal: lens, known.
+
+    Returns:
+        The pose, and how far each thermal corner is from where its RGB picture puts it.
+
+    Raises:
+        CalibrationError: fewer than three common views.
+    """
+    if len(rgb_views) < 3:
+        raise CalibrationError(
+            f"both cameras see the whole board in {len(rgb_views)} pairs and 3 are needed"
+        )
+    thermal_views = [same_way(a, b) for a, b in zip(rgb_views, thermal_views, strict=True)]
+    rotation, move = cv2.stereoCalibrate(
+        [board.points] * len(rgb_views),
+        [view.astype(np.float32)[:, None] for view in rgb_views],
+        [view.astype(np.float32)[:, None] for view in thermal_views],
+        rgb.matrix,
+        rgb.distortion,
+        thermal.matrix,
+        thermal.distortion,
+        rgb.size,
+        flags=cv2.CALIB_FIX_INTRINSIC,
+        criteria=_REFINE,
+    )[5:7]
+    extrinsics = Extrinsics(np.asarray(rotation, np.float64), np.asarray(move, np.float64).ravel())
+    off = [
+        _over(board, seen, extrinsics, rgb, thermal) - wanted
+        for seen, wanted in zip(rgb_views, thermal_views, strict=True)
+    ]
+    return PoseFit(extrinsics, np.concatenate(off))
+
+
+def _over(board: Board, seen: Floats, extrinsics: Extrinsics, rgb: Lens, thermal: Lens) -> Floats:
+    """Where a board that RGB sees is in the thermal picture."""
+    _, turn, move = cv2.solvePnP(board.points, seen, rgb.matrix, rgb.distortion)
+    in_rgb = board.points @ cv2.Rodrigues(turn)[0].T + move.ravel()
+    return thermal.project(in_rgb @ extrinsics.rotation.T + extrinsics.translation)

@@ -2,7 +2,7 @@
 
 Each takes the same detections in the same order and hands back boxes, ids and
 classes of the frame. Scores in their settings are ours, for they depend on the
-detector alone, and buffers are two seconds at the sequence's rate; what else is
+detector alone, and buffers are three seconds at the sequence's rate; what else is
 set was chosen on the tuning flights, as ours was (:mod:`bench.peers.tune`).
 """
 
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from windhover.tracking import make_tracker
 from windhover.types import Detections, Tracks
 
-HIGH_SCORE, LOW_SCORE, NEW_SCORE = 0.25, 0.1, 0.3
-LOST_SECONDS = 2.0
+HIGH_SCORE, LOW_SCORE, NEW_SCORE = 0.25, 0.1, 0.25
+LOST_SECONDS = 3.0
 
 Bgr = NDArray[np.uint8]
 

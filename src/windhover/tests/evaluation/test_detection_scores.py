@@ -243,3 +243,34 @@ def test_counts_add_up(scores: list[float], hits: list[bool], threshold: float) 
     # Exact boxes: right at every IoU or at none.
     assert person.classes[0].ap50_95 == pytest.approx(person.classes[0].ap50)
     assert 0.0 <= person.classes[0].ap50 <= 1.0
+
+
+def test_false_alarms_are_counted_an_empty_image() -> None:
+    truth = make_truth([(0, A, 0)], images=3)
+    seen = [(0, found((A, 0.9, 0))), (1, found((B, 0.9, 0), (C, 0.8, 1), (A, 0.1, 0)))]
+    scores = evaluate_detections(truth, Predictions.collect(seen), 0.25)
+    assert scores.empty_images == 2
+    assert scores.empty_images_with_detections == 1
+    assert scores.empty_images_false_positives == 2
+    assert scores.false_positives_per_empty_image == 1.0
+
+
+def test_objects_are_scored_by_their_size() -> None:
+    tiny, medium = (10, 10, 20, 22), (100, 100, 160, 150)
+    truth = make_truth([(0, tiny, 0), (0, medium, 0)])
+    scores = evaluate_detections(truth, Predictions.collect([(0, found((medium, 0.9, 0)))]), 0.25)
+    by_size = scores.groups["size"]
+    assert list(by_size) == ["tiny, below 16 px", "medium, 32-96 px"]
+    assert by_size["tiny, below 16 px"].classes[0].at_threshold.recall == 0.0
+    assert by_size["medium, 32-96 px"].classes[0].ap50 == pytest.approx(1.0)
+    # The detection of the other size is no false alarm here.
+    assert by_size["tiny, below 16 px"].classes[0].at_threshold.false_positives == 0
+
+
+def test_average_recall_is_a_mean_over_overlaps() -> None:
+    # IoU 0.8 with the truth: found at IoU 0.50 to 0.80, seven of ten thresholds.
+    near = (10, 10, 30, 42)
+    truth = make_truth([(0, A, 0)])
+    person = evaluate_detections(truth, Predictions.collect([(0, found((near, 0.9, 0)))]), 0.2)
+    assert person.classes[0].recall == pytest.approx(0.7)
+    assert person.mean_recall == pytest.approx(0.7)

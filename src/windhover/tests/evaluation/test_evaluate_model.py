@@ -100,6 +100,7 @@ def test_files_that_are_written(detector: Detector, case: tuple[Path, dict[str, 
     result = evaluate_model(detector, folder / "images", path, folder / "out", progress=progress)
     assert calls == [(1, 3), (2, 3), (3, 3)]
     assert sorted(p.name for p in (folder / "out").iterdir()) == [
+        "confusion.png",
         "metrics.json",
         "precision_recall.png",
         "predictions.json",
@@ -115,7 +116,12 @@ def test_files_that_are_written(detector: Detector, case: tuple[Path, dict[str, 
         assert scores["AP50"] == pytest.approx(ap50, abs=1e-6)
         assert scores["AP50-95"] == pytest.approx(ap, abs=1e-6)
     assert person["AP50"] > 0.99 > person["AP50-95"] > 0.5
-    assert metrics["detection"]["empty_images"] == {"images": 1, "with_detections": 0}
+    assert metrics["detection"]["empty_images"] == {
+        "images": 1,
+        "with_detections": 0,
+        "false_positives": 0,
+        "false_positives_per_image": 0.0,
+    }
     assert metrics["run"]["backend"] == "cpu"
     assert metrics["run"]["digest"] == detector.bundle.digest
     assert metrics["latency_ms"]["inference"]["count"] == 3

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,15 @@ from pycocotools.cocoeval import COCOeval
 
 #: Highest scoring detections of a class that count in one image, as COCO has it.
 MAX_DETECTIONS = 100
+
+#: Size bands, by the side of a square of the same area, pixels. COCO's, with its
+#: ``small`` (below 32) cut in two: what is seen from 30-50 m is mostly below it.
+SIZES = {
+    "tiny, below 16 px": (0.0, 16.0),
+    "small, 16-32 px": (16.0, 32.0),
+    "medium, 32-96 px": (32.0, 96.0),
+    "large, over 96 px": (96.0, 1e5),
+}
 
 _AREA = (0.0, 1e10)
 
@@ -52,6 +61,7 @@ class ClassMatches:
     Attributes:
         ap50: average precision at IoU 0.5; NaN where the truth has none of it.
         ap50_95: mean over IoU 0.50, 0.55, ... 0.95; NaN likewise.
+        recall: highest recall, mean over the same (COCO's AR); NaN likewise.
         truths: objects to be found.
         scores: ``(M,)`` float32, of the detections that are judged, highest first.
         correct: ``(M,)`` bool, which of them matched an object.
@@ -60,6 +70,7 @@ class ClassMatches:
 
     ap50: float
     ap50_95: float
+    recall: float
     truths: int
     scores: NDArray[np.float32]
     correct: NDArray[np.bool_]
@@ -82,6 +93,28 @@ def match(
         images: the image numbers to score.
         classes: the class numbers to score; one result each, in this order.
     """
+    return match_by_size(truth, found, images, classes, {"all": _AREA})["all"]
+
+
+def match_by_size(
+    truth: Boxes,
+    found: Boxes,
+    images: Sequence[int],
+    classes: Sequence[int],
+    areas: Mapping[str, tuple[float, float]],
+) -> dict[str, list[ClassMatches]]:
+    """As :func:`match`, for objects of each range of areas.
+
+    As in COCO, objects outside the range are ignored, and so are detections that
+    match none and lie outside it themselves.
+
+    Args:
+        truth: with ``ignored``.
+        found: with ``scores``.
+        images: the image numbers to score.
+        classes: the class numbers to score; one result each, in this order.
+        areas: name to lowest and highest area, square pixels.
+    """
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = COCOeval(
             _dataset(_truth_records(truth, classes), images, classes),
@@ -90,22 +123,38 @@ def match(
         )
         params = evaluation.params
         params.imgIds, params.catIds = sorted(images), sorted(classes)
-        params.areaRng, params.areaRngLbl = [list(_AREA)], ["all"]
+        params.areaRng = [list(area) for area in areas.values()]
+        params.areaRngLbl = list(areas)
         params.maxDets = [MAX_DETECTIONS]
         evaluation.evaluate()
         evaluation.accumulate()
-    # precision: IoU threshold, recall, class, area range, detection limit.
-    precision = evaluation.eval["precision"][:, :, :, 0, 0]
-    per_class = len(params.imgIds)
-    results = {}
-    for place, number in enumerate(params.catIds):
-        records = evaluation.evalImgs[place * per_class : (place + 1) * per_class]
-        results[number] = _class_matches(precision[:, :, place], [r for r in records if r])
-    return [results[number] for number in classes]
+    # precision: IoU threshold, recall, class, area range, detection limit; recall
+    # the same without recall. evalImgs: class, area range, image.
+    precision = evaluation.eval["precision"][..., 0]
+    recall = evaluation.eval["recall"][..., 0]
+    per_class, ranges = len(params.imgIds), len(areas)
+    results: dict[str, list[ClassMatches]] = {}
+    for area, name in enumerate(areas):
+        by_class = {}
+        for place, number in enumerate(params.catIds):
+            start = (place * ranges + area) * per_class
+            records = [r for r in evaluation.evalImgs[start : start + per_class] if r]
+            by_class[number] = _class_matches(
+                precision[:, :, place, area], recall[:, place, area], records
+            )
+        results[name] = [by_class[number] for number in classes]
+    return results
+
+
+def size_areas() -> dict[str, tuple[float, float]]:
+    """:data:`SIZES` as areas."""
+    return {name: (low * low, high * high) for name, (low, high) in SIZES.items()}
 
 
 def _class_matches(
-    precision: NDArray[np.float64], records: Sequence[dict[str, Any]]
+    precision: NDArray[np.float64],
+    recall: NDArray[np.float64],
+    records: Sequence[dict[str, Any]],
 ) -> ClassMatches:
     truths = int(sum(np.count_nonzero(np.asarray(r["gtIgnore"]) == 0) for r in records))
     # Row 0 of a record's matches is IoU 0.5, pycocotools' first threshold.
@@ -117,6 +166,7 @@ def _class_matches(
     return ClassMatches(
         ap50=float(precision[0].mean()) if truths else float("nan"),
         ap50_95=float(precision.mean()) if truths else float("nan"),
+        recall=float(recall.mean()) if truths else float("nan"),
         truths=truths,
         scores=scores[order].astype(np.float32),
         correct=correct[order].astype(np.bool_),

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windhover.errors import ConfigError, DataError
-from windhover.evaluation.coco import Boxes, ClassMatches, match
+from windhover.evaluation.coco import Boxes, ClassMatches, match, match_by_size, size_areas
 from windhover.evaluation.truth import ANY_LABEL, Truth
 from windhover.types import Detections
 
@@ -161,6 +161,7 @@ class ClassScores:
         ignored: regions in which it is not judged, those of any class included.
         ap50: average precision at IoU 0.5; NaN without truths.
         ap50_95: mean over IoU 0.50 to 0.95; NaN without truths.
+        recall: COCO's average recall over the same, at any score; NaN without truths.
         at_threshold: at the model's threshold.
         best_f1: where F1 is highest; ``None`` without truths or detections.
         curve: precision against recall.
@@ -172,6 +173,7 @@ class ClassScores:
     ignored: int
     ap50: float
     ap50_95: float
+    recall: float
     at_threshold: OperatingPoint
     best_f1: OperatingPoint | None
     curve: PrCurve
@@ -187,14 +189,16 @@ class DetectionScores:
         empty_images: images without anything to find.
         empty_images_with_detections: those of them in which something was found
             at the model's threshold all the same.
+        empty_images_false_positives: how many detections that were.
         groups: the same scores of parts of the images, by kind of group and name,
-            such as ``groups["time"]["night"]``.
+            such as ``groups["time"]["night"]``; and of objects by ``size``.
     """
 
     images: int
     classes: tuple[ClassScores, ...]
     empty_images: int
     empty_images_with_detections: int
+    empty_images_false_positives: int
     groups: Mapping[str, Mapping[str, DetectionScores]]
 
     @property
@@ -206,6 +210,16 @@ class DetectionScores:
     def map50_95(self) -> float:
         """Mean AP50-95 of the labels that have truths; NaN without any."""
         return _mean([scores.ap50_95 for scores in self.classes])
+
+    @property
+    def mean_recall(self) -> float:
+        """Mean average recall of the labels that have truths; NaN without any."""
+        return _mean([scores.recall for scores in self.classes])
+
+    @property
+    def false_positives_per_empty_image(self) -> float:
+        """False alarms an image without anything to find; NaN without such images."""
+        return _ratio(self.empty_images_false_positives, self.empty_images)
 
     @property
     def at_threshold(self) -> OperatingPoint:
@@ -256,7 +270,8 @@ def evaluate_detections(
         whole.classes,
         whole.empty_images,
         whole.empty_images_with_detections,
-        _grouped(truth, score),
+        whole.empty_images_false_positives,
+        {**_grouped(truth, score), "size": _by_size(truth, predictions, chosen, thresholds)},
     )
 
 
@@ -280,14 +295,8 @@ def _group_order(item: tuple[str, list[int]]) -> tuple[int, float, str]:
     return (name.startswith("over"), float(number) if number.isdigit() else 0.0, name)
 
 
-def _score(
-    truth: Truth,
-    predictions: Predictions,
-    images: Sequence[int],
-    chosen: Sequence[int],
-    thresholds: Sequence[float],
-) -> DetectionScores:
-    matches = match(
+def _boxes(truth: Truth, predictions: Predictions) -> tuple[Boxes, Boxes]:
+    return (
         Boxes(truth.image_rows, truth.boxes, truth.label_ids, ignored=truth.ignored),
         Boxes(
             predictions.image_rows,
@@ -295,9 +304,17 @@ def _score(
             predictions.label_ids,
             scores=predictions.scores,
         ),
-        images,
-        chosen,
     )
+
+
+def _score(
+    truth: Truth,
+    predictions: Predictions,
+    images: Sequence[int],
+    chosen: Sequence[int],
+    thresholds: Sequence[float],
+) -> DetectionScores:
+    matches = match(*_boxes(truth, predictions), images, chosen)
     of_images = np.isin(truth.image_rows, np.asarray(images))
     classes = tuple(
         _class_scores(truth, number, result, threshold, of_images)
@@ -305,10 +322,40 @@ def _score(
     )
     to_find = ~truth.ignored & np.isin(truth.label_ids, np.asarray(chosen))
     empty = set(images) - set(truth.image_rows[to_find].tolist())
-    alarmed: set[int] = set()
-    for result, threshold in zip(matches, thresholds, strict=True):
-        alarmed.update(result.images[result.scores > np.float32(threshold)].tolist())
-    return DetectionScores(len(images), classes, len(empty), len(empty & alarmed), {})
+    alarms = [
+        image
+        for result, threshold in zip(matches, thresholds, strict=True)
+        for image in result.images[result.scores > np.float32(threshold)].tolist()
+        if image in empty
+    ]
+    return DetectionScores(len(images), classes, len(empty), len(set(alarms)), len(alarms), {})
+
+
+def _by_size(
+    truth: Truth,
+    predictions: Predictions,
+    chosen: Sequence[int],
+    thresholds: Sequence[float],
+) -> dict[str, DetectionScores]:
+    """Scores of the objects of each size; sizes of which there is none are left out."""
+    images = range(len(truth.images))
+    of_images = np.ones(len(truth), np.bool_)
+    by_size = match_by_size(*_boxes(truth, predictions), images, chosen, size_areas())
+    return {
+        name: DetectionScores(
+            len(images),
+            tuple(
+                _class_scores(truth, number, result, threshold, of_images)
+                for number, result, threshold in zip(chosen, matches, thresholds, strict=True)
+            ),
+            0,
+            0,
+            0,
+            {},
+        )
+        for name, matches in by_size.items()
+        if any(result.truths for result in matches)
+    }
 
 
 def _class_scores(
@@ -334,6 +381,7 @@ def _class_scores(
         ),
         ap50=result.ap50,
         ap50_95=result.ap50_95,
+        recall=result.recall,
         at_threshold=_point(result, threshold),
         best_f1=_best_f1(result),
         curve=PrCurve(result.scores, precision, recall),

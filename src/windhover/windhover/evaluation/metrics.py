@@ -5,16 +5,21 @@ One object with those of these parts that a run has:
 - ``format``: ``windhover-metrics/1``.
 - ``run``: what was run, name to text: model, backend, machine, source, date.
 - ``images``: ``total``, ``unreadable`` (``file_name``, ``reason`` of each).
-- ``detection``: ``overall`` (``mAP50``, ``mAP50-95``: means of the labels that have
-  objects; ``precision``, ``recall``, ``f1``: all labels added up), ``classes`` by
-  label (``AP50``, ``AP50-95``; ``precision``, ``recall``, ``f1`` and the counts
-  behind them at ``score_threshold`` and ``iou``; ``best_f1``: the same at the
+- ``detection``: ``overall`` (``mAP50``, ``mAP50-95``, ``AR``: means of the labels that
+  have objects; ``precision``, ``recall``, ``f1``: all labels added up), ``classes`` by
+  label (``AP50``, ``AP50-95``, ``AR``: COCO's average recall; ``precision``,
+  ``recall``, ``f1`` and the counts behind them at ``score_threshold`` and ``iou``;
+  ``best_f1``: the same at the
   threshold where F1 is highest), ``empty_images`` (how many images hold nothing to
-  find, and in how many of them something was found), ``groups`` (the same of day
-  and night and of each altitude band, where the truth tells).
+  find, in how many of them something was found, and how many false alarms that makes
+  in all and an image), ``confusion`` (``labels``, and ``counts`` with a row for each
+  and one for nothing: what objects were taken for, see :mod:`.confusion`), ``groups``
+  (the same of day and night and of each altitude band, where the truth tells, and of
+  objects by size).
 - ``tracking``: ``overall`` and ``classes`` (``HOTA``, ``DetA``, ``AssA``, ``MOTA``,
   ``MOTP``, ``IDF1``, ``id_switches``, ``fragments`` and counts), at IoU 0.5 but for
   the first three, which are means over IoU 0.05 to 0.95.
+- ``baseline``: the scores of an earlier run beside these, see :mod:`.baseline`.
 - ``latency_ms`` by stage: ``p50``, ``p99``, ``mean``, ``max``, ``count``.
 - ``warnings``: what to know before trusting the numbers.
 
@@ -28,6 +33,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from windhover.evaluation.coco import MAX_DETECTIONS
+from windhover.evaluation.confusion import Confusion
 from windhover.evaluation.detection import ClassScores, DetectionScores, OperatingPoint
 from windhover.evaluation.latency import LatencySummary
 from windhover.evaluation.mot_counts import MATCH_IOU
@@ -36,14 +42,22 @@ from windhover.evaluation.tracking import TrackCounts, TrackScores
 FORMAT = "windhover-metrics/1"
 
 
-def detection_metrics(scores: DetectionScores) -> dict[str, Any]:
+def detection_metrics(
+    scores: DetectionScores, confusion: Confusion | None = None
+) -> dict[str, Any]:
     """The ``detection`` part."""
+    mixed = (
+        {}
+        if confusion is None
+        else {"confusion": {"labels": confusion.labels, "counts": confusion.counts}}
+    )
     return {
         "settings": {
             "iou": MATCH_IOU,
             "max_detections_per_image_and_class": MAX_DETECTIONS,
         },
         **_detection_part(scores),
+        **mixed,
         "groups": {
             kind: {name: _detection_part(part) for name, part in parts.items()}
             for kind, parts in scores.groups.items()
@@ -81,12 +95,15 @@ def _detection_part(scores: DetectionScores) -> dict[str, Any]:
         "overall": {
             "mAP50": scores.map50,
             "mAP50-95": scores.map50_95,
+            "AR": scores.mean_recall,
             **_point(scores.at_threshold),
         },
         "classes": {each.label: _class(each) for each in scores.classes},
         "empty_images": {
             "images": scores.empty_images,
             "with_detections": scores.empty_images_with_detections,
+            "false_positives": scores.empty_images_false_positives,
+            "false_positives_per_image": scores.false_positives_per_empty_image,
         },
     }
 
@@ -95,6 +112,7 @@ def _class(scores: ClassScores) -> dict[str, Any]:
     return {
         "AP50": scores.ap50,
         "AP50-95": scores.ap50_95,
+        "AR": scores.recall,
         **_point(scores.at_threshold),
         "objects": scores.truths,
         "ignored_regions": scores.ignored,

@@ -17,10 +17,12 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
+from windhover.evaluation.confusion import Confusion
 from windhover.evaluation.detection import ClassScores
 from windhover.evaluation.latency import LatencySummary
 
@@ -99,6 +101,25 @@ def f1_by_threshold(classes: Sequence[ClassScores]) -> Figure:
     return figure
 
 
+def confusion_matrix(confusion: Confusion) -> Figure:
+    """What objects (rows) were taken for (columns), as shares of each row."""
+    names = list(confusion.labels)
+    counts = confusion.counts
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = 1.6 + 0.75 * len(names)
+    with new_axes(side + 0.6, side) as (figure, axes):
+        shades = LinearSegmentedColormap.from_list("shades", ["#2f7ed800", COLOURS[0]])
+        axes.imshow(shares, cmap=shades, vmin=0.0, vmax=1.0, aspect="auto")
+        for (row, column), count in np.ndenumerate(counts):
+            if (row, column) != (len(names), len(names)):
+                axes.text(column, row, str(count), ha="center", va="center")
+        axes.set_xticks(range(len(names) + 1), [*names, "missed"], rotation=20, ha="right")
+        axes.set_yticks(range(len(names) + 1), [*names, "nothing"])
+        axes.set(xlabel="taken for", ylabel="is")
+        axes.tick_params(length=0)
+    return figure
+
+
 def latency_ranges(stages: Mapping[str, LatencySummary]) -> Figure:
     """Median and 99th percentile of each stage, on one logarithmic scale."""
     rows = [(name, each.p50_ms, each.p99_ms) for name, each in stages.items() if each.count]
@@ -143,19 +164,24 @@ def latency_histogram(samples_ms: NDArray[np.float64], stage: str) -> Figure:
     return figure
 
 
-def timeline(times_s: NDArray[np.float64], counts: Mapping[str, NDArray[np.int64]]) -> Figure:
+def timeline(
+    times_s: NDArray[np.float64],
+    counts: Mapping[str, NDArray[np.int64]],
+    axis: str = "time, s",
+) -> Figure:
     """Counts in each frame over the run.
 
     Args:
         times_s: ``(n,)`` seconds from the first frame.
         counts: name to ``(n,)`` counts.
+        axis: what the times are.
     """
     with new_axes(9.0, 2.3) as (figure, axes):
         for number, (name, values) in enumerate(counts.items()):
             axes.step(
                 times_s, values, where="post", color=COLOURS[number], linewidth=1.3, label=name
             )
-        axes.set(xlabel="time, s", ylabel="in a frame")
+        axes.set(xlabel=axis, ylabel="in a frame")
         axes.set_xlim(0, float(times_s[-1]) if len(times_s) > 1 else 1.0)
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))

@@ -21,6 +21,8 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from windhover.evaluation import plots
+from windhover.evaluation.baseline import Comparison, rows_of
+from windhover.evaluation.confusion import Confusion
 from windhover.evaluation.detection import DetectionScores
 from windhover.evaluation.files import write_atomic
 from windhover.evaluation.latency import LatencySummary
@@ -53,10 +55,12 @@ class Timeline:
     Attributes:
         times_s: ``(n,)`` float64, capture time from the first frame, seconds.
         counts: name, such as ``detections``, to ``(n,)`` int64.
+        axis: what the times are.
     """
 
     times_s: NDArray[np.float64]
     counts: Mapping[str, NDArray[np.int64]]
+    axis: str = "time, s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,9 @@ class ReportData:
         facts: what was run: model, version, digest, backend, device, machine,
             source, frames, date and the like, name to text, in order.
         detection: detection scores.
+        confusion: what objects were taken for.
         tracking: track scores.
+        baseline: scores of an earlier run beside these.
         latency: stages in the order of :data:`.latency.STAGES`.
         latency_samples_ms: durations of the stages whose spread is shown; the last
             one given is.
@@ -83,7 +89,9 @@ class ReportData:
     subtitle: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
     detection: DetectionScores | None = None
+    confusion: Confusion | None = None
     tracking: TrackScores | None = None
+    baseline: Sequence[Comparison] = ()
     latency: Mapping[str, LatencySummary] = field(default_factory=dict)
     latency_samples_ms: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     latency_note: str = ""
@@ -119,6 +127,8 @@ def render_report(data: ReportData) -> str:
         plots=_plots(data),
         pictures=[(_picture(each.image), each.caption) for each in data.examples],
         slowest=_slowest(data.latency),
+        baseline=zip(rows_of(data.baseline), data.baseline, strict=True),
+        regressions=sum(each.regression for each in data.baseline),
     )
 
 
@@ -127,6 +137,8 @@ def _plots(data: ReportData) -> dict[str, Markup]:
     if data.detection is not None and any(each.truths for each in data.detection.classes):
         drawn["precision_recall"] = plots.precision_recall(data.detection.classes)
         drawn["f1"] = plots.f1_by_threshold(data.detection.classes)
+    if data.confusion is not None and data.confusion.counts.any():
+        drawn["confusion"] = plots.confusion_matrix(data.confusion)
     if data.latency:
         drawn["latency"] = plots.latency_ranges(data.latency)
     spread = [(name, values) for name, values in data.latency_samples_ms.items() if len(values)]
@@ -134,7 +146,9 @@ def _plots(data: ReportData) -> dict[str, Markup]:
         name, values = spread[-1]
         drawn["histogram"] = plots.latency_histogram(values, name)
     if data.timeline is not None and len(data.timeline.times_s):
-        drawn["timeline"] = plots.timeline(data.timeline.times_s, data.timeline.counts)
+        drawn["timeline"] = plots.timeline(
+            data.timeline.times_s, data.timeline.counts, data.timeline.axis
+        )
     # Safe as markup: matplotlib wrote it and escapes the text it is given.
     return {name: Markup(plots.to_svg(figure)) for name, figure in drawn.items()}
 

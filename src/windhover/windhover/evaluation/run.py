@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from windhover import __version__
 from windhover.errors import DataError, EncodingError, SourceError
 from windhover.evaluation import plots
+from windhover.evaluation.baseline import Baseline, Comparison, baseline_part
+from windhover.evaluation.confusion import confusion
 from windhover.evaluation.detection import (
     DetectionScores,
     Predictions,
@@ -70,6 +72,7 @@ class Evaluation:
         latency: of each stage, on this machine.
         warnings: what to know before trusting the scores.
         files: what was written, by name.
+        baseline: scores of an earlier run beside these.
     """
 
     scores: DetectionScores
@@ -77,6 +80,7 @@ class Evaluation:
     latency: Mapping[str, LatencySummary]
     warnings: tuple[str, ...]
     files: Mapping[str, Path]
+    baseline: tuple[Comparison, ...] = ()
 
 
 def open_for_evaluation(model: str | Path, backend: str = "auto", **options: Any) -> Detector:
@@ -107,11 +111,13 @@ def evaluate_model(
     out_dir: str | Path,
     labels: Sequence[str] | None = None,
     progress: Progress | None = None,
+    baseline: Baseline | None = None,
 ) -> Evaluation:
     """Detect in every image of a truth file, score it and write the results.
 
     Writes ``metrics.json`` (see :mod:`.metrics`), ``predictions.json`` (COCO results
-    with the truth file's ids), ``precision_recall.png`` and ``report.html``. An image
+    with the truth file's ids), ``precision_recall.png``, ``confusion.png`` and
+    ``report.html``. An image
     is looked for under ``images_dir`` by the truth's file name, then by its last part.
 
     Args:
@@ -121,6 +127,7 @@ def evaluate_model(
         out_dir: folder for the results; made if need be.
         labels: score these of the model's labels only.
         progress: told after each image.
+        baseline: an earlier run to hold this one against.
 
     Raises:
         DataError: the truth can't be used, none of its images can be read, or a
@@ -147,7 +154,13 @@ def evaluate_model(
     out = Path(out_dir)
     files = {
         name: out / name
-        for name in ("metrics.json", "predictions.json", "precision_recall.png", "report.html")
+        for name in (
+            "metrics.json",
+            "predictions.json",
+            "precision_recall.png",
+            "confusion.png",
+            "report.html",
+        )
     }
     write_json(
         files["predictions.json"],
@@ -155,15 +168,34 @@ def evaluate_model(
         indent=None,
         digits=7,
     )
-    write_atomic(
-        files["precision_recall.png"], plots.to_png(plots.precision_recall(scores.classes))
-    )
+    mixed = confusion(truth, predictions, limits, labels)
+    for name, figure in (
+        ("precision_recall.png", plots.precision_recall(scores.classes)),
+        ("confusion.png", plots.confusion_matrix(mixed)),
+    ):
+        write_atomic(files[name], plots.to_png(figure))
+    metrics = {
+        "format": FORMAT,
+        "run": facts,
+        "images": {
+            "total": len(truth.images),
+            "unreadable": [
+                {"file_name": each.file_name, "reason": each.reason} for each in unreadable
+            ],
+        },
+        "detection": detection_metrics(scores, mixed),
+        "latency_ms": latency_metrics(latency),
+        "warnings": warnings,
+    }
+    compared = tuple(baseline.against(metrics)) if baseline else ()
     write_report(
         ReportData(
             title=f"Detections of {detector.bundle.name}",
             subtitle=f"Scored on the {len(truth.images)} images of {Path(truth.path).name}.",
             facts=facts,
             detection=scores,
+            confusion=mixed,
+            baseline=compared,
             latency=latency,
             latency_samples_ms=timings.samples_ms(),
             latency_note=LATENCY_NOTE,
@@ -172,23 +204,8 @@ def evaluate_model(
         ),
         files["report.html"],
     )
-    write_json(
-        files["metrics.json"],
-        {
-            "format": FORMAT,
-            "run": facts,
-            "images": {
-                "total": len(truth.images),
-                "unreadable": [
-                    {"file_name": each.file_name, "reason": each.reason} for each in unreadable
-                ],
-            },
-            "detection": detection_metrics(scores),
-            "latency_ms": latency_metrics(latency),
-            "warnings": warnings,
-        },
-    )
-    return Evaluation(scores, tuple(unreadable), latency, tuple(warnings), files)
+    write_json(files["metrics.json"], {**metrics, **baseline_part(compared)})
+    return Evaluation(scores, tuple(unreadable), latency, tuple(warnings), files, compared)
 
 
 def _detect_all(

@@ -82,6 +82,26 @@ class TrackFileSummary:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class MotTracks:
+    """The rows of a truth or result file, by frame.
+
+    Attributes:
+        frames: ``(N,)`` int64 frame numbers, ascending.
+        ids: ``(N,)`` int64 object or track ids.
+        boxes: ``(N, 4)`` float64 x1, y1, x2, y2, pixels.
+        seventh: ``(N,)`` float64 field seven: a result's score, a truth's flag
+            (0: need not be tracked).
+        class_ids: ``(N,)`` int32 as the file has them, -1 where it has none.
+    """
+
+    frames: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+    seventh: NDArray[np.float64]
+    class_ids: NDArray[np.int32]
+
+
 def read_detections(path: Path | str) -> MotDetections:
     """Read a detection file; rows may be in any order.
 
@@ -94,33 +114,65 @@ def read_detections(path: Path | str) -> MotDetections:
             number that is negative, not whole or beyond :data:`MAX_FRAME`. The
             message names the line.
     """
-    path = Path(path)
-    frames: list[int] = []
+    table = _read_rows(Path(path), "detection")
+    return MotDetections(
+        frames=table[:, 0].astype(np.int64),
+        rows=Detections(
+            _corners(table).astype(np.float32),
+            table[:, 6].astype(np.float32),
+            np.maximum(table[:, 7], 0).astype(np.int32),
+        ),
+    )
+
+
+def read_tracks(path: Path | str) -> MotTracks:
+    """Read a truth file (gt.txt) or a result file; rows may be in any order.
+
+    Args:
+        path: the file.
+
+    Raises:
+        DataError: as :func:`read_detections`; also an id that is not a whole number,
+            or no row at all.
+    """
+    table = _read_rows(Path(path), "truth or result")
+    if not len(table):
+        raise DataError(f"{path}: holds no rows; give a MOTChallenge truth or result file")
+    odd = np.flatnonzero(table[:, 1] != np.floor(table[:, 1]))
+    if len(odd):
+        frame, number = table[odd[0], :2]
+        raise DataError(f"{path}: id {number:g} in frame {frame:.0f} is not a whole number")
+    return MotTracks(
+        table[:, 0].astype(np.int64),
+        table[:, 1].astype(np.int64),
+        _corners(table),
+        table[:, 6],
+        table[:, 7].astype(np.int32),
+    )
+
+
+def _corners(table: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.concatenate((table[:, 2:4], table[:, 2:4] + table[:, 4:6]), axis=1)
+
+
+def _read_rows(path: Path, kind: str) -> NDArray[np.float64]:
+    """Frame, id, x, y, w, h, field seven and class of each row, ``(N, 8)``, by frame."""
     values: list[tuple[float, ...]] = []
     try:
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
-                    frame, row = _parse(line, f"{path} line {number}")
-                    frames.append(frame)
-                    values.append(row)
+                    values.append(_parse(line, f"{path} line {number}"))
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; give a MOTChallenge detection file") from None
+        raise DataError(f"{path}: {error.strerror}; give a MOTChallenge {kind} file") from None
     except UnicodeDecodeError:
-        raise DataError(f"{path}: not a text file; give a MOTChallenge detection file") from None
-    order = np.argsort(np.array(frames, np.int64), kind="stable")
-    table = np.array(values, np.float64).reshape(-1, 6)[order]
-    boxes = np.concatenate((table[:, :2], table[:, :2] + table[:, 2:4]), axis=1)
-    return MotDetections(
-        frames=np.array(frames, np.int64)[order],
-        rows=Detections(
-            boxes.astype(np.float32), table[:, 4].astype(np.float32), table[:, 5].astype(np.int32)
-        ),
-    )
+        raise DataError(f"{path}: not a text file; give a MOTChallenge {kind} file") from None
+    table = np.array(values, np.float64).reshape(-1, 8)
+    return table[np.argsort(table[:, 0], kind="stable")]
 
 
-def _parse(line: str, where: str) -> tuple[int, tuple[float, ...]]:
-    """Frame number, then x, y, w, h, score and class of one row."""
+def _parse(line: str, where: str) -> tuple[float, ...]:
+    """Frame number, id, x, y, w, h, field seven and class (-1 for none) of one row."""
     fields = line.split(",") if "," in line else line.split()
     if len(fields) < _MIN_FIELDS:
         raise DataError(f"{where}: {len(fields)} fields; needs at least {_FIELDS}")
@@ -128,50 +180,61 @@ def _parse(line: str, where: str) -> tuple[int, tuple[float, ...]]:
         values = [float(field) for field in fields]
     except ValueError as error:
         raise DataError(f"{where}: {error}; fields are {_FIELDS}") from None
-    frame, _, x, y, width, height, score = values[:_MIN_FIELDS]
-    if not all(abs(value) < _LARGEST for value in (frame, x, y, width, height, score)):
+    frame, number, x, y, width, height, score = values[:_MIN_FIELDS]
+    if not all(abs(value) < _LARGEST for value in values[:_MIN_FIELDS]):
         raise DataError(f"{where}: NaN, infinite or huge value; remove the row or write a number")
     if frame != int(frame) or not 0 <= frame <= MAX_FRAME:
         raise DataError(f"{where}: frame {fields[0].strip()} is not a whole number from 0 on")
     if width <= 0 or height <= 0:
         raise DataError(f"{where}: box of {width:g} x {height:g} px; width and height must be > 0")
-    return int(frame), (x, y, width, height, score, _class_of(values[_MIN_FIELDS:], where))
+    label = _class_of(values[_MIN_FIELDS:], where)
+    return frame, number, x, y, width, height, score, label
 
 
 def _class_of(extra: list[float], where: str) -> int:
-    """Class index of the fields after the score."""
+    """Class index of the fields after the score, -1 where they hold none."""
     if len(extra) not in {1, 2} and not (len(extra) == 3 and extra[1:] == [-1.0, -1.0]):
-        return 0
+        return -1
     value = extra[0]
     if 0 <= value < 2**31 and value == int(value):
         return int(value)
     if value == -1.0 or len(extra) == 3:
-        return 0
+        return -1
     raise DataError(f"{where}: class {value:g} is not a whole number from 0 on")
 
 
-def format_rows(frame: int, tracks: Tracks) -> str:
-    """Result rows of one frame, ``frame,id,x,y,w,h,score,-1,-1,-1`` a line."""
+def format_rows(frame: int, tracks: Tracks, classes: bool = False) -> str:
+    """Result rows of one frame, ``frame,id,x,y,w,h,score,-1,-1,-1`` a line.
+
+    Args:
+        frame: number of the frame.
+        tracks: of that frame.
+        classes: write the class index in the first of the last three fields.
+    """
     corners = tracks.boxes.astype(np.float64)
     sides = corners[:, 2:] - corners[:, :2]
     return "".join(
-        f"{frame},{track_id},{x:.3f},{y:.3f},{w:.3f},{h:.3f},{score:.4f},-1,-1,-1\n"
-        for track_id, (x, y), (w, h), score in zip(
+        f"{frame},{track_id},{x:.3f},{y:.3f},{w:.3f},{h:.3f},{score:.4f},{label},-1,-1\n"
+        for track_id, (x, y), (w, h), score, label in zip(
             tracks.track_ids.tolist(),
             corners[:, :2].tolist(),
             sides.tolist(),
             tracks.scores.tolist(),
+            tracks.class_ids.tolist() if classes else [-1] * len(tracks),
             strict=True,
         )
     )
 
 
-def write_results(path: Path | str, results: Iterable[tuple[int, Tracks]]) -> None:
+def write_results(
+    path: Path | str, results: Iterable[tuple[int, Tracks]], classes: bool = False
+) -> None:
     """Write a result file whole, or leave the one that is there untouched.
 
     Args:
         path: the file; its folder is made if need be.
         results: frame number and tracks, in the order to be written.
+        classes: as :func:`format_rows` takes it.
 
     Raises:
         DataError: it can't be written.
@@ -182,7 +245,7 @@ def write_results(path: Path | str, results: Iterable[tuple[int, Tracks]]) -> No
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with part.open("w", encoding="utf-8") as file:
-                file.writelines(format_rows(frame, tracks) for frame, tracks in results)
+                file.writelines(format_rows(number, rows, classes) for number, rows in results)
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
@@ -232,7 +295,7 @@ def track_file(
             if progress is not None:
                 progress(done, total)
 
-    write_results(out, results())
+    write_results(out, results(), classes=bool(read.rows.class_ids.any()))
     return TrackFileSummary(
         frames=total,
         detections=len(read.frames),

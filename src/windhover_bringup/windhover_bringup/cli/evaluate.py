@@ -13,8 +13,22 @@ from windhover.errors import ConfigError, SourceError
 from windhover_bringup.cli.show import progress
 
 if TYPE_CHECKING:
+    from windhover.evaluation.baseline import Baseline, Comparison
     from windhover.evaluation.detection import DetectionScores
     from windhover.evaluation.fidelity_run import Variant
+    from windhover.evaluation.tracking import TrackScores
+
+_BaselineOption = Annotated[
+    Path | None,
+    typer.Option("--baseline", help="metrics.json (or its folder) of an earlier run to beat."),
+]
+_ToleranceOption = Annotated[
+    float, typer.Option("--tolerance", help="Change of a score that is still the same.", min=0.0)
+]
+_RatioOption = Annotated[
+    float,
+    typer.Option("--ratio", help="The same of counts and times, as a share of theirs.", min=0.0),
+]
 
 app = typer.Typer(help="Score against truth.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -34,18 +48,22 @@ def detections(
     labels: Annotated[
         str | None, typer.Option(help="Score these labels only, such as person,vehicle.")
     ] = None,
+    baseline: _BaselineOption = None,
+    tolerance: _ToleranceOption = 0.01,
+    ratio: _RatioOption = 0.25,
 ) -> None:
     """Score a model's detections of images against their truth."""
     from windhover.evaluation.run import evaluate_model, open_for_evaluation
     from windhover.evaluation.truth import load_truth
 
+    before = _baseline(baseline, tolerance, ratio)
     if not images.is_dir():
         raise SourceError(f"no such folder of images: {images}")
     with open_for_evaluation(model, backend) as detector:
         known = load_truth(truth, detector.labels)
         chosen = _labels(labels, detector.labels)
         with progress("detecting", len(known.images)) as bar:
-            result = evaluate_model(detector, images, known, out, chosen, bar.update)
+            result = evaluate_model(detector, images, known, out, chosen, bar.update, before)
     _print(result.scores)
     typer.echo(f"wrote {out}")
     if result.unreadable:
@@ -54,6 +72,37 @@ def detections(
             f"{len(result.unreadable)} of {len(known.images)} images could not be read and count "
             f"as images in which nothing was found; the first is {first.file_name}: {first.reason}"
         )
+    _judge(result.baseline)
+
+
+@app.command("tracks")
+def tracks(
+    truth: Annotated[Path, typer.Option(help="MOTChallenge truth (gt.txt).")],
+    result: Annotated[Path, typer.Option(help="MOTChallenge result, as 'windhover track' writes.")],
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json and report.")],
+    labels: Annotated[
+        str | None,
+        typer.Option(help="Names of the result's classes 0, 1, ...: each is scored apart."),
+    ] = None,
+    truth_labels: Annotated[
+        str | None, typer.Option(help="Names of the truth's classes 1, 2, ...; default --labels.")
+    ] = None,
+    baseline: _BaselineOption = None,
+    tolerance: _ToleranceOption = 0.01,
+    ratio: _RatioOption = 0.25,
+) -> None:
+    """Score tracks of a sequence against truth: HOTA, MOTA, IDF1 and id switches."""
+    from windhover.evaluation.mot_files import evaluate_mot, read_pair
+
+    before = _baseline(baseline, tolerance, ratio)
+    pair = read_pair(truth, result, _split(labels), _split(truth_labels))
+    facts = {"truth": str(truth), "result": str(result)}
+    scores, compared = evaluate_mot(pair, out, facts, before)
+    _print_tracks(scores)
+    for warning in pair.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    typer.echo(f"wrote {out}")
+    _judge(compared)
 
 
 @app.command("fidelity")
@@ -85,6 +134,48 @@ def fidelity(
     typer.echo(f"wrote {out}")
 
 
+def _baseline(path: Path | None, tolerance: float, ratio: float) -> Baseline | None:
+    from windhover.evaluation.baseline import Baseline
+
+    return Baseline.read(path, tolerance, ratio) if path else None
+
+
+def _judge(comparisons: Sequence[Comparison]) -> None:
+    """Print what changed against the baseline; exit status 1 on a regression."""
+    from windhover.evaluation.baseline import rows_of
+
+    if not comparisons:
+        return
+    changed = [each for each in comparisons if each.verdict != "same"]
+    for name, before, now, change, verdict in rows_of(changed):
+        typer.echo(f"{verdict:<7}{name:<58}{before:>9} -> {now:>9} {change}")
+    worse = sum(each.regression for each in comparisons)
+    typer.echo(
+        f"against the baseline: {len(comparisons) - len(changed)} of {len(comparisons)} scores "
+        f"the same, {worse} worse"
+    )
+    if worse:
+        raise typer.Exit(1)
+
+
+def _split(text: str | None) -> list[str] | None:
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _print_tracks(scores: TrackScores) -> None:
+    typer.echo(
+        f"{'label':<14}{'HOTA':>7}{'DetA':>7}{'AssA':>7}{'MOTA':>8}{'IDF1':>7}{'switches':>10}"
+        f"{'fragments':>11}{'objects':>9}{'tracks':>8}"
+    )
+    rows = scores.classes if len(scores.classes) == 1 else (*scores.classes, scores.overall)
+    for each in rows:
+        typer.echo(
+            f"{each.label:<14}{each.hota:>7.3f}{each.det_a:>7.3f}{each.ass_a:>7.3f}"
+            f"{each.mota:>8.3f}{each.idf1:>7.3f}{each.clear.switches:>10}"
+            f"{each.clear.fragments:>11}{each.objects:>9}{each.tracks:>8}"
+        )
+
+
 def _print_fidelity(variants: Sequence[Variant], images: int) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -102,9 +193,9 @@ def _print_fidelity(variants: Sequence[Variant], images: int) -> None:
 
 
 def _labels(text: str | None, known: Sequence[str]) -> list[str] | None:
-    if text is None:
+    chosen = _split(text)
+    if chosen is None:
         return None
-    chosen = [part.strip() for part in text.split(",") if part.strip()]
     unknown = [label for label in chosen if label not in known]
     if unknown or not chosen:
         raise ConfigError(
@@ -114,10 +205,12 @@ def _labels(text: str | None, known: Sequence[str]) -> list[str] | None:
 
 
 def _print(scores: DetectionScores) -> None:
-    typer.echo(f"{'label':<14}{'AP50':>7}{'AP50-95':>9}{'prec.':>7}{'recall':>8}{'objects':>9}")
+    typer.echo(
+        f"{'label':<14}{'AP50':>7}{'AP50-95':>9}{'AR':>7}{'prec.':>7}{'recall':>8}{'objects':>9}"
+    )
     for each in scores.classes:
         point = each.at_threshold
         typer.echo(
-            f"{each.label:<14}{each.ap50:>7.3f}{each.ap50_95:>9.3f}"
+            f"{each.label:<14}{each.ap50:>7.3f}{each.ap50_95:>9.3f}{each.recall:>7.3f}"
             f"{point.precision:>7.3f}{point.recall:>8.3f}{each.truths:>9}"
         )

@@ -29,7 +29,7 @@ class ByteTrackParams(BaseModel):
         "just seen. Lower: longer life through partial occlusion; higher: less drift onto clutter.",
     )
     new_track_score: float = Field(
-        default=0.3,
+        default=0.25,
         ge=0.0,
         le=1.0,
         description="A detection no track claims starts a track from this score on (high_score "
@@ -68,7 +68,7 @@ class ByteTrackParams(BaseModel):
         "classes, at the price of swaps between neighbours of different class.",
     )
     min_side_px: float = Field(
-        default=20.0,
+        default=24.0,
         ge=0.0,
         le=128.0,
         description="For overlap, boxes narrower or lower than this are widened to it about their "
@@ -99,14 +99,14 @@ class ByteTrackParams(BaseModel):
         "that was measured badly.",
     )
     lost_seconds: float = Field(
-        default=2.0,
+        default=3.0,
         ge=0.0,
         le=60.0,
         description="How long a confirmed track that is not seen is kept. Longer: the id survives "
         "longer occlusions; shorter: fewer ids jump to another object in the same place.",
     )
     refind_gate: float = Field(
-        default=3.0,
+        default=4.0,
         ge=0.0,
         le=10.0,
         description="How far from where it was expected, in standard deviations, an unseen track "
@@ -114,7 +114,7 @@ class ByteTrackParams(BaseModel):
         "lower: fewer ids jump to another object; 0: by overlap alone.",
     )
     recover_seconds: float = Field(
-        default=0.5,
+        default=1.0,
         ge=0.0,
         le=60.0,
         description="How long after it was last seen a track may still be continued by a low-score "
@@ -156,13 +156,13 @@ class ByteTrackParams(BaseModel):
         "boxes that lag; lower: boxes follow the detector's jitter.",
     )
     measurement_noise_px: float = Field(
-        default=1.0,
+        default=1.2,
         ge=0.0,
         le=20.0,
         description="The same in pixels, added on top: what matters for boxes of few pixels.",
     )
     position_noise: float = Field(
-        default=0.27,
+        default=0.15,
         ge=0.0,
         le=10.0,
         description="Wander of a position that its velocity does not explain: standard deviation "
@@ -196,14 +196,14 @@ class ByteTrackParams(BaseModel):
         description="The same in pixels a second, added on top, for the motion of the camera.",
     )
     velocity_memory_s: float = Field(
-        default=4.0,
+        default=8.0,
         gt=0.0,
         le=3600.0,
         description="Time in which the velocity of an unseen track decays to a third. Longer: "
         "straight motion is carried through an occlusion; shorter: predictions stay close by.",
     )
     size_memory_s: float = Field(
-        default=0.5,
+        default=0.25,
         gt=0.0,
         le=3600.0,
         description="The same for the rate at which a box grows or shrinks. Longer: fast climbs "

@@ -104,7 +104,7 @@ def test_frames_that_never_came_age_tracks_as_empty_ones_do(frame_of):
 
 
 def test_empty_frames_age_tracks_and_free_them(frame_of, play):
-    tracker = made()
+    tracker = made(lost_seconds=2.0)
     play(tracker, [frame_of([(100, 100, 30, 30)])] + [EMPTY] * 59)
     assert len(tracker) == 1
     tracker.update(EMPTY, 3 * S)
@@ -302,7 +302,7 @@ def test_the_detections_are_left_as_they_are(frame_of):
 def test_memory_stays_bounded_under_clutter(frame_of):
     """New clutter in every frame: what is kept does not grow with time."""
     rng = np.random.default_rng(0)
-    tracker = made()
+    tracker = made(lost_seconds=2.0)
     sizes = []
     for k in range(300):
         boxes = np.column_stack((rng.uniform(0, 1280, (50, 2)), np.full((50, 2), 12.0)))

@@ -216,7 +216,8 @@ def to_png(figure: Figure, dpi: int = 150) -> bytes:
 def _recolour(figure: Figure) -> None:
     # Black on white is near enough to the stand-in ink; only rules must be pale.
     for axes in figure.axes:
-        axes.grid(visible=True, color="#d5d8dc")
+        for line in (*axes.get_xgridlines(), *axes.get_ygridlines()):
+            line.set_color("#d5d8dc")
         for spine in axes.spines.values():
             spine.set_edgecolor("#9aa0a6")
         axes.tick_params(color="#9aa0a6")

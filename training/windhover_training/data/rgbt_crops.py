@@ -137,6 +137,8 @@ class RgbtSampler(CropSampler):
         which = rng.random()
         if which < self.faults.blank_rgb:
             rgb = np.full_like(rgb, blank_level(rng))
+            # Thermal hardly shows a weapon: without RGB nothing is to be claimed.
+            boxes, classes = boxes[classes != WEAPON], classes[classes != WEAPON]
         elif which < self.faults.blank_rgb + self.faults.blank_thermal:
             thermal = np.full_like(thermal, blank_level(rng))
         return np.dstack([rgb, thermal]), boxes, classes

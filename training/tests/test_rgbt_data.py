@@ -31,6 +31,8 @@ from windhover_training.phases.base import execute
 from windhover_training.phases.fusion import PHASE, THERMAL_CLASSES, make_draw
 
 THERMAL_N = Path(__file__).parents[2] / "models/thermal-n/float.onnx"
+EMPTY = (np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+CROP = (np.zeros((64, 64, 4), np.uint8), *EMPTY)
 PLAIN = RgbtAugmentation(
     on_object=1,
     misregistration=0,
@@ -98,6 +100,8 @@ def test_splits_share_no_seed_and_held_out_scenes_are_as_specified() -> None:
             assert all(30 <= c.altitude_m <= 50 and c.rgb_hfov_deg == 66 for c in configs)
         if part.empty:
             assert all(c.n_people + c.n_armed + c.n_lookalikes + c.n_cars == 0 for c in configs)
+        elif part.armed:
+            assert all(c.n_armed >= 12 and c.n_lookalikes >= 6 for c in configs)
         else:
             assert {c.n_lookalikes > 0 for c in configs} == {True, False}
             assert {c.fog > 0 for c in configs} == {True, False}
@@ -187,6 +191,20 @@ def test_the_phase_runs_to_weights_that_load(scenes: Path, tmp_path: Path) -> No
     model, spec = load_weights(tmp_path / "run/final.pt")
     assert spec.fusion == "cbam"
     assert hasattr(model, "merges")
+
+
+def test_armed_crowds_take_their_share(scenes: Path, monkeypatch) -> None:
+    taken: list[str] = []
+    monkeypatch.setattr(
+        "windhover_training.phases.fusion.load_frames",
+        lambda _, split: [Sample(np.zeros((80, 80, 4), np.uint8), *EMPTY, split)],
+    )
+    monkeypatch.setattr(
+        RgbtSampler, "draw", lambda self: taken.append(self.samples[0].flight) or CROP
+    )
+    config = tiny_fusion(scenes, armed_share=0.5)
+    make_draw(config.model_copy(update={"optimisation": Optimisation(steps=1, batch=8)}))(0)
+    assert sorted(taken) == ["armed"] * 4 + ["train"] * 4
 
 
 def test_a_step_is_drawn_from_the_seed_and_the_step_alone(scenes: Path) -> None:

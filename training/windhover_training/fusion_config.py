@@ -36,6 +36,7 @@ class FusionConfig(Strict):
     """One run of ``train fusion``.
 
     Attributes:
+        armed_share: share of a batch that comes from the set's split of armed crowds.
         thermal_only: HIT-UAV, converted; its crops have no RGB.
         thermal_share: share of a batch that comes from it.
         cutouts: folder of close-up weapon pictures to paste from (``augmentation.paste`` is
@@ -51,6 +52,7 @@ class FusionConfig(Strict):
     fusion: Literal["cbam", "early", "rgb", "thermal"] = "cbam"
     levels: tuple[Literal["p3", "p4", "p5"], ...] = ("p3",)
     data: Path
+    armed_share: float = Field(0.0, ge=0, le=0.9)
     thermal_only: Path | None = None
     thermal_share: float = Field(0.25, ge=0, le=0.9)
     thermal_augmentation: Augmentation = Augmentation()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
@@ -45,6 +45,7 @@ class Part:
         frames: of each scene, evenly spread over it.
         held_out: cameras as specified and 30-50 m, instead of training's wider ranges.
         empty: nobody and nothing to be found in it.
+        armed: crowds of people with weapons and with what looks like them.
     """
 
     name: str
@@ -52,12 +53,15 @@ class Part:
     frames: int = 3
     held_out: bool = False
     empty: bool = False
+    armed: bool = False
 
 
 def parts(count: int) -> list[Part]:
     """The splits of a data set with ``count`` training scenes."""
     return [
         Part("train", range(100_000, 100_000 + count)),
+        # A weapon in every other crop teaches little in a run of hours: here they are many.
+        Part("armed", range(200_000, 200_000 + max(1, count // 3)), armed=True),
         Part("val", range(1_000, 1_016), held_out=True),
         Part("test", range(60), frames=2, held_out=True),
         Part("empty", range(500, 560), frames=2, held_out=True, empty=True),
@@ -84,7 +88,7 @@ def draw_scene(seed: int, part: Part) -> SceneConfig:
     }
     if part.empty or (not part.held_out and rng.random() < 0.06):
         counts = dict.fromkeys(counts, 0)
-    return SceneConfig(
+    config = SceneConfig(
         seed=int(seed),
         altitude_m=altitude,
         pitch_deg=pitch,
@@ -104,6 +108,12 @@ def draw_scene(seed: int, part: Part) -> SceneConfig:
         defocus=float(rng.choice([0.0, rng.uniform(0.4, 1.2)], p=[0.75, 0.25])),
         **counts,
     )
+    if part.armed:
+        armed, others = int(rng.integers(12, 22)), int(rng.integers(6, 14))
+        config = replace(
+            config, n_people=3, n_armed=armed, n_lookalikes=others, crowding=0.75, altitude_m=32.0
+        )
+    return config
 
 
 def registered(frame: SceneFrame) -> NDArray[np.uint8]:

@@ -40,15 +40,19 @@ def make_draw(config: FusionConfig, rank: int = 0) -> DrawBatch:
         rank: process that draws; each gets its own share of the batch.
     """
     start = np.random.default_rng(config.seed)
-    rendered = RgbtSampler(
-        load_frames(config.data, "train"),
-        config.crop,
-        config.class_weights,
-        config.augmentation,
-        start,
-        read_cutouts(config.cutouts) if config.cutouts is not None else (),
-    )
-    samplers: list[CropSampler] = [rendered]
+    cutouts = read_cutouts(config.cutouts) if config.cutouts is not None else ()
+
+    def of_split(split: str) -> RgbtSampler:
+        frames = load_frames(config.data, split)
+        return RgbtSampler(
+            frames, config.crop, config.class_weights, config.augmentation, start, cutouts
+        )
+
+    samplers: list[CropSampler] = [of_split("train")]
+    shares = [0.0]
+    if config.armed_share:
+        samplers.append(of_split("armed"))
+        shares.append(config.armed_share)
     if config.thermal_only is not None and config.thermal_share:
         real = load_thermal(config.thermal_only, "train", THERMAL_CLASSES)
         samplers.append(
@@ -56,14 +60,17 @@ def make_draw(config: FusionConfig, rank: int = 0) -> DrawBatch:
                 real, config.crop, config.class_weights, config.thermal_augmentation, start
             )
         )
+        shares.append(config.thermal_share)
     batch = config.optimisation.images // config.processes
-    thermal = round(batch * config.thermal_share) if len(samplers) > 1 else 0
+    counts = [round(batch * share) for share in shares]
+    counts[0] = max(0, batch - sum(counts))
+    order = [i for i, count in enumerate(counts) for _ in range(count)][:batch]
 
     def draw(step: int) -> list[Crop]:
         rng = np.random.default_rng((config.seed, step, rank))
         for sampler in samplers:
             sampler.rng = rng
-        return [samplers[int(i < thermal)].draw() for i in range(batch)]
+        return [samplers[i].draw() for i in order]
 
     return draw
 
@@ -111,12 +118,12 @@ def _train(config: FusionConfig, folder: Path, rank: int) -> Path | None:
 
 
 def _needs(config: FusionConfig) -> list[Needed]:
-    scenes = config.data / "truth" / "train.json"
-    needed = [Needed(scenes, f"windhover-train data synth --out {config.data}")]
+    splits = ["train", "armed"] if config.armed_share else ["train"]
+    synth = f"windhover-train data synth --out {config.data}"
+    needed = [Needed(config.data / "truth" / f"{split}.json", synth) for split in splits]
     if config.thermal_only is not None and config.thermal_share:
-        truth = config.thermal_only / "truth" / "train.json"
-        made = f"windhover-train data convert hit-uav ROOT --out {config.thermal_only}"
-        needed.append(Needed(truth, made))
+        convert = f"windhover-train data convert hit-uav ROOT --out {config.thermal_only}"
+        needed.append(Needed(config.thermal_only / "truth" / "train.json", convert))
     if config.cutouts is not None:
         listed = config.cutouts / "_annotations.coco.json"
         needed.append(Needed(listed, "a COCO folder of close-up pictures of weapons"))

@@ -35,6 +35,7 @@ TIME_LIMIT_S = 600
 BENCHES = {
     "preprocess": True,
     "tone": False,
+    "registration": False,
     "decode": True,
     "tracker": True,
     "pipeline": False,

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import bisect
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from windhover.types import Frame
@@ -22,7 +23,7 @@ from windhover.types import Frame
 #: The next thermal frame comes a period after the last, give or take this share.
 JITTER = 0.1
 #: Steps between thermal stamps from which the period is taken, and how many there
-#: must be. It is their lower quartile, which holds while up to half are of lost frames.
+#: must be.
 STEPS, LEAST_STEPS = 31, 16
 
 
@@ -127,6 +128,16 @@ class _Stream:
         return self.heard_ns is None or now_ns - self.heard_ns > for_ns
 
 
+def _usual(steps: Iterable[int]) -> int:
+    """The mean of those steps over which no frame was lost.
+
+    The lower quartile is one of them while up to half are over lost frames.
+    """
+    ordered = sorted(steps)
+    whole = ordered[: bisect.bisect_right(ordered, 1.5 * ordered[len(ordered) // 4])]
+    return sum(whole) // len(whole)
+
+
 class Pairer:
     """Pairs two streams. One thread uses it.
 
@@ -209,7 +220,7 @@ class Pairer:
         elif before is not None and stamp > before:
             self._steps.append(stamp - before)
             if len(self._steps) >= LEAST_STEPS:
-                self._period_ns = sorted(self._steps)[len(self._steps) // 4]
+                self._period_ns = _usual(self._steps)
         stream.newest = stamp if stream.newest is None else max(stream.newest, stamp)
         if not stream.insert(stamp, frame, now_ns):
             self.counts.late += 1

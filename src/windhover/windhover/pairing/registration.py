@@ -55,7 +55,9 @@ class ThermalWarp:
         self._rays = rgb.rays(np.column_stack([x.ravel(), y.ravel()]))
         self._reach = _reach(thermal)
         self._points: Floats | None = None
-        self._map = np.empty((0, 0, 2), np.float32)
+        self._fine = np.empty((x.shape[0] * _STEP, x.shape[1] * _STEP, 2), np.float32)
+        # A view without the outer points; OpenCV takes it without a copy.
+        self._map = self._fine[_STEP : _STEP + rgb.height, _STEP : _STEP + rgb.width]
         self.rebuilt = 0
 
     @property
@@ -110,9 +112,7 @@ class ThermalWarp:
         self.rebuilt += 1
         rows, cols = self._shape
         coarse = points.reshape(rows, cols, 2).astype(np.float32)
-        fine = cv2.resize(coarse, (cols * _STEP, rows * _STEP), interpolation=cv2.INTER_LINEAR)
-        inside = fine[_STEP : _STEP + self._rgb.height, _STEP : _STEP + self._rgb.width]
-        self._map = np.ascontiguousarray(inside)
+        cv2.resize(coarse, (cols * _STEP, rows * _STEP), self._fine, interpolation=cv2.INTER_LINEAR)
 
 
 def _reach(lens: Lens) -> float:

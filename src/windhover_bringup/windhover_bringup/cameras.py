@@ -11,10 +11,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
 
 from windhover.errors import ConfigError
 from windhover.model.bundle import Bundle
+from windhover.pairing.rendered import of_camera
 from windhover.sources import open_source
 from windhover.sources.rosbag import RosbagImages
 from windhover.sources.scene import parse_scene_uri
@@ -59,7 +59,7 @@ def sources_of(source: str, feed: str) -> dict[str, str]:
     if feed != "rgbt":
         return {feed: source}
     if source.startswith("scene:"):
-        return dict.fromkeys(CAMERAS[feed], _seen_by_both(source))
+        return dict.fromkeys(CAMERAS[feed], of_camera(source, None))
     path = Path(source)
     if all((path / camera).is_dir() for camera in CAMERAS[feed]):
         return {camera: str(path / camera) for camera in CAMERAS[feed]}
@@ -75,13 +75,6 @@ def _is_bag(path: Path) -> bool:
     if path.is_file():
         return path.suffix in {".mcap", ".db3", ".bag"}
     return any(next(path.glob(name), None) for name in ("metadata.yaml", "*.mcap", "*.db3"))
-
-
-def _seen_by_both(uri: str) -> str:
-    """A scene's URI without what is one camera's."""
-    head, _, query = uri.partition("?")
-    kept = [(k, v) for k, v in parse_qsl(query) if k not in {"camera", "encoding"}]
-    return f"{head}?{urlencode(kept)}" if kept else head
 
 
 def pairing_values(config: Config, bundle: Bundle) -> dict[str, Any]:

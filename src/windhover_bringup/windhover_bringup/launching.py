@@ -35,7 +35,8 @@ PACKAGE = "windhover_bringup"
 ARGUMENTS = {
     "namespace": "ROS namespace of all nodes; empty: as the config says",
     "source": "where the camera's frames come from: a folder, video, bag, v4l2:///dev/video0, "
-    "gst:<pipeline> or scene:<name>; empty: as the config says",
+    "gst:<pipeline> or scene:<name>; rgb=URI,thermal=URI for a model of both; "
+    "empty: as the config says",
     "model": "model bundle: a folder, or a name in models/; empty: as the config says",
     "backend": "auto, dlc, qnn or cpu; empty: as the config says",
     "rate": "speed of recorded frames, 0 = as fast as they are processed; "

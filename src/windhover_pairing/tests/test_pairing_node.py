@@ -261,6 +261,31 @@ def test_a_camera_info_unlike_the_calibration_is_told(nodes, calibration):
     )
 
 
+def test_without_a_calibration_the_lenses_of_camera_info_are_used(nodes):
+    node = nodes.add(PairingNode())
+    assert node.bring_up()
+    sender = nodes.add(rclpy.create_node("sender"))
+    publishers, infos = {}, {}
+    for which, width, height in (("rgb", 1280, 720), ("thermal", 640, 512)):
+        topic = f"camera/{which}/camera_info"
+        publishers[which] = sender.create_publisher(CameraInfo, topic, qos.image())
+        infos[which] = CameraInfo(width=width, height=height, distortion_model="plumb_bob")
+        infos_k = [float(width), 0.0, width / 2, 0.0, float(width), height / 2]
+        infos[which].k = [*infos_k, 0.0, 0.0, 1.0]
+        infos[which].d = [-0.1, 0.0, 0.0, 0.0, 0.0]
+
+    def tell():
+        for which, publisher in publishers.items():
+            publisher.publish(infos[which])
+
+    sender.create_timer(0.05, tell)
+    wait_for(lambda: values(node)["calibration"] == "lenses of camera_info", "both lenses")
+    assert any("taken to look the same way" in text for text in problems(node))
+    geometry = node._registration.geometry
+    assert (geometry.rgb.size, geometry.thermal.size) == ((1280, 720), (640, 512))
+    assert geometry.rgb.distortion[0] == -0.1
+
+
 def test_a_format_that_is_none_is_refused_by_name(nodes):
     node = nodes.add(PairingNode())
     assert node.bring_up()

@@ -20,6 +20,7 @@ from std_msgs.msg import Float64
 from windhover.errors import CalibrationError, EncodingError
 from windhover.evaluation.latency import LatencyStats
 from windhover.pairing.files import Calibration
+from windhover.pairing.geometry import Extrinsics, Lens
 from windhover.pairing.matching import Match, Pairer
 from windhover.pairing.refine import RefineLimits, Refiner
 from windhover.pairing.registration import Registration
@@ -37,6 +38,8 @@ from windhover_ros.links import Sink
 from windhover_ros.runner import run_node
 
 _PATIENCE_S = 0.2
+# Share of the focal length by which two calibrations of one lens may differ.
+_SAME_LENS = 0.02
 
 
 class PairingNode(StageNode[PairingParams]):
@@ -75,6 +78,7 @@ class PairingNode(StageNode[PairingParams]):
         self._pairer = Pairer(self.params.policy(self.intake.lossless))
         self._registration = Registration(None)
         self._refining: BackgroundRefiner | None = None
+        self._infos: dict[str, Lens] = {}
         self._errors = LatencyStats()
         self._offsets = LatencyStats()
         self._rates = {"rgb": LatencyStats(64), "thermal": LatencyStats(64)}
@@ -96,6 +100,8 @@ class PairingNode(StageNode[PairingParams]):
         self._registration = Registration(
             geometry, params.nominal_altitude_m, params.output_width, params.tone
         )
+        self._infos.clear()
+        self.health.solved("pose")
         self.health.set("calibration", params.calibration or "none")
         residual = getattr(geometry, "residual_px", None)
         self.health.set("calibration_residual_px", "" if residual is None else f"{residual:.2f}")
@@ -203,29 +209,46 @@ class PairingNode(StageNode[PairingParams]):
         self.listen(
             CameraInfo,
             f"camera/{which}/camera_info",
-            lambda message: self._compare(which, message),
+            lambda message: self._on_info(which, message),
             qos.image(),
         )
 
-    def _compare(self, which: Which, info: CameraInfo) -> None:
-        """Hold a camera's own calibration against ours."""
-        lens = getattr(self._registration.geometry, which, None)
-        if lens is None or not any(info.k):
+    def _on_info(self, which: Which, info: CameraInfo) -> None:
+        """Hold a camera's own calibration against ours, or take it where we have none."""
+        if not any(info.k):
             return
-        ours, theirs = lens.matrix, np.array(info.k).reshape(3, 3)
-        if (info.width, info.height) != lens.size or np.abs(ours - theirs).max() > 0.02 * ours[
-            0, 0
-        ]:
+        theirs = Lens(info.width, info.height, np.array(info.k).reshape(3, 3), _bent(info))
+        geometry = self._registration.geometry
+        if geometry is None:
+            self._infos[which] = theirs
+            if len(self._infos) == 2:
+                self._take_infos(self._infos["rgb"], self._infos["thermal"])
+            return
+        ours = getattr(geometry, which, None)
+        if ours is None:
+            return
+        off = np.abs(ours.matrix - theirs.matrix).max()
+        if theirs.size != ours.size or off > _SAME_LENS * ours.matrix[0, 0]:
             self.health.problem(
                 f"info_{which}",
                 Level.WARN,
-                f"camera_info of {which} ({info.width}x{info.height}, focal {theirs[0, 0]:.0f}) is "
-                f"not what {self.params.calibration} was made with ({lens.width}x{lens.height}, "
-                f"focal {ours[0, 0]:.0f}); calibrate again or correct the camera's file",
+                f"camera_info of {which} ({_in_words(theirs)}) is not what "
+                f"{geometry.origin} says ({_in_words(ours)}); calibrate "
+                "again or correct the camera's file",
                 for_s=10.0,
             )
         else:
             self.health.solved(f"info_{which}")
+
+    def _take_infos(self, rgb: Lens, thermal: Lens) -> None:
+        self._registration.use(Calibration(rgb, thermal, Extrinsics(), None, "camera_info"))
+        self.health.set("calibration", "lenses of camera_info")
+        self.health.problem(
+            "pose",
+            Level.WARN,
+            "no calibration: lenses are camera_info's and both cameras are taken to look the same "
+            "way; run 'windhover calibrate' and set the parameter calibration",
+        )
 
     def _run(self) -> None:
         try:
@@ -351,6 +374,16 @@ class PairingNode(StageNode[PairingParams]):
 
     def _without_rgb(self) -> str:
         return "thermal goes on alone" if self.params.thermal_alone else "nothing goes on"
+
+
+def _bent(info: CameraInfo) -> np.ndarray[Any, np.dtype[np.float64]]:
+    bent = np.zeros(max(5, len(info.d)))
+    bent[: len(info.d)] = info.d
+    return bent
+
+
+def _in_words(lens: Lens) -> str:
+    return f"{lens.width}x{lens.height}, focal {lens.matrix[0, 0]:.0f}"
 
 
 def _or_unknown(metres: float | None) -> str:

@@ -40,6 +40,8 @@ def test_a_scenes_calibration_is_known():
     assert open_calibration("") is None
     calibration = open_calibration("scene:demo?seed=3")
     assert calibration.rgb.size == (1280, 720)
+    small = open_calibration("scene:demo?size=320x256&camera=thermal")
+    assert small.rgb.size == small.thermal.size == (320, 256)
     with pytest.raises(CalibrationError, match="no scene named"):
         open_calibration("scene:nowhere")
 

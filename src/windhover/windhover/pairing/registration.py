@@ -18,7 +18,7 @@ from windhover.errors import CalibrationError
 from windhover.imaging.agc import ToneConfig, ToneMapper
 from windhover.imaging.formats import to_bgr, to_gray8
 from windhover.pairing.files import Calibration, FixedHomography
-from windhover.pairing.geometry import Extrinsics, Floats, Lens, ray_map
+from windhover.pairing.geometry import Floats, Lens, ray_map
 from windhover.types import Frame, RgbtFrame
 
 Picture = NDArray[np.uint8]
@@ -189,6 +189,11 @@ class Registration:
         self._tone = ToneMapper(tone)
         self._grey: tuple[Frame, Picture] | None = None
 
+    def use(self, geometry: Calibration | FixedHomography | None) -> None:
+        """Register by another calibration from the next frame on."""
+        self.geometry = geometry
+        self._made_for = None
+
     @property
     def rebuilt(self) -> int:
         """How often a mapping was worked out anew."""
@@ -295,11 +300,6 @@ class Registration:
         else:
             self.in_use = f"fixed homography of {geometry.origin}"
         return self._fixed
-
-
-def coaxial(rgb: Lens, thermal: Lens, origin: str) -> Calibration:
-    """Two lenses side by side whose pose is not known: same place, same direction."""
-    return Calibration(rgb, thermal, Extrinsics(), None, origin)
 
 
 def _same_view(rgb_size: tuple[int, int], thermal_size: tuple[int, int]) -> Floats:

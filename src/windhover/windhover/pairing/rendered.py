@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from urllib.parse import parse_qsl, urlencode
+
 import numpy as np
 
 from windhover.errors import CalibrationError, ConfigError
@@ -67,6 +70,18 @@ def open_calibration(text: str) -> Calibration | FixedHomography | None:
     if not text.startswith("scene:"):
         return load_rgbt(text)
     try:
-        return scene_calibration(parse_scene_uri(text).config, text)
+        rgb, thermal = (
+            parse_scene_uri(of_camera(text, camera)).config for camera in ("rgb", "thermal")
+        )
     except ConfigError as error:
         raise CalibrationError(str(error)) from None
+    both = replace(thermal, rgb_size=rgb.rgb_size, rgb_hfov_deg=rgb.rgb_hfov_deg)
+    return scene_calibration(both, text)
+
+
+def of_camera(uri: str, camera: str | None) -> str:
+    """A scene's URI as one camera sees it; as neither does in particular with ``None``."""
+    head, _, query = uri.partition("?")
+    kept = [(k, v) for k, v in parse_qsl(query) if k not in {"camera", "encoding"}]
+    kept += [("camera", camera)] if camera else []
+    return f"{head}?{urlencode(kept)}" if kept else head

@@ -20,7 +20,8 @@ def up(
     source: Annotated[
         str | None,
         typer.Option(
-            help="Folder, image, video, bag, v4l2:///dev/video0, gst:PIPELINE or scene:NAME."
+            help="Folder, image, video, bag, v4l2:///dev/video0, gst:PIPELINE or scene:NAME; "
+            "rgb=URI,thermal=URI for a model of both cameras."
         ),
     ] = None,
     model: Annotated[

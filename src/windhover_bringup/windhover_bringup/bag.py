@@ -4,16 +4,16 @@ Topics are those of the live system; images are CompressedImage on
 image_transport's topic name, PNG for thermal (no loss) and JPEG for colour.
 Every message is stamped with its image's stamp.
 
-After a crash: a chunk goes to the file when it has 1 MiB or is a second old, so
-at most the last second is lost. Such a file has no index and no metadata.yaml;
-:func:`recover` rebuilds both, as ``ros2 bag reindex`` does on a ROS machine.
+After a crash: a chunk goes to the file when it has 1 MiB or its messages span a
+second, so at most the last second is lost; the same messages always give the same
+file. One that broke off has no index and no metadata.yaml; :func:`recover` rebuilds
+both, as ``ros2 bag reindex`` does on a ROS machine.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from rosbags.typesys.store import Typestore
 
 from windhover.errors import ConfigError
 
-FLUSH_S = 1.0
+FLUSH_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class BagWriter:
         except OSError as error:
             raise ConfigError(f"can't record to {path}: {error.strerror or error}") from None
         self._connections: dict[str, Connection] = {}
-        self._flushed = time.monotonic()
+        self._flushed_ns: int | None = None
 
     def write(self, topic: Topic, stamp_ns: int, data: bytes) -> None:
         """Append a serialised message.
@@ -120,12 +120,20 @@ class BagWriter:
             )
             self._connections[topic.name] = connection
         self._writer.write(connection, stamp_ns, data)
-        if time.monotonic() - self._flushed > FLUSH_S:
+        if self._flushed_ns is None:
+            self._flushed_ns = stamp_ns
+        # By stamps, not by the clock; one that was set back counts as well.
+        if abs(stamp_ns - self._flushed_ns) > FLUSH_NS:
+            self._flushed_ns = stamp_ns
             self.flush()
+
+    def tidy(self, topic: Topic, data: bytes) -> bytes:
+        """The same message with zeros for padding, which rclpy leaves as memory was."""
+        message = self._types.deserialize_cdr(data, topic.kind)
+        return bytes(self._types.serialize_cdr(message, topic.kind))
 
     def flush(self) -> None:
         """Give to the system what was written, so that a crash leaves it."""
-        self._flushed = time.monotonic()
         storage = self._writer.storage
         if isinstance(storage, McapWriter) and storage.chunk.bio.tell():
             storage.close_chunk()

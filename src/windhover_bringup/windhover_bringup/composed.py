@@ -59,6 +59,8 @@ class Pipeline:
         cameras: the camera nodes; the first leads.
         pairing: the node between two cameras and the detector; ``None`` for one.
         total: from the moment a frame is taken to the moment its tracks are out.
+        capture: from a frame's stamp to the moment its tracks are out; means something
+            where stamps are of now.
 
     Raises:
         WindhoverError: the bundle, the source or a parameter is wrong.
@@ -95,7 +97,9 @@ class Pipeline:
             watch = [*(f"{name}_camera" for name in names), "detector", "tracker"]
             self.monitor = MonitorNode({**config["monitor"], "watch": watch}, space)
         self._taps = list(taps or [])
-        self.total = LatencyStats()
+        # A run of half an hour at 30 frames a second keeps all of its times.
+        self.total = LatencyStats(window=65_536)
+        self.capture = LatencyStats(window=65_536)
         self.labels = bundle.labels
         self.bundle = bundle
         self.detector.on_result(self._track)
@@ -196,6 +200,7 @@ class Pipeline:
 
     def _hand_on(self, frame: Frame, detections: Detections, tracks: Tracks) -> None:
         self.total.record(time.monotonic_ns() - self.detector.taken_ns)
+        self.capture.record(self.tracker.get_clock().now().nanoseconds - frame.stamp_ns)
         if self.overlay is not None:
             self.overlay.offer(frame, detections, tracks, self.labels)
         for tap in self._taps:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import sys
 import threading
@@ -108,7 +109,9 @@ def run_facts(pipeline: Pipeline) -> dict[str, str]:
 def stage_latencies(pipeline: Pipeline) -> dict[str, LatencySummary]:
     """Latency of each stage, in the order in which they happen.
 
-    ``publish`` is that of tracks; ``total`` is from frame in to tracks out.
+    ``publish`` is that of tracks; ``total`` is from frame in to tracks out;
+    ``capture_to_tracks`` from the frame's stamp to the same, where frames were played
+    at their pace with stamps of now.
     """
     detector, tracker = pipeline.detector.health.timings, pipeline.tracker.health.timings
     stages = {"source": pipeline.camera.health.timings["source"]}
@@ -117,6 +120,8 @@ def stage_latencies(pipeline: Pipeline) -> dict[str, LatencySummary]:
     stages |= {name: detector[name] for name in ("preprocess", "inference", "postprocess")}
     stages |= {"tracking": tracker["tracking"], "publish": tracker["publish"]}
     stages |= {"total": pipeline.total}
+    if pipeline.camera.params.stamps == "now" and not pipeline.lossless:
+        stages["capture_to_tracks"] = pipeline.capture
     return {name: stats.summary() for name, stats in stages.items() if stats.count}
 
 
@@ -140,19 +145,21 @@ class FrameResult:
 class Show:
     """Draws a run into ``overlay.mp4`` and keeps what a report shows.
 
-    Drawing has a thread of its own; the pipeline waits for it, so use it where
-    no frame may be left out of the video.
+    Drawing has a thread of its own. The pipeline waits for it where no frame may be
+    left out; else frames that it can't follow are left out of the video.
 
     Args:
         folder: where to.
         rate_hz: nominal frames a second of the video.
+        lossless: let the pipeline wait.
     """
 
-    def __init__(self, folder: Path, rate_hz: float) -> None:
+    def __init__(self, folder: Path, rate_hz: float, lossless: bool = True) -> None:
         self.results: list[FrameResult] = []
         self.examples: list[tuple[int, NDArray[np.uint8]]] = []
         self.error: DataError | None = None
         self._stride = 1
+        self._lossless = lossless
         self._video = VideoWriter(folder / "overlay.mp4", rate_hz)
         self._queue: queue.Queue[tuple[Frame, Tracks, tuple[str, ...]] | None] = queue.Queue(16)
         self._thread = threading.Thread(target=self._run, name="show", daemon=True)
@@ -163,7 +170,8 @@ class Show:
     ) -> None:
         """Take one frame's results."""
         self.results.append(FrameResult(frame.index, frame.stamp_ns, detections, tracks))
-        self._queue.put((frame, tracks, labels))
+        with contextlib.suppress(queue.Full):
+            self._queue.put((frame, tracks, labels), block=self._lossless)
 
     def close(self) -> None:
         """Finish the video.

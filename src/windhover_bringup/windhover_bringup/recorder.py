@@ -137,7 +137,7 @@ class RunRecorder:
         if labels != self._said:
             message = label_info(labels, self._threshold)
             message.header.frame_id = frame.frame_id
-            write(self._labels, stamp, serialize_message(message))
+            write(self._labels, stamp, self._bag.tidy(self._labels, serialize_message(message)))
             self._said = labels
         if with_image and self._with_results:
             self._write_image(self._with_results, frame)
@@ -147,7 +147,9 @@ class RunRecorder:
     def _write_image(self, camera: str, frame: Frame) -> None:
         topics = self._cameras[camera]
         info = camera_info(frame, topics.lens(frame))
-        self._bag.write(topics.info, frame.stamp_ns, serialize_message(info))
+        self._bag.write(
+            topics.info, frame.stamp_ns, self._bag.tidy(topics.info, serialize_message(info))
+        )
         self._bag.write(topics.image, frame.stamp_ns, write_compressed(frame))
 
 

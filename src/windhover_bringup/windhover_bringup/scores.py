@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from windhover.errors import DataError
+from windhover.evaluation.baseline import Baseline, Comparison, baseline_part
+from windhover.evaluation.confusion import Confusion, confusion
 from windhover.evaluation.detection import DetectionScores, Predictions, evaluate_detections
 from windhover.evaluation.files import write_json
 from windhover.evaluation.metrics import detection_metrics, tracking_metrics
@@ -17,71 +20,147 @@ from windhover.evaluation.report import Example, ReportData, Timeline, write_rep
 from windhover.evaluation.tracking import TrackScores, TrackTable, evaluate_tracks
 from windhover.evaluation.truth import Truth, load_truth
 from windhover.sources.files import natural_key
+from windhover.tracking.motchallenge import write_results
+from windhover.types import Tracks
 from windhover_bringup.composed import Pipeline
-from windhover_bringup.outputs import EXAMPLES, RunOutputs, Show, run_facts, stage_latencies
+from windhover_bringup.outputs import (
+    EXAMPLES,
+    FrameResult,
+    RunOutputs,
+    Show,
+    run_facts,
+    stage_latencies,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """What a run is held against.
+
+    Attributes:
+        truth: COCO JSON whose images are the source's in natural order of their
+            names; annotations with ``track_id`` are scored as tracks too. ``None``
+            for none.
+        part: only part of the source is played: images before its first frame and
+            after its last do not count.
+        baseline: an earlier run.
+        warnings: what to know before trusting the scores.
+    """
+
+    truth: Path | None = None
+    part: bool = False
+    baseline: Baseline | None = None
+    warnings: Sequence[str] = ()
 
 
 def write_scored(
-    outputs: RunOutputs,
-    show: Show,
-    pipeline: Pipeline,
-    title: str,
-    truth_file: Path | None,
-    warnings: Sequence[str],
-) -> str:
-    """Score a run and write ``metrics.json`` and ``report.html``.
+    outputs: RunOutputs, show: Show, pipeline: Pipeline, title: str, judge: Judge
+) -> tuple[str, list[Comparison]]:
+    """Score a run and write ``metrics.json``, ``report.html`` and the results as text.
+
+    ``detections.txt`` and ``tracks.txt`` are MOTChallenge files with classes, frames
+    counted from 1.
 
     Args:
         outputs: of the run.
         show: of the run; its examples are shown.
         pipeline: that was run.
         title: of the page.
-        truth_file: COCO JSON whose images are the source's in natural order of
-            their names; annotations with ``track_id`` are scored as tracks too.
-        warnings: what to know before trusting the scores.
+        judge: what to score it by.
 
     Returns:
-        The scores in a few words.
+        The scores in a few words, and those of the baseline beside them.
 
     Raises:
-        DataError: the truth does not fit the run.
+        DataError: the truth does not fit the run, or the baseline has no score of it.
     """
-    detection: DetectionScores | None = None
-    tracking: TrackScores | None = None
-    notes: list[str] = []
+    folder = outputs.folder
+    write_results(folder / "tracks.txt", ((r.index + 1, r.tracks) for r in show.results), True)
+    write_results(
+        folder / "detections.txt", ((r.index + 1, _nameless(r)) for r in show.results), True
+    )
+    scored = _score(show, pipeline, judge, folder) if judge.truth is not None else _Scored()
     parts: dict[str, Any] = {}
-    if truth_file is not None:
-        truth = load_truth(truth_file, pipeline.labels)
-        rows = _rows_in_order(truth)
-        _check_fit(show, rows, truth_file)
-        detection = _detection(show, pipeline, truth, rows, outputs.folder)
-        tracking = _tracking(show, pipeline, truth, rows, truth_file)
-        parts["detection"] = detection_metrics(detection)
-        if tracking is not None:
-            parts["tracking"] = tracking_metrics(tracking)
-        notes = [*warnings, *(str(problem) for problem in truth.problems)]
-    outputs.write_metrics(**parts, warnings=notes)
+    if scored.detection is not None:
+        parts["detection"] = detection_metrics(scored.detection, scored.confusion)
+    if scored.tracking is not None:
+        parts["tracking"] = tracking_metrics(scored.tracking)
+    metrics = outputs.metrics(**parts, warnings=scored.notes)
+    compared = judge.baseline.against(metrics) if judge.baseline else []
+    write_json(folder / "metrics.json", {**metrics, **baseline_part(compared)})
     facts = run_facts(pipeline)
+    latency = stage_latencies(pipeline)
+    last = "capture_to_tracks" if "capture_to_tracks" in latency else "total"
+    samples = pipeline.capture if last == "capture_to_tracks" else pipeline.total
     write_report(
         ReportData(
             title=title,
             subtitle="Frames through detector and tracker as ROS 2 nodes in one process",
             facts=facts,
-            detection=detection,
-            tracking=tracking,
-            latency=stage_latencies(pipeline),
-            latency_samples_ms={"total": pipeline.total.samples_ms()},
+            detection=scored.detection,
+            confusion=scored.confusion,
+            tracking=scored.tracking,
+            baseline=compared,
+            latency=latency,
+            latency_samples_ms={last: samples.samples_ms()},
             latency_note=f"Measured with {facts['device']} on {facts['processor']}; "
             "not a flight computer's.",
             timeline=_timeline(show),
             examples=[
                 Example(picture, f"frame {index}") for index, picture in show.examples[-EXAMPLES:]
             ],
-            warnings=notes,
+            warnings=scored.notes,
         ),
-        outputs.folder / "report.html",
+        folder / "report.html",
     )
-    return _in_words(pipeline, detection, tracking)
+    return _in_words(pipeline, scored.detection, scored.tracking), compared
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    detection: DetectionScores | None = None
+    confusion: Confusion | None = None
+    tracking: TrackScores | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def _nameless(result: FrameResult) -> Tracks:
+    """Detections as result rows: MOTChallenge gives what has no track the id -1."""
+    found = result.detections
+    return Tracks(found.boxes, found.scores, found.class_ids, np.full(len(found), -1, np.int64))
+
+
+def _score(show: Show, pipeline: Pipeline, judge: Judge, folder: Path) -> _Scored:
+    assert judge.truth is not None
+    truth = load_truth(judge.truth, pipeline.labels)
+    rows = _rows_in_order(truth)
+    _check_fit(show, rows, judge.truth)
+    notes = [*judge.warnings, *(str(problem) for problem in truth.problems)]
+    indices = [result.index for result in show.results]
+    first = min(indices, default=0) if judge.part else 0
+    if judge.part:
+        rows = rows[first : max(indices, default=-1) + 1]
+    elif len(set(indices)) < len(rows):
+        notes.append(
+            f"{len(rows) - len(set(indices))} of the truth's {len(rows)} images were not "
+            "processed (dropped, or not in the recording) and count as images in which nothing "
+            "was found"
+        )
+    played = truth.of_images(rows)
+    found = Predictions.collect((r.index - first, r.detections) for r in show.results)
+    write_json(folder / "predictions.json", found.results(played, pipeline.labels), indent=None)
+    limits = pipeline.bundle.thresholds.score_vector(pipeline.labels)
+    tracking = None
+    table = truth_tracks(truth, rows, judge.truth)
+    if table is not None:
+        result = TrackTable.collect((r.index - first, r.tracks) for r in show.results)
+        tracking = evaluate_tracks(table, result, pipeline.labels, len(rows))
+    return _Scored(
+        evaluate_detections(played, found, dict(zip(pipeline.labels, limits, strict=True))),
+        confusion(played, found, np.array(limits, np.float32)),
+        tracking,
+        notes,
+    )
 
 
 def _rows_in_order(truth: Truth) -> list[int]:
@@ -97,25 +176,6 @@ def _check_fit(show: Show, rows: Sequence[int], path: Path) -> None:
             f"{path} has {len(rows)} images and the recording at least {last + 1}; "
             "give the truth of this recording"
         )
-
-
-def _detection(
-    show: Show, pipeline: Pipeline, truth: Truth, rows: Sequence[int], folder: Path
-) -> DetectionScores:
-    found = Predictions.collect((rows[r.index], r.detections) for r in show.results)
-    write_json(folder / "predictions.json", found.results(truth, pipeline.labels), indent=None)
-    limits = pipeline.bundle.thresholds.score_vector(pipeline.labels)
-    return evaluate_detections(truth, found, dict(zip(pipeline.labels, limits, strict=True)))
-
-
-def _tracking(
-    show: Show, pipeline: Pipeline, truth: Truth, rows: Sequence[int], path: Path
-) -> TrackScores | None:
-    table = truth_tracks(truth, rows, path)
-    if table is None:
-        return None
-    result = TrackTable.collect((r.index, r.tracks) for r in show.results)
-    return evaluate_tracks(table, result, pipeline.labels, len(rows))
 
 
 def truth_tracks(truth: Truth, rows: Sequence[int], path: Path) -> TrackTable | None:

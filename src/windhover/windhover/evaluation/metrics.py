@@ -20,7 +20,8 @@ One object with those of these parts that a run has:
   ``MOTP``, ``IDF1``, ``id_switches``, ``fragments`` and counts), at IoU 0.5 but for
   the first three, which are means over IoU 0.05 to 0.95.
 - ``baseline``: the scores of an earlier run beside these, see :mod:`.baseline`.
-- ``latency_ms`` by stage: ``p50``, ``p99``, ``mean``, ``max``, ``count``.
+- ``latency_ms`` by stage: ``p50``, ``p99``, ``mean``, ``max``, ``worst`` (since the
+  start), ``count``; ``capture_to_tracks`` is from a frame's stamp to its tracks.
 - ``warnings``: what to know before trusting the numbers.
 
 Scores are 0 to 1 (MOTA may be below 0). One that can't be told, such as the AP of
@@ -83,6 +84,7 @@ def latency_metrics(stages: Mapping[str, LatencySummary]) -> dict[str, Any]:
             "p99": each.p99_ms,
             "mean": each.mean_ms,
             "max": each.max_ms,
+            "worst": each.worst_ms,
             "count": each.count,
         }
         for name, each in stages.items()

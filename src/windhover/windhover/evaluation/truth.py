@@ -118,6 +118,20 @@ class Truth:
     def __len__(self) -> int:
         return len(self.label_ids)
 
+    def of_images(self, rows: Sequence[int]) -> Truth:
+        """The truth of some of the images, in the order given."""
+        place = np.full(len(self.images), -1, np.int64)
+        place[list(rows)] = np.arange(len(rows))
+        kept = place[self.image_rows] >= 0
+        return replace(
+            self,
+            images=tuple(self.images[row] for row in rows),
+            image_rows=place[self.image_rows[kept]],
+            boxes=self.boxes[kept],
+            label_ids=self.label_ids[kept],
+            ignored=self.ignored[kept],
+        )
+
     def boxes_of(self, row: int) -> Truth:
         """The same truth with the boxes of one image only, for drawing it."""
         rows = self.image_rows == row

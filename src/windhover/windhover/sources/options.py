@@ -32,6 +32,8 @@ class SourceOptions:
         on_bad: ``raise`` on a frame that can't be read, or ``skip`` it and go on.
         on_skip: called with the error of each skipped frame.
         topic: bags: the image topic; needed where there are several.
+        start_s: bags: seconds after the bag's first message from which on to play.
+        duration_s: bags: seconds to play from there; ``None`` to the end.
         size: cameras: ``(width, height)`` to ask for.
         pixel_format: cameras: ``mjpeg``, ``yuyv``, ``nv12``, ``gray``, ``y16``, ...
         timeout_s: cameras: how long without a frame counts as gone.
@@ -48,6 +50,8 @@ class SourceOptions:
     on_bad: OnBad = "raise"
     on_skip: Callable[[SourceError], None] | None = None
     topic: str | None = None
+    start_s: float = 0.0
+    duration_s: float | None = None
     size: tuple[int, int] | None = None
     pixel_format: str | None = None
     timeout_s: float = 5.0
@@ -59,10 +63,16 @@ class SourceOptions:
         """Check what every source relies on.
 
         Raises:
-            SourceError: a rate or time-out that is not above 0, or an unknown
-                ``on_bad``.
+            SourceError: a rate, time-out or duration that is not above 0, a start
+                below 0, or an unknown ``on_bad``.
         """
-        for what, value in (("rate_hz", self.rate_hz), ("timeout_s", self.timeout_s)):
+        if not (math.isfinite(self.start_s) and self.start_s >= 0):
+            raise SourceError(f"start must be 0 s or more, got {self.start_s}")
+        for what, value in (
+            ("rate_hz", self.rate_hz),
+            ("timeout_s", self.timeout_s),
+            ("duration_s", self.duration_s),
+        ):
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise SourceError(f"{what} must be above 0, got {value}")
         for what, value in (("exposure_us", self.exposure_us), ("gain", self.gain)):
@@ -81,7 +91,7 @@ def with_query(options: SourceOptions, query: str, uri: str) -> SourceOptions:
         options: as the caller gave them.
         query: what follows the ``?``: ``size=1280x720``, ``rate=30``,
             ``format=mjpeg``, ``timeout=5``, ``exposure=8000``, ``gain=16``,
-            ``topic=/camera/image_raw``.
+            ``topic=/camera/image_raw``, ``start=12``, ``duration=5``.
         uri: for messages.
 
     Returns:
@@ -120,4 +130,6 @@ _QUERY: dict[str, Callable[[str], dict[str, Any]]] = {
     "exposure": lambda value: {"exposure_us": float(value)},
     "gain": lambda value: {"gain": float(value)},
     "topic": lambda value: {"topic": value},
+    "start": lambda value: {"start_s": float(value)},
+    "duration": lambda value: {"duration_s": float(value)},
 }

@@ -47,6 +47,8 @@ class RecordedSource(ABC):
         self._length = length
         self._options = options
         self.skipped: list[str] = []
+        # What a pass reads of the file, for messages.
+        self._part = "it"
 
     @property
     def name(self) -> str:
@@ -82,6 +84,9 @@ class RecordedSource(ABC):
             first_ns: int | None = None
             last_ns = 0
             for shot in self._read():
+                if shot is None:
+                    index += 1
+                    continue
                 if isinstance(shot, SourceError):
                     self._bad(shot)
                     index += 1
@@ -98,14 +103,14 @@ class RecordedSource(ABC):
                 )
                 index += 1
             if first_ns is None:
-                raise SourceError(f"{self._name}: not one readable frame in it")
+                raise SourceError(f"{self._name}: not one readable frame in {self._part}")
             if not self._options.loop:
                 return
             shift_ns += last_ns - first_ns + round(1e9 / self._rate_hz)
 
     @abstractmethod
-    def _read(self) -> Iterator[Shot | SourceError]:
-        """One pass: each frame, or the reason why it can't be read."""
+    def _read(self) -> Iterator[Shot | SourceError | None]:
+        """One pass: each frame, why it can't be read, or ``None`` where it is passed over."""
 
     def _bad(self, error: SourceError) -> None:
         if self._options.on_bad == "raise":

@@ -29,6 +29,8 @@ class RosbagImages(RecordedSource):
 
     Stamps and frame ids are the messages' headers' own; a header without a stamp
     takes the time at which the bag received it. ``start_stamp_ns`` does not apply.
+    ``start_s`` and ``duration_s`` count by the times at which the bag received its
+    messages, from its first; a frame's ``index`` still counts from the topic's first.
 
     Attributes:
         topic: the topic that is read.
@@ -43,12 +45,12 @@ class RosbagImages(RecordedSource):
             path: the bag's folder or file.
             name: the URI, for messages.
             options: ``topic``, ``rate_hz`` (nominal only), ``loop``, ``frame_id``,
-                ``as_gray`` and ``on_bad`` are read; of several topics ``camera``
-                chooses the one below ``camera/<camera>/``.
+                ``as_gray``, ``start_s``, ``duration_s`` and ``on_bad`` are read; of
+                several topics ``camera`` chooses the one below ``camera/<camera>/``.
 
         Raises:
             SourceError: it is empty or damaged, has no image topic, or several and
-                none is named.
+                none is named, or ends before ``start_s``.
         """
         self._path = path
         with _Bag(path) as reader:
@@ -57,11 +59,22 @@ class RosbagImages(RecordedSource):
             count = sum(connection.msgcount for connection in connections)
             seconds = reader.duration / 1e9 if count else 0.0
         rate_hz = options.rate_hz or _rate(count, seconds)
-        super().__init__(name, rate_hz, count, options)
+        whole = options.start_s == 0.0 and options.duration_s is None
+        super().__init__(name, rate_hz, count if whole else None, options)
+        if not whole:
+            if options.start_s > seconds:
+                raise SourceError(
+                    f"bag {path} lasts {seconds:.1f} s: start at {options.start_s:g} s is beyond it"
+                )
+            until = "its end" if options.duration_s is None else f"{options.duration_s:g} s on"
+            self._part = f"the part from {options.start_s:g} s to {until}"
 
-    def _read(self) -> Iterator[Shot | SourceError]:
+    def _read(self) -> Iterator[Shot | SourceError | None]:
         with _Bag(self._path) as reader:
             connections = _choose(reader, self._path, self.topic)
+            begin = reader.start_time + round(self._options.start_s * 1e9)
+            length = self._options.duration_s
+            end = None if length is None else begin + round(length * 1e9)
             messages = reader.messages(connections=connections)
             count = 0
             while True:
@@ -75,9 +88,9 @@ class RosbagImages(RecordedSource):
                         f"{_one_line(error)}"
                     )
                     return
-                if item is None:
+                if item is None or (end is not None and item[1] >= end):
                     return
-                yield self._shot(reader, *item, count)
+                yield self._shot(reader, *item, count) if item[1] >= begin else None
                 count += 1
 
     def _shot(
@@ -158,7 +171,8 @@ def _choose(
         topic = of_camera[0]
     if topic is None and len(found) > 1:
         raise SourceError(
-            f"bag {path} has several image topics, name one as topic: {', '.join(sorted(found))}"
+            f"bag {path} has several image topics ({', '.join(sorted(found))}), name one as topic: "
+            f"rosbag:{path}?topic={min(found)}, or replay --remap"
         )
     chosen = topic or next(iter(found))
     if chosen not in found:

@@ -25,8 +25,9 @@ def demo(
     backend: Annotated[str | None, typer.Option(help="auto, cpu, qnn or dlc.")] = None,
 ) -> None:
     """Fly a rendered scene through the chain; overlay, bag, scores and report in --out."""
-    from windhover_bringup.cli.replay import fly
+    from windhover_bringup.cli.replay import NOT_WHOLE, fly
     from windhover_bringup.scene_truth import TruthKeeper
+    from windhover_bringup.scores import Judge
     from windhover_bringup.settings import settings_of
 
     uri = f"{scene}{'&' if '?' in scene else '?'}frames={frames}"
@@ -36,4 +37,7 @@ def demo(
     def prepare(pipeline: Pipeline) -> None:
         pipeline.camera.opener = keeper.open
 
-    fly(settings, out, "Windhover demo", truth=keeper.write, prepare=prepare)
+    def judge(folder: Path) -> Judge:
+        return Judge(keeper.write(folder), warnings=[NOT_WHOLE])
+
+    fly(settings, out, "Windhover demo", judge, prepare)

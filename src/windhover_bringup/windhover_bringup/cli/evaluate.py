@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from windhover.errors import ConfigError, SourceError
+from windhover_bringup.cli.replay import DurationOption, RateOption, RemapOption, StartOption
 from windhover_bringup.cli.show import progress
 
 if TYPE_CHECKING:
@@ -103,6 +104,50 @@ def tracks(
         typer.echo(f"warning: {warning}", err=True)
     typer.echo(f"wrote {out}")
     _judge(compared)
+
+
+@app.command("bag")
+def bag(
+    bag: Annotated[str, typer.Argument(help="rosbag2 folder or file.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for metrics.json, report, overlay and results.")
+    ],
+    truth: Annotated[
+        Path | None, typer.Option(help="COCO JSON whose images are the bag's, in their order.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Bundle folder, or its name in models/.")
+    ] = None,
+    backend: Annotated[str | None, typer.Option(help="auto, cpu, qnn or dlc.")] = None,
+    config: Annotated[
+        str | None, typer.Option(help="ROS parameter file, or the name of one in config/.")
+    ] = None,
+    rate: RateOption = 1.0,
+    start: StartOption = 0.0,
+    duration: DurationOption = None,
+    remap: RemapOption = None,
+    baseline: _BaselineOption = None,
+    tolerance: _ToleranceOption = 0.01,
+    ratio: _RatioOption = 0.25,
+) -> None:
+    """Play a recording to the live nodes: detections, tracks, latency and drops in one report.
+
+    At its own pace frames are stamped as they are played, so that the latency from
+    stamp to tracks is a live one and what is too slow drops frames; at rate 0 every
+    frame is scored and only the stages' times are told.
+    """
+    from windhover_bringup.cli.replay import NOT_WHOLE, fly, part_of
+    from windhover_bringup.scores import Judge
+    from windhover_bringup.settings import settings_of
+
+    before = _baseline(baseline, tolerance, ratio)
+    source = part_of(bag, start, duration, remap or [])
+    settings = settings_of(config, source, model, backend, rate=rate)
+    for camera in ("rgb", "thermal"):
+        settings = settings.replaced(f"{camera}_camera", stamps="now" if rate > 0.0 else "source")
+    part = start > 0.0 or duration is not None
+    judge = Judge(truth, part, before, [NOT_WHOLE])
+    _judge(fly(settings, out, f"Evaluation of {bag}", lambda _: judge))
 
 
 @app.command("fidelity")

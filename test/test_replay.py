@@ -1,0 +1,173 @@
+"""Recordings flown again: the same to the byte, in part, under other names, and scored."""
+
+import filecmp
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+from rosbags.highlevel import AnyReader
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+
+pytest.importorskip("rclpy")
+pytest.importorskip("vision_msgs")
+
+from windhover_bringup.cli import main
+
+STORE = get_typestore(Stores.ROS2_JAZZY)
+T0 = 1_700_000_000_000_000_000
+STEP = 66_000_000
+FRAMES = 24
+
+
+def picture(step):
+    """A person of 24 px and a vehicle of 40 px on a dark ground, both moving."""
+    image = np.full((96, 160), 30, np.uint8)
+    image[10:34, 10 + 2 * step : 34 + 2 * step] = 230
+    image[50:90, 100 - step : 140 - step] = 140
+    return image
+
+
+def truth(frames=FRAMES):
+    boxes = (
+        [(10 + 2 * k, 10, 24, 24) for k in range(frames)],
+        [(100 - k, 50, 40, 40) for k in range(frames)],
+    )
+    return {
+        "images": [
+            {"id": k + 1, "file_name": f"{k:04d}.png", "width": 160, "height": 96}
+            for k in range(frames)
+        ],
+        "categories": [{"id": 1, "name": "person"}, {"id": 2, "name": "vehicle"}],
+        "annotations": [
+            {"id": 2 * k + label, "image_id": k + 1, "category_id": label, "track_id": label,
+             "bbox": list(boxes[label - 1][k])}
+            for k in range(frames) for label in (1, 2)
+        ],
+    }  # fmt: skip
+
+
+def write_bag(path, topics=("/camera/thermal/image_raw",), storage=StoragePlugin.MCAP):
+    kind = "sensor_msgs/msg/Image"
+    header, time = STORE.types["std_msgs/msg/Header"], STORE.types["builtin_interfaces/msg/Time"]
+    with Writer(path, version=9, storage_plugin=storage) as writer:
+        for topic in topics:
+            connection = writer.add_connection(topic, kind, typestore=STORE)
+            for k in range(FRAMES):
+                stamp, image = T0 + k * STEP, picture(k)
+                message = STORE.types[kind](
+                    header(time(stamp // 10**9, stamp % 10**9), "cam"), 96, 160, "mono8", 0, 160,
+                    np.frombuffer(image.tobytes(), np.uint8),
+                )  # fmt: skip
+                writer.write(connection, stamp, STORE.serialize_cdr(message, kind))
+    return path
+
+
+def replay(bag, out, *more):
+    return main(["replay", str(bag), "--out", str(out), *map(str, more)])
+
+
+def stamps(out):
+    with AnyReader([out / "bag"]) as reader:
+        tracks = [c for c in reader.connections if c.topic == "/tracks"]
+        return [(stamp - T0) // STEP for _, stamp, _ in reader.messages(connections=tracks)]
+
+
+@pytest.mark.slow
+def test_two_runs_as_fast_as_possible_are_alike_to_the_byte(tmp_path, blob_bundle):
+    bag = write_bag(tmp_path / "flight")
+    for name in ("a", "b"):
+        assert replay(bag, tmp_path / name, "--model", blob_bundle, "--rate", 0) == 0
+    a, b = tmp_path / "a", tmp_path / "b"
+    written = ["tracks.txt", "detections.txt", "bag/bag.mcap", "bag/metadata.yaml"]
+    assert filecmp.cmpfiles(a, b, written, shallow=False) == (written, [], [])
+    assert stamps(a) == list(range(FRAMES))
+    rows = np.loadtxt(a / "tracks.txt", delimiter=",")
+    assert set(rows[:, 1]) == {1, 2}
+    assert set(rows[:, 7]) == {0, 1}
+    assert set(np.loadtxt(a / "detections.txt", delimiter=",")[:, 1]) == {-1}
+
+
+@pytest.mark.slow
+def test_a_part_of_a_topic_of_another_name_is_scored_alone(tmp_path, blob_bundle, capsys):
+    bag = write_bag(tmp_path / "flight", ("/other", "/flir/image"), StoragePlugin.SQLITE3)
+    (tmp_path / "truth.json").write_text(json.dumps(truth()))
+    out = tmp_path / "out"
+    given = ["--model", blob_bundle, "--truth", tmp_path / "truth.json"]
+    remap = ["--remap", "/flir/image:=camera/thermal/image_raw"]
+    part = ["--start", 5 * STEP / 1e9 - 0.01, "--duration", 10 * STEP / 1e9]
+    assert replay(bag, out, *given, *remap, *part) == 0
+    assert stamps(out) == list(range(5, 15))
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["detection"]["images"] == 10
+    assert metrics["detection"]["overall"]["recall"] == 1.0
+    assert metrics["tracking"]["overall"]["IDF1"] == pytest.approx(1.0)
+    # Its own recording must not be removed to make room for a new one.
+    shutil.copytree(out / "bag", tmp_path / "keep" / "bag")
+    again = replay(tmp_path / "keep" / "bag", tmp_path / "keep", "--start", 0.1, *given[:2])
+    assert again == 2
+    assert "choose another --out" in capsys.readouterr().err
+    assert (tmp_path / "keep" / "bag" / "metadata.yaml").is_file()
+
+
+@pytest.mark.slow
+def test_a_bag_is_evaluated_live_with_latency_and_against_a_baseline(tmp_path, blob_bundle, capsys):
+    bag = write_bag(tmp_path / "flight")
+    (tmp_path / "truth.json").write_text(json.dumps(truth()))
+    out = tmp_path / "out"
+    given = ["evaluate", "bag", bag, "--model", blob_bundle, "--truth", tmp_path / "truth.json"]
+    assert main([*map(str, given), "--out", str(out)]) == 0
+    metrics = json.loads((out / "metrics.json").read_text())
+    dropped, frames = int(metrics["run"]["frames_dropped"]), int(metrics["run"]["frames"])
+    assert dropped + frames == FRAMES
+    live = metrics["latency_ms"]["capture_to_tracks"]
+    assert live["count"] == frames
+    assert 0 < live["p50"] <= live["p99"] <= live["worst"]
+    assert metrics["detection"]["overall"]["precision"] == 1.0
+    assert "tracking" in metrics
+    page = (out / "report.html").read_text()
+    assert "capture_to_tracks" in page
+    capsys.readouterr()
+    # A run of the same on no more than a few frames is worse: the gate closes.
+    shorter = [*given, "--duration", 8 * STEP / 1e9, "--rate", 0, "--out", tmp_path / "short"]
+    code = main([*map(str, shorter), "--baseline", str(out), "--ratio", "1e6"])
+    said = capsys.readouterr().out
+    assert code == 1
+    assert "gone" in said
+    assert "latency_ms.capture_to_tracks.p50" in said
+
+
+@pytest.mark.parametrize(
+    ("topics", "more", "reason"),
+    [
+        (("/words",), [], "no image topic"),
+        (("/a", "/b"), [], "several image topics (/a, /b)"),
+        (("/a",), ["--start", "60"], "beyond it"),
+        (("/a",), ["--remap", "nonsense"], "write /topic/in/the/bag:="),
+        (("/a",), ["--remap", "/none:=camera/thermal/image_raw"], "no image topic /none"),
+    ],
+)
+def test_bags_and_options_that_can_not_be_played_are_one_line(
+    tmp_path, blob_bundle, capsys, topics, more, reason
+):
+    if topics == ("/words",):
+        with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+            kind = "std_msgs/msg/String"
+            connection = writer.add_connection("/words", kind, typestore=STORE)
+            word = STORE.serialize_cdr(STORE.types[kind]("hello"), kind)
+            writer.write(connection, T0, word)
+    else:
+        write_bag(tmp_path / "bag", topics)
+    assert replay(tmp_path / "bag", tmp_path / "out", "--model", blob_bundle, *more) == 2
+    err = capsys.readouterr().err
+    assert reason in err
+    assert err.count("\n") == 1
+
+
+def test_options_of_a_bag_are_refused_for_what_is_none(tmp_path, blob_bundle, capsys):
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), picture(0))
+    assert replay(tmp_path / "images", tmp_path / "out", "--model", blob_bundle, "--start", 1) == 2
+    assert "is no rosbag2" in capsys.readouterr().err

@@ -20,7 +20,7 @@ export YOLO_CONFIG_DIR ?= $(CACHE)/ultralytics
 # Keeps temporary files and shared memory from outliving a command.
 TIDY := $(VENV_BIN)/python -m embedded.tidy
 
-.PHONY: help setup demo test lint typecheck check bench train-env train-test clean
+.PHONY: help setup demo test faults lint typecheck check bench train-env train-test clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -35,6 +35,10 @@ demo: setup ## fly the rendered scene through the whole chain into out/demo/
 
 test: setup ## run all tests
 	@$(TIDY) $(VENV_BIN)/pytest -q -n 2 --dist loadfile
+
+MINUTES ?= 30
+faults: setup ## what is lost by each fault, and how long until it is back (soak: MINUTES=30)
+	@$(TIDY) $(VENV_BIN)/python -m test.faults --minutes $(MINUTES)
 
 lint: setup ## ruff
 	@$(VENV_BIN)/ruff check .

@@ -45,7 +45,7 @@ class MissionConsumer(Node):
         now = time.monotonic()
         stamp = message.header.stamp
         for track in message.detections:
-            best = max(track.results, key=lambda r: r.hypothesis.score).hypothesis
+            best = track.results[0].hypothesis
             if track.id not in self.seen:
                 centre = track.bbox.center.position
                 print(

@@ -203,16 +203,6 @@ class TestEvaluate:
         assert metrics["images"]["unreadable"][0]["file_name"] == "missing.png"
 
 
-def test_a_folder_that_holds_a_recording_is_not_written_over(
-    complaint, blob_bundle, blob_folder, tmp_path
-):
-    (tmp_path / "out" / "bag").mkdir(parents=True)
-    line = complaint(
-        "up", "--source", blob_folder, "--model", blob_bundle, "--out", tmp_path / "out"
-    )
-    assert "exists already" in line
-
-
 def test_a_truth_of_another_recording(complaint, blob_bundle, blob_folder, tmp_path):
     line = complaint(
         "replay", blob_folder, "--model", blob_bundle, "--out", tmp_path / "out",

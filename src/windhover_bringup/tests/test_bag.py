@@ -14,6 +14,7 @@ pytest.importorskip("vision_msgs")
 
 from rosbags.highlevel import AnyReader
 
+from windhover_bringup.bag import BagWriter
 from windhover_bringup.bag_recovery import recover
 from windhover_bringup.recorder import RunRecorder
 
@@ -110,8 +111,12 @@ def test_colour_is_recorded_as_jpeg_and_a_namespace_is_kept(tmp_path):
 
 def test_an_earlier_recording_is_never_written_over(tmp_path):
     record(tmp_path / "bag")
+    before = (tmp_path / "bag" / "bag.mcap").read_bytes()
     with pytest.raises(ConfigError, match="exists already"):
-        RunRecorder(tmp_path / "bag", {"thermal": no_lens})
+        BagWriter(tmp_path / "bag")
+    record(tmp_path / "bag")
+    assert (tmp_path / "bag" / "bag.mcap").read_bytes() == before
+    assert len(read(tmp_path / "bag_1")[0]["/tracks"]) == len(read(tmp_path / "bag")[0]["/tracks"])
 
 
 def test_what_was_recorded_before_kill_9_is_recovered(tmp_path):

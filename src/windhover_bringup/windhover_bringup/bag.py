@@ -4,6 +4,9 @@ Topics are those of the live system; images are CompressedImage on
 image_transport's topic name, PNG for thermal (no loss) and JPEG for colour.
 Every message is stamped with its image's stamp.
 
+A recording stops while there is still room for its index, so that what a full disk
+leaves is whole.
+
 After a crash: a chunk goes to the file when it has 1 MiB or its messages span a
 second, so at most the last second is lost; the same messages always give the same
 file. One that broke off has no index and no metadata.yaml; :func:`recover` rebuilds
@@ -12,8 +15,10 @@ both, as ``ros2 bag reindex`` does on a ROS machine.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +39,9 @@ from rosbags.typesys.store import Typestore
 from windhover.errors import ConfigError
 
 FLUSH_NS = 1_000_000_000
+# Room that a recording leaves: the chunk in memory, its index, and what else is written.
+RESERVE_BYTES = 8 << 20
+CHECK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,15 @@ def _definitions(package: str) -> Path:
     )
 
 
+def next_part(path: Path) -> Path:
+    """Where to record without writing over anything: ``path``, else ``path_1`` and so on."""
+    number, part = 0, path
+    while part.exists():
+        number += 1
+        part = path.with_name(f"{path.name}_{number}")
+    return part
+
+
 class BagWriter:
     """A recording in the making.
 
@@ -94,10 +111,12 @@ class BagWriter:
         self.path = path
         if path.exists():
             raise ConfigError(f"{path} exists already; choose another place or remove it")
+        self._unchecked = 0
         self._types = message_types()
         self._writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            self._check_room()
             self._writer.open()
         except OSError as error:
             raise ConfigError(f"can't record to {path}: {error.strerror or error}") from None
@@ -119,6 +138,9 @@ class BagWriter:
                 offered_qos_profiles=[_qos(topic)],
             )
             self._connections[topic.name] = connection
+        self._unchecked += len(data)
+        if self._unchecked > CHECK_BYTES:
+            self._check_room()
         self._writer.write(connection, stamp_ns, data)
         if self._flushed_ns is None:
             self._flushed_ns = stamp_ns
@@ -133,16 +155,45 @@ class BagWriter:
         return bytes(self._types.serialize_cdr(message, topic.kind))
 
     def flush(self) -> None:
-        """Give to the system what was written, so that a crash leaves it."""
+        """Give to the system what was written, so that a crash leaves it.
+
+        Raises:
+            OSError: the disk is full, or all but.
+        """
+        self._check_room()
         storage = self._writer.storage
         if isinstance(storage, McapWriter) and storage.chunk.bio.tell():
             storage.close_chunk()
             storage.bio.flush()
 
     def close(self) -> None:
-        """Write the index and metadata.yaml; calling it twice is fine."""
-        if self._writer.storage is not None:
+        """Write the index and metadata.yaml; calling it twice is fine.
+
+        Raises:
+            OSError: there is no room for them; :func:`recover` saves what is whole.
+        """
+        storage = self._writer.storage
+        if storage is None:
+            return
+        try:
             self._writer.close()
+        except OSError:
+            self._writer.storage = None
+            if isinstance(storage, McapWriter):
+                with suppress(OSError):
+                    storage.bio.close()
+            raise
+
+    def _check_room(self) -> None:
+        self._unchecked = 0
+        stat = os.statvfs(self.path.parent)
+        free = stat.f_bavail * stat.f_frsize
+        if free < RESERVE_BYTES:
+            raise OSError(
+                errno.ENOSPC,
+                f"only {free >> 20} MiB are free beside {self.path.name}; make room, it then goes "
+                "on by itself in a new part",
+            )
 
 
 def _qos(topic: Topic) -> Qos:

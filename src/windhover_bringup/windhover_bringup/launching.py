@@ -27,6 +27,7 @@ from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
+from windhover_bringup.config import Config
 from windhover_bringup.plan import Respawn, make_plan, program_of
 from windhover_bringup.settings import settings_of
 
@@ -87,15 +88,15 @@ def command(
     def start(context: Any) -> list[Any]:
         values = given(context, ["config", "namespace", *names])
         namespace = values.pop("namespace", "")
-        settings = settings_of(values.get("config"))
-        respawn = Respawn.of(settings.bringup()) if keep_up else Respawn(wanted=False)
+        bringup = Config.load(values.get("config")).bringup()
+        respawn = Respawn.of(bringup) if keep_up else Respawn(wanted=False)
 
         def make() -> Any:
             return Node(
                 package=PACKAGE,
                 executable="windhover",
                 exec_name="windhover",
-                namespace=namespace or settings.bringup().namespace or None,
+                namespace=namespace or bringup.namespace or None,
                 arguments=[*words(values)],
                 output="screen",
                 on_exit=_after_exit("windhover", make, respawn, ends_all=True),

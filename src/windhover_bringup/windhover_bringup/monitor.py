@@ -34,6 +34,8 @@ from windhover_ros.params import read_only
 from windhover_ros.runner import run_node
 
 LOOK_S = 0.25
+# Longest wait for a node to answer a lifecycle request, which it does while it works.
+ANSWER_S = 5.0
 BEAT_DEADLINE_S = 1.0
 # Node to the topic and type of its results, and the nodes that it gets its input from.
 RESULTS: Mapping[str, tuple[str, Any, tuple[str, ...]]] = {
@@ -114,6 +116,12 @@ class _Watched:
     client: Any
     waiting: list[int]
     future: Any = None
+    asked_s: float = 0.0
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a step's transitions are not through yet."""
+        return bool(self.waiting) or self.future is not None
 
 
 class MonitorNode(StageNode[MonitorParams]):
@@ -217,15 +225,19 @@ class MonitorNode(StageNode[MonitorParams]):
             stage.verdict = stage.shown.judge(stage.watch.judge(now), now)
         for name, stage in self._stages.items():
             self._walk(name, stage)
-            if self.params.recover and not late:
+            if self.params.recover and not late and not stage.under_way:
                 self._recover(name, stage, now)
         vitals = read_vitals()
         params = self.params
         machine = self._machine.judge(
             vitals.judge(VitalLimits(params.warm_c, params.hot_c, params.least_memory_mib)), now
         )
+        own = self.health.report()
         verdicts = [machine, *(self._told(name) for name in self._stages)]
-        self._all = max(verdicts, key=lambda v: v.level)
+        if own.level in {Level.WARN, Level.ERROR}:
+            verdicts.append(Verdict(own.level, own.message))
+        worst = max(verdicts, key=lambda v: v.level)
+        self._all = worst if worst.level else Verdict(Level.OK, "all stages give results")
         self._publish(machine, vitals.values(), now)
         # What it gives is its looks, so its own entry tells what one costs.
         self.health.frame(time.monotonic_ns() - int(now * 1e9))
@@ -276,7 +288,10 @@ class MonitorNode(StageNode[MonitorParams]):
     def _walk(self, name: str, stage: _Watched) -> None:
         """Go on with a step's transitions, each once the one before was answered."""
         if stage.future is not None and not stage.future.done():
-            return
+            if time.monotonic() - stage.asked_s < ANSWER_S:
+                return
+            # As where the transition is none of the state that it is in: on to the next.
+            stage.client.remove_pending_request(stage.future)
         if not stage.waiting:
             stage.future = None
             return
@@ -288,7 +303,7 @@ class MonitorNode(StageNode[MonitorParams]):
             return
         request = ChangeState.Request()
         request.transition.id = stage.waiting.pop(0)
-        stage.future = stage.client.call_async(request)
+        stage.future, stage.asked_s = stage.client.call_async(request), time.monotonic()
 
     def _publish(self, machine: Verdict, vitals: Mapping[str, str], now: float) -> None:
         space = self.get_fully_qualified_name().lstrip("/")

@@ -18,6 +18,7 @@ from windhover.evaluation.files import write_json
 from windhover.evaluation.latency import LatencySummary
 from windhover.evaluation.machine import machine_facts
 from windhover.evaluation.metrics import FORMAT, latency_metrics
+from windhover.health.level import Level
 from windhover.imaging.video import VideoWriter
 from windhover.types import Detections, Frame, Tracks
 from windhover_bringup.composed import Pipeline
@@ -35,7 +36,7 @@ class RunOutputs:
         pipeline: not started yet.
 
     Raises:
-        ConfigError: the folder can't be made, or holds a recording already.
+        ConfigError: the folder can't be made.
     """
 
     def __init__(self, folder: Path, pipeline: Pipeline) -> None:
@@ -51,6 +52,7 @@ class RunOutputs:
             namespace=pipeline.namespace,
             threshold=pipeline.bundle.thresholds.score,
             lossless=pipeline.lossless,
+            tell=self._tell,
         )
         pipeline.tap(self.recorder.result)
         if len(pipeline.cameras) > 1:
@@ -60,8 +62,14 @@ class RunOutputs:
     def close(self) -> None:
         """Write what waits and the bag's index."""
         self.recorder.close()
-        if self.recorder.error:
-            sys.stderr.write(f"warning: {self.recorder.error}\n")
+
+    def _tell(self, text: str, bad: bool) -> None:
+        sys.stderr.write(f"{'warning: ' if bad else ''}{text}\n")
+        monitor = self._pipeline.monitor
+        if monitor is not None and bad:
+            monitor.health.problem("recording", Level.ERROR, text)
+        elif monitor is not None:
+            monitor.health.solved("recording")
 
     def metrics(self, **parts: Any) -> dict[str, Any]:
         """What metrics.json holds of any run.

@@ -62,8 +62,8 @@ class Processes:
         return subprocess.Popen(command, env=child_environment(), start_new_session=True)
 
     def ended(self, node: str) -> bool:
-        """Whether a child is no longer there, and won't be again."""
-        return self._children[node].poll() is not None and node not in self._due
+        """Whether a child is done: it ended well, and won't be started again."""
+        return self._children[node].poll() == 0
 
     def check(self) -> None:
         """Start children again that crashed; call it a few times a second.

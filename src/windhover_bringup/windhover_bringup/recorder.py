@@ -22,7 +22,7 @@ from vision_msgs.msg import Detection2DArray, LabelInfo
 from windhover.calibration import CameraCalibration
 from windhover.errors import ConfigError, DataError, EncodingError
 from windhover.types import Detections, Frame, Tracks
-from windhover_bringup.bag import BagWriter, Topic
+from windhover_bringup.bag import BagWriter, Topic, next_part
 from windhover_ros import qos
 from windhover_ros.cdr import CdrReader
 from windhover_ros.diagnostics import Level
@@ -33,6 +33,8 @@ from windhover_ros.messages import label_info, write_results
 from windhover_ros.params import read_only
 from windhover_ros.runner import run_node
 
+# Between tries to record again after the disk was full.
+AGAIN_S = 2.0
 # At 640x512 mono16 this is 80 MB of frames that wait to be compressed.
 WAITING = 128
 
@@ -47,17 +49,21 @@ class RunRecorder:
     images are left out and counted; results never are. Of two cameras the images are
     recorded as each gave them, so that they can be paired anew.
 
+    A full disk ends a recording, whole, and not the flight; the next part begins once
+    there is room again.
+
     Args:
-        path: bag folder to make.
+        path: bag folder to make; ``<path>_1`` and so on where it is there already.
         cameras: ``rgb``, ``thermal`` or both, each with what gives the calibration
             of a frame, for camera_info. The images of one are those that come with
             the results; those of two come by :meth:`side`.
         namespace: ROS namespace of the topics.
         threshold: score threshold, for label_info.
         lossless: let the pipeline wait rather than leave an image out.
+        tell: called with what a person should know, and whether it is bad news.
 
     Raises:
-        ConfigError: the folder exists or can't be made.
+        ConfigError: the folder can't be made.
     """
 
     def __init__(
@@ -68,6 +74,7 @@ class RunRecorder:
         namespace: str = "",
         threshold: float = 0.0,
         lossless: bool = False,
+        tell: Callable[[str, bool], None] | None = None,
     ) -> None:
         root = f"/{namespace.strip('/')}/" if namespace.strip("/") else "/"
         self._cameras = {name: _CameraTopics.of(root, name, lens) for name, lens in cameras.items()}
@@ -80,7 +87,10 @@ class RunRecorder:
         self._queue: queue.Queue[Result | tuple[str, Frame] | None] = queue.Queue()
         self._room = threading.Semaphore(WAITING)
         self._said: tuple[str, ...] = ()
-        self._bag = BagWriter(path)
+        self._path = path
+        self._tell = tell or (lambda *_: None)
+        self._bag: BagWriter | None = BagWriter(next_part(path))
+        self._again_at = 0.0
         self.images_left_out = 0
         self.error: str | None = None
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
@@ -111,18 +121,47 @@ class RunRecorder:
         """Write what waits, then the index; calling it twice is fine."""
         self._queue.put(None)
         self._thread.join()
-        self._bag.close()
+        self._finish()
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:
             if len(item) == 2 or item[4]:
                 self._room.release()
-            if self.error is None:
-                try:
-                    self._write_image(*item) if len(item) == 2 else self._write(*item)
-                except OSError as error:
-                    # A full disk ends the recording, not the flight.
-                    self.error = f"recording stopped: {error.strerror or error}"
+            if self._bag is None and not self._resume():
+                continue
+            try:
+                self._write_image(*item) if len(item) == 2 else self._write(*item)
+            except OSError as error:
+                self.error = f"recording stopped: {error.strerror or error}"
+                self._tell(self.error, True)
+                self._again_at = time.monotonic() + AGAIN_S
+                self._finish()
+
+    def _resume(self) -> bool:
+        """Begin the next part, if it is time to try and there is room."""
+        if time.monotonic() < self._again_at:
+            return False
+        self._again_at = time.monotonic() + AGAIN_S
+        try:
+            self._bag = BagWriter(next_part(self._path))
+        except ConfigError:
+            return False
+        self._said = ()
+        self._tell(f"recording goes on in {self._bag.path}", False)
+        return True
+
+    def _finish(self) -> None:
+        bag, self._bag = self._bag, None
+        if bag is None:
+            return
+        try:
+            bag.close()
+        except OSError as error:
+            self.error = (
+                f"the recording {bag.path} has no index ({error.strerror or error}); make room, "
+                f"then 'windhover recover {bag.path}' saves what is whole"
+            )
+            self._tell(self.error, True)
 
     def _write(
         self,
@@ -132,8 +171,7 @@ class RunRecorder:
         labels: tuple[str, ...],
         with_image: bool,
     ) -> None:
-        stamp = frame.stamp_ns
-        write = self._bag.write
+        stamp, write = frame.stamp_ns, self._put
         if labels != self._said:
             message = label_info(labels, self._threshold)
             message.header.frame_id = frame.frame_id
@@ -147,10 +185,12 @@ class RunRecorder:
     def _write_image(self, camera: str, frame: Frame) -> None:
         topics = self._cameras[camera]
         info = camera_info(frame, topics.lens(frame))
-        self._bag.write(
-            topics.info, frame.stamp_ns, self._bag.tidy(topics.info, serialize_message(info))
-        )
-        self._bag.write(topics.image, frame.stamp_ns, write_compressed(frame))
+        self._put(topics.info, frame.stamp_ns, serialize_message(info), tidy=True)
+        self._put(topics.image, frame.stamp_ns, write_compressed(frame))
+
+    def _put(self, topic: Topic, stamp_ns: int, data: bytes, tidy: bool = False) -> None:
+        if self._bag is not None:
+            self._bag.write(topic, stamp_ns, self._bag.tidy(topic, data) if tidy else data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +232,9 @@ class _Side:
 class RecorderParams(StageParams):
     """Parameters of the recorder node."""
 
-    path: str = read_only("", description="folder to make for the recording; must not exist")
+    path: str = read_only(
+        "", description="folder to make for the recording; <path>_1 and so on where it is there"
+    )
     cameras: list[str] = read_only(
         ["thermal"], description="cameras whose images are recorded: rgb, thermal"
     )
@@ -208,7 +250,6 @@ class RecorderNode(StageNode[RecorderParams]):
     def __init__(self, overrides: Mapping[str, Any] | None = None, namespace: str = "") -> None:
         super().__init__("recorder", overrides, namespace)
         self._bag: BagWriter | None = None
-        self._parts = 0
         for camera in self.params.cameras:
             base = f"camera/{camera}"
             self._record_images(base)
@@ -218,20 +259,25 @@ class RecorderNode(StageNode[RecorderParams]):
         self._record(LabelInfo, "label_info", qos.latched(), latched=True)
 
     def configure(self) -> None:
-        """Open the bag; after a failure the next part of it."""
+        """Open the bag; after a failure or a new start the next part of it."""
         if not self.params.path:
             raise ConfigError("the recorder has no path; set its parameter 'path'")
-        path = Path(self.params.path)
-        part = path if self._parts == 0 else path.with_name(f"{path.name}_{self._parts}")
+        part = next_part(Path(self.params.path))
         self._bag = BagWriter(part)
-        self._parts += 1
         self.health.set("path", part)
 
     def release(self) -> None:
         """Write the index."""
         bag, self._bag = self._bag, None
-        if bag is not None:
+        if bag is None:
+            return
+        try:
             bag.close()
+        except OSError as error:
+            self.get_logger().error(
+                f"the recording {bag.path} has no index ({error.strerror or error}); make room, "
+                f"then 'windhover recover {bag.path}' saves what is whole"
+            )
 
     def _record(
         self, kind: Any, name: str, profile: Any, latched: bool = False, reliable: bool = True

@@ -112,6 +112,7 @@ class DetectorNode(StageNode[DetectorParams]):
         self._detector: Detector | None = None
         self._chain = BackendChain(self.params.backend, self.params.fallback_after)
         self._stuck = False
+        self._at_work = False
         self._images: Any = None
         self._listeners: list[Listener] = []
         self._stopping = threading.Event()
@@ -172,7 +173,9 @@ class DetectorNode(StageNode[DetectorParams]):
         if thread is None or thread is threading.current_thread():
             return
         slowest_ms = self.health.timings["inference"].summary().max_ms or 2000.0
-        thread.join(timeout=min(10.0, max(STUCK_S, 5 * slowest_ms / 1000)))
+        limit_s = min(10.0, max(STUCK_S, 5 * slowest_ms / 1000))
+        at_work_s = (time.monotonic_ns() - self.taken_ns) / 1e9 if self._at_work else 0.0
+        thread.join(timeout=max(0.05, limit_s - at_work_s))
         self._stuck = thread.is_alive()
         if self._stuck and self._detector is not None:
             self._chain.failed(self._detector.backend.name, "a frame went in and nothing came out")
@@ -267,7 +270,9 @@ class DetectorNode(StageNode[DetectorParams]):
             while not stopping.is_set():
                 frame = self.input.take(0.2)
                 if frame is not None:
+                    self._at_work = True
                     self.detect(frame)
+                    self._at_work = False
                 elif self.input.closed:
                     self.health.active(False)
                     self.idle.set()

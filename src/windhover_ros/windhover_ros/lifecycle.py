@@ -34,7 +34,7 @@ from windhover_ros import qos
 from windhover_ros.diagnostics import Health, Level, to_status
 from windhover_ros.params import NodeParams, declare, read_only
 
-TICK_S = 0.5
+TICK_S = 0.25
 REPORT_S = 1.0
 
 
@@ -45,10 +45,10 @@ class StageParams(NodeParams):
         True, description="configure and activate by itself; false where a manager does it"
     )
     retry_min_s: float = Field(
-        0.5, ge=0.1, le=60.0, description="wait before the first retry after a failure, seconds"
+        0.25, ge=0.1, le=60.0, description="wait before the first retry after a failure, seconds"
     )
     retry_max_s: float = Field(
-        10.0, ge=0.1, le=600.0, description="longest wait between retries, seconds"
+        1.5, ge=0.1, le=600.0, description="longest wait between retries, seconds"
     )
     stale_after_s: float = Field(
         2.0,

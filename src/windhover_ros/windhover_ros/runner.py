@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from windhover.errors import WindhoverError
@@ -110,17 +110,32 @@ def spinning(nodes: Sequence[Any]) -> Iterator[None]:
     for node in nodes:
         executor.add_node(node)
 
-    def spin() -> None:
-        with suppress(ExternalShutdownException):
-            executor.spin()
+    def turn() -> None:
+        try:
+            executor.spin_once(timeout_sec=0.5)
+        except ExternalShutdownException:
+            done.set()
+        except Exception as error:
+            # A message that can't be read must not leave all nodes deaf.
+            nodes[0].get_logger().error(
+                f"a callback failed and was left out: {type(error).__name__}: {error}",
+                throttle_duration_sec=10.0,
+            )
 
+    def spin() -> None:
+        while not done.is_set():
+            turn()
+
+    done = threading.Event()
     thread = threading.Thread(target=spin, name="executor", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        executor.shutdown(timeout_sec=5.0)
+        done.set()
+        executor.wake()
         thread.join(timeout=5.0)
+        executor.shutdown(timeout_sec=5.0)
 
 
 def run_node(make: Callable[[], Any], until: Callable[[Any], bool] | None = None) -> int:

@@ -175,7 +175,7 @@ class RunRecorder:
         if labels != self._said:
             message = label_info(labels, self._threshold)
             message.header.frame_id = frame.frame_id
-            write(self._labels, stamp, self._bag.tidy(self._labels, serialize_message(message)))
+            write(self._labels, stamp, serialize_message(message), tidy=True)
             self._said = labels
         if with_image and self._with_results:
             self._write_image(self._with_results, frame)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from windhover_training.chain import Chain, ChainConfig
-from windhover_training.config import load_config
+from windhover_training.config import ReleaseConfig, load_config
 from windhover_training.data.heavy import HeavyAugmentation
 from windhover_training.phases.base import check_inputs
 from windhover_training.phases.registry import load_phase
@@ -43,6 +43,13 @@ def test_the_chain_names_every_phase_in_an_order_that_can_be_run(
     Chain(config, lambda arguments: 0)
     used = {step.phase for step in config.steps} - {None}
     assert used >= {"benchmark", "bootstrap", "curriculum", "fusion", "weapons", "distill"}
+
+
+def test_the_chain_releases_what_its_last_phase_makes() -> None:
+    config = load_config(CONFIGS / "all.yaml", ChainConfig)
+    release = load_config(CONFIGS / "release_all.yaml", ReleaseConfig)
+    last = [step for step in config.steps if step.phase is not None][-1]
+    assert release.checkpoint == config.folder / last.name / "best.pt"
 
 
 def test_what_a_phase_lacks_is_named_with_a_command_that_exists(tmp_path: Path) -> None:

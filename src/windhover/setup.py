@@ -46,6 +46,8 @@ setup(
         ],
         # Cameras as v4l2:; GPL-3.0-or-later, unlike all else that is installed.
         "v4l2": ['linuxpy; sys_platform == "linux"'],
+        # Bundles that must be signed.
+        "signed": ["cryptography"],
         "test": ["pytest", "hypothesis"],
     },
     zip_safe=False,

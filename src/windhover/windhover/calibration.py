@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from windhover.errors import CalibrationError
+from windhover.plain_yaml import YamlError, dump_yaml, read_yaml
 
 Floats = NDArray[np.float64]
 
@@ -91,14 +91,13 @@ def load_calibration(path: str | Path) -> CameraCalibration:
     """
     file = Path(str(path).removeprefix("file://"))
     try:
-        document = yaml.safe_load(file.read_text())
+        document = read_yaml(file)
     except FileNotFoundError:
         raise
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise CalibrationError(f"calibration {file} can't be read: {error}; {_HINT}") from None
-    except yaml.YAMLError as error:
-        line = " ".join(str(error).split())
-        raise CalibrationError(f"calibration {file} is not YAML: {line}; {_HINT}") from None
+    except YamlError as error:
+        raise CalibrationError(f"calibration {file} is not YAML: {error}; {_HINT}") from None
     if not isinstance(document, dict):
         raise CalibrationError(f"calibration {file} holds no fields; {_HINT}")
     try:
@@ -119,7 +118,7 @@ def save_calibration(calibration: CameraCalibration, path: str | Path) -> None:
         "rectification_matrix": _matrix(calibration.r),
         "projection_matrix": _matrix(calibration.p),
     }
-    Path(path).write_text(yaml.safe_dump(document, sort_keys=False, default_flow_style=None))
+    Path(path).write_text(dump_yaml(document, default_flow_style=None))
 
 
 def _matrix(values: Floats) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from typing import Any
 
 from windhover.errors import NewStartError, SourceError, WindhoverError
 from windhover.evaluation.latency import LatencyStats
-from windhover.model.bundle import Bundle
 from windhover.types import Detections, Frame, Tracks
 from windhover_bringup.cameras import (
     CAMERAS,
@@ -68,7 +67,7 @@ class Pipeline:
 
     def __init__(self, config: Config, taps: list[Tap] | None = None) -> None:
         bringup = config.bringup()
-        bundle = Bundle.load(config.model)
+        bundle = config.bundle()
         self.feed = feed_of(config, bundle)
         config, lead = check_inputs(config, self.feed)
         self.length, self.rate_hz = lead.length, lead.rate_hz

@@ -18,6 +18,8 @@ import yaml
 from pydantic import Field
 
 from windhover.errors import ConfigError
+from windhover.model.bundle import Bundle
+from windhover.plain_yaml import YamlError, dump_yaml, read_yaml
 from windhover_bringup.monitor import MonitorParams
 from windhover_bringup.overlay import OverlayParams
 from windhover_bringup.recorder import RecorderParams
@@ -107,10 +109,15 @@ class Config:
         for section, values in self.values.items():
             check(SECTIONS[section], values, f"{self.origin}: {section}")
 
-    @property
-    def model(self) -> str:
-        """The detector's model bundle."""
-        return check(DetectorParams, self["detector"], f"{self.origin}: detector").model
+    def bundle(self) -> Bundle:
+        """The detector's model bundle, verified as the detector verifies it.
+
+        Raises:
+            BundleError: it is missing, damaged or not signed as the config asks.
+            ConfigError: the public key can't be used.
+        """
+        detector = check(DetectorParams, self["detector"], f"{self.origin}: detector")
+        return Bundle.load(detector.model, public_key=detector.public_key)
 
     def bringup(self) -> BringupParams:
         """The launchers' own section."""
@@ -132,7 +139,7 @@ class Config:
         document = {
             f"/**/{section}": {"ros__parameters": self.typed(section)} for section in self.values
         }
-        path.write_text(yaml.safe_dump(document, sort_keys=False))
+        path.write_text(dump_yaml(document))
         return path
 
 
@@ -150,12 +157,11 @@ def _found(path: str | os.PathLike[str]) -> Path:
 
 def _sections(file: Path) -> dict[str, dict[str, Any]]:
     try:
-        document = yaml.safe_load(file.read_text())
+        document = read_yaml(file)
     except OSError as error:
         raise ConfigError(f"config {file} can't be read: {error.strerror or error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = str(error).replace("\n", " ")
-        raise ConfigError(f"config {file} is not YAML: {line}") from None
+    except YamlError as error:
+        raise ConfigError(f"config {file} is not YAML: {error}") from None
     if not isinstance(document, dict):
         raise ConfigError(f"config {file} has no sections; start from config/default.yaml")
     sections: dict[str, dict[str, Any]] = {}

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from windhover.model.bundle import Bundle
 from windhover_bringup.cameras import CAMERAS, check_inputs, feed_of, image_topic, pairing_values
 from windhover_bringup.config import BringupParams, Config
 
@@ -69,7 +68,7 @@ def make_plan(config: Config, out: str | Path | None) -> Plan:
     Raises:
         WindhoverError: the model or the source can't be used.
     """
-    bundle = Bundle.load(config.model)
+    bundle = config.bundle()
     feed = feed_of(config, bundle)
     config, lead = check_inputs(config, feed)
     cameras = CAMERAS[feed]

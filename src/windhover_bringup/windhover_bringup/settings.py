@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from windhover.model.bundle import Bundle
 from windhover_bringup.cameras import CAMERAS, feed_of, image_topic, sources_of
 from windhover_bringup.config import Config
 from windhover_ros.environment import prepare_environment
@@ -35,7 +34,7 @@ def settings_of(
     prepare_environment()
     settings = Config.load(config).replaced("detector", model=model, backend=backend)
     settings.validate()
-    feed = feed_of(settings, Bundle.load(settings.model))
+    feed = feed_of(settings, settings.bundle())
     sources = sources_of(source, feed) if source else {}
     for camera in CAMERAS[feed]:
         settings = settings.replaced(

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 
@@ -202,3 +204,30 @@ def test_altitude_outside_the_models_band_is_flagged_not_hidden(nodes, linked):
     altitude.publish(Float64(data=40.0))
     wait_for(lambda: node.health.report().values.get("altitude_m") == "40.0", "the altitude")
     assert "altitude" not in node.health.report().message
+
+
+def test_a_bundle_that_is_not_signed_as_asked_is_refused_and_told(nodes, blob_bundle, tmp_path):
+    pytest.importorskip("cryptography")
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from windhover.model.signature import fingerprint, sign_manifest
+
+    key = Ed25519PrivateKey.generate()
+    public = tmp_path / "release.pub"
+    public.write_bytes(key.public_key().public_bytes_raw())
+    folder = tmp_path / "blob"
+    shutil.copytree(blob_bundle, folder)
+    values = {"model": str(folder), "public_key": str(public), **FAST}
+    node = nodes.add(DetectorNode(values, frames=Handover()))
+    assert not node.bring_up()
+    assert "is not signed" in str(node.last_error)
+    assert "is not signed" in node.health.report().message
+    sign_manifest(folder / "bundle.yaml", key)
+    wait_for(lambda: node.state == "active", "the retry")
+    told = node.health.report().values["model_signature"]
+    assert told == f"key {fingerprint(key.public_key())}"
+
+
+def test_an_unsigned_bundle_flies_where_no_key_is_set_and_says_so(linked):
+    node, _ = linked
+    assert node.health.report().values["model_signature"] == "unsigned"

@@ -43,6 +43,11 @@ class DetectorParams(StageParams):
     """Parameters of the detector node."""
 
     model: str = read_only("thermal-n", description="model bundle: a folder, or a name in models/")
+    public_key: str = read_only(
+        "",
+        description="file of an Ed25519 public key (PEM or 32 raw bytes): a bundle that is not "
+        "signed with it is refused; empty = no signature is asked for",
+    )
     backend: Literal["auto", "dlc", "qnn", "cpu"] = read_only(
         "auto", description="what runs the graph; auto takes the fastest that works"
     )
@@ -140,10 +145,11 @@ class DetectorNode(StageNode[DetectorParams]):
 
     def configure(self) -> None:
         """Load the bundle and open a backend."""
-        bundle = Bundle.load(self.params.model)
+        bundle = Bundle.load(self.params.model, public_key=self.params.public_key)
         self._detector = self._open(bundle)
         self.health.set("model", f"{bundle.name} {bundle.version}")
         self.health.set("model_hash", bundle.digest)
+        self.health.set("model_signature", bundle.signature)
         self.health.set("backend", self._detector.backend.name)
         self.health.set("device", self._detector.backend.device)
         if not self._linked:

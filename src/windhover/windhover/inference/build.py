@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from windhover.errors import BackendError
 from windhover.inference.ort import tensor_specs
 from windhover.inference.ort_qnn import open_session
@@ -27,6 +25,7 @@ from windhover.inference.soc import DEFAULT_SOC, Soc, find_soc, soc_name
 from windhover.model.bundle import MANIFEST_NAME, Bundle, write_bundle
 from windhover.model.graph import TensorSpec
 from windhover.model.manifest import STANDARD_FILES, Role
+from windhover.plain_yaml import read_yaml
 
 
 def build_htp_files(folder: Path, soc: str = DEFAULT_SOC) -> list[Path]:
@@ -72,7 +71,7 @@ def add_to_bundle(folder: Path, soc: str = DEFAULT_SOC) -> Bundle:
     """
     Bundle.load(folder)
     build_htp_files(folder, soc)
-    manifest = yaml.safe_load((folder / MANIFEST_NAME).read_text(encoding="utf-8"))
+    manifest = read_yaml(folder / MANIFEST_NAME)
     del manifest["format"], manifest["files"]
     manifest["provenance"].setdefault("tools", {})["qnn"] = load_libraries().build
     return write_bundle(folder, manifest)

@@ -1,8 +1,9 @@
 """Model bundles on disk: finding, verifying, opening and writing them.
 
 A bundle is a folder with ``bundle.yaml`` and the files it names. It is trusted
-only after every file's length and SHA-256 agree with the declaration, so that
-what runs on the drone is what was released.
+only after every file's length and SHA-256 agree with the declaration, and, where
+a public key is given, after the declaration was found signed with it, so that what
+runs on the drone is what was released.
 """
 
 from __future__ import annotations
@@ -25,9 +26,15 @@ from windhover.model.manifest import (
     Manifest,
     Role,
 )
+from windhover.model.signature import (
+    SIGNATURE_NAME,
+    check_signature,
+    fingerprint,
+    load_public_key,
+)
+from windhover.plain_yaml import MAX_BYTES, YamlError, dump_yaml, parse_yaml, yaml_problem
 
 MANIFEST_NAME = "bundle.yaml"
-_MAX_MANIFEST_BYTES = 1 << 20
 _CHUNK = 1 << 20
 
 
@@ -36,6 +43,7 @@ class Bundle(Manifest):
 
     _root: Path = PrivateAttr()
     _digest: str = PrivateAttr()
+    _signature: str = PrivateAttr(default="unsigned")
 
     @property
     def root(self) -> Path:
@@ -51,6 +59,15 @@ class Bundle(Manifest):
         """
         return self._digest
 
+    @property
+    def signature(self) -> str:
+        """What is known of who released it, for diagnostics.
+
+        ``unsigned``, ``not checked`` (signed, but no key was given), or ``key`` and the
+        fingerprint of the key that it was found signed with.
+        """
+        return self._signature
+
     def file(self, role: Role) -> Path | None:
         """Path of the file with this role; ``None`` when the bundle has none."""
         spec = self.files.get(role)
@@ -58,7 +75,10 @@ class Bundle(Manifest):
 
     @classmethod
     def load(
-        cls, path_or_name: str | os.PathLike[str], search: Iterable[Path] | None = None
+        cls,
+        path_or_name: str | os.PathLike[str],
+        search: Iterable[Path] | None = None,
+        public_key: str | os.PathLike[str] | None = None,
     ) -> Bundle:
         """Open a bundle and verify all of its files.
 
@@ -66,14 +86,20 @@ class Bundle(Manifest):
             path_or_name: a bundle's folder, its ``bundle.yaml``, or a bare name
                 that is looked up in ``search``.
             search: folders that hold bundles; :func:`search_path` by default.
+            public_key: file of the Ed25519 key that it must be signed with; empty or
+                ``None`` asks for no signature.
 
         Raises:
-            BundleError: not found, damaged, of an unknown format version, or a
-                file is missing, outside the bundle, or not what was released.
+            BundleError: not found, damaged, of an unknown format version, not signed as
+                asked, or a file is missing, outside the bundle, or not what was released.
+            ConfigError: the public key can't be used.
         """
         root = find_bundle(path_or_name, search)
         text = _read_manifest(root / MANIFEST_NAME)
+        # Before anything in it is looked at.
+        signature = _signature(root / MANIFEST_NAME, text, public_key)
         bundle = cls._parse(root, text)
+        bundle._signature = signature
         for role, spec in bundle.files.items():
             _verify(root, role, spec)
         return bundle
@@ -82,10 +108,10 @@ class Bundle(Manifest):
     def _parse(cls, root: Path, text: bytes) -> Bundle:
         where = root / MANIFEST_NAME
         try:
-            data = yaml.load(text, Loader=_UniqueKeyLoader)
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+            data = parse_yaml(text)
+        except YamlError as error:
             raise BundleError(
-                f"{where} is not readable YAML ({_yaml_problem(error)}); fetch the bundle again"
+                f"{where} is not readable YAML ({error}); fetch the bundle again"
             ) from error
         if not isinstance(data, dict):
             raise BundleError(f"{where} holds no mapping; fetch the bundle again")
@@ -104,21 +130,6 @@ class Bundle(Manifest):
         bundle._root = root
         bundle._digest = hashlib.sha256(text).hexdigest()[:12]
         return bundle
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice instead of taking the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"key {key.value!r} appears twice", key.start_mark
-                    )
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
 
 
 def search_path() -> Iterator[Path]:
@@ -194,11 +205,11 @@ def write_bundle(directory: str | os.PathLike[str], manifest: Mapping[str, Any])
     }
     data = {"format": FORMAT_VERSION, **manifest, "files": files}
     try:
-        text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+        text = dump_yaml(data, allow_unicode=True, width=100)
     except yaml.YAMLError as error:
         raise BundleError(
             f"the manifest for {root} holds a value that is no plain YAML "
-            f"({_yaml_problem(error)}); give str, int, float, list and dict only"
+            f"({yaml_problem(error)}); give str, int, float, list and dict only"
         ) from error
     Bundle._parse(root, text.encode())
     # Renamed into place: a reader never sees half a manifest.
@@ -230,13 +241,22 @@ def validation_problem(error: ValidationError) -> str:
 def _read_manifest(path: Path) -> bytes:
     try:
         size = path.stat().st_size
-        if size > _MAX_MANIFEST_BYTES:
+        if size > MAX_BYTES:
             raise BundleError(f"{path} is {size} bytes, too large for a manifest; fetch it again")
         return path.read_bytes()
     except OSError as error:
         raise BundleError(
             f"{path} can't be read ({error.strerror}); check its permissions"
         ) from error
+
+
+def _signature(manifest: Path, text: bytes, key: str | os.PathLike[str] | None) -> str:
+    """What :attr:`Bundle.signature` says; refuses what is not signed as asked."""
+    if key is None or not os.fspath(key):
+        return "not checked" if manifest.with_name(SIGNATURE_NAME).exists() else "unsigned"
+    public = load_public_key(key)
+    check_signature(manifest, text, public)
+    return f"key {fingerprint(public)}"
 
 
 def _verify(root: Path, role: Role, spec: FileSpec) -> None:
@@ -261,11 +281,3 @@ def _verify(root: Path, role: Role, spec: FileSpec) -> None:
             f"{label} has SHA-256 {digest[:12]}... where {MANIFEST_NAME} says "
             f"{spec.sha256[:12]}...; fetch the bundle again"
         )
-
-
-def _yaml_problem(error: Exception) -> str:
-    if isinstance(error, yaml.MarkedYAMLError):
-        mark = error.problem_mark or error.context_mark
-        line = f" in line {mark.line + 1}" if mark else ""
-        return f"{error.problem or error.context}{line}"
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

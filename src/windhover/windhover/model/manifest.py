@@ -156,7 +156,7 @@ class FileSpec(_Strict):
 
     path: str = Field(min_length=1, max_length=255)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    bytes: int = Field(ge=1)
+    bytes: int = Field(ge=1, le=1 << 30)
 
     @field_validator("path")
     @classmethod

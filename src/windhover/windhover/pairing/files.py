@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from windhover.calibration import load_calibration, save_calibration
 from windhover.errors import CalibrationError
 from windhover.evaluation.files import write_atomic
 from windhover.pairing.geometry import Extrinsics, Floats, Lens
+from windhover.plain_yaml import YamlError, dump_yaml, read_yaml
 
 FORMAT = 1
 """The only ``format`` of rgbt.yaml that this code reads and writes."""
@@ -186,7 +186,7 @@ def save_rgbt(
         document["homography"] = calibration.matrix.ravel().tolist()
     document["provenance"] = dict(provenance or {})
     path = folder / "rgbt.yaml"
-    write_atomic(path, yaml.safe_dump(document, sort_keys=False, default_flow_style=None))
+    write_atomic(path, dump_yaml(document, default_flow_style=None))
     if isinstance(calibration, Calibration):
         for name, lens in (("rgb", calibration.rgb), ("thermal", calibration.thermal)):
             save_calibration(lens.as_calibration(name), folder / f"{name}.yaml")
@@ -206,14 +206,13 @@ def _lens_beside(file: Path, part: _CameraPart) -> Lens:
 
 def _read(path: Path) -> RgbtFile:
     try:
-        document = yaml.safe_load(path.read_text())
+        document = read_yaml(path)
     except OSError as error:
         raise CalibrationError(
             f"calibration {path} can't be read: {error.strerror or error}; {_HINT}"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = " ".join(str(error).split())
-        raise CalibrationError(f"calibration {path} is not YAML: {line}; {_HINT}") from None
+    except YamlError as error:
+        raise CalibrationError(f"calibration {path} is not YAML: {error}; {_HINT}") from None
     if not isinstance(document, dict):
         raise CalibrationError(f"calibration {path} holds no fields; {_HINT}")
     try:

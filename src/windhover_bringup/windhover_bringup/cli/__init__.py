@@ -17,6 +17,7 @@ from typer.main import get_command
 from windhover.errors import WindhoverError
 from windhover_bringup.cli import (
     bench,
+    bundle,
     calibrate,
     demo,
     doctor,
@@ -42,6 +43,7 @@ app.command("up")(up.up)
 app.command("replay")(replay.replay)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(calibrate.app, name="calibrate")
+app.add_typer(bundle.app, name="bundle")
 app.command("track")(track.track)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)

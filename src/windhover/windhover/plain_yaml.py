@@ -1,0 +1,106 @@
+"""YAML from outside, read within bounds: plain values only, and no more than was written.
+
+A model bundle, a config or a calibration may come from anyone. PyYAML's safe loader runs
+nothing, but takes any length, takes the last of two equal keys, and lets aliases grow a few
+lines into gigabytes once they are walked through. rcl, which reads the same parameter files,
+refuses aliases too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+MAX_BYTES = 1 << 20
+"""Longest file that is read; the largest of ours has some 20 kB."""
+
+
+class YamlError(Exception):
+    """Text is no YAML that is taken here; the message says why, in one line."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that refuses aliases, and a key given twice."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(
+                None, None, f"alias *{event.anchor} is not taken: write it out", event.start_mark
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"key {key.value!r} appears twice", key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Safe YAML that writes out what is held in two places, as the loader asks."""
+
+    def ignore_aliases(self, _data: Any) -> bool:
+        return True
+
+
+def parse_yaml(text: bytes) -> Any:
+    """The document in a text.
+
+    Args:
+        text: UTF-8, at most :data:`MAX_BYTES`.
+
+    Raises:
+        YamlError: too long, too deep, malformed, or it holds an alias or a key twice.
+    """
+    if len(text) > MAX_BYTES:
+        raise YamlError(f"longer than {MAX_BYTES} bytes")
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise YamlError(yaml_problem(error)) from error
+    except RecursionError as error:
+        raise YamlError("nested too deep") from error
+    except (ValueError, OverflowError) as error:
+        # Dates and numbers that PyYAML takes for such but can't make.
+        raise YamlError(" ".join(str(error).split())) from error
+
+
+def read_yaml(path: str | Path) -> Any:
+    """The document in a file; no more than :data:`MAX_BYTES` of it are ever held.
+
+    Raises:
+        OSError: the file can't be read.
+        YamlError: as :func:`parse_yaml`.
+    """
+    with Path(path).open("rb") as stream:
+        return parse_yaml(stream.read(MAX_BYTES + 1))
+
+
+def dump_yaml(document: Any, **options: Any) -> str:
+    """A document of plain values as text that :func:`parse_yaml` takes.
+
+    Args:
+        document: str, int, float, bool, None, list and dict.
+        **options: as for ``yaml.dump``.
+
+    Raises:
+        yaml.YAMLError: it holds a value that is not plain.
+    """
+    return str(yaml.dump(document, Dumper=_Dumper, sort_keys=False, **options))
+
+
+def yaml_problem(error: yaml.YAMLError) -> str:
+    """PyYAML's complaint in one line."""
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        line = f" in line {mark.line + 1}" if mark else ""
+        return f"{error.problem or error.context}{line}"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,47 @@
+"""``windhover bundle``: sign a model bundle's manifest, and check what a drone would check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Sign model bundles and verify them.", no_args_is_help=True)
+
+_Model = Annotated[str, typer.Argument(help="Bundle folder, or its name in models/.")]
+
+
+@app.command("sign")
+def sign(
+    model: _Model,
+    key: Annotated[
+        Path, typer.Option(help="Ed25519 private key: PEM without a passphrase, or 32 raw bytes.")
+    ],
+) -> None:
+    """Sign a whole bundle: writes bundle.yaml.sig beside its bundle.yaml."""
+    from windhover.model.bundle import MANIFEST_NAME, Bundle
+    from windhover.model.signature import fingerprint, load_private_key, sign_manifest
+
+    private = load_private_key(key)
+    bundle = Bundle.load(model)
+    path = sign_manifest(bundle.root / MANIFEST_NAME, private)
+    typer.echo(f"{path}: signed with key {fingerprint(private.public_key())}")
+
+
+@app.command("verify")
+def verify(
+    model: _Model,
+    key: Annotated[
+        Path | None,
+        typer.Option(help="Ed25519 public key that it must be signed with: PEM or 32 raw bytes."),
+    ] = None,
+) -> None:
+    """Check every file's hash and, with a key, the signature; status 2 if anything is wrong."""
+    from windhover.model.bundle import Bundle
+
+    bundle = Bundle.load(model, public_key=key)
+    typer.echo(
+        f"{bundle.root}: {bundle.name} {bundle.version}, {len(bundle.files)} files as released, "
+        f"signature: {bundle.signature}"
+    )

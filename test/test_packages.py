@@ -15,6 +15,7 @@ PACKAGES = {path.parent.name: path.parent for path in sorted(ROOT.glob("src/*/pa
 KEYS = {
     "ament_index_python": "ament_index_python",
     "av": None,
+    "cryptography": "python3-cryptography",
     "cv2": "python3-opencv",
     "jinja2": "python3-jinja2",
     "linuxpy": None,

@@ -92,7 +92,10 @@ def test_the_sampler_arms_the_unarmed_only(close_ups: Path) -> None:
     boxes = np.float32([[40, 40, 54, 72], [120, 120, 134, 152], [118, 130, 138, 136]])
     classes = np.array([PERSON, PERSON, WEAPON])
     sample = Sample(pixels, boxes, classes, "f", pixels_per_metre=21.0)
-    settings = RgbtAugmentation(paste=1.0, on_object=1.0, scale_near=(1, 1), scale_wide=(1, 1))
+    # Where RGB is blank no weapon is taught.
+    settings = RgbtAugmentation(
+        paste=1.0, on_object=1.0, scale_near=(1, 1), scale_wide=(1, 1), blank_rgb=0
+    )
     sampler = RgbtSampler(
         [sample], 192, [1] * 4, settings, np.random.default_rng(3), read_cutouts(close_ups)
     )

@@ -20,7 +20,7 @@ export YOLO_CONFIG_DIR ?= $(CACHE)/ultralytics
 # Keeps temporary files and shared memory from outliving a command.
 TIDY := $(VENV_BIN)/python -m embedded.tidy
 
-.PHONY: help setup demo test faults lint typecheck check bench train-env train-test clean
+.PHONY: help setup demo test faults lint typecheck audit check bench train-env train-test clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -45,6 +45,9 @@ lint: setup ## ruff
 
 typecheck: setup ## mypy
 	@$(VENV_BIN)/mypy
+
+audit: setup ## known vulnerabilities of what is pinned (needs a network; without one it says so)
+	@$(VENV_BIN)/python -m embedded.audit
 
 check: lint typecheck test ## everything that .ci/run looks at
 

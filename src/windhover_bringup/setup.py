@@ -18,6 +18,7 @@ setup(
         (f"share/{PACKAGE}", ["package.xml"]),
         (f"share/{PACKAGE}/launch", sorted(map(str, Path("launch").glob("*.launch.py")))),
         (f"share/{PACKAGE}/config", sorted(map(str, Path("config").glob("*.[xy]*ml")))),
+        (f"share/{PACKAGE}/config/sros2", sorted(map(str, Path("config").glob("sros2/*")))),
         (f"share/{PACKAGE}/config/systemd", sorted(map(str, Path("config").glob("systemd/*")))),
     ],
     python_requires=">=3.10",

@@ -28,7 +28,7 @@ from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
 from windhover_bringup.config import Config
-from windhover_bringup.plan import Respawn, make_plan, program_of
+from windhover_bringup.plan import Respawn, enclave_of, make_plan, program_of
 from windhover_bringup.settings import settings_of
 
 PACKAGE = "windhover_bringup"
@@ -145,6 +145,7 @@ def processes(names: Sequence[str]) -> Any:
                     name=node,
                     namespace=namespace or None,
                     parameters=[str(parameters), *([values] if values else [])],
+                    ros_arguments=["--enclave", enclave_of(node)],
                     output="screen",
                     on_exit=_after_exit(node, make, respawn, ends_all=node in plan.cameras),
                 )

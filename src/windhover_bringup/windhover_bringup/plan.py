@@ -35,6 +35,11 @@ def program_of(node: str) -> tuple[str, str]:
     return MODULES[node].partition(".")[0], node
 
 
+def enclave_of(node: str) -> str:
+    """The SROS2 enclave of a node that has a process of its own; see config/sros2/."""
+    return f"/windhover/{node}"
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The processes of one run.

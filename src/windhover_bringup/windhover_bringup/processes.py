@@ -18,7 +18,7 @@ from typing import Any
 from windhover.errors import WindhoverError
 from windhover_bringup.cli.show import progress
 from windhover_bringup.config import BringupParams, Config
-from windhover_bringup.plan import MODULES, Respawn, make_plan
+from windhover_bringup.plan import MODULES, Respawn, enclave_of, make_plan
 from windhover_ros.environment import child_environment
 from windhover_ros.runner import StopRequest, ros, ros_arguments
 
@@ -52,7 +52,7 @@ class Processes:
 
     def _spawn(self, node: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", MODULES[node], "--ros-args", *ros_arguments()]
-        command += ["--params-file", str(self._parameters)]
+        command += ["--params-file", str(self._parameters), "--enclave", enclave_of(node)]
         for name, value in self._values.items():
             command += ["-p", f"{name}:={value}"]
         if self._namespace:

@@ -13,7 +13,10 @@ from test.support.blob_bundle import build_blob_bundle
 from test.support.domain import isolate
 
 TARGET_S = 2.0
-HEAD = "| fault | frames lost | back after | no crash, recording readable | seen |\n|---|---|---:|---|---|"
+HEAD = (
+    "| fault | frames lost | back after | no crash, recording readable | seen |\n"
+    "|---|---|---:|---|---|"
+)
 
 
 def row(name: str, outcome: Outcome) -> str:

@@ -160,7 +160,7 @@ def test_a_bundle_without_a_dlc(tmp_path: Path) -> None:
         DlcBackend(build_quantised_bundle(tmp_path / "plain"))
 
 
-@pytest.mark.parametrize("damage", ["text", "cut", "half", "flipped"])
+@pytest.mark.parametrize("damage", ["text", "cut", "half", "flipped", "version"])
 def test_a_file_that_is_no_dlc(htp_bundle: Bundle, tmp_path: Path, damage: str) -> None:
     root = copy_of(htp_bundle, tmp_path)
     whole = (root / "int8.dlc").read_bytes()
@@ -172,12 +172,18 @@ def test_a_file_that_is_no_dlc(htp_bundle: Bundle, tmp_path: Path, damage: str) 
         "cut": whole[:-1],
         "half": whole[: len(whole) // 2],
         "flipped": bytes(flipped),
+        # As a later QNN would write it; its form has the version in its name.
+        "version": whole.replace(b"dlc.metadata2.3.0", b"dlc.metadata9.9.0"),
     }
+    assert damaged[damage] != whole
     (root / "int8.dlc").write_bytes(damaged[damage])
     with pytest.raises(BackendError) as caught:
         DlcBackend(write_manifest(root))
     message = str(caught.value)
     assert "int8.dlc" in message
+    assert ("of version 9.9 and the dlc backend was proved with 2.3" in message) == (
+        damage == "version"
+    )
     assert "fetch the bundle again" in message
     assert "\n" not in message
     # The process goes on, and so does the next bundle.

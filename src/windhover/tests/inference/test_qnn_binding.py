@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import mmap
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from windhover.inference.qnn_api.context import Context
 from windhover.inference.qnn_api.device import HtpDevice
 from windhover.inference.qnn_api.errors import QnnError, explained
 from windhover.inference.qnn_api.functions import CORE, Functions
+from windhover.inference.qnn_api.memory import RpcMemory
 from windhover.inference.qnn_api.power import VOTES, PowerVote, power_configs
 from windhover.inference.soc import SOCS
 from windhover.model.bundle import Bundle
@@ -197,3 +200,88 @@ def test_a_devices_folder_is_told_to_fastrpc(
     with pytest.raises(BackendError, match="is missing"):
         library.open_htp(tmp_path)
     assert library.os.environ["ADSP_LIBRARY_PATH"] == str(tmp_path)
+
+
+class Lent:
+    """FastRPC's allocator as this machine can have it: a file in memory, mapped."""
+
+    def __init__(self) -> None:
+        self.maps: dict[int, mmap.mmap] = {}
+        self.freed: list[int] = []
+
+    def allocate(self, size: int) -> tuple[int, int]:
+        descriptor = os.memfd_create("lent")
+        os.ftruncate(descriptor, size)
+        mapped = mmap.mmap(descriptor, size)
+        address = ctypes.addressof(ctypes.c_char.from_buffer(mapped))
+        self.maps[address] = mapped
+        return address, descriptor
+
+    def free(self, address: int) -> None:
+        self.freed.append(address)
+
+
+def test_shared_memory_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match=r"no shared memory with the HTP here \(.*libcdsprpc"):
+        RpcMemory(str(tmp_path / "libcdsprpc.so"))
+    with pytest.raises(BackendError, match=r"no shared memory with the HTP here \(.*rpcmem_alloc"):
+        RpcMemory("libc.so.6")
+
+
+def test_a_context_that_can_share_nothing_copies(
+    device: HtpDevice, htp_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from windhover.inference.qnn_api import memory
+
+    context = Context.compose(device, htp_bundle.root / "int8.dlc")
+    lent = Lent()
+    monkeypatch.setattr(memory, "RpcMemory", lambda: lent)
+    # The emulator takes no file descriptors: what was allocated goes back.
+    with pytest.raises(BackendError, match="memRegister: QNN_"):
+        context.share()
+    assert lent.freed == list(lent.maps)
+    arrays = [np.zeros(t.shape, t.dtype) for t in context.graph.outputs]
+    context.bind_outputs(arrays)
+    context.execute(np.full(context.graph.inputs[0].shape, 90, np.uint8))
+    assert any(array.any() for array in arrays)
+    context.close()
+
+
+def test_shared_tensors_are_handles_and_are_given_back_in_order(
+    device: HtpDevice, htp_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from windhover.inference.qnn_api import memory
+
+    context = Context.compose(device, htp_bundle.root / "int8.dlc")
+    lent, asked = Lent(), []
+    monkeypatch.setattr(memory, "RpcMemory", lambda: lent)
+    call = Functions.__call__
+
+    def driver(self: Functions, name: str, *arguments: object, **more: object) -> None:
+        if name not in ("memRegister", "memDeRegister", "graphExecute"):
+            return call(self, name, *arguments, **more)
+        asked.append(name)
+        if name == "memRegister":
+            request = arguments[1]._obj  # type: ignore[attr-defined]
+            shape = tuple(request.dimensions[: request.rank])
+            asked.append((shape, request.memory_type, request.descriptor > 2))
+            arguments[3]._obj.value = 0x1000 + len(asked)  # type: ignore[attr-defined]
+        return None
+
+    monkeypatch.setattr(Functions, "__call__", driver)
+    buffers, outputs = context.share()
+    tensors = (*context.graph.inputs, *context.graph.outputs)
+    assert asked == [x for t in tensors for x in ("memRegister", (t.shape, 1, True))]
+    assert [o.shape for o in outputs] == [t.shape for t in context.graph.outputs]
+    image = np.full(context.graph.inputs[0].shape, 77, np.uint8)
+    context.execute(image)
+    np.testing.assert_array_equal(buffers.arrays[0], image)
+    for struct, handle in zip(context._outputs.structs, buffers.handles[1:], strict=True):
+        assert (struct.memory_type, struct.data) == (1, handle.value)
+    asked.clear()
+    buffers.close()
+    buffers.close()
+    assert asked == ["memDeRegister"] * len(tensors)
+    assert len(lent.freed) == len(tensors)
+    monkeypatch.undo()
+    context.close()

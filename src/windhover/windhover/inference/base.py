@@ -41,7 +41,7 @@ class Backend(Protocol):
             The raw head outputs in the order of the bundle's ``outputs``, each
             ``(1, h, w, channels)``; uint8 where the bundle gives that output a
             quantisation, float32 otherwise. They may be overwritten by the
-            next call.
+            next call, and are not to be looked at after :meth:`close`.
 
         Raises:
             BackendError: the run failed; the backend may be opened anew.

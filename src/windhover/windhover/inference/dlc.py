@@ -88,7 +88,7 @@ class DlcBackend:
             context, origin = _open_context(device, bundle, path, fresh)
             opened.callback(context.close)
             check_tensors(bundle, context.graph.inputs, context.graph.outputs, path)
-            self._outputs = _bind(context, bundle)
+            self._outputs = _bind(context, bundle, opened)
             self._vote(device, performance, opened)
             if profiling != "off":
                 self._profile = Profile(device, profiling)
@@ -123,6 +123,8 @@ class DlcBackend:
     def close(self) -> None:
         """Release the device; calling it twice is fine."""
         self._context = None
+        # They may lie in memory that is given back now.
+        self._outputs = []
         self._release()
 
     def _vote(self, device: HtpDevice, performance: str, opened: ExitStack) -> None:
@@ -231,8 +233,25 @@ def _kept_path(device: HtpDevice, bundle: Bundle) -> Path:
     return store_folder() / f"{key}.bin"
 
 
-def _bind(context: Context, bundle: Bundle) -> list[NDArray[np.generic]]:
+def _bind(context: Context, bundle: Bundle, opened: ExitStack) -> list[NDArray[np.generic]]:
     """Arrays for all outputs of the graph; returns the bundle's, in its order."""
-    arrays = {t.name: np.empty(t.shape, t.dtype) for t in context.graph.outputs}
-    context.bind_outputs(list(arrays.values()))
+    found = _shared(context, opened)
+    if found is None:
+        found = [np.empty(t.shape, t.dtype) for t in context.graph.outputs]
+        context.bind_outputs(found)
+    arrays = {t.name: array for t, array in zip(context.graph.outputs, found, strict=True)}
     return [arrays[declared.name] for declared in bundle.head.outputs]
+
+
+def _shared(context: Context, opened: ExitStack) -> list[NDArray[np.generic]] | None:
+    """Arrays in memory that is shared with the HTP, where a device has some."""
+    if not on_device():
+        return None
+    try:
+        buffers, arrays = context.share()
+    except BackendError as error:
+        # A copy more a frame is no reason not to detect.
+        _log.warning("tensors are copied to the HTP and back: %s", error)
+        return None
+    opened.callback(buffers.close)
+    return arrays

@@ -19,6 +19,7 @@ from windhover.inference.build import compile_context
 from windhover.inference.ort import bind_outputs, one_line, onnxruntime_module, tensor_specs
 from windhover.inference.ort_qnn import open_session, qnn_versions
 from windhover.inference.qnn_api.context import FINALIZE_EFFORT
+from windhover.inference.qnn_api.memory import shares_memory
 from windhover.inference.qnn_api.power import RPC_LATENCY_US, VOTES
 from windhover.inference.soc import (
     DEFAULT_SOC,
@@ -136,6 +137,8 @@ def _speed_options(performance: str) -> dict[str, str]:
     return {
         "htp_performance_mode": performance,
         "rpc_control_latency": str(RPC_LATENCY_US),
+        # Fails to open where the system has no such memory.
+        **({"enable_htp_shared_memory_allocator": "1"} if shares_memory() else {}),
     }
 
 

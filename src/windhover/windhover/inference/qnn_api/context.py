@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes as c
+import re
 import threading
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from windhover.inference.qnn_api.binary import read_binary
 from windhover.inference.qnn_api.device import HtpDevice
 from windhover.inference.qnn_api.errors import explained
 from windhover.inference.qnn_api.log import QnnLog
+from windhover.inference.qnn_api.memory import SharedBuffers
 from windhover.inference.qnn_api.structs import ConfigList, GraphInfo, HtpGraphConfig
 from windhover.inference.qnn_api.tensors import GraphSpec, TensorArray, copy_graph
 from windhover.inference.soc import soc_name
@@ -24,6 +27,10 @@ from windhover.inference.soc import soc_name
 FINALIZE_EFFORT = 3
 """Optimisation that the compiler makes; 3 is the most and takes the chip into account."""
 
+PROVED_DLC = ("2.3",)
+"""Versions of the .dlc's form that this binding was tested with."""
+
+_DLC_VERSION = re.compile(r"dlc\.metadata(?P<version>\d+\.\d+)\.\d+")
 _OPTION_OPTIMIZATION, _OPTION_VTCM_MB = 1, 3
 _TYPE_FINALIZE_FLAG = 3
 _GRAPH_INFO_VERSION = 1
@@ -49,6 +56,7 @@ class Context:
         self._inputs = TensorArray(graph.inputs)
         self._outputs = TensorArray(graph.outputs)
         self._running = threading.Lock()
+        self._shared_input: NDArray[Any] | None = None
         self._graph_handle = c.c_void_p()
         device.call("graphRetrieve", handle, graph.name.encode(), c.byref(self._graph_handle))
 
@@ -143,11 +151,34 @@ class Context:
         for index, array in enumerate(arrays):
             self._outputs.point(index, array)
 
+    def share(self) -> tuple[SharedBuffers, list[NDArray[Any]]]:
+        """Let every run read and write memory that is shared with the HTP.
+
+        Returns:
+            The buffers, to be closed before the context, whose first array is the input;
+            and the output arrays in the graph's order.
+
+        Raises:
+            BackendError: there is no shared memory here, or QNN does not take it.
+        """
+        inputs = len(self.graph.inputs)
+        shared = SharedBuffers(
+            self._device, self._handle, (*self.graph.inputs, *self.graph.outputs)
+        )
+        for index, handle in enumerate(shared.handles):
+            if index < inputs:
+                self._inputs.share(index, handle)
+            else:
+                self._outputs.share(index - inputs, handle)
+        self._shared_input = shared.arrays[0]
+        return shared, shared.arrays[inputs:]
+
     def execute(self, image: NDArray[np.generic], profile: c.c_void_p | None = None) -> None:
         """Run the graph on an array, into the bound outputs.
 
         Args:
-            image: the graph's only input; read where it lies.
+            image: the graph's only input; read where it lies, or copied into the memory
+                that is shared with the HTP.
             profile: a profile handle that takes the events of this run.
 
         Raises:
@@ -159,7 +190,10 @@ class Context:
                 f"graph {self.graph.name} is run by two threads at once; give each its own backend"
             )
         try:
-            self._inputs.point(0, image)
+            if self._shared_input is None:
+                self._inputs.point(0, image)
+            else:
+                np.copyto(self._shared_input, image, casting="no")
             self._device.call(
                 "graphExecute",
                 self._graph_handle,
@@ -200,9 +234,7 @@ class Context:
 
 @contextmanager
 def _opened_dlc(device: HtpDevice, path: Path) -> Iterator[tuple[c.c_void_p, QnnLog]]:
-    # A .dlc is a zip archive; QNN calls one that is cut short a lack of memory.
-    if not zipfile.is_zipfile(path):
-        raise BackendError(f"{path} is missing, cut short or no .dlc; {_REBUILD}")
+    _check_dlc(path)
     system = device.libraries.system
     log = QnnLog(system, "systemLogCreate", "systemLogFree")
     dlc = c.c_void_p()
@@ -214,6 +246,21 @@ def _opened_dlc(device: HtpDevice, path: Path) -> Iterator[tuple[c.c_void_p, Qnn
         if dlc:
             system("systemDlcFree", dlc)
         log.close()
+
+
+def _check_dlc(path: Path) -> None:
+    """Refuse what QNN would call a lack of memory, or read as if it were of its own form."""
+    # A .dlc is a zip archive with the version of its form in a member's name.
+    if not zipfile.is_zipfile(path):
+        raise BackendError(f"{path} is missing, cut short or no .dlc; {_REBUILD}")
+    with zipfile.ZipFile(path) as archive:
+        found = [_DLC_VERSION.fullmatch(name) for name in archive.namelist()]
+    versions = [match["version"] for match in found if match]
+    if not versions or any(version not in PROVED_DLC for version in versions):
+        raise BackendError(
+            f"{path} is a .dlc of version {', '.join(versions) or 'unknown'} and the dlc backend "
+            f"was proved with {', '.join(PROVED_DLC)}; {_REBUILD}"
+        )
 
 
 def _compose(

@@ -48,6 +48,8 @@ CORE: Mapping[str, Prototype] = {
     "profileGetSubEvents": Prototype(31, (c.c_uint64, POINTER, POINTER)),
     "profileGetEventData": Prototype(32, (c.c_uint64, POINTER)),
     "profileFree": Prototype(34, (HANDLE,)),
+    "memRegister": Prototype(35, (HANDLE, POINTER, c.c_uint32, POINTER)),
+    "memDeRegister": Prototype(36, (POINTER, c.c_uint32)),
     "deviceGetInfrastructure": Prototype(39, (POINTER,)),
     "deviceCreate": Prototype(40, (HANDLE, POINTER, POINTER)),
     "deviceFree": Prototype(43, (HANDLE,)),

@@ -105,6 +105,22 @@ class Tensor(c.Structure):
     )
 
 
+@_size(40)
+class MemDescriptor(c.Structure):
+    """``Qnn_MemDescriptor_t`` of type ion: memory by its file descriptor."""
+
+    _fields_ = (
+        ("rank", c.c_uint32),
+        ("dimensions", c.POINTER(c.c_uint32)),
+        ("shape_config", c.c_char_p),
+        ("data_type", c.c_uint32),
+        ("memory_type", c.c_uint32),
+        # A union with a pointer of the backend's own.
+        ("descriptor", c.c_int32),
+        ("_rest_of_pointer", c.c_uint32),
+    )
+
+
 @_size(88)
 class GraphInfo(c.Structure):
     """``QnnSystemContext_GraphInfo_t``; versions 1 to 3 begin alike."""

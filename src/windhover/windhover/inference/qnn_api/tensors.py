@@ -16,7 +16,7 @@ from windhover.inference.qnn_api.structs import GraphInfo, Tensor
 # Qnn_DataType_t, those that a detector's graph may have.
 _DTYPES = {0x0108: "uint8", 0x0408: "uint8", 0x0232: "float32", 0x0116: "uint16", 0x0416: "uint16"}
 _SCALE_OFFSET = 0
-_MEMORY_RAW = 0
+_MEMORY_RAW, _MEMORY_HANDLE = 0, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,11 @@ def _copy_tensor(tensor: Tensor) -> TensorInfo:
     )
 
 
+def qnn_data_type(info: TensorInfo) -> int:
+    """QNN's number of a tensor's type."""
+    return int(Tensor.from_buffer_copy(info.layout).data_type)
+
+
 class TensorArray:
     """Tensors as QNN's execute takes them, over memory that is ours.
 
@@ -106,6 +111,16 @@ class TensorArray:
         if not array.flags.c_contiguous:
             raise BackendError(f"tensor {info.name} needs a contiguous array; copy it first")
         struct = self.structs[index]
+        struct.memory_type = _MEMORY_RAW
         struct.data = array.ctypes.data
         struct.data_size = array.nbytes
         self._arrays[index] = array
+
+    def share(self, index: int, handle: c.c_void_p) -> None:
+        """Let a tensor be memory that is registered with the context, by its handle."""
+        struct = self.structs[index]
+        struct.memory_type = _MEMORY_HANDLE
+        # A handle stands where a buffer's address would.
+        struct.data = handle
+        struct.data_size = 0
+        self._arrays[index] = None

@@ -152,6 +152,7 @@ class DetectorNode(StageNode[DetectorParams]):
         self.health.set("model_signature", bundle.signature)
         self.health.set("backend", self._detector.backend.name)
         self.health.set("device", self._detector.backend.device)
+        self.health.set("backends_passed_over", "; ".join(self._detector.passed_over) or "none")
         if not self._linked:
             self._subscribe(bundle)
 

@@ -15,7 +15,13 @@ import pytest
 from test.support.blob_bundle import build_blob_bundle
 from windhover import inference
 from windhover.errors import BackendError, BundleError, ConfigError
-from windhover.inference import Backend, BackendEntry, available_backends, open_backend
+from windhover.inference import (
+    Backend,
+    BackendEntry,
+    available_backends,
+    choose_backend,
+    open_backend,
+)
 from windhover.inference.cpu import CpuBackend
 from windhover.model.bundle import Bundle, write_bundle
 
@@ -118,6 +124,14 @@ def test_auto_takes_the_first_that_opens_and_says_which(
         backend = open_backend(both, speed=3, threads=1)
     assert backend.name == "cpu"
     assert "cpu on CPU (ONNX Runtime" in caplog.text
+    assert "fast is passed over (no DSP here for both at 3)" in caplog.text
+    found = choose_backend(both, speed=3, threads=1)
+    assert found.passed_over == (
+        "fast: no DSP here for both at 3",
+        "dlc: no HTP here, only its emulator",
+        "qnn: no HTP here, only its emulator",
+    )
+    assert choose_backend(both, "cpu", threads=1).passed_over == ()
     monkeypatch.setattr(inference, "BACKENDS", {"fast": fast})
     with pytest.raises(BackendError, match="can run both: fast: no DSP here for both at 3"):
         open_backend(both, speed=3)

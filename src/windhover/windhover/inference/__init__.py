@@ -10,7 +10,7 @@ from typing import Any
 from windhover.errors import BackendError, ConfigError
 from windhover.inference import cpu, dlc, qnn
 from windhover.inference.base import Backend
-from windhover.inference.soc import on_device
+from windhover.inference.soc import obstacle, on_device
 from windhover.model.bundle import Bundle
 
 _log = logging.getLogger(__name__)
@@ -45,6 +45,19 @@ class BackendStatus:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The backend that was opened.
+
+    Attributes:
+        backend: open, to be closed by whoever asked.
+        passed_over: ``name: reason`` of each faster one that ``auto`` did not take.
+    """
+
+    backend: Backend
+    passed_over: tuple[str, ...]
+
+
 # Fastest first: the order in which "auto" tries them. Where the HTP is only
 # emulated it is a hundred times slower than the CPU and never chosen.
 BACKENDS: Mapping[str, BackendEntry] = {
@@ -67,7 +80,12 @@ BACKENDS: Mapping[str, BackendEntry] = {
 
 
 def open_backend(bundle: Bundle, name: str = "auto", **options: Any) -> Backend:
-    """Open the backend that runs a bundle.
+    """Open the backend that runs a bundle; see :func:`choose_backend`."""
+    return choose_backend(bundle, name, **options).backend
+
+
+def choose_backend(bundle: Bundle, name: str = "auto", **options: Any) -> Choice:
+    """Open the backend that runs a bundle, and say why no faster one does.
 
     Args:
         bundle: whose graph to run.
@@ -90,23 +108,25 @@ def open_backend(bundle: Bundle, name: str = "auto", **options: Any) -> Backend:
     if unknown:
         raise ConfigError(f"backend {name} has no option {', '.join(unknown)}; leave it out")
     if name != "auto":
-        return BACKENDS[name].open(bundle, **options)
-    return _open_first(bundle, options)
+        return Choice(BACKENDS[name].open(bundle, **options), ())
+    return _first_that_opens(bundle, options)
 
 
-def _open_first(bundle: Bundle, options: Mapping[str, Any]) -> Backend:
+def _first_that_opens(bundle: Bundle, options: Mapping[str, Any]) -> Choice:
     reasons = []
     for name, entry in BACKENDS.items():
         if not entry.in_auto():
+            reasons.append(f"{name}: {obstacle() or 'no HTP here, only its emulator'}")
             continue
         own = {key: value for key, value in options.items() if key in entry.options}
         try:
             backend = entry.open(bundle, **own)
         except BackendError as error:
+            _log.warning("backend auto: %s is passed over (%s)", name, error)
             reasons.append(f"{name}: {error}")
         else:
             _log.info("backend auto: %s on %s", backend.name, backend.device)
-            return backend
+            return Choice(backend, tuple(reasons))
     raise BackendError(f"no backend can run {bundle.name}: {'; '.join(reasons)}")
 
 
@@ -120,6 +140,8 @@ __all__ = [
     "Backend",
     "BackendEntry",
     "BackendStatus",
+    "Choice",
     "available_backends",
+    "choose_backend",
     "open_backend",
 ]

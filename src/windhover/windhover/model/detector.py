@@ -14,7 +14,7 @@ from windhover.errors import ConfigError
 from windhover.imaging.agc import ToneMapper
 from windhover.imaging.formats import to_channels
 from windhover.imaging.letterbox import Letterbox
-from windhover.inference import open_backend
+from windhover.inference import Choice, choose_backend
 from windhover.inference.base import Backend
 from windhover.model.bundle import Bundle
 from windhover.model.decode import Decoder
@@ -94,9 +94,14 @@ class Detector:
         self._letterbox = Letterbox(bundle.input.hw, bundle.input.hw)
         self._tone = ToneMapper(bundle.tone)
         self._timings = Timings()
-        self.backend = (
-            open_backend(bundle, backend, **options) if isinstance(backend, str) else backend
+        choice = (
+            choose_backend(bundle, backend, **options)
+            if isinstance(backend, str)
+            else Choice(backend, ())
         )
+        self.backend = choice.backend
+        #: Why ``auto`` did not take the backends that are faster.
+        self.passed_over = choice.passed_over
 
     @classmethod
     def open(

@@ -9,7 +9,7 @@ import pytest
 from scipy.special import expit
 
 from test.support.blob_bundle import SCORE_SCALE, SCORE_ZERO_POINT, build_blob_bundle
-from windhover.evaluation.fidelity import compare_backends
+from windhover.evaluation.fidelity import SEEN, compare_backends
 from windhover.inference import Backend, open_backend
 from windhover.model.bundle import Bundle
 from windhover.types import Frame
@@ -67,8 +67,9 @@ def test_a_known_offset(bundle: Bundle, frames: list[Frame]) -> None:
     reference = floats(bundle)
     for frame in frames:
         logits = reference.run(frame.image[None, :, :, None])[1].astype(np.float64)
-        signal += np.square(expit(logits)).sum()
-        noise += np.square(expit(logits) - expit(logits - 0.5)).sum()
+        seen = expit(logits).max(axis=-1) > SEEN
+        signal += np.square(expit(logits[seen])).sum()
+        noise += np.square(expit(logits[seen]) - expit(logits[seen] - 0.5)).sum()
     expected = 10 * np.log10(signal / noise)
     assert result.sqnr_db["score_s8"] == pytest.approx(expected, abs=1e-3)
     assert result.sqnr_db["box_s8"] == float("inf")
@@ -111,8 +112,9 @@ def test_integers_are_compared_as_what_they_mean(bundle: Bundle, frames: list[Fr
         scores = reference.run(frame.image[None, :, :, None])[1].astype(np.float64)
         steps = np.clip(np.round(scores / SCORE_SCALE) + SCORE_ZERO_POINT, 0, 255)
         kept = (steps - SCORE_ZERO_POINT) * SCORE_SCALE
-        signal += np.square(expit(scores)).sum()
-        noise += np.square(expit(scores) - expit(kept)).sum()
+        seen = np.maximum(expit(scores), expit(kept)).max(axis=-1) > SEEN
+        signal += np.square(expit(scores[seen])).sum()
+        noise += np.square(expit(scores[seen]) - expit(kept[seen])).sum()
     expected = 10 * np.log10(signal / noise)
     assert result.sqnr_db["score_s8"] == pytest.approx(expected, abs=1e-3)
     assert result.matched == 3

@@ -32,10 +32,11 @@ class Fidelity:
     """One backend against the reference over all frames.
 
     Attributes:
-        sqnr_db: per output, by name; infinite where nothing differs, NaN where the
-            reference saw nothing at that stride. Scores are compared as 0..1 and boxes
-            where a score of the reference is above :data:`SEEN`: what neither adds a
-            detection nor moves one is no loss, and ranges are clipped there on purpose.
+        sqnr_db: per output, by name; infinite where nothing differs, NaN where nothing was
+            seen at that stride. Cells count that have a score above :data:`SEEN`, in either
+            for scores, which are compared as 0..1, and in the reference for boxes: what
+            neither adds a detection nor moves one is no loss, and ranges are clipped there
+            on purpose.
         reference_count: detections of the reference.
         other_count: detections of the other.
         matched: pairs of one class with an IoU of at least :data:`MATCH_IOU`.
@@ -108,7 +109,9 @@ def compare_backends(
         for name, detector in detectors.items():
             found = detector.detect(frame)
             for i, (mine, other) in enumerate(zip(base.real, taps[name].real, strict=True)):
-                cells = _cells(outputs, base.real, i)
+                cells = _seen(outputs, base.real, i)
+                if outputs[i].kind == "score":
+                    cells = cells | _seen(outputs, taps[name].real, i)
                 sums[name].signal[i] += np.square(mine[cells]).sum()
                 sums[name].noise[i] += np.square(mine[cells] - other[cells]).sum()
             sums[name].counts += (len(expected.scores), len(found.scores))
@@ -125,15 +128,13 @@ def _meant(output: NDArray[np.generic], spec: OutputSpec) -> NDArray[np.float64]
     return values if spec.kind == "box" else expit(values)
 
 
-def _cells(
-    specs: Sequence[OutputSpec], reference: Sequence[NDArray[np.float64]], index: int
+def _seen(
+    specs: Sequence[OutputSpec], values: Sequence[NDArray[np.float64]], index: int
 ) -> NDArray[np.bool_]:
-    """Cells ``(1, h, w)`` of an output that are compared."""
-    spec = specs[index]
-    if spec.kind == "score":
-        return np.ones(reference[index].shape[:3], bool)
-    scores = next(i for i, s in enumerate(specs) if (s.stride, s.kind) == (spec.stride, "score"))
-    seen: NDArray[np.bool_] = reference[scores].max(axis=-1) > SEEN
+    """Cells ``(1, h, w)`` at the stride of an output that have a score above :data:`SEEN`."""
+    stride = specs[index].stride
+    scores = next(i for i, s in enumerate(specs) if (s.stride, s.kind) == (stride, "score"))
+    seen: NDArray[np.bool_] = values[scores].max(axis=-1) > SEEN
     return seen
 
 

@@ -138,6 +138,7 @@ class ReleaseConfig(Strict):
     Attributes:
         checkpoint: ``best.pt`` or ``final.pt`` of a run, or a released bundle whose
             float.onnx is quantised anew.
+        quantised: int8.onnx that ``train qat`` made, instead of quantising here.
         scores: name of a set -> folder and split that are reported.
         thresholds_on: folder and split that thresholds are chosen on.
         empty: folder and split with nothing to find, for false alarms.
@@ -152,6 +153,7 @@ class ReleaseConfig(Strict):
     name: str
     version: str
     checkpoint: Path
+    quantised: Path | None = None
     height: int = Field(512, multiple_of=32)
     width: int = Field(640, multiple_of=32)
     calibration: Calibration

@@ -16,7 +16,7 @@ from typer.main import get_command
 
 from windhover.errors import WindhoverError
 
-from . import data, doctor, export, run, synth, train
+from . import data, doctor, export, profile, run, synth, train
 from .phase import add_phase
 
 app = typer.Typer(
@@ -36,6 +36,7 @@ app.command("anchors")(data.anchors)
 app.add_typer(run.app, name="run")
 add_phase(app, "benchmark")
 app.command("verify")(export.verify_bundle)
+app.command("profile")(profile.profile_bundle)
 app.command("release")(export.release_bundle)
 
 

@@ -29,6 +29,8 @@ class Averaged(Generic[Model]):
         decay = self.decay * (1 - math.exp(-self.updates / 200))
         source = model.state_dict()
         for name, value in self.model.state_dict().items():
+            if not isinstance(value, torch.Tensor):
+                continue  # a module's own notes, such as a quantiser's bit width
             if value.dtype.is_floating_point:
                 value.lerp_(source[name].detach(), 1 - decay)
             else:

@@ -10,6 +10,7 @@ import torch
 from pydantic import BaseModel
 
 from windhover.errors import ConfigError, DataError
+from windhover.model import Bundle, Role
 
 from .. import compat  # noqa: F401  (must come before ultralytics)
 
@@ -94,6 +95,32 @@ def load_weights(path: Path) -> tuple[DetectionModel, ModelSpec]:
     spec = ModelSpec.model_validate(state["config"])
     model = build_as(spec)
     model.load_state_dict(state["ema"])
+    return model.eval(), spec
+
+
+def load_model(source: Path, architecture: str) -> tuple[DetectionModel, ModelSpec]:
+    """Build the model of a finished run, or that of a released bundle, in eval mode.
+
+    Args:
+        source: ``best.pt`` or ``final.pt`` of a run, or a bundle with a float.onnx.
+        architecture: Ultralytics model file; only asked for with a bundle.
+
+    Raises:
+        BundleError: the bundle is damaged.
+        DataError: the file is no checkpoint, or the bundle's graph is of another model.
+    """
+    if not source.is_dir():
+        return load_weights(source)
+    from .warm_start import read_weights, warm_start  # it is built on this module
+
+    bundle = Bundle.load(source)
+    path = bundle.file(Role.FLOAT_ONNX)
+    if path is None:
+        raise DataError(f"{source}: the bundle has no float.onnx to take weights from")
+    labels = list(bundle.labels)
+    spec = ModelSpec(model=architecture, labels=labels, channels=bundle.input.channels)
+    model = build_as(spec)
+    warm_start(model, read_weights(path), list(range(len(labels))))
     return model.eval(), spec
 
 

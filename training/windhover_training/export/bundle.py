@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from windhover.errors import DataError
 from windhover.imaging.letterbox import Letterbox
 from windhover.model import Bundle, write_bundle
 from windhover.model.manifest import CHANNEL_COUNT, REG_MAX
@@ -82,12 +83,27 @@ def export_graphs(config: ReleaseConfig, out: Path) -> Exported:
     core, labels = load_core(config.checkpoint, config.height, config.width)
     out.mkdir(parents=True, exist_ok=True)
     channels = CHANNELS[shape_of(core.graph.input[0])[1]]
-    images = calibration_images(config.calibration, channels, config.height, config.width)
-    quantised = quantise(core, images, config.calibration)
+    if config.quantised is None:
+        images = calibration_images(config.calibration, channels, config.height, config.width)
+        quantised = quantise(core, images, config.calibration)
+    else:
+        quantised = read_quantised(config.quantised)
     onnx.save(finish_float(core), out / "float.onnx")
     onnx.save(quantised, out / "int8.onnx")
     reg_max = shape_of(core.graph.output[0])[1] // 4
     return Exported(labels, channels, output_quantisation(quantised), reg_max)
+
+
+def read_quantised(path: Path) -> onnx.ModelProto:
+    """Read the int8.onnx of a quantisation-aware training.
+
+    Raises:
+        DataError: it can't be read.
+    """
+    try:
+        return onnx.load(path)
+    except Exception as error:  # protobuf's and onnx's own errors share no public base
+        raise DataError(f"{path}: is no ONNX graph; train it by 'train qat'") from error
 
 
 def write(

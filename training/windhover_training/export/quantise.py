@@ -179,7 +179,9 @@ def with_quantised_ends(model: onnx.ModelProto) -> onnx.ModelProto:
         raise ValueError(f"input {CORE_INPUT} is not quantised everywhere")
     scales = list(first[0].input[1:])
     front = [
-        helper.make_node("DequantizeLinear", [INPUT, *scales], ["pixels_nhwc"], "pixels_dq"),
+        helper.make_node(
+            "DequantizeLinear", [INPUT, *scales], ["pixels_nhwc"], "images_dequantise"
+        ),
         helper.make_node("Transpose", ["pixels_nhwc"], [CORE_INPUT], "to_nchw", perm=list(TO_NCHW)),
     ]
     for i, node in enumerate(front):

@@ -107,7 +107,8 @@ def _latency(e: Evidence) -> Item:
     name = f"Latency < {FRAME_MS:.0f}ms confirmed"
     timed = _fastest(e)
     if timed is None:
-        return Item(name, "not measured", "no device", "windhover-train profile --device ...")
+        what = "no device" if e.profile is None else "the profile tells no p99"
+        return Item(name, "not measured", what, "windhover-train profile --device ...")
     p99 = timed["latency"]["p99_ms"]
     figure = f"p99 {p99:.1f} ms, inference by backend {timed['backend']}"
     return Item(name, _judged(p99 < FRAME_MS), figure, _from(e))
@@ -244,7 +245,9 @@ def _map50(rows: Mapping[str, Any]) -> float:
 
 def _fastest(e: Evidence) -> Mapping[str, Any] | None:
     """The backend of a profile with the least p99."""
-    runs = [run for run in (e.profile or {}).get("backends", []) if "latency" in run]
+    runs = [
+        run for run in (e.profile or {}).get("backends", []) if "p99_ms" in run.get("latency", {})
+    ]
     return min(runs, key=lambda run: run["latency"]["p99_ms"], default=None)
 
 

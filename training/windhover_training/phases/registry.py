@@ -41,6 +41,7 @@ PHASES: Mapping[str, Entry] = {
     "distill": Entry(
         "train distill", "distill", "Train a detector towards a large one's feature maps."
     ),
+    "qat": Entry("train qat", "qat", "Train on with every tensor rounded as the HTP rounds it."),
     "thermal-n": Entry(
         "train thermal-n", "detector", "Train the thermal detector on crops at native scale."
     ),

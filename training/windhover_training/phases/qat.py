@@ -1,0 +1,134 @@
+"""Phase 4: train on with every tensor rounded as the HTP rounds it: ``train qat``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+from pydantic import Field
+
+from windhover.inference.build import build_context
+from windhover.model import Bundle
+
+from ..config import Optimisation, ReleaseConfig, Strict, load_config
+from ..data.heavy import HeavyAugmentation, HeavySampler
+from ..data.pictures import load_pictures
+from ..engine.loop import train
+from ..engine.model import load_model
+from ..engine.qat import Simulated
+from ..evaluate.score import quick_score
+from ..export.bundle import CHANNELS, Exported, calibration_images, write
+from ..export.graph import export_core, finish_float, shape_of
+from ..export.quantise import output_quantisation, with_quantised_ends
+from ..runs import Run
+from .base import Needed, Phase
+from .epochs import draw_share
+
+#: The guide's learning rate: rounding is learnt, nothing else.
+LR = 1e-6
+
+#: Nothing is changed but mirrored: the model knows the rest.
+MILD = HeavyAugmentation(
+    mosaic=0, mixup=0, copy_paste=0, degrees=0, scale=(1.0, 1.0), shear=0, perspective=0,
+    flipud=0.5, fliplr=0.5, hsv_h=0, hsv_s=0, hsv_v=0.2,
+)  # fmt: skip
+
+
+class QatConfig(Strict):
+    """What is trained on, and which release it is for.
+
+    Attributes:
+        release: config of the release: checkpoint, size and calibration are its own.
+        model: Ultralytics model file, needed where the checkpoint is a released bundle.
+        calibration_images: that the first ranges are from, of the release's.
+        data: converted set to train on.
+        splits: of it.
+        size: side of a training image, pixels.
+        augmentation: how images are changed.
+        optimisation: learning rate, steps, batch.
+        scored_on: set and split that is scored before and after.
+        frames: of it, evenly from all.
+    """
+
+    name: str
+    release: Path
+    model: str = "yolo11n.yaml"
+    calibration_images: int = Field(16, gt=0)
+    data: Path
+    splits: list[str] = Field(["train"], min_length=1)
+    size: int = Field(320, ge=32, multiple_of=32)
+    augmentation: HeavyAugmentation = MILD
+    optimisation: Optimisation = Optimisation(
+        steps=200, batch=8, lr=LR, final_lr=LR / 10, warmup=10, bfloat16=False
+    )
+    scored_on: tuple[Path, str]
+    frames: int = Field(60, gt=0)
+    seed: int = 1
+    checkpoint_seconds: float = Field(240.0, gt=0, le=600)
+
+
+def _needs(config: QatConfig) -> list[Needed]:
+    made = "windhover-train data convert or data synth"
+    truths = [config.data / "truth" / f"{split}.json" for split in config.splits]
+    scored, split = config.scored_on
+    needed = [Needed(path, made) for path in (*truths, scored / "truth" / f"{split}.json")]
+    needed.append(Needed(config.release, "the repository"))
+    if config.release.exists():
+        release = load_config(config.release, ReleaseConfig)
+        needed.append(Needed(release.checkpoint, "an earlier phase, or a released bundle"))
+        needed += [Needed(root / "truth" / "train.json", made) for root in release.calibration.data]
+    return needed
+
+
+def _run(config: QatConfig, run: Run) -> Mapping[str, Any] | None:
+    release = load_config(config.release, ReleaseConfig)
+    model, spec = load_model(release.checkpoint, config.model)
+    core = export_core(model, release.height, release.width, spec.channels)
+    channels = CHANNELS[spec.channels]
+    settings = release.calibration.model_copy(update={"images": config.calibration_images})
+    images = calibration_images(settings, channels, release.height, release.width)
+    learner = Simulated(model, images, release.calibration.score_range)
+    before = _bundle(release, learner, core, spec.labels, run.folder / "before")
+    flaws: Counter[str] = Counter()
+    pictures = load_pictures(config.data, config.splits, spec.channels, spec.labels, flaws)
+    sampler = HeavySampler(pictures, config.size, spec.channels, config.augmentation, config.seed)
+    averaged = train(
+        learner,
+        draw_share(sampler, config.optimisation, 1, 0),
+        config.optimisation,
+        run,
+        config.checkpoint_seconds,
+        title=config.name,
+        seed=config.seed,
+    )
+    if averaged is None:
+        return None
+    after = _bundle(release, averaged, core, spec.labels, run.folder / "bundle")
+    # Names an op that is not on the HTP.
+    build_context(after.root / "int8.onnx", run.folder / f"{release.soc}.bin", release.soc)
+    scored = {
+        "float": quick_score(after, "float", *config.scored_on, config.frames),
+        "before": quick_score(before, "int8", *config.scored_on, config.frames),
+        "after": quick_score(after, "int8", *config.scored_on, config.frames),
+    }
+    return {"int8": str(after.root / "int8.onnx"), "ap50": scored, "left_out": dict(flaws)}
+
+
+def _bundle(
+    release: ReleaseConfig, learner: Simulated, core: onnx.ModelProto, labels: list[str], out: Path
+) -> Bundle:
+    """float.onnx as it was and int8.onnx as it is now, for scoring and for the release."""
+    out.mkdir(parents=True, exist_ok=True)
+    _, count, height, width = shape_of(core.graph.input[0])
+    quantised = with_quantised_ends(learner.export(height, width, count))
+    onnx.save(finish_float(core), out / "float.onnx")
+    onnx.save(quantised, out / "int8.onnx")
+    reg_max = shape_of(core.graph.output[0])[1] // 4
+    exported = Exported(labels, CHANNELS[count], output_quantisation(quantised), reg_max)
+    return write(release, out, exported, {"iou": release.iou}, {})
+
+
+PHASE = Phase("train qat", QatConfig, _needs, _run)

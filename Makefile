@@ -20,7 +20,7 @@ export YOLO_CONFIG_DIR ?= $(CACHE)/ultralytics
 # Keeps temporary files and shared memory from outliving a command.
 TIDY := $(VENV_BIN)/python -m embedded.tidy
 
-.PHONY: help setup demo test faults lint typecheck audit check bench train-env train-test clean
+.PHONY: help setup demo test faults lint typecheck audit check bench bench-peers train-env train-test clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -72,6 +72,21 @@ $(TRAIN_STAMP): training/pyproject.toml training/constraints.txt
 
 train-test: train-env ## run the training workspace's tests
 	@$(TRAIN_BIN)/python -m embedded.tidy $(TRAIN_BIN)/python -m pytest -q training/tests
+
+PEERS_BIN := .venv-peers/bin
+
+bench-peers: $(PEERS_BIN)/.ready ## our tracker beside Ultralytics', Roboflow's and norfair on the same flights
+	@$(PEERS_BIN)/python -m embedded.tidy env PYTHONPATH=.:src/windhover OMP_NUM_THREADS=1 \
+		OPENBLAS_NUM_THREADS=1 $(PEERS_BIN)/python -W ignore -m bench.peers.run
+
+# Over the training environment, which has Ultralytics, and apart from it: other projects'
+# trackers must not bring another NumPy or OpenCV into either.
+$(PEERS_BIN)/.ready: bench/peers/requirements.txt $(TRAIN_STAMP)
+	@test -x $(PEERS_BIN)/python || "$(PYTHON)" -m venv .venv-peers
+	@$(PEERS_BIN)/python -c "import site, sys; open(site.getsitepackages()[0] + '/train.pth', 'w') \
+		.write(sys.argv[1])" "$$($(TRAIN_BIN)/python -c 'import site; print(site.getsitepackages()[0])')"
+	$(PEERS_BIN)/python -m pip install --no-deps -r bench/peers/requirements.txt
+	@touch $@
 
 clean: ## remove everything that was made here, .venv-train and models excepted
 	rm -rf .venv .cache out build install log .pytest_cache .mypy_cache .ruff_cache .hypothesis

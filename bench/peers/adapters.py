@@ -1,16 +1,17 @@
 """Other projects' trackers behind our own interface.
 
 Each takes the same detections in the same order and hands back boxes, ids and
-classes of the frame. Scores in their settings are ours, for they depend on the
-detector alone, and buffers are three seconds at the sequence's rate; what else is
-set was chosen on the tuning flights, as ours was (:mod:`bench.peers.tune`).
+classes of the frame. Score thresholds are ours, for they depend on the detector
+alone, and what is lost is kept for three seconds at the sequence's rate, as ours is;
+all else are their own defaults. Ours were chosen on the tuning flights, which the
+table leaves out.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Protocol
 
@@ -42,13 +43,11 @@ class Peer:
         name: in the table.
         make: builds it for a rate in frames a second, with settings over its own.
         package: it comes from; for the version.
-        settings: what was chosen for it on the tuning flights.
     """
 
     name: str
     make: Callable[..., Subject]
     package: str
-    settings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -57,7 +56,7 @@ class Peer:
 
     def build(self, rate_hz: float, **settings: Any) -> Subject:
         """A fresh one."""
-        return self.make(rate_hz, **{**self.settings, **settings})
+        return self.make(rate_hz, **settings)
 
 
 class _Ours:
@@ -185,6 +184,11 @@ class _Norfair:
 
 
 OURS = Peer("Windhover", _Ours, "windhover")
+STILL = Peer(
+    "Windhover without camera motion",
+    lambda *a, **k: _Ours(*a, **{"camera_motion": False, **k}),
+    "windhover",
+)
 
 PEERS = (
     Peer(

@@ -15,7 +15,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -120,11 +121,25 @@ class Sequence:
     detections: tuple[Detections, ...]
     images: tuple[Path, ...]
 
+    def first(self, seconds: float) -> Sequence:
+        """The sequence up to some time."""
+        count = round(seconds * self.rate_hz)
+        return replace(
+            self,
+            truth=self.truth[self.truth.frames < count],
+            detections=self.detections[:count],
+            images=self.images[:count],
+        )
+
     def __iter__(self) -> Iterator[tuple[int, Detections, NDArray[np.uint8]]]:
         """Yield stamp in nanoseconds, detections and B, G, R image of each frame."""
         for index, (rows, path) in enumerate(zip(self.detections, self.images, strict=True)):
-            image = np.asarray(cv2.imread(str(path), cv2.IMREAD_COLOR), np.uint8)
-            yield round(index * 1e9 / self.rate_hz), rows, image
+            yield round(index * 1e9 / self.rate_hz), rows, _picture(path)
+
+
+@lru_cache(maxsize=FRAMES)
+def _picture(path: Path) -> NDArray[np.uint8]:
+    return np.asarray(cv2.imread(str(path), cv2.IMREAD_COLOR), np.uint8)
 
 
 def load(flight: Flight, rate_hz: int, source: str) -> Sequence:

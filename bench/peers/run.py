@@ -1,11 +1,12 @@
 """Trackers side by side on the same flights, in one run; table and figures.
 
     python -m bench.peers.run [--out out/peers/peers.json] [--kind drone,static]
+        [--detections thermal-n] [--rates 30,10,5] [--flights 2] [--seconds 5]
 
 Every tracker gets the same detections and images of every flight in one process
 and one thread a side, flight by flight in turn. Scores are TrackEval's definitions,
-each class apart and all boxes added up. ``tune.py`` chose the settings on flights
-that are not in this table.
+each class apart and all boxes added up. Our settings were chosen on the tuning
+flights, which are not in this table.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +23,42 @@ import cv2
 import numpy as np
 
 from bench.peers import flights
-from bench.peers.adapters import OURS, PEERS, Peer
+from bench.peers.adapters import OURS, PEERS, STILL, Peer
 from bench.peers.score import Run, follow, joined
 
 RATES = (30, 10, 5)
 KINDS = ("drone", "static")
 
 
-def measure(kinds: Sequence[str], peers: Sequence[Peer]) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What of it is run.
+
+    Attributes:
+        kinds: of flights.
+        sources: of detections.
+        rates: frames a second.
+        count: flights of each kind at most; ``None`` for all.
+        seconds: of each flight, from its start.
+    """
+
+    kinds: Sequence[str]
+    sources: Sequence[str]
+    rates: Sequence[int]
+    count: int | None = None
+    seconds: float = flights.FRAMES / flights.RATE_HZ
+
+
+def measure(chosen: Selection, peers: Sequence[Peer]) -> list[dict[str, Any]]:
     """Run everything; one row a tracker, kind of flight, source of detections and rate."""
     rows = []
-    for kind in kinds:
-        chosen = [flight for flight in flights.REPORTED if flight.kind == kind]
-        for source in flights.DETECTIONS:
-            for rate_hz in RATES:
-                sequences = [flights.load(flight, rate_hz, source) for flight in chosen]
+    for kind in chosen.kinds:
+        flown = [flight for flight in flights.REPORTED if flight.kind == kind][: chosen.count]
+        for source in chosen.sources:
+            for rate_hz in chosen.rates:
+                sequences = [
+                    flights.load(flight, rate_hz, source).first(chosen.seconds) for flight in flown
+                ]
                 runs: dict[str, list[Run]] = {peer.title: [] for peer in peers}
                 for sequence in sequences:
                     for peer in peers:
@@ -102,16 +125,33 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=flights.ROOT / "out" / "peers" / "peers.json")
     parser.add_argument("--kind", default=",".join(KINDS), help="drone, static or both")
-    arguments = parser.parse_args()
-    # A side's own threads would make a table of cores, not of trackers.
-    cv2.setNumThreads(1)
-    rows = measure(arguments.kind.split(","), (OURS, *PEERS))
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(rows, indent=2))
+    parser.add_argument("--detections", default=",".join(flights.DETECTIONS))
+    parser.add_argument("--rates", default=",".join(map(str, RATES)), help="frames a second")
+    parser.add_argument("--flights", type=int, help="of each kind at most; default all")
+    parser.add_argument("--seconds", type=float, default=flights.FRAMES / flights.RATE_HZ)
+    parser.add_argument("--only", default="", help="trackers whose name begins with this")
+    parser.add_argument("--join", type=Path, nargs="+", help="print one table of such files")
+    given = parser.parse_args()
+    if given.join:
+        rows = [row for path in given.join for row in json.loads(path.read_text())]
+    else:
+        # A side's own threads would make a table of cores, not of trackers.
+        cv2.setNumThreads(1)
+        chosen = Selection(
+            given.kind.split(","),
+            given.detections.split(","),
+            [int(rate) for rate in given.rates.split(",")],
+            given.flights,
+            given.seconds,
+        )
+        subjects = [each for each in (OURS, STILL, *PEERS) if each.name.startswith(given.only)]
+        rows = measure(chosen, subjects)
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    given.out.write_text(json.dumps(rows, indent=2))
     text = table(rows)
-    arguments.out.with_suffix(".md").write_text(text + "\n")
+    given.out.with_suffix(".md").write_text(text + "\n")
     print(text)
-    print(f"figures: {arguments.out}")
+    print(f"figures: {given.out}")
     return 0
 
 

@@ -1,10 +1,12 @@
-"""What a running chain opens to others, and who may publish what."""
+"""A running chain opens DDS alone; security that is asked for is never passed over."""
 
-import json
+from __future__ import annotations
+
 import os
 import re
+import signal
 import subprocess
-import xml.etree.ElementTree as ET
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,122 +14,96 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("vision_msgs")
 
-from test.support.fixtures import wait_for
-from windhover_bringup.composed import Pipeline
-from windhover_bringup.config import Config
-from windhover_bringup.plan import MODULES
-from windhover_ros.runner import spinning
+from test.support.fixtures import PATIENCE_S
+from test.test_chain import looping, windhover
 
-ROOT = Path(__file__).resolve().parents[1]
-SECURITY = ROOT / "config" / "security"
+LISTENING = "0A"
+# Fast DDS binds one port from 7000 on for itself, with any node and no code of ours.
+FAST_DDS_OWN = range(7000, 7100)
 
 
-def sockets():
-    """Inodes of this process's sockets."""
+def sockets_of(pid: int) -> set[str]:
+    """Inodes of a process's sockets."""
     found = set()
-    for fd in Path("/proc/self/fd").iterdir():
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
         try:
             target = str(fd.readlink())
         except OSError:
             continue
-        if target.startswith("socket:["):
-            found.add(target[8:-1])
+        if match := re.fullmatch(r"socket:\[(\d+)\]", target):
+            found.add(match[1])
     return found
 
 
-def ports(table, state=None):
-    """Local ports of this process in one of the kernel's tables."""
-    own = sockets()
-    rows = [line.split() for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
-    return {
-        int(row[1].rsplit(":", 1)[1], 16)
-        for row in rows
-        if row[9] in own and (state is None or row[3] == state)
-    }
+def rows(pid: int, table: str, inode: int) -> list[list[str]]:
+    """Lines of a kernel's table that are sockets of a process; ``inode`` is its column."""
+    own = sockets_of(pid)
+    file = Path(f"/proc/{pid}/net/{table}")
+    if not file.exists():  # no IPv6 here
+        return []
+    lines = [line.split() for line in file.read_text().splitlines()[1:]]
+    return [line for line in lines if line[inode] in own]
 
 
-def test_a_running_chain_listens_for_dds_alone(ros, blob_bundle, blob_folder):
-    before = {table: ports(table) for table in ("tcp", "tcp6", "udp", "udp6")}
-    config = (
-        Config()
-        .replaced("detector", model=str(blob_bundle))
-        .replaced("thermal_camera", source=str(blob_folder), loop=True, rate=0.5)
-    )
-    pipeline = Pipeline(config)
-    try:
-        pipeline.start()
-        with spinning(pipeline.nodes):
-            wait_for(lambda: pipeline.tracker.health.frames.count > 3, "frames")
-            assert ports("tcp", "0A") | ports("tcp6", "0A") <= before["tcp"] | before["tcp6"]
-            domain = int(os.environ["ROS_DOMAIN_ID"])
-            low = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0]
-            # Above are the ports that the kernel gives to who only sends.
-            bound = {p for t in ("udp", "udp6") for p in ports(t) if p < int(low)}
-            assert bound
-            own = range(7400 + 250 * domain, 7650 + 250 * domain)
-            # Fast DDS binds one port from 7000 on for itself, with any node and no code of ours.
-            assert not {port for port in bound if port not in own and port not in range(7000, 7100)}
-    finally:
-        pipeline.close()
+def port(row: list[str]) -> int:
+    return int(row[1].rsplit(":", 1)[1], 16)
 
 
-def policy():
-    """Enclave to node to {("publish", topic), ...}, less what all nodes have."""
-    tree = ET.parse(SECURITY / "policy.xml")
-    found = {}
-    for enclave in tree.iter("enclave"):
-        nodes = found.setdefault(enclave.get("path"), {})
-        for profile in enclave.iter("profile"):
-            rules = nodes.setdefault(profile.get("node"), set())
-            for group in profile:
-                for verb in ("publish", "subscribe", "request", "reply"):
-                    if group.get(verb) == "ALLOW":
-                        rules |= {(verb, entry.text) for entry in group}
-    return found
+@pytest.fixture
+def chain(blob_bundle, blob_folder, tmp_path):
+    child = windhover(
+        "up", "--config", looping(tmp_path), "--source", blob_folder, "--model", blob_bundle,
+        "--rate", 0.3,
+    )  # fmt: skip
+    yield child
+    child.send_signal(signal.SIGINT)
+    child.communicate(timeout=PATIENCE_S)
 
 
-def test_only_the_named_nodes_publish_detections_and_tracks():
-    owner = {"detections": "detector", "tracks": "tracker", "health": "monitor"}
-    for enclave, nodes in policy().items():
-        for node, rules in nodes.items():
-            for topic, only in owner.items():
-                assert (("publish", topic) in rules) == (node == only), (enclave, node, topic)
+def test_a_running_chain_listens_for_dds_alone(chain):
+    health = [sys.executable, "-m", "windhover_bringup", "health", "--timeout", str(PATIENCE_S)]
+    assert subprocess.run(health, capture_output=True).returncode in {0, 1}
+    pid = chain.pid
+    assert [port(row) for table in ("tcp", "tcp6") for row in rows(pid, table, 9)] == []
+    assert [row for table in ("raw", "raw6") for row in rows(pid, table, 9)] == []
+    # Columns of /proc/net/unix: Num RefCount Protocol Flags Type St Inode [Path].
+    named = [row[7] for row in rows(pid, "unix", 6) if len(row) > 7]
+    assert named == []
+    domain = int(os.environ["ROS_DOMAIN_ID"])
+    own = range(7400 + 250 * domain, 7650 + 250 * domain)
+    low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    # Above are the ports that the kernel gives to who only sends.
+    bound = {port(row) for table in ("udp", "udp6") for row in rows(pid, table, 9)}
+    assert bound & set(own)
+    assert {p for p in bound if p < low and p not in own and p not in FAST_DDS_OWN} == set()
 
 
-def test_nodes_may_do_what_the_contract_has_them_do():
-    together = policy()["/windhover"]
-    for one in json.loads((ROOT / "test" / "contract.json").read_text()):
-        topic = one["topic"].lstrip("/")
-        if topic == "diagnostics":
-            continue
-        verb = "publish" if one["side"] == "publisher" else "subscribe"
-        holders = {node for node, rules in together.items() if (verb, topic) in rules}
-        assert holders, (verb, topic)
+def test_a_listener_would_be_seen():
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        found = [row for row in rows(os.getpid(), "tcp", 9) if port(row) == server.getsockname()[1]]
+        assert [row[3] for row in found] == [LISTENING]
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("\0windhover-test")
+        named = [row[7] for row in rows(os.getpid(), "unix", 6) if len(row) > 7]
+        assert "@windhover-test" in named
 
 
-def test_each_node_has_an_enclave_of_its_own_with_the_same_rights():
-    enclaves = policy()
-    for node in MODULES:
-        assert enclaves[f"/windhover/{node}"] == {node: enclaves["/windhover"][node]}
-
-
-def test_consumers_may_publish_nothing():
-    (rules,) = policy()["/mission"].values()
-    assert {verb for verb, _ in rules} == {"subscribe"}
-
-
-def test_ros_own_schema_takes_the_policy():
-    sros2 = pytest.importorskip(
-        "sros2.policy", reason="sros2 is not installed: it comes with ROS and is not on PyPI"
-    )
-    assert sros2.load_policy(str(SECURITY / "policy.xml")) is not None
-
-
-def test_the_keystore_script_is_bash_and_finds_every_enclave():
-    script = SECURITY / "make_keystore.sh"
-    assert subprocess.run(["bash", "-n", script]).returncode == 0
-    (pattern,) = re.findall(r"sed -n '([^']+)'", script.read_text())
-    found = subprocess.run(
-        ["sed", "-n", pattern, SECURITY / "policy.xml"], capture_output=True, text=True
-    )
-    assert set(found.stdout.split()) == set(policy())
+def test_security_that_is_asked_for_and_not_to_be_had_ends_the_run(
+    blob_bundle, blob_folder, tmp_path
+):
+    """Never on without it: no keystore, and where DDS has no security, as in the wheels."""
+    for keystore in ("", str(tmp_path / "empty")):
+        child = subprocess.run(
+            [sys.executable, "-m", "windhover_bringup", "up", "--source", str(blob_folder),
+             "--model", str(blob_bundle), "--ros-args", "--enclave", "/windhover/composed"],
+            env={**os.environ, "ROS_SECURITY_ENABLE": "true", "ROS_SECURITY_STRATEGY": "Enforce",
+                 "ROS_SECURITY_KEYSTORE": keystore},
+            capture_output=True, text=True, timeout=PATIENCE_S,
+        )  # fmt: skip
+        assert child.returncode == 2, child.stderr
+        lines = [line for line in child.stderr.splitlines() if line.startswith("error: ")]
+        assert len(lines) == 1, child.stderr
+        assert "ROS_SECURITY_ENABLE" in lines[0]
+        assert "Traceback" not in child.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from windhover.errors import WindhoverError
+from windhover.errors import ConfigError, WindhoverError
 from windhover_ros.environment import prepare_environment
 
 SAME_STOP_S = 1.0
@@ -82,19 +83,34 @@ def ros(args: Sequence[str] | None = None) -> Iterator[None]:
 
     Args:
         args: ROS arguments; ``None`` takes those of the process.
+
+    Raises:
+        ConfigError: the environment lacks what ROS needs, or ROS refuses for want of security
+            that was asked for.
     """
     prepare_environment()
     import rclpy
+    from rclpy.impl.implementation_singleton import rclpy_implementation
     from rclpy.signals import SignalHandlerOptions
 
-    rclpy.init(
-        args=sys.argv if args is None else list(args),
-        signal_handler_options=SignalHandlerOptions.NO,
-    )
     try:
-        yield
-    finally:
-        rclpy.try_shutdown()
+        rclpy.init(
+            args=sys.argv if args is None else list(args),
+            signal_handler_options=SignalHandlerOptions.NO,
+        )
+        try:
+            yield
+        finally:
+            rclpy.try_shutdown()
+    except rclpy_implementation.RCLError as error:
+        if os.environ.get("ROS_SECURITY_ENABLE") != "true":
+            raise
+        # With security this is how ROS says that it has no keys, or no right, for something.
+        raise ConfigError(
+            f"ROS refuses, with ROS_SECURITY_ENABLE=true: {' '.join(str(error).split())}: check "
+            "ROS_SECURITY_KEYSTORE, the enclave (--ros-args --enclave) and its permissions, and "
+            "that this Fast DDS has security (that of the wheels has not)"
+        ) from error
 
 
 @contextmanager

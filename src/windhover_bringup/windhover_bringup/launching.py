@@ -32,6 +32,8 @@ from windhover_bringup.plan import Respawn, enclave_of, make_plan, program_of
 from windhover_bringup.settings import settings_of
 
 PACKAGE = "windhover_bringup"
+# A recording writes its index at the end; on a busy machine that takes its time.
+STOP_S = "20"
 
 ARGUMENTS = {
     "namespace": "ROS namespace of all nodes; empty: as the config says",
@@ -99,6 +101,7 @@ def command(
                 namespace=namespace or bringup.namespace or None,
                 arguments=[*words(values)],
                 output="screen",
+                sigterm_timeout=STOP_S,
                 on_exit=_after_exit("windhover", make, respawn, ends_all=True),
             )
 
@@ -147,6 +150,7 @@ def processes(names: Sequence[str]) -> Any:
                     parameters=[str(parameters), *([values] if values else [])],
                     ros_arguments=["--enclave", enclave_of(node)],
                     output="screen",
+                    sigterm_timeout=STOP_S,
                     on_exit=_after_exit(node, make, respawn, ends_all=node in plan.cameras),
                 )
 

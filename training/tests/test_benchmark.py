@@ -13,9 +13,12 @@ import pytest
 import torch
 from onnx import TensorProto
 
+from windhover.errors import ConfigError, DataError
 from windhover.evaluation.fidelity import Fidelity
+from windhover.model import Bundle
 from windhover_training.engine.model import load_weights, raw_heads
 from windhover_training.engine.validation import Examination, TorchBackend, manifest_of
+from windhover_training.evaluate import candidate
 from windhover_training.evaluate.candidate import Budget, Measured
 from windhover_training.phases.base import execute
 from windhover_training.phases.benchmark import PHASE, BenchmarkConfig, as_table
@@ -71,6 +74,35 @@ def test_nearness_on_the_emulator_is_told_with_and_without_common_boxes() -> Non
     )
     none = replace(near, matched=0, mean_iou=math.nan)
     assert "0 of 11, least SQNR" in as_table([replace(ROW, emulator=none)], BUDGET)
+
+
+def test_a_device_is_asked_for_the_time_of_its_fastest_backend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(candidate, "add_to_bundle", lambda root, soc: Bundle.load(root))
+    monkeypatch.setattr(candidate, "open_device", asked.append)
+    runs = [
+        {"backend": "cpu", "latency": {"average_ms": 30.0, "p50_ms": 29.0}},
+        {"backend": "dlc", "latency": {"average_ms": 2.2, "p50_ms": 2.0}},
+        {"backend": "qnn", "failure": "no device"},
+    ]
+    monkeypatch.setattr(candidate, "profile", lambda device, plan: {"backends": runs})
+    bundle = Bundle.load("thermal-n")
+    assert candidate.on_device(bundle, "adb:7") == 2.0
+    assert asked == ["adb:7"]
+    runs[:] = runs[2:]
+    with pytest.raises(DataError, match="adb:7 measured no latency"):
+        candidate.on_device(bundle, "adb:7")
+
+
+def test_a_device_that_is_none_is_told_before_any_training(
+    epoch_settings: Callable[..., dict], tmp_path: Path
+) -> None:
+    config = BenchmarkConfig(**epoch_settings(1) | {"device": "serial:1"})
+    with pytest.raises(ConfigError, match="serial:1"):
+        execute(PHASE, config, tmp_path / "run")
+    assert not (tmp_path / "run/yolo11n").exists()
 
 
 def test_candidates_are_trained_exported_and_judged(

@@ -29,6 +29,7 @@ CONFIGS = REPOSITORY / "training/configs"
         ("thermal_n_2", "thermal-n"),
         ("rgbt_n", "fusion"),
         ("rgbt_n_weapons", "weapons"),
+        ("qat_all", "qat"),
     ],
 )
 def test_each_config_is_its_phases(file: str, phase: str) -> None:
@@ -42,14 +43,15 @@ def test_the_chain_names_every_phase_in_an_order_that_can_be_run(
     config = load_config(CONFIGS / "all.yaml", ChainConfig)
     Chain(config, lambda arguments: 0)
     used = {step.phase for step in config.steps} - {None}
-    assert used >= {"benchmark", "bootstrap", "curriculum", "fusion", "weapons", "distill"}
+    assert used >= {"benchmark", "bootstrap", "curriculum", "fusion", "weapons", "distill", "qat"}
 
 
-def test_the_chain_releases_what_its_last_phase_makes() -> None:
+def test_the_chain_releases_what_its_phases_make() -> None:
     config = load_config(CONFIGS / "all.yaml", ChainConfig)
     release = load_config(CONFIGS / "release_all.yaml", ReleaseConfig)
-    last = [step for step in config.steps if step.phase is not None][-1]
-    assert release.checkpoint == config.folder / last.name / "best.pt"
+    assert [step.name for step in config.steps][-3:] == ["distill", "qat", "release"]
+    assert release.checkpoint == config.folder / "distill/best.pt"
+    assert release.quantised == config.folder / "qat/bundle/int8.onnx"
 
 
 def test_what_a_phase_lacks_is_named_with_a_command_that_exists(tmp_path: Path) -> None:

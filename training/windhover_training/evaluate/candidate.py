@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
-from windhover.errors import BackendError, WindhoverError
+from windhover.errors import BackendError, DataError, WindhoverError
 from windhover.evaluation.fidelity import Fidelity, compare_backends
 from windhover.inference import open_backend
 from windhover.inference.base import Backend
+from windhover.inference.build import add_to_bundle
 from windhover.inference.cpu import CpuBackend
 from windhover.inference.estimate import estimate_bundle
 from windhover.inference.ort_qnn import open_session
@@ -24,6 +25,8 @@ from windhover.inference.soc import DEFAULT_SOC, find_soc, where_it_runs
 from windhover.model import Bundle, Role, write_bundle
 from windhover.model.detector import Detector
 
+from ..device.profile import Plan, profile
+from ..device.transport import open_device
 from ..engine.validation import Examination
 from ..export.graph import finish_float, unfinished
 
@@ -146,6 +149,27 @@ def measure(
         emulator_note=note,
         estimate_ms=(min(likely), max(likely)),
     )
+
+
+def on_device(bundle: Bundle, address: str) -> float:
+    """Median milliseconds of a frame's inference on a device, by its fastest backend.
+
+    Args:
+        bundle: with int8.onnx; the HTP's files are added to it.
+        address: ``adb:SERIAL`` or ``ssh:USER@HOST``.
+
+    Raises:
+        BackendError: the graph can't be compiled for the HTP.
+        DataError: the device measured nothing.
+        WindhoverError: it can't be reached, or has not what it takes.
+    """
+    ready = add_to_bundle(bundle.root, DEFAULT_SOC)
+    result = profile(open_device(address), Plan(ready))
+    found = [run["latency"] for run in result["backends"] if run.get("latency")]
+    times = [timed.get("p50_ms", timed["average_ms"]) for timed in found]
+    if not times:
+        raise DataError(f"{address} measured no latency of {bundle.name}; see its windhover doctor")
+    return float(min(times))
 
 
 def run_on_cpu(

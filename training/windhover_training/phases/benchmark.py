@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from windhover.evaluation.machine import machine_facts
 from windhover.model import Bundle
 
 from ..config import Calibration, ReleaseConfig, Strict
+from ..device.transport import open_device
 from ..engine.processes import together
 from ..engine.settings import Schedule
 from ..engine.validation import Examination
@@ -25,6 +26,7 @@ from ..evaluate.candidate import (
     against_float,
     half_bundle,
     measure,
+    on_device,
     run_on_cpu,
 )
 from ..export.bundle import export_graphs, write
@@ -56,7 +58,7 @@ class BenchmarkConfig(EpochConfig):
         budget: that decides.
         calibration_images: training images that set the activation ranges.
         emulator_images: images that the HTP emulator sees; 0 leaves it out.
-        device: where to measure time: None, ``adb``, or ``ssh:HOST``.
+        device: where INT8 is timed, ``adb:SERIAL`` or ``ssh:USER@HOST``; None for nowhere.
     """
 
     candidates: tuple[CandidateConfig, ...] = tuple(
@@ -65,6 +67,7 @@ class BenchmarkConfig(EpochConfig):
     budget: BudgetConfig = BudgetConfig()
     calibration_images: int = Field(48, gt=0)
     emulator_images: int = Field(4, ge=0)
+    device: str | None = None
     schedule: Schedule = Schedule(epochs=50, patience=10)
 
     def of_candidate(self, candidate: CandidateConfig) -> EpochConfig:
@@ -85,6 +88,8 @@ def _needs(config: BenchmarkConfig) -> list[Needed]:
 
 def _run(config: BenchmarkConfig, run: Run) -> Mapping[str, Any] | None:
     rows: list[Measured] = []
+    if config.device is not None:
+        open_device(config.device)  # before hours of training, not after them
     for candidate in config.candidates:
         own = Run(run.folder / name_of(candidate.model))
         if own.state() is not RunState.FINISHED:
@@ -129,6 +134,8 @@ def _judge(config: BenchmarkConfig, candidate: CandidateConfig, own: Run) -> lis
     for precision in candidate.precisions:
         shown = bundle if precision == "int8" else half_bundle(bundle, own.folder / "fp16")
         row = measure(name_of(candidate.model), precision, shown, exam, config.emulator_images)
+        if config.device is not None and precision == "int8":
+            row = replace(row, device_ms=on_device(shown, config.device))
         rows.append(against_float(row, float_scores))
     return rows
 

@@ -57,8 +57,10 @@ def test_another_process_receives_tracks_of_both_cameras(
 
 def test_a_recorded_run_of_both_can_be_flown_again(two_cameras, rgbt_bundle, tmp_path):
     config = tmp_path / "cal.yaml"
+    # Made pictures have no ground by which the camera's motion could be told.
     config.write_text(
         f"/**/pairing:\n  ros__parameters: {{calibration: {two_cameras.calibration}}}\n"
+        "/**/tracker:\n  ros__parameters: {bytetrack.camera_motion: false}\n"
     )
     first, second = tmp_path / "first", tmp_path / "second"
     chain = windhover(

@@ -103,15 +103,17 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
             ]
             for name in dict.fromkeys(row["tracker"] for row in some):
                 own = {row["rate_hz"]: row for row in some if row["tracker"] == name}
-                cells = [
-                    f"{_best(own[rate], some, 'HOTA')} / {_best(own[rate], some, 'IDF1')} / "
-                    f"{own[rate]['id_switches']}"
-                    for rate in rates
-                ]
+                cells = [_cell(own.get(rate), some) for rate in rates]
                 cost = np.mean([row["cpu_ms"] for row in own.values()])
                 lines.append(f"| {name} | {' | '.join(cells)} | {cost:.2f} |")
             parts.append("\n".join(lines))
     return "\n\n".join(parts)
+
+
+def _cell(row: dict[str, Any] | None, some: Sequence[dict[str, Any]]) -> str:
+    if row is None:
+        return ""
+    return f"{_best(row, some, 'HOTA')} / {_best(row, some, 'IDF1')} / {row['id_switches']}"
 
 
 def _best(row: dict[str, Any], some: Sequence[dict[str, Any]], score: str) -> str:

@@ -51,8 +51,8 @@ def test_the_released_model_flies_two_rendered_cameras(tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text("/**/bringup:\n  ros__parameters: {monitor: false}\n")
     chain = windhover(
-        "up", "--config", config, "--source", "scene:demo?seed=9000&altitude=40&time=night", "--model", MODEL,
-        "--frames", 3, "--rate", 0, "--out", tmp_path / "out", "--backend", "cpu",
+        "up", "--config", config, "--source", "scene:demo?seed=9000&altitude=40&time=night",
+        "--model", MODEL, "--frames", 3, "--rate", 0, "--out", tmp_path / "out", "--backend", "cpu",
     )  # fmt: skip
     _, err = chain.communicate(timeout=PATIENCE_S * 4)
     assert chain.returncode == 0, err

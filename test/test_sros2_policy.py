@@ -31,22 +31,9 @@ from windhover_tracker.node import TrackerNode
 
 FOLDER = Path(__file__).resolve().parents[1] / "config" / "sros2"
 POLICY = FOLDER / "windhover.policy.xml"
-INCLUDE = "{http://www.w3.org/2001/XInclude}include"
 VERBS = {"topics": ("publish", "subscribe"), "services": ("reply", "request")}
 
 Grants = set[tuple[str, str]]
-
-
-def included(profile: ET.Element) -> list[ET.Element]:
-    """The groups of a profile, those of the file that it includes among them."""
-    groups = []
-    for child in profile:
-        if child.tag == INCLUDE:
-            assert child.get("xpointer") == "xpointer(/profile/*)"
-            groups += list(ET.parse(FOLDER / child.get("href", "")).getroot())
-        else:
-            groups.append(child)
-    return groups
 
 
 def absolute(name: str, namespace: str, node: str) -> str:
@@ -62,7 +49,7 @@ def policy() -> dict[str, dict[str, Grants]]:
         for profile in enclave.iter("profile"):
             node, namespace = profile.attrib["node"], profile.attrib["ns"]
             rules = granted[enclave.attrib["path"]].setdefault(node, set())
-            for group in included(profile):
+            for group in profile:
                 for verb in VERBS[group.tag]:
                     if group.get(verb) == "ALLOW":
                         rules |= {(verb, absolute(e.text or "", namespace, node)) for e in group}
@@ -100,7 +87,7 @@ def test_the_policy_has_the_shape_that_sros2_asks() -> None:
     for enclave in root.iter("enclave"):
         for profile in enclave.iter("profile"):
             assert set(profile.attrib) == {"ns", "node"}
-            for group in included(profile):
+            for group in profile:
                 (verb,) = group.attrib
                 assert verb in VERBS[group.tag]
                 assert group.get(verb) == "ALLOW"

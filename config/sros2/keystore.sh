@@ -22,7 +22,6 @@ fi
 umask 077
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cp "$here/stage.xml" "$work/"
 sed "s|<profile ns=\"/\"|<profile ns=\"$namespace\"|" "$here/windhover.policy.xml" \
   > "$work/windhover.policy.xml"
 [ -f "$store/enclaves/governance.p7s" ] || ros2 security create_keystore "$store"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
+from windhover.inference import emulates
 from windhover_bringup.cameras import CAMERAS, feed_of, image_topic, sources_of
 from windhover_bringup.config import Config
 from windhover_ros.environment import prepare_environment
+
+_log = logging.getLogger(__name__)
 
 
 def settings_of(
@@ -25,7 +29,7 @@ def settings_of(
         model: bundle folder, or its name in models/.
         backend: ``auto``, ``cpu``, ``qnn`` or ``dlc``.
         frames: end after so many.
-        rate: speed of recorded frames.
+        rate: speed of recorded frames; on an HTP emulator it is 0 unless given.
 
     Raises:
         ConfigError: a value is unknown or out of range.
@@ -34,6 +38,12 @@ def settings_of(
     prepare_environment()
     settings = Config.load(config).replaced("detector", model=model, backend=backend)
     settings.validate()
+    if emulates(settings["detector"].get("backend", "auto")):
+        # Seconds a frame: the monitor would only start the detector again and again, and at
+        # a recording's own pace nearly all frames would be lost.
+        _log.warning("an HTP emulator runs the model: no health monitor, and no frame is skipped")
+        settings = settings.replaced("bringup", monitor=False)
+        rate = 0.0 if rate is None else rate
     feed = feed_of(settings, settings.bundle())
     sources = sources_of(source, feed) if source else {}
     for camera in CAMERAS[feed]:

@@ -130,6 +130,11 @@ def _first_that_opens(bundle: Bundle, options: Mapping[str, Any]) -> Choice:
     raise BackendError(f"no backend can run {bundle.name}: {'; '.join(reasons)}")
 
 
+def emulates(name: str) -> bool:
+    """Whether a backend asked for by name would run on an emulator here."""
+    return name in BACKENDS and BACKENDS[name].on_htp and not on_device()
+
+
 def available_backends() -> list[BackendStatus]:
     """Every backend of this build, whether it can run here, and with what."""
     return [BackendStatus(name, *entry.probe()) for name, entry in BACKENDS.items()]
@@ -143,5 +148,6 @@ __all__ = [
     "Choice",
     "available_backends",
     "choose_backend",
+    "emulates",
     "open_backend",
 ]

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from windhover.tracking.bytetrack import ByteTrackParams
 from windhover.types import Detections, Frame
 
 pytest.importorskip("rclpy")
@@ -121,7 +122,7 @@ def test_ids_go_on_over_a_recovery(linked):
 
 
 def test_its_settings_are_ros_parameters_that_are_fixed_in_flight(linked):
-    assert linked.get_parameter("bytetrack.lost_seconds").value == 2.0
+    assert linked.get_parameter("bytetrack.lost_seconds").value == ByteTrackParams().lost_seconds
     (done,) = linked.set_parameters([Parameter("bytetrack.lost_seconds", value=1.0)])
     assert not done.successful
 

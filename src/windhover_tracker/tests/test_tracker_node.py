@@ -136,7 +136,7 @@ def test_a_weapon_names_its_carrier_in_the_tracks_topic(nodes):
     found = Detections(boxes, np.array([0.9, 0.6], np.float32), np.array([0, 1], np.int32))
     for step in range(25):
         node.track(no_frame(step), found, ("person", "weapon"))
-    wait_for(lambda: len(heard) == 25, "tracks")
+        wait_for(lambda n=step + 1: len(heard) == n, f"tracks {step}")
     names = {
         each.results[0].hypothesis.class_id: (
             each.id,

@@ -92,7 +92,8 @@ class Pipeline:
             OverlayNode(config["overlay"], space, linked=True) if bringup.overlay else None
         )
         self.monitor: MonitorNode | None = None
-        if bringup.monitor:
+        # Where the source waits for its slowest stage, silence is no sign of a fault.
+        if bringup.monitor and not self.lossless:
             watch = [*(f"{name}_camera" for name in names), "detector", "tracker"]
             self.monitor = MonitorNode({**config["monitor"], "watch": watch}, space)
         self._taps = list(taps or [])

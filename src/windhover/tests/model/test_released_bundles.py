@@ -10,8 +10,11 @@ import pytest
 
 from test.support.fixtures import data_folder
 from windhover.evaluation.truth import load_truth
+from windhover.imaging.agc import percentile_agc
 from windhover.model.bundle import Bundle
 from windhover.model.detector import Detector
+from windhover.pairing.rendered import true_homography
+from windhover.sources.scene import Scene, SceneConfig
 from windhover.types import Frame
 
 MODELS = Path(__file__).parents[4] / "models"
@@ -58,3 +61,40 @@ def test_thermal_n_finds_people_at_night(precision: str) -> None:
                 found += int((overlaps(people, boxes).max(axis=1) > 0.5).sum())
     assert wanted > 20
     assert found > 0.4 * wanted
+
+
+@pytest.fixture(scope="module")
+def rgbt_frame() -> tuple[np.ndarray, np.ndarray]:
+    """A rendered night frame as ``rgbt/image`` has it, and its people's boxes."""
+    config = SceneConfig(seed=7_001, n_people=24, n_armed=0, altitude_m=36, duration_s=1.0)
+    shot = Scene(config).render(0, "both")
+    assert shot.rgb is not None
+    assert shot.thermal is not None
+    thermal = cv2.warpPerspective(
+        percentile_agc(shot.thermal),
+        true_homography(shot.rgb_camera, shot.thermal_camera),
+        config.rgb_size,
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+    )
+    truth = shot.rgb_truth
+    clear = (truth.class_ids == 0) & (truth.visibility > 0.8)
+    return np.dstack([shot.rgb, thermal]), truth.boxes[clear]
+
+
+@pytest.mark.parametrize(("blank", "least"), [("none", 0.5), ("rgb", 0.25)])
+def test_rgbt_n_finds_people_at_night(
+    rgbt_frame: tuple[np.ndarray, np.ndarray], blank: str, least: float
+) -> None:
+    if not (MODELS / "rgbt-n" / "bundle.yaml").is_file():
+        pytest.skip("models/rgbt-n is not in this checkout")
+    pixels, people = rgbt_frame
+    if blank == "rgb":
+        pixels = pixels.copy()
+        pixels[..., :3] = 0
+    with Detector.open(MODELS / "rgbt-n", "cpu", threads=1) as detector:
+        seen = detector.detect(Frame(pixels, "8UC4", 0))
+    boxes = seen.boxes[seen.class_ids == detector.labels.index("person")]
+    assert len(people) >= 8
+    assert len(boxes)
+    found = float((overlaps(people, boxes).max(axis=1) > 0.5).mean())
+    assert found > least

@@ -22,6 +22,7 @@ from windhover.errors import ConfigError
 from windhover.evaluation.detection import DetectionScores, Predictions, evaluate_detections
 from windhover.evaluation.fidelity import Fidelity, compare_backends
 from windhover.evaluation.files import write_atomic, write_json
+from windhover.evaluation.frames import frame_for
 from windhover.evaluation.machine import machine_facts
 from windhover.evaluation.metrics import detection_metrics
 from windhover.evaluation.run import Progress, evaluation_thresholds
@@ -216,7 +217,7 @@ def _frames(
     }
     for row, info in enumerate(truth.images):
         image, encoding = read_image(folder / info.file_name)
-        frame = Frame(image, encoding, 0, index=row)
+        frame = frame_for(bundle.channels, image, encoding, row)
         yield frame
         # Asked for the next one: every variant has seen this one, at the bundle's
         # thresholds. For AP its outputs are decoded again with nearly none.

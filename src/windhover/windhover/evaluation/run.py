@@ -25,6 +25,7 @@ from windhover.evaluation.detection import (
 )
 from windhover.evaluation.examples import draw_example, telling_images
 from windhover.evaluation.files import write_atomic, write_json
+from windhover.evaluation.frames import frame_for
 from windhover.evaluation.latency import LatencySummary, StageTimings
 from windhover.evaluation.machine import machine_facts
 from windhover.evaluation.metrics import FORMAT, detection_metrics, latency_metrics
@@ -34,7 +35,7 @@ from windhover.model.bundle import Bundle
 from windhover.model.detector import Detector
 from windhover.model.manifest import Thresholds
 from windhover.sources.files import read_image
-from windhover.types import Detections, Frame, Image
+from windhover.types import Detections, Image
 
 #: Score above which detections are kept for AP, far below any threshold of use:
 #: what is cut off here is missing from the end of the precision-recall curve.
@@ -223,7 +224,7 @@ def _detect_all(
         try:
             image, encoding = _read(images_dir, info.file_name)
             read = time.perf_counter_ns()
-            detections = detector.detect(Frame(image, encoding, 0, index=row))
+            detections = detector.detect(frame_for(detector.bundle.channels, image, encoding, row))
         except (SourceError, EncodingError) as error:
             unreadable.append(Unreadable(info.file_name, str(error)))
         else:

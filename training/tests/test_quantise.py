@@ -19,7 +19,7 @@ from windhover_training.engine.fusion import RgbtModel
 from windhover_training.engine.model import build_model
 from windhover_training.evaluate.images import read_frame
 from windhover_training.export.graph import export_core, finish_float, output_names, unfinished
-from windhover_training.export.quantise import activation_ranges, output_quantisation, quantise
+from windhover_training.export.quantise import look, output_quantisation, quantise
 from windhover_training.export.ranges import (
     Histogram,
     choose_range,
@@ -106,7 +106,7 @@ def test_named_layers_get_sixteen_bits(core: onnx.ModelProto) -> None:
 
 def test_no_images_are_an_error(core: onnx.ModelProto) -> None:
     with pytest.raises(DataError, match="no calibration images"):
-        activation_ranges(core, [], SETTINGS)
+        look(core, [])
 
 
 def test_every_sigmoid_is_known_and_passing_ops_have_no_range(core: onnx.ModelProto) -> None:

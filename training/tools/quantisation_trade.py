@@ -4,7 +4,8 @@
         --variants training/configs/trade_thermal_n.yaml --out training/workspace/trade
 
 A variant that was measured is not measured again, so that the command can be stopped and
-given again; thresholds are chosen for each on its own INT8 graph. Sizes are of int8.dlc.
+given again. Calibration images are looked at once for all; boxes are counted at the thresholds
+of the released bundle that the config names as its checkpoint. Sizes are of int8.dlc.
 The time is an estimate from published figures of YOLO11n on this chip (w8a8 1.6 ms, w8a16
 4.2 ms at 640x640) scaled by MACs: nothing here was measured on a device.
 """
@@ -25,8 +26,11 @@ from windhover.inference.build import add_to_bundle
 from windhover.inference.estimate import estimate_bundle
 from windhover.model import Bundle, Role
 from windhover_training.config import Calibration, ReleaseConfig, load_config
-from windhover_training.evaluate.score import best_thresholds, grouped_truth
-from windhover_training.export.bundle import export_graphs, write
+from windhover_training.evaluate.score import grouped_truth
+from windhover_training.export.bundle import CHANNELS, Exported, calibration_images, write
+from windhover_training.export.graph import finish_float, load_core, shape_of
+from windhover_training.export.quantise import look, output_quantisation, quantise
+from windhover_training.export.ranges import Histogram
 
 HEADING = ["", "mAP50 lost, CPU (by class)", "mAP50 lost, HTP emulator (by class)", "same boxes",
            "their IoU", "least SQNR dB", "int8.dlc MB", "likely ms"]  # fmt: skip
@@ -41,11 +45,15 @@ def main(
 ) -> None:
     """Measure each variant and write ``trade.md``."""
     settings = load_config(config, ReleaseConfig)
-    rows = []
+    rows: list[dict[str, Any]] = []
+    core, labels = load_core(settings.checkpoint, settings.height, settings.width)
+    found: dict[str, Histogram] = {}
     for index, (name, changes) in enumerate(yaml.safe_load(variants.read_text()).items()):
         folder = out / f"{index:02d}"
         if not (folder / "row.json").is_file():
-            bundle = _bundle(settings, changes, folder)
+            if "bundle" not in changes and not found:
+                found = _look(settings, core)
+            bundle = _bundle(settings, changes, folder, core, labels, found)
             cpu = _measure(settings, bundle, folder / "cpu", frames, "cpu")
             htp = _measure(settings, bundle, folder / "htp", on_htp, "dlc")
             write_json(folder / "row.json", _row(name, bundle, cpu, htp))
@@ -55,16 +63,34 @@ def main(
         typer.echo(rows[-1]["cells"])
 
 
-def _bundle(settings: ReleaseConfig, changes: dict[str, Any], folder: Path) -> Bundle:
+def _look(settings: ReleaseConfig, core: onnx.ModelProto) -> dict[str, Histogram]:
+    channels = CHANNELS[shape_of(core.graph.input[0])[1]]
+    c = settings.calibration
+    return look(core, calibration_images(c, channels, settings.height, settings.width))
+
+
+def _bundle(
+    settings: ReleaseConfig,
+    changes: dict[str, Any],
+    folder: Path,
+    core: onnx.ModelProto,
+    labels: list[str],
+    found: dict[str, Histogram],
+) -> Bundle:
     if "bundle" in changes:
-        return Bundle.load(changes["bundle"])
-    values = {**settings.calibration.model_dump(), **changes}
-    own = settings.model_copy(update={"calibration": Calibration.model_validate(values)})
-    exported = export_graphs(own, folder)
-    bundle = write(own, folder, exported, {"iou": own.iou}, {})
-    per_class = best_thresholds(bundle, "int8", *own.thresholds_on)
-    limits = {"score": min(per_class.values()), "iou": own.iou, "per_class": per_class}
-    write(own, folder, exported, limits, {})
+        path = Path(changes["bundle"]) / "int8.onnx"
+        quantised = onnx.load(path)
+    else:
+        values = {**settings.calibration.model_dump(), **changes}
+        quantised = quantise(core, [], Calibration.model_validate(values), found)
+    folder.mkdir(parents=True, exist_ok=True)
+    onnx.save(finish_float(core), folder / "float.onnx")
+    onnx.save(quantised, folder / "int8.onnx")
+    limits = Bundle.load(settings.checkpoint).thresholds.model_dump()
+    channels = CHANNELS[shape_of(core.graph.input[0])[1]]
+    reg_max = shape_of(core.graph.output[0])[1] // 4
+    exported = Exported(labels, channels, output_quantisation(quantised), reg_max)
+    write(settings, folder, exported, limits, {})
     return add_to_bundle(folder)
 
 

@@ -24,7 +24,7 @@ from windhover.errors import ConfigError
 
 from ..config import Calibration
 from .graph import CORE_INPUT, INPUT, TO_NCHW, TO_NHWC, output_names, rename, set_ends, shape_of
-from .ranges import Range, choose_range, next_functions, observe, resized
+from .ranges import Histogram, Range, choose_range, next_functions, observe, resized
 
 _PIXEL = {
     "quant_type": QuantType.QUInt8,
@@ -47,7 +47,10 @@ class _Blank(CalibrationDataReader):
 
 
 def quantise(
-    core: onnx.ModelProto, images: Iterable[NDArray[np.uint8]], settings: Calibration
+    core: onnx.ModelProto,
+    images: Iterable[NDArray[np.uint8]],
+    settings: Calibration,
+    found: Mapping[str, Histogram] | None = None,
 ) -> onnx.ModelProto:
     """Quantise the core graph to 8 bits, and to 16 where the settings say so.
 
@@ -55,6 +58,7 @@ def quantise(
         core: float graph from scaled pixels to raw heads.
         images: calibration images, each ``(1, H, W, C)`` uint8.
         settings: how ranges are chosen.
+        found: what :func:`look` gave for these images, if it was asked before.
 
     Returns:
         QDQ graph with a uint8 input ``images`` and uint8 outputs.
@@ -63,7 +67,7 @@ def quantise(
         ConfigError: the settings name a layer that the graph has not.
         DataError: there are no images.
     """
-    ranges = activation_ranges(core, images, settings)
+    ranges = activation_ranges(core, found or look(core, images), settings)
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "core.onnx", Path(folder) / "qdq.onnx"
         onnx.save(core, source)
@@ -85,8 +89,21 @@ def quantise(
     return with_quantised_ends(model)
 
 
+def look(core: onnx.ModelProto, images: Iterable[NDArray[np.uint8]]) -> dict[str, Histogram]:
+    """Count the values of every activation on calibration images.
+
+    Raises:
+        DataError: there are no images.
+    """
+    scaled = (
+        np.ascontiguousarray((image.astype(np.float32) / 255).transpose(TO_NCHW))
+        for image in images
+    )
+    return observe(core, scaled, _where_it_sees)
+
+
 def activation_ranges(
-    core: onnx.ModelProto, images: Iterable[NDArray[np.uint8]], settings: Calibration
+    core: onnx.ModelProto, found: Mapping[str, Histogram], settings: Calibration
 ) -> dict[str, Range]:
     """Choose the range of every activation.
 
@@ -97,11 +114,6 @@ def activation_ranges(
     Returns:
         By tensor; the pixels have none, as theirs is 0..1.
     """
-    scaled = (
-        np.ascontiguousarray((image.astype(np.float32) / 255).transpose(TO_NCHW))
-        for image in images
-    )
-    found = observe(core, scaled, _where_it_sees)
     behind = next_functions(core)
     ends = set(output_names(core.graph))
     ranges = {}

@@ -55,10 +55,13 @@ def test_the_dlc_gives_bit_for_bit_what_int8_onnx_gives(released: Bundle) -> Non
     dlc.close()
     qnn = open_backend(released, "qnn")
     expected = qnn.run(image)
+    # A stride at which nothing is seen has one score everywhere: the least.
+    varied = {"box": 0, "score": 0}
     for declared, mine, same in zip(released.head.outputs, found, expected, strict=True):
         assert mine.dtype == np.uint8
-        assert len(np.unique(mine)) > 4, declared.name
+        varied[declared.kind] = max(varied[declared.kind], len(np.unique(mine)))
         np.testing.assert_array_equal(mine, same, err_msg=declared.name)
+    assert min(varied.values()) > 4
     qnn.close()
 
 

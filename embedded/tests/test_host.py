@@ -1,6 +1,7 @@
 """What set-up says of a machine that lacks something, and what tidy takes away."""
 
 import importlib.util
+import mmap
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 from embedded import host
 from embedded.host import SetupError, check_host
+from embedded.tidy import abandoned
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,3 +49,31 @@ def test_tidy_passes_the_exit_status_on_and_removes_what_was_left():
     assert folder.is_relative_to(ROOT / ".cache")
     assert not folder.exists()
     assert not left.exists()
+
+
+def test_tidy_removes_what_a_killed_process_left_of_fast_dds_and_nothing_earlier():
+    name = f"fastrtps_test_{os.getpid()}"
+    earlier = Path("/dev/shm") / f"{name}_earlier"
+    earlier.touch()
+    code = (
+        f"import os, pathlib; pathlib.Path('/dev/shm/{name}').write_bytes(bytes(4096));"
+        f"pathlib.Path('/dev/shm/{name}_el').touch(); os.kill(os.getpid(), 9)"
+    )
+    command = [sys.executable, "-m", "embedded.tidy", sys.executable, "-c", code]
+    try:
+        subprocess.run(command, cwd=ROOT, check=False)
+        assert {path.name for path in Path("/dev/shm").glob(f"{name}*")} == {earlier.name}
+    finally:
+        earlier.unlink()
+
+
+def test_a_segment_that_a_process_uses_is_not_abandoned():
+    used = Path("/dev/shm") / f"fastrtps_test_{os.getpid()}_used"
+    used.write_bytes(bytes(4096))
+    lock = used.with_name(used.name + "_el")
+    try:
+        with used.open("r+b") as file, mmap.mmap(file.fileno(), 4096):
+            assert abandoned({used, lock}) == set()
+        assert abandoned({used, lock}) == {used, lock}
+    finally:
+        used.unlink()

@@ -32,6 +32,13 @@ def read_weights(graph: Path) -> Weights:
         for i in model.graph.initializer
         if i.name.startswith("model.model.")
     }
+    tensors = {i.name: i for i in model.graph.initializer}
+    for node in model.graph.node:
+        kernel = node.input[1] if node.op_type == "Conv" and len(node.input) > 2 else ""
+        if kernel.startswith("model.model.") and node.input[2] in tensors:
+            # Equal biases may be one tensor, which then bears another layer's name.
+            own = kernel.removeprefix("model.").removesuffix("weight") + "bias"
+            found[own] = numpy_helper.to_array(tensors[node.input[2]])
     if not found:
         raise DataError(f"{graph}: holds no Ultralytics weights by name; give another float.onnx")
     return found

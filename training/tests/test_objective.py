@@ -113,3 +113,33 @@ def test_yolo26_moves_its_weight_to_the_head_without_nms() -> None:
     set_progress(model, 1.0)
     assert (first, model.criterion.o2m) == (0.8, pytest.approx(0.1))
     assert model.criterion.o2o == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("name", ["tiny11.yaml", "tiny26.yaml"])
+def test_an_object_that_is_not_judged_is_no_background(name: str) -> None:
+    """Its class learns nothing in its box, and all as before elsewhere and of other classes."""
+    boxes, own = np.float32([[8, 8, 24, 40]]), np.array([0])
+    hidden = np.concatenate([boxes, np.float32([[40, 40, 46, 46]])]), np.array([0, ~1])
+
+    def slope(objects) -> torch.Tensor:
+        torch.manual_seed(0)
+        model = build_model(str(HERE / name), 1, 2).train()
+        set_criterion(model, LossConfig())
+        pixels = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+        batch = collate([(pixels, *objects)])
+        raw = model(batch["img"])
+        heads = [raw] if "scores" in raw else list(raw.values())
+        scores = [head["scores"] for head in heads]
+        for each in scores:
+            each.retain_grad()
+        model.forward = lambda _: raw
+        detection_loss(model, batch, None)[0].backward()
+        return torch.stack([each.grad[0] for each in scores])
+
+    plain, left_out = slope((boxes, own)), slope(hidden)
+    changed = plain != left_out
+    assert not changed[:, 0].any()
+    cells = sorted({int(cell) for cell in changed[:, 1].nonzero()[:, 1]})
+    # Stride 8: the cell of 40..48; stride 16: that of 32..48; stride 32: that of 32..64.
+    assert cells == [5 * 8 + 5, 64 + 2 * 4 + 2, 64 + 16 + 3]
+    assert (left_out[:, 1, cells] == 0).all()

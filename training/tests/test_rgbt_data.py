@@ -25,10 +25,11 @@ from windhover_training.data.rgbt_crops import (
 )
 from windhover_training.data.synth import RGBT_LABELS, Part, draw_scene, parts, render_part
 from windhover_training.engine.model import load_weights
-from windhover_training.fusion_config import FusionConfig, RgbtAugmentation
+from windhover_training.fusion_config import ClearConfig, FusionConfig, RgbtAugmentation
 from windhover_training.phases import ablation
 from windhover_training.phases.base import execute
-from windhover_training.phases.fusion import PHASE, THERMAL_CLASSES, make_draw
+from windhover_training.phases.fusion import PHASE, THERMAL_CLASSES, make_draw, mine_clear
+from windhover_training.runs import Run
 
 THERMAL_N = Path(__file__).parents[2] / "models/thermal-n/float.onnx"
 EMPTY = (np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
@@ -98,6 +99,8 @@ def test_splits_share_no_seed_and_held_out_scenes_are_as_specified() -> None:
         configs = [draw_scene(seed, part) for seed in list(part.seeds)[:40]]
         if part.held_out:
             assert all(30 <= c.altitude_m <= 50 and c.rgb_hfov_deg == 66 for c in configs)
+        if part.armed:
+            assert {round(c.altitude_m / 10) for c in configs} >= {3, 4}
         if part.empty:
             assert all(c.n_people + c.n_armed + c.n_lookalikes + c.n_cars == 0 for c in configs)
         elif part.armed:
@@ -144,6 +147,42 @@ def test_thermal_is_moved_apart_and_at_times_a_camera_is_blank() -> None:
         crop, boxes, _ = sampler.draw()
         assert crop[..., channel].std() == 0
         assert crop[..., 3 - channel].std() > 0
+
+
+def test_what_is_too_small_to_judge_is_kept_as_such(scenes: Path) -> None:
+    truth = json.loads((scenes / "truth/train.json").read_text())
+    sizes = [len(s.classes) for s in load_frames(scenes, "train")]
+    assert sum(sizes) == len(truth["annotations"])
+    hidden = sum(int((s.classes < 0).sum()) for s in load_frames(scenes, "train"))
+    assert hidden == sum(row["iscrowd"] for row in truth["annotations"])
+
+
+def test_crops_of_empty_scenes_are_centred_on_hard_negatives() -> None:
+    empty = Sample(
+        np.zeros((400, 400, 4), np.uint8), *EMPTY, "f", places=np.float32([[300.0, 120.0]])
+    )
+    sampler = RgbtSampler([empty], 64, [1] * 4, PLAIN.model_copy(update={"on_object": 1.0}),
+                          np.random.default_rng(0))  # fmt: skip
+    for _ in range(20):
+        matrix = sampler._warp(empty, 1.0)
+        at = matrix @ (300.0, 120.0, 1.0)
+        assert ((at > 0) & (at < 64)).all()
+
+
+def test_the_phase_mines_empty_scenes_once(scenes: Path, tmp_path: Path) -> None:
+    render_part(scenes, Part("clear", range(70, 72), frames=1, empty=True))
+    config = tiny_fusion(
+        scenes,
+        start=THERMAL_N,
+        start_classes=[0, None, 2, 1],
+        clear=ClearConfig(share=0.5, mined=2, score=0.05),
+    )
+    assert execute(PHASE, config, tmp_path / "run")
+    kept = tmp_path / "run/hard_negatives.json"
+    rows = json.loads(kept.read_text())
+    assert rows == sorted(rows, key=lambda row: -row["score"])
+    places = mine_clear(config, Run(tmp_path / "run"))
+    assert sum(map(len, places.values())) == len(rows)
 
 
 def test_what_thermal_does_not_see_stays_zero() -> None:

@@ -32,11 +32,27 @@ class RgbtAugmentation(Strict):
     paste: float = Field(0.25, ge=0, le=1)
 
 
+class ClearConfig(Strict):
+    """Scenes with nothing to find, of the set's split ``clear``.
+
+    Attributes:
+        share: of a batch.
+        mined: frames, evenly from all, that the starting weights look at first: crops are
+            then centred (``on_object``) on what they wrongly find. 0 for none.
+        score: of a find that counts.
+    """
+
+    share: float = Field(0.0, ge=0, le=0.9)
+    mined: int = Field(0, ge=0)
+    score: float = Field(0.1, gt=0, lt=1)
+
+
 class FusionConfig(Strict):
     """One run of ``train fusion``.
 
     Attributes:
         armed_share: share of a batch that comes from the set's split of armed crowds.
+        clear: how empty scenes are shown.
         thermal_only: HIT-UAV, converted; its crops have no RGB.
         thermal_share: share of a batch that comes from it.
         cutouts: folder of close-up weapon pictures to paste from (``augmentation.paste`` is
@@ -53,6 +69,7 @@ class FusionConfig(Strict):
     levels: tuple[Literal["p3", "p4", "p5"], ...] = ("p3",)
     data: Path
     armed_share: float = Field(0.0, ge=0, le=0.9)
+    clear: ClearConfig = ClearConfig()
     thermal_only: Path | None = None
     thermal_share: float = Field(0.25, ge=0, le=0.9)
     thermal_augmentation: Augmentation = Augmentation()

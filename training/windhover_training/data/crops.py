@@ -9,8 +9,9 @@ gives a hundred almost equal frames, and over classes.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,9 +27,12 @@ class Sample:
     Attributes:
         pixels: ``(H, W)`` or ``(H, W, C)`` uint8.
         boxes: ``(N, 4)`` float32 x1, y1, x2, y2 in pixels.
-        classes: ``(N,)`` int64.
+        classes: ``(N,)`` int64. A class below 0 is that of an object which is neither taught
+            nor taken for background; :func:`ignored` gives it and takes it back.
         flight: name of the flight it belongs to.
         pixels_per_metre: scale of the ground in the middle of the image; 0 if not known.
+        places: ``(P, 2)`` x, y of hard negatives, where crops of an image without objects
+            are centred.
     """
 
     pixels: NDArray[np.uint8]
@@ -36,6 +40,12 @@ class Sample:
     classes: NDArray[np.int64]
     flight: str
     pixels_per_metre: float = 0.0
+    places: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 2), np.float32))
+
+
+def ignored(class_id: Any) -> Any:
+    """The class of an object that is not judged, for an object of this class, and back."""
+    return ~class_id
 
 
 def load_samples(root: Path, splits: list[str]) -> list[Sample]:
@@ -99,8 +109,9 @@ class CropSampler:
         self.cumulative = np.cumsum(weights / weights.sum())
 
     def _weight(self, sample: Sample, flight_images: int) -> float:
-        classes = np.unique(sample.classes)
+        classes = np.unique(sample.classes[sample.classes >= 0])
         value = float(self.class_weights[classes].max()) if len(classes) else 0.5
+        value += 0.0 if len(classes) else len(sample.places)
         # Square root: a flight of 150 equal frames counts as 12, not as 150 and not as 1.
         wanted = self.augmentation.flight_weights.items()
         value *= np.prod([w for prefix, w in wanted if sample.flight.startswith(prefix)])
@@ -137,11 +148,14 @@ class CropSampler:
     def _warp(self, sample: Sample, scale: float) -> NDArray[np.float64]:
         rng, a, half = self.rng, self.augmentation, self.size / 2
         height, width = sample.pixels.shape[:2]
-        if len(sample.boxes) and rng.random() < a.on_object:
-            weights = self.class_weights[sample.classes]
+        taught = sample.classes >= 0
+        targets, weights = sample.places, np.ones(len(sample.places))
+        if taught.any():
+            targets = sample.boxes[taught].reshape(-1, 2, 2).mean(axis=1)
+            weights = self.class_weights[sample.classes[taught]]
+        if len(targets) and rng.random() < a.on_object:
             row = rng.choice(len(weights), p=weights / weights.sum())
-            centre = sample.boxes[row].reshape(2, 2).mean(axis=0)
-            centre = centre + rng.uniform(-0.42, 0.42, 2) * self.size / scale
+            centre = targets[row] + rng.uniform(-0.42, 0.42, 2) * self.size / scale
         else:
             centre = rng.uniform(0, 1, 2) * (width, height)
         reach = half / scale  # keep the window inside the frame where it fits
@@ -173,7 +187,8 @@ def warp_boxes(
         size: side of the crop.
 
     Returns:
-        Boxes in crop pixels of which at least 40 % and 3 px remain, and their classes.
+        Boxes in crop pixels of which at least 40 % and 3 px remain, and their classes; of
+        those that are not judged whatever remains.
     """
     linear, shift = matrix[:, :2], matrix[:, 2]
     offset = shift - linear @ (0.5, 0.5) + 0.5
@@ -183,6 +198,7 @@ def warp_boxes(
     sides = clipped[:, 2:] - clipped[:, :2]
     area = np.maximum((whole[:, 2:] - whole[:, :2]).prod(axis=1), 1e-6)
     keep = (sides.min(axis=1, initial=1e9) >= 3) & (sides.prod(axis=1) >= 0.4 * area)
+    keep |= (classes < 0) & (sides.min(axis=1, initial=1e9) > 0)
     return clipped[keep].astype(np.float32), classes[keep]
 
 

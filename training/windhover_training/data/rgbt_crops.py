@@ -20,7 +20,7 @@ from windhover.imaging.letterbox import FILL
 
 from ..config import Augmentation
 from ..fusion_config import RgbtAugmentation
-from .crops import CropSampler, Sample, change_intensity, load_samples, warp_boxes
+from .crops import CropSampler, Sample, change_intensity, ignored, load_samples, warp_boxes
 from .cutouts import Cutout, paste
 from .synth import RGBT_LABELS
 
@@ -38,7 +38,8 @@ def load_frames(root: Path, split: str) -> list[Sample]:
 
     Returns:
         Samples whose ``(H, W, 4)`` pixels are read from disk as they are needed, from
-        memory that all processes share.
+        memory that all processes share. What is too small or too hidden to be judged has a
+        class below 0.
 
     Raises:
         DataError: the split was never written, or a picture of it is not what it should be.
@@ -53,14 +54,15 @@ def load_frames(root: Path, split: str) -> list[Sample]:
     array = _packed(root, split, images)
     rows: dict[int, list[dict]] = {}
     for row in document["annotations"]:
-        if not row["iscrowd"]:
-            rows.setdefault(row["image_id"], []).append(row)
+        rows.setdefault(row["image_id"], []).append(row)
     samples = []
     for pixels, image in zip(array, images, strict=True):
         own = rows.get(image["id"], [])
         xywh = np.array([r["bbox"] for r in own], np.float32).reshape(-1, 4)
         boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
         classes = np.array([r["category_id"] for r in own], np.int64)
+        hidden = np.array([bool(r["iscrowd"]) for r in own], bool)
+        classes[hidden] = ignored(classes[hidden])
         scale = float(image.get("pixels_per_metre", 0.0))
         samples.append(Sample(pixels, boxes, classes, image["flight"], scale))
     return samples
@@ -138,7 +140,8 @@ class RgbtSampler(CropSampler):
         if which < self.faults.blank_rgb:
             rgb = np.full_like(rgb, blank_level(rng))
             # Thermal hardly shows a weapon: without RGB nothing is to be claimed.
-            boxes, classes = boxes[classes != WEAPON], classes[classes != WEAPON]
+            seen = (classes != WEAPON) & (classes != ignored(WEAPON))
+            boxes, classes = boxes[seen], classes[seen]
         elif which < self.faults.blank_rgb + self.faults.blank_thermal:
             thermal = np.full_like(thermal, blank_level(rng))
         return np.dstack([rgb, thermal]), boxes, classes

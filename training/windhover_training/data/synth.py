@@ -61,7 +61,9 @@ def parts(count: int) -> list[Part]:
     return [
         Part("train", range(100_000, 100_000 + count)),
         # A weapon in every other crop teaches little in a run of hours: here they are many.
-        Part("armed", range(200_000, 200_000 + max(1, count // 3)), armed=True),
+        Part("armed", range(200_000, 200_000 + max(1, count // 2)), armed=True),
+        # What is nothing and looks like something: bins, blocks, lamps, foliage.
+        Part("clear", range(300_000, 300_000 + max(1, count // 5)), empty=True),
         Part("val", range(1_000, 1_016), held_out=True),
         Part("test", range(60), frames=2, held_out=True),
         Part("empty", range(500, 560), frames=2, held_out=True, empty=True),
@@ -111,7 +113,12 @@ def draw_scene(seed: int, part: Part) -> SceneConfig:
     if part.armed:
         armed, others = int(rng.integers(12, 22)), int(rng.integers(6, 14))
         config = replace(
-            config, n_people=3, n_armed=armed, n_lookalikes=others, crowding=0.75, altitude_m=32.0
+            config,
+            n_people=3,
+            n_armed=armed,
+            n_lookalikes=others,
+            crowding=0.75,
+            altitude_m=float(rng.uniform(28, 46)),
         )
     return config
 

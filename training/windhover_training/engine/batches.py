@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..data.crops import ignored
+
 #: ``(S, S)`` or ``(S, S, C)`` uint8 pixels, ``(N, 4)`` float32 x1, y1, x2, y2 in its pixels,
 #: ``(N,)`` int64 classes.
 Crop = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]
@@ -20,10 +22,16 @@ def collate(crops: Iterable[Crop], device: torch.device | str = "cpu") -> dict[s
 
     Returns:
         ``img`` (B, C, S, S) float 0..1 channels-last, ``batch_idx`` (M,), ``cls`` (M, 1)
-        and ``bboxes`` (M, 4) as centre x, y, width, height in 0..1.
+        and ``bboxes`` (M, 4) as centre x, y, width, height in 0..1; ``ignored`` (K, 6) of
+        objects with a class below 0: row in the batch, class, x1, y1, x2, y2 in pixels.
     """
-    images, index, classes, boxes = [], [], [], []
-    for i, (pixels, xyxy, labels) in enumerate(crops):
+    images, index, classes, boxes, unjudged = [], [], [], [], [np.empty((0, 6), np.float32)]
+    for i, (pixels, every_box, every_label) in enumerate(crops):
+        judged = every_label >= 0
+        xyxy, labels = every_box[judged], every_label[judged]
+        others = ignored(every_label[~judged])
+        rows = np.stack([np.full(len(others), i), others], axis=1)
+        unjudged.append(np.concatenate([rows, every_box[~judged]], axis=1).astype(np.float32))
         height, width = pixels.shape[:2]
         planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
         images.append(torch.from_numpy(np.ascontiguousarray(planes)))
@@ -38,6 +46,7 @@ def collate(crops: Iterable[Crop], device: torch.device | str = "cpu") -> dict[s
         "batch_idx": torch.from_numpy(np.concatenate(index)).float().to(device),
         "cls": torch.from_numpy(np.concatenate(classes)).float()[:, None].to(device),
         "bboxes": torch.from_numpy(np.concatenate(boxes)).float().to(device),
+        "ignored": torch.from_numpy(np.concatenate(unjudged)).to(device),
     }
 
 

@@ -39,6 +39,58 @@ class LossConfig(Strict):
     class_weights: tuple[float, ...] = ()
 
 
+class Judged(torch.nn.Module):
+    """A classification loss that is zero where an object is that is not to be judged.
+
+    Too small or too hidden an object is neither taught nor background: cells in its box
+    have no loss for its class, unless another object claims them.
+    """
+
+    def __init__(self, plain: torch.nn.Module) -> None:
+        super().__init__()
+        self.plain = plain
+        #: ``(B, cells, classes)``, true where nothing is judged; set before each loss.
+        self.unjudged: torch.Tensor | None = None
+
+    def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Loss of each element, the same shape as ``logits``."""
+        loss: torch.Tensor = self.plain(logits, targets)
+        if self.unjudged is None:
+            return loss
+        return loss.masked_fill(self.unjudged & (targets == 0), 0.0)
+
+
+def unjudged_cells(
+    ignored: torch.Tensor, shape: Sequence[int], strides: Sequence[int], hw: tuple[int, int]
+) -> torch.Tensor | None:
+    """Which scores of which cells are not judged.
+
+    Args:
+        ignored: ``(K, 6)`` row in the batch, class, x1, y1, x2, y2 in pixels.
+        shape: batch, cells and classes of the scores.
+        strides: of the head, in the order of its cells.
+        hw: height and width of the images, pixels.
+
+    Returns:
+        Bool of ``shape``, or None if there is nothing to leave out.
+    """
+    if not len(ignored):
+        return None
+    mask = torch.zeros(tuple(shape), dtype=torch.bool, device=ignored.device)
+    middles, reach = [], []
+    for stride in strides:
+        rows, columns = (torch.arange(side // stride, device=ignored.device) for side in hw)
+        grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1).reshape(-1, 2)
+        middles.append((grid + 0.5) * stride)
+        reach.append(torch.full((len(grid), 1), stride / 2, device=ignored.device))
+    middle, half = torch.cat(middles), torch.cat(reach)
+    for row, label, *box in ignored.tolist():
+        corners = middle.new_tensor(box)
+        meets = (middle + half > corners[:2]) & (middle - half < corners[2:])
+        mask[int(row), :, int(label)] |= meets.all(1)
+    return mask
+
+
 class FocalWithLogits(torch.nn.Module):
     """Focal loss of logits against soft targets, element-wise.
 
@@ -76,8 +128,8 @@ def set_criterion(model: DetectionModel, config: LossConfig) -> None:
         raise ValueError(f"{len(config.class_weights)} class weights for {head.nc} labels")
     criterion = model.init_criterion()
     for part in _detection_losses(criterion):
-        if config.focal:
-            part.bce = FocalWithLogits(config.alpha, config.gamma)
+        plain = FocalWithLogits(config.alpha, config.gamma) if config.focal else part.bce
+        part.bce = Judged(plain)
         if config.class_weights:
             weights = torch.tensor(config.class_weights, device=part.device)
             part.class_weights = weights.view(1, 1, -1)
@@ -117,8 +169,24 @@ def detection_loss(
     images = batch["img"]
     with torch.autocast(images.device.type, dtype=autocast, enabled=autocast is not None):
         raw = model(images)
+    _leave_out(model, batch)
     parts, items = model.loss(batch, in_float32(raw))
     return parts.sum() / len(images), items
+
+
+def _leave_out(model: DetectionModel, batch: dict[str, torch.Tensor]) -> None:
+    """Tell the model's criterion which cells of a batch are not judged."""
+    criterion, ignored = getattr(model, "criterion", None), batch.get("ignored")
+    if criterion is None or ignored is None:
+        return
+    hw = (int(batch["img"].shape[2]), int(batch["img"].shape[3]))
+    strides = [int(s) for s in model.stride]
+    cells = sum((hw[0] // s) * (hw[1] // s) for s in strides)
+    shape = (len(batch["img"]), cells, model.model[-1].nc)
+    mask = unjudged_cells(ignored, shape, strides, hw)
+    for part in _detection_losses(criterion):
+        if isinstance(part.bce, Judged):
+            part.bce.unjudged = mask
 
 
 def in_float32(raw: dict[str, Any]) -> dict[str, Any]:

@@ -104,6 +104,8 @@ class Examination:
         channels: int,
         hw: tuple[int, int],
         most: int | None = None,
+        *,
+        empty: bool = False,
     ) -> None:
         """Read the truth.
 
@@ -114,6 +116,7 @@ class Examination:
             channels: 1, 3 or 4.
             hw: height and width of the model's input.
             most: images to take, evenly spread; None for all.
+            empty: whether there may be nothing to find in them.
 
         Raises:
             DataError: the truth can't be used or holds no object.
@@ -121,7 +124,7 @@ class Examination:
         path = root / "truth" / f"{split}.json"
         truth = load_truth(path, labels)
         self.truth = truth if most is None else spread(truth, most)
-        if not len(self.truth):
+        if not len(self.truth) and not empty:
             raise DataError(f"{path}: no object of {', '.join(labels)} to score; choose a split")
         base = root / "images" / split
         records = {row["id"]: row for row in read_truth(path)["images"]}

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..data.crops import CropSampler
+from ..cli.progress import progress_bar
+from ..data.crops import CropSampler, Sample
 from ..data.cutouts import read_cutouts
+from ..data.pictures import read_truth
 from ..data.rgbt_crops import RgbtSampler, ThermalOnlySampler, load_frames, load_thermal
 from ..engine.batches import Crop, DrawBatch, collate
 from ..engine.fusion import RgbtModel
 from ..engine.loop import train
+from ..engine.mining import MiningConfig, mine
 from ..engine.model import save_weights, take_weights
 from ..engine.objective import set_criterion
 from ..engine.processes import together
+from ..engine.validation import Examination
 from ..engine.warm_start import read_weights, settle, warm_start
 from ..fusion_config import FusionConfig
 from ..runs import Run
 from .base import Needed, Phase
 
+#: Split of scenes with nothing to find.
+CLEAR = "clear"
+Place = tuple[float, float]
+Places = dict[int, list[Place]]
 #: HIT-UAV's class ids to rgbt-n's. Its bicycles are no motorcycles: blurred away.
 THERMAL_CLASSES = {0: 0, 1: 3}
 _SETTLE_BATCHES = 12
+_MINED = "hard_negatives.json"
+_STRIDE = 32
 
 
 def build_fusion(config: FusionConfig) -> RgbtModel:
@@ -32,18 +44,23 @@ def build_fusion(config: FusionConfig) -> RgbtModel:
     return RgbtModel(config.model, len(config.labels), config.fusion, tuple(config.levels))
 
 
-def make_draw(config: FusionConfig, rank: int = 0) -> DrawBatch:
+def make_draw(
+    config: FusionConfig, rank: int = 0, places: Places | None = None
+) -> DrawBatch:
     """Build the function that draws a step's crops from the seed and the step alone.
 
     Args:
         config: the run's settings.
         rank: process that draws; each gets its own share of the batch.
+        places: x, y of hard negatives in empty scenes, by row of the split ``clear``.
     """
     start = np.random.default_rng(config.seed)
     cutouts = read_cutouts(config.cutouts) if config.cutouts is not None else ()
 
     def of_split(split: str) -> RgbtSampler:
         frames = load_frames(config.data, split)
+        if split == CLEAR and places:
+            frames = [_with_places(frame, places.get(row)) for row, frame in enumerate(frames)]
         return RgbtSampler(
             frames, config.crop, config.class_weights, config.augmentation, start, cutouts
         )
@@ -53,6 +70,9 @@ def make_draw(config: FusionConfig, rank: int = 0) -> DrawBatch:
     if config.armed_share:
         samplers.append(of_split("armed"))
         shares.append(config.armed_share)
+    if config.clear.share:
+        samplers.append(of_split(CLEAR))
+        shares.append(config.clear.share)
     if config.thermal_only is not None and config.thermal_share:
         real = load_thermal(config.thermal_only, "train", THERMAL_CLASSES)
         samplers.append(
@@ -85,7 +105,9 @@ def run_fusion(config: FusionConfig, folder: Path) -> Path | None:
     Returns:
         Path of ``final.pt``, or None if the run was asked to stop.
     """
-    return together(partial(_train, config, folder), config.processes, config.seed)
+    # Before any step, so that a resumed run finds what was found first.
+    places = mine_clear(config, Run(folder)) if config.clear.mined else {}
+    return together(partial(_train, config, folder, places), config.processes, config.seed)
 
 
 def prepare(config: FusionConfig, draw: DrawBatch) -> RgbtModel:
@@ -99,10 +121,37 @@ def prepare(config: FusionConfig, draw: DrawBatch) -> RgbtModel:
     return model
 
 
-def _train(config: FusionConfig, folder: Path, rank: int) -> Path | None:
-    draw = make_draw(config, rank)
+def _with_places(frame: Sample, places: Sequence[Place] | None) -> Sample:
+    if not places:
+        return frame
+    return replace(frame, places=np.array(places, np.float32))
+
+
+def mine_clear(config: FusionConfig, run: Run) -> Places:
+    """Middles of what the starting weights wrongly find, kept in the run's folder."""
+    truth = read_truth(config.data / "truth" / f"{CLEAR}.json")["images"]
+    if not (run.folder / _MINED).is_file():
+        height, width = (-(-truth[0][side] // _STRIDE) * _STRIDE for side in ("height", "width"))
+        labels, most = config.labels, config.clear.mined
+        exam = Examination(config.data, CLEAR, labels, 4, (height, width), most, empty=True)
+        # Drawing is only asked for by weights that have yet to settle.
+        model = prepare(config, lambda step: make_draw(config)(step)).eval()
+        limits = MiningConfig(score=config.clear.score)
+        with progress_bar("looking for hard negatives") as told:
+            found = mine(model, exam, CLEAR, limits, told)
+        run.write(_MINED, [each.model_dump() for each in found])
+    rows = {image["id"]: row for row, image in enumerate(truth)}
+    places: Places = {}
+    for each in run.read(_MINED):
+        x0, y0, x1, y1 = each["box"]
+        places.setdefault(rows[each["image_id"]], []).append(((x0 + x1) / 2, (y0 + y1) / 2))
+    return places
+
+
+def _train(config: FusionConfig, folder: Path, places: Places, rank: int) -> Path | None:
+    draw = make_draw(config, rank, places)
     # Every process settles on the same crops, so that all start from the same weights.
-    model = prepare(config, make_draw(config) if rank else draw)
+    model = prepare(config, make_draw(config, 0, places) if rank else draw)
     set_criterion(model, config.loss)
     run = Run(folder)
     averaged = train(
@@ -118,7 +167,8 @@ def _train(config: FusionConfig, folder: Path, rank: int) -> Path | None:
 
 
 def _needs(config: FusionConfig) -> list[Needed]:
-    splits = ["train", "armed"] if config.armed_share else ["train"]
+    wanted = {"train": 1.0, "armed": config.armed_share, CLEAR: config.clear.share}
+    splits = [split for split, share in wanted.items() if share]
     synth = f"windhover-train data synth --out {config.data}"
     needed = [Needed(config.data / "truth" / f"{split}.json", synth) for split in splits]
     if config.thermal_only is not None and config.thermal_share:

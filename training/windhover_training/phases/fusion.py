@@ -129,13 +129,17 @@ def _with_places(frame: Sample, places: Sequence[Place] | None) -> Sample:
 
 def mine_clear(config: FusionConfig, run: Run) -> Places:
     """Middles of what the starting weights wrongly find, kept in the run's folder."""
+
+    def draw(step: int) -> list[Crop]:
+        # Loads the frames only for weights that have yet to settle on some.
+        return make_draw(config)(step)
+
     truth = read_truth(config.data / "truth" / f"{CLEAR}.json")["images"]
     if not (run.folder / _MINED).is_file():
         height, width = (-(-truth[0][side] // _STRIDE) * _STRIDE for side in ("height", "width"))
         labels, most = config.labels, config.clear.mined
         exam = Examination(config.data, CLEAR, labels, 4, (height, width), most, empty=True)
-        # Drawing is only asked for by weights that have yet to settle.
-        model = prepare(config, lambda step: make_draw(config)(step)).eval()
+        model = prepare(config, draw).eval()
         limits = MiningConfig(score=config.clear.score)
         with progress_bar("looking for hard negatives") as told:
             found = mine(model, exam, CLEAR, limits, told)

@@ -256,7 +256,7 @@ def test_a_step_is_drawn_from_the_seed_and_the_step_alone(scenes: Path) -> None:
 
 def test_unknown_split_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "synth", "--out", str(tmp_path), "--only", "holiday"]) == 2
-    assert "train, val, test, empty" in capsys.readouterr().err
+    assert "train, armed, clear, val, val-empty, test, empty" in capsys.readouterr().err
 
 
 def test_ablation_trains_and_tells_each_kind(scenes: Path, tmp_path: Path) -> None:

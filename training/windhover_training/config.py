@@ -140,7 +140,10 @@ class ReleaseConfig(Strict):
             float.onnx is quantised anew.
         quantised: int8.onnx that ``train qat`` made, instead of quantising here.
         scores: name of a set -> folder and split that are reported.
-        thresholds_on: folder and split that thresholds are chosen on.
+        thresholds_on: folder and split that thresholds are chosen on, for the best F1.
+        least_precision: of some labels, which their thresholds are to reach there.
+        quiet_on: folder and split with nothing to find: thresholds are raised until no more
+            than ``alarms`` of its images, a share, have anything found. Not ``empty``.
         empty: folder and split with nothing to find, for false alarms.
         ablation: metrics.json of ``train ablation``.
         tracking: metrics.json of a flight through detector and tracker, as ``windhover demo``
@@ -160,6 +163,9 @@ class ReleaseConfig(Strict):
     iou: float = Field(0.6, gt=0, lt=1)
     scores: dict[str, tuple[Path, str]]
     thresholds_on: tuple[Path, str]
+    least_precision: dict[str, float] = {}
+    quiet_on: tuple[Path, str] | None = None
+    alarms: float = Field(0.01, gt=0, lt=1)
     empty: tuple[Path, str] | None = None
     ablation: Path | None = None
     tracking: Path | None = None

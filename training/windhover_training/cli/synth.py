@@ -17,14 +17,16 @@ def data_synth(
     / "rgbt",
     count: Annotated[int, typer.Option(min=1, help="scenes to train on")] = 400,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="processes")] = 1,
-    only: Annotated[str | None, typer.Option(help="one split: train, val, test or empty")] = None,
+    only: Annotated[str | None, typer.Option(help="one split, such as armed")] = None,
 ) -> None:
     """Render registered RGB + thermal scenes; a set that was broken off is gone on with."""
     from ..data.synth import parts, render_part
 
-    chosen = [part for part in parts(count) if only in (None, part.name)]
+    every = parts(count)
+    chosen = [part for part in every if only in (None, part.name)]
     if not chosen:
-        raise ConfigError(f"--only {only!r} must be one of train, val, test, empty")
+        names = ", ".join(part.name for part in every)
+        raise ConfigError(f"--only {only!r} must be one of {names}")
     for part in chosen:
         with typer.progressbar(length=len(part.seeds), label=part.name) as bar:
             images = render_part(out, part, jobs, lambda: bar.update(1))

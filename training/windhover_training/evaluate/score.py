@@ -5,14 +5,20 @@ Letterbox, decode, NMS and AP are windhover's: what is measured here is what run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from windhover.evaluation.detection import ClassScores, Predictions, evaluate_detections
+from windhover.evaluation.detection import (
+    ClassScores,
+    PrCurve,
+    Predictions,
+    evaluate_detections,
+)
 from windhover.evaluation.fidelity_run import spread
 from windhover.evaluation.truth import Truth, load_truth
 from windhover.model import Bundle, Thresholds
@@ -21,6 +27,7 @@ from windhover.types import Frame
 
 from .images import read_frame
 
+_LEAST_RECALL = 0.05
 CANDIDATE_SCORE = 0.005  # AP needs the whole curve, far below any threshold of use
 
 
@@ -105,15 +112,67 @@ def false_alarms(bundle: Bundle, data: Path, split: str) -> tuple[int, int]:
     return result.empty_images, result.empty_images_with_detections
 
 
-def best_thresholds(bundle: Bundle, precision: str, data: Path, split: str) -> dict[str, float]:
-    """Score of best F1 per label on a split that is not the test split."""
+def best_thresholds(
+    bundle: Bundle,
+    precision: str,
+    data: Path,
+    split: str,
+    least_precision: Mapping[str, float] | None = None,
+) -> dict[str, float]:
+    """Score of best F1 per label on a split that is not the test split.
+
+    Args:
+        bundle: whose graph is looked at.
+        precision: ``float`` or ``int8``.
+        data: data set.
+        split: of it.
+        least_precision: of some labels; the best F1 is then sought where the precision is
+            at least this, or where it is highest if it never is.
+    """
     truth = grouped_truth(data / "truth" / f"{split}.json", bundle.labels)
     found = predict(bundle, precision, data / "images" / split, truth)
     result = evaluate_detections(truth, found, CANDIDATE_SCORE)
+    wanted = least_precision or {}
     return {
-        c.label: round(float(c.best_f1.threshold), 3)
+        c.label: round(choose_threshold(c.curve, wanted.get(c.label, 0.0)), 3)
         for c in result.classes
-        if c.best_f1 is not None and c.best_f1.threshold is not None
+        if len(c.curve.scores) and c.truths
+    }
+
+
+def choose_threshold(curve: PrCurve, least_precision: float) -> float:
+    """Score of best F1 among the points of a curve with enough precision."""
+    both = np.maximum(curve.precision + curve.recall, 1e-9)
+    f1 = 2 * curve.precision * curve.recall / both
+    # A handful of sure finds says little of the precision: a twentieth must be found.
+    allowed = (curve.precision >= least_precision) & (curve.recall >= _LEAST_RECALL)
+    if allowed.any():
+        return float(curve.scores[np.where(allowed, f1, -1.0).argmax()])
+    known = curve.recall >= min(_LEAST_RECALL, float(curve.recall[-1]))
+    return float(curve.scores[np.where(known, curve.precision, -1.0).argmax()])
+
+
+def quiet_thresholds(
+    bundle: Bundle, precision: str, data: Path, split: str, alarms: float
+) -> dict[str, float]:
+    """Score per label above which it is found in no more than a share of empty images.
+
+    Args:
+        bundle: whose graph is looked at.
+        precision: ``float`` or ``int8``.
+        data: data set.
+        split: of it, with nothing to find; not the one that false alarms are reported of.
+        alarms: share of the images, 0..1, of all labels together.
+    """
+    truth = grouped_truth(data / "truth" / f"{split}.json", bundle.labels)
+    found = predict(bundle, precision, data / "images" / split, truth)
+    surest = np.zeros((len(bundle.labels), len(truth.images)))
+    np.maximum.at(surest, (found.label_ids, found.image_rows), found.scores)
+    # One label alone makes most alarms; each may make as many as all may together.
+    limits = np.quantile(surest, 1 - alarms, axis=1, method="higher")
+    return {
+        label: math.ceil(limit * 1000) / 1000
+        for label, limit in zip(bundle.labels, limits.tolist(), strict=True)
     }
 
 

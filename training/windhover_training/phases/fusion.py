@@ -44,9 +44,7 @@ def build_fusion(config: FusionConfig) -> RgbtModel:
     return RgbtModel(config.model, len(config.labels), config.fusion, tuple(config.levels))
 
 
-def make_draw(
-    config: FusionConfig, rank: int = 0, places: Places | None = None
-) -> DrawBatch:
+def make_draw(config: FusionConfig, rank: int = 0, places: Places | None = None) -> DrawBatch:
     """Build the function that draws a step's crops from the seed and the step alone.
 
     Args:

@@ -16,7 +16,7 @@ from windhover.model import Bundle
 
 from ..config import ReleaseConfig
 from ..data.dataset import load_set
-from ..evaluate.score import best_thresholds, false_alarms, score
+from ..evaluate.score import best_thresholds, false_alarms, quiet_thresholds, score
 from ..evaluate.stress import stress
 from ..export.bundle import export_graphs, write
 from ..export.card import write_card
@@ -70,7 +70,7 @@ def release(
     exported = export_graphs(config, out)
     bundle = write(config, out, exported, {"iou": config.iou}, {})
     say("choosing thresholds on the INT8 graph")
-    per_class = best_thresholds(bundle, "int8", *config.thresholds_on)
+    per_class = _thresholds(config, bundle)
     thresholds = {
         "score": min(per_class.values(), default=bundle.thresholds.score),
         "iou": config.iou,
@@ -103,6 +103,7 @@ def release(
     items = checklist(evidence)
     provenance = {
         **config.provenance,
+        "thresholds": _how_chosen(config),
         "metrics": metrics,
         **({"fidelity": fidelity} if fidelity else {}),
         "checklist": as_dict(items),
@@ -115,6 +116,28 @@ def release(
     bundle = write(config, out, exported, thresholds, provenance)
     write_card(bundle, out / "README.md")
     return items
+
+
+def _how_chosen(config: ReleaseConfig) -> str:
+    """In words, for the card."""
+    words = f"best F1 of the INT8 graph on {config.thresholds_on[1]}"
+    if config.least_precision:
+        each = ", ".join(f"{label} {least}" for label, least in config.least_precision.items())
+        words += f" where the precision is at least {each}"
+    if config.quiet_on is not None:
+        words += (
+            f", raised until each class is found in at most {config.alarms:.0%} of the scenes "
+            f"of {config.quiet_on[1]}, in which there is nothing"
+        )
+    return words
+
+
+def _thresholds(config: ReleaseConfig, bundle: Bundle) -> dict[str, float]:
+    chosen = best_thresholds(bundle, "int8", *config.thresholds_on, config.least_precision)
+    if config.quiet_on is None:
+        return chosen
+    quiet = quiet_thresholds(bundle, "int8", *config.quiet_on, config.alarms)
+    return {label: max(score, quiet[label]) for label, score in chosen.items()}
 
 
 def score_all(config: ReleaseConfig, bundle: Bundle) -> dict[str, dict[str, Any]]:

@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 from pydantic import Field
 from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import Float64
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from windhover.errors import BackendError, ConfigError, EncodingError
@@ -26,6 +25,7 @@ from windhover.model.manifest import Thresholds
 from windhover.types import Detections, Frame
 from windhover_ros import qos
 from windhover_ros.diagnostics import Level
+from windhover_ros.drone import AltitudeParams, listen_to_altitude
 from windhover_ros.images import frame_from_compressed, frame_from_image
 from windhover_ros.lifecycle import StageNode, StageParams
 from windhover_ros.links import LatestSlot, Link
@@ -39,7 +39,7 @@ STUCK_S = 0.5
 Listener = Callable[[Frame, Detections], None]
 
 
-class DetectorParams(StageParams):
+class DetectorParams(AltitudeParams, StageParams):
     """Parameters of the detector node."""
 
     model: str = read_only("thermal-n", description="model bundle: a folder, or a name in models/")
@@ -75,10 +75,6 @@ class DetectorParams(StageParams):
     )
     deadline_s: float = read_only(
         0.5, ge=0.0, le=60.0, description="longest time between two detections; 0 = none offered"
-    )
-    altitude_topic: str = read_only(
-        "mavros/global_position/rel_alt",
-        description="std_msgs/Float64, metres above ground; empty = none",
     )
     altitude_min_m: float = Field(
         30.0, ge=0.0, le=1000.0, description="below this results are flagged, metres"
@@ -131,8 +127,7 @@ class DetectorNode(StageNode[DetectorParams]):
             Detection2DArray, "detections", qos.result(self.params.deadline_s)
         )
         self._labels = self.advertise(LabelInfo, "label_info", qos.latched())
-        if self.params.altitude_topic:
-            self.listen(Float64, self.params.altitude_topic, self._on_altitude, qos.sensor())
+        listen_to_altitude(self, self.params, self._on_altitude)
 
     @property
     def bundle(self) -> Bundle | None:
@@ -365,8 +360,7 @@ class DetectorNode(StageNode[DetectorParams]):
             for_s=5.0,
         )
 
-    def _on_altitude(self, message: Float64) -> None:
-        altitude = float(message.data)
+    def _on_altitude(self, altitude: float) -> None:
         if not math.isfinite(altitude):
             return
         self._altitude_at = time.monotonic()

@@ -13,9 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import QuaternionStamped
-from sensor_msgs.msg import CameraInfo, Image, Imu
-from std_msgs.msg import Float64
+from sensor_msgs.msg import CameraInfo, Image
 
 from windhover.errors import CalibrationError, EncodingError
 from windhover.evaluation.latency import LatencyStats
@@ -32,6 +30,7 @@ from windhover_pairing.params import PairingParams
 from windhover_pairing.refining import BackgroundRefiner
 from windhover_ros import qos
 from windhover_ros.diagnostics import Level
+from windhover_ros.drone import listen_to_altitude, listen_to_attitude
 from windhover_ros.images import frame_from_image, image_message
 from windhover_ros.lifecycle import StageNode
 from windhover_ros.links import Sink
@@ -88,7 +87,8 @@ class PairingNode(StageNode[PairingParams]):
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._pictures = self.advertise(Image, "rgbt/image", qos.image())
-        self._listen_to_drone()
+        listen_to_altitude(self, self.params, self._drone.altitude)
+        listen_to_attitude(self, self.params, lambda _, attitude: self._drone.attitude(attitude))
         if not self._linked:
             for which in ("rgb", "thermal"):
                 self._listen_to_camera(which)
@@ -168,28 +168,6 @@ class PairingNode(StageNode[PairingParams]):
             "pairing_error_worst_ms": "" if worst is None else f"{worst:.2f}",
             "registration": self._registration.in_use,
         }
-
-    def _listen_to_drone(self) -> None:
-        params = self.params
-        if params.altitude_topic:
-            self.listen(Float64, params.altitude_topic, self._on_altitude, qos.sensor())
-        if params.attitude_topic and params.attitude_type == "imu":
-            self.listen(
-                Imu, params.attitude_topic, lambda m: self._attitude(m.orientation), qos.sensor()
-            )
-        elif params.attitude_topic:
-            self.listen(
-                QuaternionStamped,
-                params.attitude_topic,
-                lambda m: self._attitude(m.quaternion),
-                qos.sensor(),
-            )
-
-    def _on_altitude(self, message: Float64) -> None:
-        self._drone.altitude(message.data)
-
-    def _attitude(self, value: Any) -> None:
-        self._drone.attitude((value.x, value.y, value.z, value.w))
 
     def _listen_to_camera(self, which: Which) -> None:
         link = self.intake.rgb if which == "rgb" else self.intake.thermal

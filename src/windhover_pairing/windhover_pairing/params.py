@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from windhover.imaging.agc import ToneConfig
 from windhover.pairing.matching import PairingPolicy
+from windhover_ros.drone import AltitudeParams, AttitudeParams
 from windhover_ros.lifecycle import StageParams
 from windhover_ros.params import read_only
 
 
-class PairingParams(StageParams):
+class PairingParams(AltitudeParams, AttitudeParams, StageParams):
     """Parameters of the pairing node."""
 
     calibration: str = read_only(
@@ -53,25 +52,8 @@ class PairingParams(StageParams):
         False,
         description="while RGB is stale thermal frames go on alone, under a black picture",
     )
-    altitude_topic: str = read_only(
-        "mavros/global_position/rel_alt",
-        description="std_msgs/Float64, metres above ground; empty = none",
-    )
     nominal_altitude_m: float = read_only(
         40.0, ge=1.0, le=1000.0, description="altitude taken where none is known, metres"
-    )
-    attitude_topic: str = read_only(
-        "mavros/imu/data", description="attitude of the drone or gimbal; empty = none"
-    )
-    attitude_type: Literal["imu", "quaternion"] = read_only(
-        "imu", description="sensor_msgs/Imu or geometry_msgs/QuaternionStamped"
-    )
-    camera_pitch_deg: float = read_only(
-        60.0,
-        ge=-90.0,
-        le=90.0,
-        description="tilt of the RGB camera below the drone's nose, degrees; 0 where the attitude "
-        "is the gimbal's own",
     )
     refine: bool = read_only(
         False,

@@ -12,21 +12,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from geometry_msgs.msg import QuaternionStamped
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, Imu
+from sensor_msgs.msg import CameraInfo
 from vision_msgs.msg import Detection2DArray
 
 from windhover.errors import ConfigError, DataError
 from windhover.pairing.geometry import Lens
 from windhover.tracking import make_tracker
-from windhover.tracking.attitude import AttitudeHistory
+from windhover.tracking.attitude import AttitudeHistory, Quaternion
 from windhover.tracking.base import Tracker
 from windhover.tracking.bytetrack import ByteTrackParams
 from windhover.tracking.carriers import CarrierLinks, CarrierParams
 from windhover.types import Detections, Frame, Tracks
 from windhover_ros import qos
 from windhover_ros.diagnostics import Level
+from windhover_ros.drone import AttitudeParams, listen_to_attitude
 from windhover_ros.lifecycle import StageNode, StageParams
 from windhover_ros.messages import LabelTable, read_results, to_detections, write_results
 from windhover_ros.params import read_only
@@ -35,7 +35,7 @@ from windhover_ros.runner import run_node
 Listener = Callable[[Frame, Detections, Tracks], None]
 
 
-class TrackerParams(StageParams):
+class TrackerParams(AttitudeParams, StageParams):
     """Parameters of the tracker node."""
 
     tracker: Literal["bytetrack"] = read_only("bytetrack", description="which tracker")
@@ -47,19 +47,6 @@ class TrackerParams(StageParams):
         description="sensor_msgs/CameraInfo of the detector's camera, calibrated: with it the "
         "attitude tells how the camera turns, where there is no image to measure it on; empty = "
         "not",
-    )
-    attitude_topic: str = read_only(
-        "mavros/imu/data", description="attitude of the drone or gimbal; empty = none"
-    )
-    attitude_type: Literal["imu", "quaternion"] = read_only(
-        "imu", description="sensor_msgs/Imu or geometry_msgs/QuaternionStamped"
-    )
-    camera_pitch_deg: float = read_only(
-        60.0,
-        ge=-90.0,
-        le=90.0,
-        description="tilt of the camera below the drone's nose, degrees; 0 where the attitude is "
-        "the gimbal's own",
     )
     # Fixed while it runs: a tracker made anew would hand out old ids again.
     bytetrack: ByteTrackParams = read_only(ByteTrackParams())
@@ -94,7 +81,8 @@ class TrackerNode(StageNode[TrackerParams]):
         self._attitudes = AttitudeHistory(self.params.camera_pitch_deg)
         self._lens: Lens | None = None
         if self.params.camera_info_topic and self.params.attitude_topic:
-            self._listen_to_camera()
+            self.listen(CameraInfo, self.params.camera_info_topic, self._on_camera, qos.image())
+            listen_to_attitude(self, self.params, self._on_attitude)
         self._tracks = self.advertise(
             Detection2DArray, "tracks", qos.result(self.params.deadline_s)
         )
@@ -122,30 +110,14 @@ class TrackerNode(StageNode[TrackerParams]):
         for listener in self._listeners:
             listener(frame, detections, tracks)
 
-    def _listen_to_camera(self) -> None:
-        params = self.params
-        self.listen(CameraInfo, params.camera_info_topic, self._on_camera, qos.image())
-        if params.attitude_type == "imu":
-            self.listen(
-                Imu, params.attitude_topic, lambda m: self._on_attitude(m, m.orientation),
-                qos.sensor(),
-            )  # fmt: skip
-        else:
-            self.listen(
-                QuaternionStamped, params.attitude_topic,
-                lambda m: self._on_attitude(m, m.quaternion), qos.sensor(),
-            )  # fmt: skip
-
     def _on_camera(self, message: CameraInfo) -> None:
         # A camera without calibration says so by zeros.
         if message.k[0] > 0.0:
             matrix = np.array(message.k, np.float64).reshape(3, 3)
             self._lens = Lens(message.width, message.height, matrix)
 
-    def _on_attitude(self, message: Any, value: Any) -> None:
-        stamp = message.header.stamp
-        stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
-        if not self._attitudes.add(stamp_ns, (value.x, value.y, value.z, value.w)):
+    def _on_attitude(self, stamp_ns: int, quaternion: Quaternion) -> None:
+        if not self._attitudes.add(stamp_ns, quaternion):
             self.health.count("attitudes_refused")
 
     def _turn(self, stamp_ns: int) -> NDArray[np.float64] | None:

@@ -1,0 +1,79 @@
+"""What nodes hear of the drone: its altitude and its attitude, each in one way for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+from geometry_msgs.msg import QuaternionStamped
+from sensor_msgs.msg import Imu
+from std_msgs.msg import Float64
+
+from windhover_ros import qos
+from windhover_ros.images import to_ns
+from windhover_ros.lifecycle import StageNode
+from windhover_ros.params import NodeParams, read_only
+
+if TYPE_CHECKING:
+    from windhover.tracking.attitude import Quaternion
+
+# Message type and the field that holds the quaternion.
+_ATTITUDES: dict[str, tuple[Any, str]] = {
+    "imu": (Imu, "orientation"),
+    "quaternion": (QuaternionStamped, "quaternion"),
+}
+
+
+class AltitudeParams(NodeParams):
+    """Where a node hears the altitude."""
+
+    altitude_topic: str = read_only(
+        "mavros/global_position/rel_alt",
+        description="std_msgs/Float64, metres above ground; empty = none",
+    )
+
+
+class AttitudeParams(NodeParams):
+    """Where a node hears the attitude, and how the camera sits in it."""
+
+    attitude_topic: str = read_only(
+        "mavros/imu/data", description="attitude of the drone or gimbal; empty = none"
+    )
+    attitude_type: Literal["imu", "quaternion"] = read_only(
+        "imu", description="sensor_msgs/Imu or geometry_msgs/QuaternionStamped"
+    )
+    camera_pitch_deg: float = read_only(
+        60.0,
+        ge=-90.0,
+        le=90.0,
+        description="tilt of the camera (of two, the RGB one) below the drone's nose, degrees; 0 "
+        "where the attitude is the gimbal's own",
+    )
+
+
+def listen_to_altitude(
+    node: StageNode[Any], params: AltitudeParams, take: Callable[[float], object]
+) -> None:
+    """Hand each altitude on, metres above ground, unchecked; nothing where there is no topic."""
+    if params.altitude_topic:
+        node.listen(Float64, params.altitude_topic, lambda m: take(m.data), qos.sensor())
+
+
+def listen_to_attitude(
+    node: StageNode[Any], params: AttitudeParams, take: Callable[[int, Quaternion], object]
+) -> None:
+    """Hand each attitude on: its stamp, nanoseconds, and x, y, z, w, unchecked.
+
+    Args:
+        node: that subscribes.
+        params: its own; nothing is subscribed where there is no topic.
+        take: called on the executor's thread.
+    """
+    kind, field = _ATTITUDES[params.attitude_type]
+
+    def hear(message: Any) -> None:
+        value = getattr(message, field)
+        take(to_ns(message.header.stamp), (value.x, value.y, value.z, value.w))
+
+    if params.attitude_topic:
+        node.listen(kind, params.attitude_topic, hear, qos.sensor())

@@ -70,6 +70,37 @@ class Nodes:
             self._executor.spin_once(timeout_sec=0.1)
 
 
+class Collector:
+    """The end of a link that keeps every frame, in ``frames``."""
+
+    dropped = 0
+    closed = False
+
+    def __init__(self) -> None:
+        self.frames: list[Any] = []
+
+    def put(self, frame: Any) -> bool:
+        """Keep a frame."""
+        self.frames.append(frame)
+        return True
+
+    def close(self) -> None:
+        """Note that nothing more comes."""
+        self.closed = True
+
+
+def fly_to_the_end(pipeline: Any) -> list[tuple[Any, Any, Any]]:
+    """Run a composed process over a recorded source; each frame, its detections and tracks."""
+    from windhover_ros.runner import spinning
+
+    seen: list[tuple[Any, Any, Any]] = []
+    pipeline.tap(lambda frame, detections, tracks, labels: seen.append((frame, detections, tracks)))
+    pipeline.start()
+    with spinning(pipeline.nodes):
+        wait_for(pipeline.finished, "the end")
+    return seen
+
+
 @pytest.fixture(scope="module")
 def ros() -> Iterator[None]:
     """A real rclpy, initialised once a test file."""

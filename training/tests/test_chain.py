@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from windhover.command_line import INTERRUPTED
 from windhover.errors import ConfigError, DataError
 from windhover_training import chain as chain_module
-from windhover_training.chain import STOPPED, Chain, ChainConfig
+from windhover_training.chain import Chain, ChainConfig
 from windhover_training.cli import main
 from windhover_training.engine.model import load_weights
 from windhover_training.runs import Run, RunState
@@ -99,7 +100,7 @@ def test_from_does_a_step_and_all_after_it_anew(told: dict, tmp_path: Path) -> N
     marks = {name: tmp_path / "chain" / name / "mark" for name in ("base", "full")}
     for mark in marks.values():
         mark.touch()
-    commands.status = STOPPED
+    commands.status = INTERRUPTED
     assert not Chain(ChainConfig(**told), commands).run("data")
     assert commands.asked[-1][-1] == "--force"
     # What follows is not taken for finished, though nobody says --from again.

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from windhover.command_line import INTERRUPTED
 from windhover.errors import ConfigError, DataError
 from windhover.evaluation.files import write_json
 
@@ -25,8 +26,6 @@ from .runs import Run, RunState
 Command = Callable[[Sequence[str]], int]
 Say = Callable[[str], None]
 
-#: Exit status of a command that a person interrupted.
-STOPPED = 130
 _STATE = "chain.json"
 
 
@@ -172,7 +171,7 @@ class Chain:
             return execute(phase, config, folder, force=anew)
         arguments = [*told, *step.anew] if anew else told
         status = self._command(arguments)
-        if status == STOPPED:
+        if status == INTERRUPTED:
             return False
         line = f"windhover-train {' '.join(arguments)}"
         if status:

@@ -9,7 +9,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2DArray
 
-from test.support.fixtures import wait_for
+from test.support.fixtures import fly_to_the_end, wait_for
 from windhover.types import Frame
 from windhover_bringup.composed import Pipeline
 from windhover_bringup.config import Config
@@ -38,15 +38,6 @@ def fly(ros, blob_folder, blob_bundle):
         pipeline.close()
 
 
-def run(pipeline):
-    seen = []
-    pipeline.tap(lambda frame, detections, tracks, labels: seen.append((frame, detections, tracks)))
-    pipeline.start()
-    with spinning(pipeline.nodes):
-        wait_for(pipeline.finished, "the end")
-    return seen
-
-
 def test_every_frame_goes_through_in_order_without_a_copy(fly, blob_folder):
     pipeline = fly(rate=0.0)
     images = [cv2.imread(str(p), cv2.IMREAD_UNCHANGED) for p in sorted(blob_folder.iterdir())]
@@ -62,7 +53,7 @@ def test_every_frame_goes_through_in_order_without_a_copy(fly, blob_folder):
             pass
 
     pipeline.camera.opener = lambda uri, **options: Source()
-    seen = run(pipeline)
+    seen = fly_to_the_end(pipeline)
     assert [frame.index for frame, _, _ in seen] == list(range(30))
     assert all(frame.image is image for (frame, _, _), image in zip(seen, images, strict=True))
     assert pipeline.link.dropped == 0
@@ -76,7 +67,7 @@ def test_results_cross_dds_and_equal_those_inside(fly, nodes):
     pipeline = fly(rate=1.0)
     # The monitor and the listener.
     wait_for(lambda: pipeline.tracker.count_subscribers("tracks") == 2, "discovery")
-    seen = run(pipeline)
+    seen = fly_to_the_end(pipeline)
     wait_for(lambda: len(heard) == len(seen), "all tracks")
     table = LabelTable(pipeline.labels)
     for data, (frame, _, tracks) in zip(heard, seen, strict=True):

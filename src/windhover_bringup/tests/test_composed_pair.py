@@ -5,12 +5,11 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("vision_msgs")
 
-from test.support.fixtures import wait_for
+from test.support.fixtures import Collector, fly_to_the_end
 from windhover.errors import SourceError
 from windhover_bringup.composed import Pipeline
 from windhover_bringup.outputs import RunOutputs
 from windhover_bringup.settings import settings_of
-from windhover_ros.runner import spinning
 
 
 @pytest.fixture
@@ -20,23 +19,12 @@ def fly(ros, rgbt_bundle):
 
     def build(source, **pairing):
         config = settings_of(None, source, str(rgbt_bundle), rate=0.0)
-        # On a busy machine a scene takes longer to draw than a camera may be silent.
-        config = config.replaced("bringup", monitor=False)
         built.append(Pipeline(config.replaced("pairing", **pairing)))
         return built[-1]
 
     yield build
     for pipeline in built:
         pipeline.close()
-
-
-def run(pipeline):
-    seen = []
-    pipeline.tap(lambda frame, detections, tracks, labels: seen.append((frame, detections, tracks)))
-    pipeline.start()
-    with spinning(pipeline.nodes):
-        wait_for(pipeline.finished, "the end")
-    return seen
 
 
 def by_label(detections):
@@ -46,13 +34,13 @@ def by_label(detections):
 def test_people_of_the_thermal_picture_are_found_where_rgb_has_them(fly, two_cameras):
     """The bundle sees a person in T and a vehicle in R; T lies 24 pixels to the left."""
     pipeline = fly(str(two_cameras.folder), calibration=str(two_cameras.calibration))
-    handed = []
-    pipeline.pairing.outputs.append(Tap(handed))
-    seen = run(pipeline)
-    assert len(seen) == len(handed) == two_cameras.count
+    handed = Collector()
+    pipeline.pairing.outputs.append(handed)
+    seen = fly_to_the_end(pipeline)
+    assert len(seen) == len(handed.frames) == two_cameras.count
     for index, (frame, detections, _) in enumerate(seen):
         # The very array that the pairing node made: no copy between the stages.
-        assert frame is handed[index]
+        assert frame is handed.frames[index]
         assert frame.encoding == "8UC4"
         found = by_label(detections)
         np.testing.assert_allclose(found[0], two_cameras.person(index), atol=0.6)
@@ -62,25 +50,11 @@ def test_people_of_the_thermal_picture_are_found_where_rgb_has_them(fly, two_cam
     assert float(counts["pairing_error_worst_ms"]) < 0.001
 
 
-class Tap:
-    dropped = 0
-
-    def __init__(self, frames):
-        self.frames = frames
-
-    def put(self, frame):
-        self.frames.append(frame)
-        return True
-
-    def close(self):
-        pass
-
-
 def test_a_thermal_recording_that_ends_leaves_rgb_alone_and_says_so(fly, two_cameras):
     for path in sorted((two_cameras.folder / "thermal").iterdir())[4:]:
         path.unlink()
     pipeline = fly(str(two_cameras.folder), calibration=str(two_cameras.calibration))
-    seen = run(pipeline)
+    seen = fly_to_the_end(pipeline)
     assert [len(detections) for _, detections, _ in seen] == [2] * 4 + [1] * 8
     assert all(1 in by_label(detections) for _, detections, _ in seen)
     assert pipeline.detector.health.counter("frames_without_thermal") == 8
@@ -91,7 +65,7 @@ def test_thermal_pictures_of_another_size_are_told_at_the_end(fly, two_cameras):
     for path in (two_cameras.folder / "thermal").iterdir():
         cv2.imwrite(str(path), np.zeros((100, 100), np.uint8))
     pipeline = fly(str(two_cameras.folder), calibration=str(two_cameras.calibration))
-    seen = run(pipeline)
+    seen = fly_to_the_end(pipeline)
     assert len(seen) == two_cameras.count
     with pytest.raises(SourceError, match="thermal pictures are 100x100"):
         pipeline.complain_of_lost()
@@ -100,10 +74,12 @@ def test_thermal_pictures_of_another_size_are_told_at_the_end(fly, two_cameras):
 def test_a_recording_of_both_is_paired_again_the_same_way(fly, two_cameras, tmp_path):
     first = fly(str(two_cameras.folder), calibration=str(two_cameras.calibration))
     outputs = RunOutputs(tmp_path / "out", first)
-    seen = run(first)
+    seen = fly_to_the_end(first)
     first.close()
     outputs.close()
-    again = run(fly(str(tmp_path / "out" / "bag"), calibration=str(two_cameras.calibration)))
+    again = fly_to_the_end(
+        fly(str(tmp_path / "out" / "bag"), calibration=str(two_cameras.calibration))
+    )
     assert len(again) == len(seen)
     # RGB is recorded as JPEG, so a box may differ by what that blurs.
     for (_, before, _), (_, after, _) in zip(seen, again, strict=True):
@@ -114,7 +90,7 @@ def test_a_recording_of_both_is_paired_again_the_same_way(fly, two_cameras, tmp_
 
 def test_a_scene_is_seen_by_both_cameras_with_its_own_calibration(fly):
     pipeline = fly("scene:demo?seed=4&frames=2&altitude=40")
-    seen = run(pipeline)
+    seen = fly_to_the_end(pipeline)
     assert len(seen) == 2
     assert seen[0][0].image.shape == (720, 1280, 4)
     assert seen[0][0].image[..., 3].any()

@@ -92,8 +92,7 @@ class Pipeline:
             OverlayNode(config["overlay"], space, linked=True) if bringup.overlay else None
         )
         self.monitor: MonitorNode | None = None
-        # Where the source waits for its slowest stage, silence is no sign of a fault.
-        if bringup.monitor and not self.lossless:
+        if config.is_watched(self.lossless):
             watch = [*(f"{name}_camera" for name in names), "detector", "tracker"]
             self.monitor = MonitorNode({**config["monitor"], "watch": watch}, space)
         self._taps = list(taps or [])

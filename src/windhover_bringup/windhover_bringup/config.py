@@ -18,6 +18,7 @@ import yaml
 from pydantic import Field
 
 from windhover.errors import ConfigError
+from windhover.inference import emulates
 from windhover.model.bundle import Bundle
 from windhover.plain_yaml import YamlError, dump_yaml, read_yaml
 from windhover_bringup.monitor import MonitorParams
@@ -122,6 +123,18 @@ class Config:
     def bringup(self) -> BringupParams:
         """The launchers' own section."""
         return check(BringupParams, self["bringup"], f"{self.origin}: bringup")
+
+    def is_watched(self, waits: bool = False) -> bool:
+        """Whether a run has a health monitor.
+
+        None where silence is no sign of a fault: an HTP emulator takes seconds a frame, and
+        the monitor would only start the detector again and again.
+
+        Args:
+            waits: the source waits for the slowest stage.
+        """
+        emulated = emulates(self["detector"].get("backend", "auto"))
+        return self.bringup().monitor and not waits and not emulated
 
     def typed(self, section: str) -> dict[str, Any]:
         """Overrides of one section by dotted name, in their declared types."""

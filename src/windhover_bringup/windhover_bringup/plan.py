@@ -88,7 +88,7 @@ def make_plan(config: Config, out: str | Path | None) -> Plan:
         config = config.replaced("recorder", path=str(Path(out) / "bag"), cameras=list(cameras))
         consumers.append("recorder")
     camera_nodes = tuple(f"{camera}_camera" for camera in cameras)
-    if config.bringup().monitor:
+    if config.is_watched():
         config = config.replaced("monitor", watch=[*camera_nodes, "detector", "tracker"])
         consumers.append("monitor")
     return Plan(tuple(consumers), camera_nodes, config, lead.length)

@@ -39,10 +39,8 @@ def settings_of(
     settings = Config.load(config).replaced("detector", model=model, backend=backend)
     settings.validate()
     if emulates(settings["detector"].get("backend", "auto")):
-        # Seconds a frame: the monitor would only start the detector again and again, and at
-        # a recording's own pace nearly all frames would be lost.
+        # Seconds a frame: at a recording's own pace nearly all frames would be lost.
         _log.warning("an HTP emulator runs the model: no health monitor, and no frame is skipped")
-        settings = settings.replaced("bringup", monitor=False)
         rate = 0.0 if rate is None else rate
     feed = feed_of(settings, settings.bundle())
     sources = sources_of(source, feed) if source else {}

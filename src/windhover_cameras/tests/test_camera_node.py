@@ -13,26 +13,14 @@ pytest.importorskip("vision_msgs")
 
 from sensor_msgs.msg import CameraInfo, Image
 
-from test.support.fixtures import blob_image, wait_for
+from test.support.fixtures import Collector, blob_image, wait_for
 from windhover_cameras.rgb_camera import RgbCamera
 from windhover_cameras.thermal_camera import ThermalCamera
 from windhover_ros import qos
 from windhover_ros.images import frame_from_image
-from windhover_ros.links import Handover, LatestSlot
+from windhover_ros.links import Handover
 
 FAST = {"retry_min_s": 0.1, "retry_max_s": 0.2}
-
-
-class Collector(LatestSlot):
-    """A link that keeps everything."""
-
-    def __init__(self):
-        super().__init__()
-        self.frames = []
-
-    def put(self, item):
-        self.frames.append(item)
-        return True
 
 
 class FlakyCamera:

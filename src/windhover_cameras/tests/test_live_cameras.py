@@ -19,27 +19,14 @@ import itertools
 from sensor_msgs.msg import CameraInfo, Image
 
 from test.support.fake_v4l2 import Control
-from test.support.fixtures import wait_for
+from test.support.fixtures import Collector, wait_for
 from windhover.calibration import CameraCalibration, save_calibration
 from windhover_cameras.rgb_camera import RgbCamera
 from windhover_cameras.thermal_camera import ThermalCamera
 from windhover_ros import qos
 from windhover_ros.images import frame_from_image
-from windhover_ros.links import LatestSlot
 
 FAST = {"retry_min_s": 0.1, "retry_max_s": 0.2, "timeout_s": 2.0}
-
-
-class Kept(LatestSlot):
-    """A link that keeps everything."""
-
-    def __init__(self):
-        super().__init__()
-        self.frames = []
-
-    def put(self, item):
-        self.frames.append(item)
-        return True
 
 
 class Sensor(threading.Thread):
@@ -91,7 +78,7 @@ def sensor(kernel):
 
 
 def thermal(nodes, sensor, **params):
-    link = Kept()
+    link = Collector()
     camera = ThermalCamera({"source": f"v4l2://{sensor.camera.path}", **FAST, **params})
     camera.outputs.append(link)
     nodes.add(camera)
@@ -169,7 +156,7 @@ def test_frozen_frames_are_passed_on_where_that_is_asked_for(nodes, sensor):
 def test_a_recording_loses_none_of_its_frozen_frames(nodes, blob_folder):
     for name in ("011", "012", "013"):
         (blob_folder / f"{name}.png").write_bytes((blob_folder / "010.png").read_bytes())
-    link = Kept()
+    link = Collector()
     camera = ThermalCamera({"source": str(blob_folder), "rate": 0.0})
     camera.outputs.append(link)
     nodes.add(camera)
@@ -341,7 +328,7 @@ class TestSettings:
     def test_images_are_turned_over(self, nodes, blob_folder, flip, turned):
         import cv2
 
-        link = Kept()
+        link = Collector()
         camera = ThermalCamera({"source": str(blob_folder), "rate": 0.0, "flip": flip})
         camera.outputs.append(link)
         nodes.add(camera).bring_up()
@@ -378,7 +365,7 @@ def test_a_gstreamer_pipeline_is_a_camera(nodes):
 @needs_gstreamer
 def test_a_pipeline_whose_picture_stands_still_is_frozen(nodes):
     pipeline = "videotestsrc is-live=true pattern=white ! video/x-raw,format=GRAY16_LE,width=64"
-    link = Kept()
+    link = Collector()
     camera = ThermalCamera({"source": f"gst:{pipeline}", **FAST, "timeout_s": 30.0})
     camera.outputs.append(link)
     nodes.add(camera).bring_up()

@@ -12,7 +12,7 @@ from geometry_msgs.msg import Quaternion, QuaternionStamped
 from sensor_msgs.msg import CameraInfo, Image, Imu
 from std_msgs.msg import Float64
 
-from test.support.fixtures import wait_for
+from test.support.fixtures import Collector, wait_for
 from windhover.pairing.files import Calibration, save_rgbt
 from windhover.pairing.geometry import Extrinsics
 from windhover.pairing.rendered import scene_calibration
@@ -45,25 +45,11 @@ def calibration(tmp_path):
     return str(save_rgbt(tmp_path / "cal", scene_calibration(SceneConfig())))
 
 
-class Given:
-    def __init__(self):
-        self.frames = []
-        self.dropped = 0
-        self.closed = False
-
-    def put(self, frame):
-        self.frames.append(frame)
-        return True
-
-    def close(self):
-        self.closed = True
-
-
 @pytest.fixture
 def linked(nodes):
     def make(lossless=False, **overrides):
         node = PairingNode({**FAST, **overrides}, intake=Intake(lossless))
-        node.given = Given()
+        node.given = Collector()
         node.outputs.append(node.given)
         nodes.add(node)
         assert node.bring_up()

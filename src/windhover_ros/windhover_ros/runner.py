@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from windhover.command_line import complain
 from windhover.errors import ConfigError, WindhoverError
 from windhover_ros.environment import prepare_environment
 
@@ -177,6 +178,5 @@ def run_node(make: Callable[[], Any], until: Callable[[Any], bool] | None = None
             finally:
                 node.close()
     except WindhoverError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+        return complain(str(error))
     return 0

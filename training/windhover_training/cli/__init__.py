@@ -7,14 +7,13 @@ that converting data never waits for torch.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
 import typer
 from typer.main import get_command
 
-from windhover.errors import WindhoverError
+from windhover.command_line import run_command
 
 from . import data, doctor, export, profile, run, synth, train
 from .phase import add_phase
@@ -49,30 +48,5 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         0, or 2 after an error that a person has to mend.
     """
-    try:
-        result = get_command(app).main(
-            args=list(sys.argv[1:] if args is None else args),
-            prog_name="windhover-train",
-            standalone_mode=False,
-        )
-    except WindhoverError as error:
-        return _complain(str(error))
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # The reader of our output has gone, as `| head` does.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except Exception as error:
-        # Typer's own complaints about arguments, whichever Click it brings.
-        message = getattr(error, "format_message", None)
-        if message is None:
-            raise
-        return _complain(message()) if message() else 2
-    return result if isinstance(result, int) else 0
-
-
-def _complain(message: str) -> int:
-    line = " ".join(message.split())
-    sys.stderr.write(f"error: {line}\n")
-    return 2
+    given = sys.argv[1:] if args is None else args
+    return run_command(get_command(app).main, given, "windhover-train")

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from windhover.command_line import INTERRUPTED
+
 from ..config import load_config
 
 app = typer.Typer(no_args_is_help=True, help="Run the phases one after the other.")
@@ -36,5 +38,5 @@ def run_all(
             typer.echo(f"{step.name:16} {what:24} {chain.state(step)}")
         return
     if not chain.run(start, typer.echo):
-        raise typer.Exit(130)
+        raise typer.Exit(INTERRUPTED)
     typer.echo(f"all finished, see {chain.config.folder / 'report.json'}")

@@ -7,14 +7,13 @@ tracking and ``doctor`` work without ROS.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
 import typer
 from typer.main import get_command
 
-from windhover.errors import WindhoverError
+from windhover.command_line import complain, run_command
 from windhover_bringup.cli import (
     bench,
     bundle,
@@ -63,41 +62,17 @@ def main(args: Sequence[str] | None = None) -> int:
         0, 2 after an error that a person has to mend, or 3 after one that a new start
         may mend.
     """
+    # ROS arguments reach rclpy, which reads the process's own.
+    own = own_arguments(sys.argv[1:] if args is None else args)
     try:
-        result = get_command(app).main(
-            # ROS arguments reach rclpy, which reads the process's own.
-            args=own_arguments(sys.argv[1:] if args is None else args),
-            prog_name="windhover",
-            standalone_mode=False,
-        )
-    except WindhoverError as error:
-        return _complain(str(error), error.exit_status)
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # The reader of our output has gone, as `| head` does.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return run_command(get_command(app).main, own, "windhover")
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in _ROS:
             raise
-        return _complain(
+        return complain(
             f"this command needs ROS 2 and {error.name} is not installed; run 'make setup', "
             "or source a Jazzy workspace ('windhover doctor' says what is missing)"
         )
-    except Exception as error:
-        # Typer's own complaints about arguments, whichever Click it brings.
-        message = getattr(error, "format_message", None)
-        if message is None:
-            raise
-        return _complain(message()) if message() else 2
-    return result if isinstance(result, int) else 0
 
 
 _ROS = {"rclpy", "sensor_msgs", "std_msgs", "vision_msgs", "diagnostic_msgs", "builtin_interfaces"}
-
-
-def _complain(message: str, status: int = 2) -> int:
-    line = " ".join(message.split())
-    sys.stderr.write(f"error: {line}\n")
-    return status

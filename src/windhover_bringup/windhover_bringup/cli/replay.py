@@ -154,7 +154,7 @@ def fly(
     from windhover_bringup.scores import write_scored
     from windhover_ros.runner import StopRequest, ros, spinning
 
-    # A source that waits for its slowest stage has no silence to be watched for.
+    # What is scored is not started anew in between.
     settings = settings.replaced("bringup", monitor=False)
     with StopRequest() as stop, ros():
         pipeline: Pipeline = Pipeline(settings)

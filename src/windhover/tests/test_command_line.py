@@ -1,0 +1,75 @@
+"""What a person sees when a command ends, and its exit status."""
+
+import os
+
+import pytest
+
+from windhover.command_line import INTERRUPTED, complain, run_command
+from windhover.errors import ConfigError, NewStartError
+
+
+class RefusalError(Exception):
+    """Stands for Click's UsageError, of whichever Click Typer brings."""
+
+    def __init__(self, message):
+        self.message = message
+
+    def format_message(self):
+        return self.message
+
+
+def ending(error):
+    def command(args, prog_name, standalone_mode):
+        assert not standalone_mode
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (ConfigError("rate is 7;\n  use 0 to 5"), 2, "error: rate is 7; use 0 to 5\n"),
+        (NewStartError("the detector stands still"), 3, "error: the detector stands still\n"),
+        (RefusalError("No such option: --rat"), 2, "error: No such option: --rat\n"),
+        (RefusalError(""), 2, ""),
+        (KeyboardInterrupt(), INTERRUPTED, ""),
+    ],
+)
+def test_what_ends_a_command_is_one_line_and_a_status(capsys, error, status, said):
+    assert run_command(ending(error), [], "windhover") == status
+    assert capsys.readouterr().err == said
+
+
+def test_a_fault_of_ours_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        run_command(ending(ZeroDivisionError()), [], "windhover")
+
+
+def test_a_command_gets_its_arguments_and_gives_its_status():
+    def command(args, prog_name, standalone_mode):
+        assert (args, prog_name) == (["a", "b"], "windhover")
+        return 1
+
+    assert run_command(command, ("a", "b"), "windhover") == 1
+    assert run_command(lambda **_: None, (), "windhover") == 0
+
+
+def test_a_reader_that_goes_away_is_no_error(monkeypatch):
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as stream:
+        monkeypatch.setattr("sys.stdout", stream)
+
+        def command(**_):
+            os.write(write, b"x")
+
+        assert run_command(command, (), "windhover") == 0
+        # What is still buffered when the process ends has somewhere to go.
+        stream.write("y")
+        stream.flush()
+
+
+def test_an_error_is_told_in_one_line(capsys):
+    assert complain("two\n lines", 3) == 3
+    assert capsys.readouterr().err == "error: two lines\n"

@@ -1,0 +1,53 @@
+"""Running a command so that a person's mistake is one line on stderr, never a traceback.
+
+Nothing of Typer or Click is imported: the library has no command of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from windhover.errors import WindhoverError
+
+INTERRUPTED = 130
+"""Exit status of a command that a person stopped with Ctrl-C."""
+
+
+def run_command(command: Callable[..., Any], args: Sequence[str], program: str) -> int:
+    """Run a command of Click or Typer.
+
+    Args:
+        command: its ``main``, as ``typer.main.get_command(app).main``.
+        args: without the program's name.
+        program: name that usage texts show.
+
+    Returns:
+        The command's own exit status, or an error's: 2 where a person has to mend
+        something, 3 where a new start may mend it.
+    """
+    try:
+        result = command(args=list(args), prog_name=program, standalone_mode=False)
+    except WindhoverError as error:
+        return complain(str(error), error.exit_status)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone, as `| head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        # Click's own complaints about arguments, whichever Click Typer brings.
+        message = getattr(error, "format_message", None)
+        if message is None:
+            raise
+        return complain(message()) if message() else 2
+    return result if isinstance(result, int) else 0
+
+
+def complain(message: str, status: int = 2) -> int:
+    """Write one line to stderr; returns ``status``."""
+    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    return status

@@ -55,8 +55,12 @@ def listen_to_altitude(
     node: StageNode[Any], params: AltitudeParams, take: Callable[[float], object]
 ) -> None:
     """Hand each altitude on, metres above ground, unchecked; nothing where there is no topic."""
+
+    def hear(message: Float64) -> None:
+        take(message.data)
+
     if params.altitude_topic:
-        node.listen(Float64, params.altitude_topic, lambda m: take(m.data), qos.sensor())
+        node.listen(Float64, params.altitude_topic, hear, qos.sensor())
 
 
 def listen_to_attitude(

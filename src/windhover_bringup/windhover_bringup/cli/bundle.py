@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Sign model bundles and verify them.", no_args_is_help=True)
+from windhover_bringup.cli import options
 
-_Model = Annotated[str, typer.Argument(help="Bundle folder, or its name in models/.")]
+app = typer.Typer(help="Sign model bundles and verify them.", no_args_is_help=True)
 
 
 @app.command("sign")
 def sign(
-    model: _Model,
+    model: options.ModelArgument,
     key: Annotated[
         Path, typer.Option(help="Ed25519 private key: PEM without a passphrase, or 32 raw bytes.")
     ],
@@ -31,7 +31,7 @@ def sign(
 
 @app.command("verify")
 def verify(
-    model: _Model,
+    model: options.ModelArgument,
     key: Annotated[
         Path | None,
         typer.Option(help="Ed25519 public key that it must be signed with: PEM or 32 raw bytes."),

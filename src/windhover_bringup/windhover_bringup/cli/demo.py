@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from windhover_bringup.cli import options
+
 if TYPE_CHECKING:
     from windhover_bringup.composed import Pipeline
 
@@ -15,14 +17,12 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything that is written.")] = Path(
         "out/demo"
     ),
-    model: Annotated[
-        str, typer.Option(help="Bundle folder, or its name in models/.")
-    ] = "thermal-n",
+    model: options.Model = "thermal-n",
     scene: Annotated[
         str, typer.Option(help="Scene to render.")
     ] = "scene:demo?seed=1&altitude=40&camera=thermal",
     frames: Annotated[int, typer.Option(help="Frames to render.", min=2, max=36000)] = 240,
-    backend: Annotated[str | None, typer.Option(help="auto, cpu, qnn or dlc.")] = None,
+    backend: options.GivenBackend = None,
 ) -> None:
     """Fly a rendered scene through the chain; overlay, bag, scores and report in --out."""
     from windhover_bringup.cli.replay import NOT_WHOLE, fly

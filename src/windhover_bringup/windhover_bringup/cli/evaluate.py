@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from windhover.errors import ConfigError, SourceError
-from windhover_bringup.cli.replay import DurationOption, RateOption, RemapOption, StartOption
+from windhover_bringup.cli import options
 from windhover_bringup.cli.show import progress
 
 if TYPE_CHECKING:
@@ -41,11 +41,11 @@ def _group() -> None:
 
 @app.command("detections")
 def detections(
-    model: Annotated[str, typer.Option(help="Bundle folder, or its name in models/.")],
-    images: Annotated[Path, typer.Option(help="Folder of the truth's images.")],
-    truth: Annotated[Path, typer.Option(help="COCO JSON, or HIT-UAV's own JSON.")],
+    model: options.Model,
+    images: options.Images,
+    truth: options.Truth,
     out: Annotated[Path, typer.Option(help="Folder for metrics.json, predictions.json, report.")],
-    backend: Annotated[str, typer.Option(help="auto, cpu, qnn or dlc.")] = "auto",
+    backend: options.Backend = "auto",
     labels: Annotated[
         str | None, typer.Option(help="Score these labels only, such as person,vehicle.")
     ] = None,
@@ -58,8 +58,6 @@ def detections(
     from windhover.evaluation.truth import load_truth
 
     before = _baseline(baseline, tolerance, ratio)
-    if not images.is_dir():
-        raise SourceError(f"no such folder of images: {images}")
     with open_for_evaluation(model, backend) as detector:
         known = load_truth(truth, detector.labels)
         chosen = _labels(labels, detector.labels)
@@ -112,20 +110,14 @@ def bag(
     out: Annotated[
         Path, typer.Option(help="Folder for metrics.json, report, overlay and results.")
     ],
-    truth: Annotated[
-        Path | None, typer.Option(help="COCO JSON whose images are the bag's, in their order.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Bundle folder, or its name in models/.")
-    ] = None,
-    backend: Annotated[str | None, typer.Option(help="auto, cpu, qnn or dlc.")] = None,
-    config: Annotated[
-        str | None, typer.Option(help="ROS parameter file, or the name of one in config/.")
-    ] = None,
-    rate: RateOption = 1.0,
-    start: StartOption = 0.0,
-    duration: DurationOption = None,
-    remap: RemapOption = None,
+    truth: options.BagTruth = None,
+    model: options.GivenModel = None,
+    backend: options.GivenBackend = None,
+    config: options.ConfigFile = None,
+    rate: options.Rate = 1.0,
+    start: options.Start = 0.0,
+    duration: options.Duration = None,
+    remap: options.Remap = None,
     baseline: _BaselineOption = None,
     tolerance: _ToleranceOption = 0.01,
     ratio: _RatioOption = 0.25,
@@ -136,25 +128,22 @@ def bag(
     stamp to tracks is a live one and what is too slow drops frames; at rate 0 every
     frame is scored and only the stages' times are told.
     """
-    from windhover_bringup.cli.replay import NOT_WHOLE, fly, part_of
+    from windhover_bringup.cli.replay import NOT_WHOLE, Cut, fly, settings_of_bag
     from windhover_bringup.scores import Judge
-    from windhover_bringup.settings import settings_of
 
     before = _baseline(baseline, tolerance, ratio)
-    source = part_of(bag, start, duration, remap or [])
-    settings = settings_of(config, source, model, backend, rate=rate)
-    for camera in ("rgb", "thermal"):
-        settings = settings.replaced(f"{camera}_camera", stamps="now" if rate > 0.0 else "source")
-    part = start > 0.0 or duration is not None
-    judge = Judge(truth, part, before, [NOT_WHOLE])
+    cut = Cut(start, duration, remap or [])
+    stamps = "now" if rate > 0.0 else "source"
+    settings = settings_of_bag(bag, cut, stamps, config, model, backend, rate)
+    judge = Judge(truth, cut.is_part, before, [NOT_WHOLE])
     _judge(fly(settings, out, f"Evaluation of {bag}", lambda _: judge))
 
 
 @app.command("fidelity")
 def fidelity(
-    model: Annotated[str, typer.Option(help="Bundle folder, or its name in models/.")],
-    images: Annotated[Path, typer.Option(help="Folder of the truth's images.")],
-    truth: Annotated[Path, typer.Option(help="COCO JSON, or HIT-UAV's own JSON.")],
+    model: options.Model,
+    images: options.Images,
+    truth: options.Truth,
     out: Annotated[Path, typer.Option(help="Folder for fidelity.json and fidelity.md.")],
     backends: Annotated[
         str, typer.Option(help="What to hold against the float graph: cpu (INT8), qnn, dlc.")
@@ -169,8 +158,6 @@ def fidelity(
     from windhover.model.bundle import Bundle
 
     names = variant_names(backends)
-    if not images.is_dir():
-        raise SourceError(f"no such folder of images: {images}")
     bundle = Bundle.load(model)
     known = spread(load_truth(truth, bundle.labels), frames)
     with progress("comparing", len(known.images)) as bar:

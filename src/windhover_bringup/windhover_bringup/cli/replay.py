@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlencode
@@ -12,6 +13,7 @@ from urllib.parse import urlencode
 import typer
 
 from windhover.errors import ConfigError
+from windhover_bringup.cli import options
 from windhover_bringup.cli.show import progress
 
 if TYPE_CHECKING:
@@ -26,87 +28,101 @@ NOT_WHOLE = (
 )
 
 
-RateOption = Annotated[
-    float,
-    typer.Option(
-        help="1 = at the recording's own pace, newest frame wins; 0 = as fast as possible, every "
-        "frame processed and two runs alike to the byte.",
-        min=0.0,
-        max=100.0,
-    ),
-]
-StartOption = Annotated[float, typer.Option(help="Seconds into the recording to begin.", min=0.0)]
-DurationOption = Annotated[
-    float | None, typer.Option(help="Seconds to play from there; default to the end.", min=0.0)
-]
-RemapOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--remap",
-        help="A bag's image topic as a camera's: /cam/image:=camera/thermal/image_raw. "
-        "(Topics that are published: --ros-args -r tracks:=other.)",
-    ),
-]
-
-
 def replay(
     bag: Annotated[str, typer.Argument(help="rosbag2 folder or file, or any other source.")],
     out: Annotated[Path, typer.Option(help="Folder for overlay.mp4, bag/, metrics.json, report.")],
-    model: Annotated[
-        str | None, typer.Option(help="Bundle folder, or its name in models/.")
-    ] = None,
-    truth: Annotated[
-        Path | None, typer.Option(help="COCO JSON whose images are the bag's, in their order.")
-    ] = None,
-    backend: Annotated[str | None, typer.Option(help="auto, cpu, qnn or dlc.")] = None,
-    config: Annotated[
-        str | None, typer.Option(help="ROS parameter file, or the name of one in config/.")
-    ] = None,
-    rate: RateOption = 0.0,
-    start: StartOption = 0.0,
-    duration: DurationOption = None,
-    remap: RemapOption = None,
+    model: options.GivenModel = None,
+    truth: options.BagTruth = None,
+    backend: options.GivenBackend = None,
+    config: options.ConfigFile = None,
+    rate: options.Rate = 0.0,
+    start: options.Start = 0.0,
+    duration: options.Duration = None,
+    remap: options.Remap = None,
 ) -> None:
     """Run a recording through the chain with its own stamps; by default losing no frame."""
     from windhover_bringup.scores import Judge
-    from windhover_bringup.settings import settings_of
 
-    source = part_of(bag, start, duration, remap or [])
-    settings: Config = settings_of(config, source, model, backend, rate=rate)
-    for camera in ("rgb", "thermal"):
-        settings = settings.replaced(f"{camera}_camera", stamps="source")
-    part = start > 0.0 or duration is not None
-    judge = Judge(truth, part, warnings=[NOT_WHOLE])
+    cut = Cut(start, duration, remap or [])
+    settings = settings_of_bag(bag, cut, "source", config, model, backend, rate)
+    judge = Judge(truth, cut.is_part, warnings=[NOT_WHOLE])
     fly(settings, out, f"Replay of {bag}", lambda _: judge)
 
 
-def part_of(bag: str, start: float, duration: float | None, remap: Sequence[str]) -> str:
-    """The source of a part of a bag, or of topics of it under other names.
+@dataclass(frozen=True)
+class Cut:
+    """What is played of a bag.
 
-    Args:
-        bag: as given on the command line.
+    Attributes:
         start: seconds into it.
         duration: seconds from there; ``None`` to its end.
         remap: ``FROM:=TO`` where TO is a camera's image topic.
+    """
+
+    start: float = 0.0
+    duration: float | None = None
+    remap: Sequence[str] = ()
+
+    @property
+    def is_part(self) -> bool:
+        """Whether some of its time is left out."""
+        return self.start > 0.0 or self.duration is not None
+
+    def source(self, bag: str) -> str:
+        """The source that plays it.
+
+        Args:
+            bag: as given on the command line.
+
+        Raises:
+            ConfigError: a rule is none, or the source is no bag.
+        """
+        query = {"start": f"{self.start:g}"} if self.start > 0.0 else {}
+        if self.duration is not None:
+            query["duration"] = f"{self.duration:g}"
+        topics = dict(_camera_topic(rule) for rule in self.remap)
+        if not query and not topics:
+            return bag
+        if not _is_bag(bag):
+            raise ConfigError(f"{bag} is no rosbag2; --start, --duration and --remap are for bags")
+        uris = {
+            camera: f"rosbag:{bag}?{urlencode({**query, 'topic': topic})}"
+            for camera, topic in topics.items()
+        }
+        if len(uris) == 2:
+            return f"rgb={uris['rgb']},thermal={uris['thermal']}"
+        return next(iter(uris.values()), f"rosbag:{bag}?{urlencode(query)}")
+
+
+def settings_of_bag(
+    bag: str,
+    cut: Cut,
+    stamps: str,
+    config: str | None,
+    model: str | None,
+    backend: str | None,
+    rate: float,
+) -> Config:
+    """The config of a run that plays a bag.
+
+    Args:
+        bag: as given on the command line.
+        cut: what is played of it.
+        stamps: ``now``, or ``source`` as recorded.
+        config: parameter file, or the name of one; ``None`` for the defaults.
+        model: bundle; ``None`` leaves the config's.
+        backend: of the detector; ``None`` leaves the config's.
+        rate: of the recording; 0 loses no frame.
 
     Raises:
-        ConfigError: a rule is none, or the source is no bag.
+        WindhoverError: an input is wrong.
     """
-    query = {"start": f"{start:g}"} if start > 0.0 else {}
-    if duration is not None:
-        query["duration"] = f"{duration:g}"
-    topics = dict(_camera_topic(rule) for rule in remap)
-    if not query and not topics:
-        return bag
-    if not _is_bag(bag):
-        raise ConfigError(f"{bag} is no rosbag2; --start, --duration and --remap are for bags")
-    uris = {
-        camera: f"rosbag:{bag}?{urlencode({**query, 'topic': topic})}"
-        for camera, topic in topics.items()
-    }
-    if len(uris) == 2:
-        return f"rgb={uris['rgb']},thermal={uris['thermal']}"
-    return next(iter(uris.values()), f"rosbag:{bag}?{urlencode(query)}")
+    from windhover_bringup.settings import settings_of
+
+    settings: Config = settings_of(config, cut.source(bag), model, backend, rate=rate)
+    for camera in ("rgb", "thermal"):
+        settings = settings.replaced(f"{camera}_camera", stamps=stamps)
+    return settings
 
 
 def _camera_topic(rule: str) -> tuple[str, str]:

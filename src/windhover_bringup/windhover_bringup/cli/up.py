@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from windhover_bringup.cli import options
 from windhover_bringup.cli.show import progress
 
 if TYPE_CHECKING:
@@ -14,9 +15,7 @@ if TYPE_CHECKING:
 
 
 def up(
-    config: Annotated[
-        str | None, typer.Option(help="ROS parameter file, or the name of one in config/.")
-    ] = None,
+    config: options.ConfigFile = None,
     source: Annotated[
         str | None,
         typer.Option(
@@ -24,10 +23,8 @@ def up(
             "rgb=URI,thermal=URI for a model of both cameras."
         ),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Bundle folder, or its name in models/.")
-    ] = None,
-    backend: Annotated[str | None, typer.Option(help="auto, cpu, qnn or dlc.")] = None,
+    model: options.GivenModel = None,
+    backend: options.GivenBackend = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for a recording (bag/) and metrics.json.")
     ] = None,

@@ -1,0 +1,59 @@
+"""Options and arguments that several commands have, in one wording."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from windhover.errors import SourceError
+
+_BUNDLE = "Bundle folder, or its name in models/."
+_BACKEND = "auto, cpu, qnn or dlc."
+
+Model = Annotated[str, typer.Option(help=_BUNDLE)]
+ModelArgument = Annotated[str, typer.Argument(help=_BUNDLE)]
+Backend = Annotated[str, typer.Option(help=_BACKEND)]
+
+# None leaves what the config says.
+GivenModel = Annotated[str | None, typer.Option(help=_BUNDLE)]
+GivenBackend = Annotated[str | None, typer.Option(help=_BACKEND)]
+ConfigFile = Annotated[
+    str | None, typer.Option(help="ROS parameter file, or the name of one in config/.")
+]
+
+
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise SourceError(f"no such folder of images: {path}")
+    return path
+
+
+Images = Annotated[Path, typer.Option(help="Folder of the truth's images.", callback=_folder)]
+Truth = Annotated[Path, typer.Option(help="COCO JSON, or HIT-UAV's own JSON.")]
+
+BagTruth = Annotated[
+    Path | None, typer.Option(help="COCO JSON whose images are the bag's, in their order.")
+]
+Rate = Annotated[
+    float,
+    typer.Option(
+        help="1 = at the recording's own pace, newest frame wins; 0 = as fast as possible, every "
+        "frame processed and two runs alike to the byte.",
+        min=0.0,
+        max=100.0,
+    ),
+]
+Start = Annotated[float, typer.Option(help="Seconds into the recording to begin.", min=0.0)]
+Duration = Annotated[
+    float | None, typer.Option(help="Seconds to play from there; default to the end.", min=0.0)
+]
+Remap = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--remap",
+        help="A bag's image topic as a camera's: /cam/image:=camera/thermal/image_raw. "
+        "(Topics that are published: --ros-args -r tracks:=other.)",
+    ),
+]

@@ -212,7 +212,7 @@ def test_what_is_wrong_with_a_set_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no rgb image"):
         load_pictures(tmp_path, ["train"], 4, LABELS)
     cv2.imwrite(str(tmp_path / "grey.png"), np.zeros((8, 8), np.uint8))
-    with pytest.raises(DataError, match="no thermal channel"):
+    with pytest.raises(DataError, match="no visible channel"):
         read_files([tmp_path / "grey.png"], 4)
 
 

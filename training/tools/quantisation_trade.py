@@ -26,8 +26,9 @@ from windhover.inference.build import add_to_bundle
 from windhover.inference.estimate import estimate_bundle
 from windhover.model import Bundle, Role
 from windhover_training.config import Calibration, ReleaseConfig, load_config
+from windhover_training.data.pictures import KINDS
 from windhover_training.evaluate.score import grouped_truth
-from windhover_training.export.bundle import CHANNELS, Exported, calibration_images, write
+from windhover_training.export.bundle import Exported, calibration_images, write
 from windhover_training.export.graph import finish_float, load_core, shape_of
 from windhover_training.export.quantise import look, output_quantisation, quantise
 from windhover_training.export.ranges import Histogram
@@ -64,7 +65,7 @@ def main(
 
 
 def _look(settings: ReleaseConfig, core: onnx.ModelProto) -> dict[str, Histogram]:
-    channels = CHANNELS[shape_of(core.graph.input[0])[1]]
+    channels = KINDS[shape_of(core.graph.input[0])[1]]
     c = settings.calibration
     return look(core, calibration_images(c, channels, settings.height, settings.width))
 
@@ -87,7 +88,7 @@ def _bundle(
     onnx.save(finish_float(core), folder / "float.onnx")
     onnx.save(quantised, folder / "int8.onnx")
     limits = Bundle.load(settings.checkpoint).thresholds.model_dump()
-    channels = CHANNELS[shape_of(core.graph.input[0])[1]]
+    channels = KINDS[shape_of(core.graph.input[0])[1]]
     reg_max = shape_of(core.graph.output[0])[1] // 4
     exported = Exported(labels, channels, output_quantisation(quantised), reg_max)
     write(settings, folder, exported, limits, {})

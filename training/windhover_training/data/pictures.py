@@ -3,29 +3,36 @@
 A set lists its images in ``truth/<split>.json``. An image is one file with one, three or
 four channels (B, G, R, T), or a pixel-aligned pair, whose record then names the files as
 ``rgb`` and ``thermal``. Whatever the files hold, it is given with the channels that the
-model takes.
+model takes. What is missing, because only one camera was there, is refused in training; a
+bundle that is scored or calibrated gets it black, as where a camera fails in flight.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from windhover.errors import DataError
-from windhover.imaging.formats import to_channels
+from windhover.imaging.formats import to_bgr, to_gray8
+from windhover.model.manifest import CHANNEL_COUNT
 from windhover.sources.files import read_image
+from windhover.types import Frame
 
 #: What a model with so many channels looks at.
-KINDS = {1: "thermal", 3: "rgb", 4: "rgbt"}
+KINDS = {count: name for name, count in CHANNEL_COUNT.items()}
+_ENCODINGS = {"thermal": "mono8", "rgb": "bgr8", "rgbt": "8UC4"}
+#: One file; or the visible and the thermal one of a pair, None where there is none.
+Files = tuple[Path | None, ...]
+Missing = Literal["refuse", "black"]
 _BLUR = 25.0  # px, standard deviation: nothing of a person or a car is left
 _KEPT = 256  # images in memory
 
@@ -35,7 +42,7 @@ class Picture:
     """One image of a set.
 
     Attributes:
-        files: one file, or the visible and the thermal one of a pair.
+        files: as :func:`files_of` gives them.
         image_id: of its split's truth file.
         split: name.
         flight: what must stay on one side of a split.
@@ -45,7 +52,7 @@ class Picture:
             blurred when the image is read.
     """
 
-    files: tuple[Path, ...]
+    files: Files
     image_id: int
     split: str
     flight: str
@@ -132,49 +139,102 @@ def read_truth(path: Path) -> dict[str, Any]:
     return document
 
 
-def files_of(image: dict[str, Any], base: Path, channels: int) -> tuple[Path, ...]:
-    """The files that a model with so many channels needs of a truth file's image record.
+def files_of(
+    image: dict[str, Any], base: Path, channels: int, missing: Missing = "refuse"
+) -> Files:
+    """The files of a truth file's image record that a model with so many channels needs.
+
+    Args:
+        image: the record.
+        base: folder of its split's images.
+        channels: 1, 3 or 4.
+        missing: ``refuse`` a record that lacks one of them, or name all that it has, for
+            :func:`read_files` to make the rest ``black``.
 
     Raises:
         DataError: the record is of a pair and lacks one of them.
     """
     if not {"rgb", "thermal"} & image.keys():
         return (base / image["file_name"],)
+    if missing == "black":
+        return tuple(base / image[n] if n in image else None for n in ("rgb", "thermal"))
     wanted = {1: ("thermal",), 3: ("rgb",), 4: ("rgb", "thermal")}[channels]
-    missing = [name for name in wanted if name not in image]
-    if missing:
+    lacking = [name for name in wanted if name not in image]
+    if lacking:
         raise DataError(
-            f"{base / image['file_name']} has no {missing[0]} image, which a model with "
+            f"{base / image['file_name']} has no {lacking[0]} image, which a model with "
             f"{channels} channels needs; use another set or model"
         )
     return tuple(base / image[name] for name in wanted)
 
 
-def read_files(files: Sequence[Path], channels: int) -> NDArray[np.uint8]:
+def files_of_images(
+    root: Path, split: str, ids: Iterable[Any], channels: int, missing: Missing = "refuse"
+) -> list[Files]:
+    """The same for images of a split by their ids.
+
+    Raises:
+        DataError: as :func:`files_of`, or the split's truth file is damaged.
+    """
+    records = {row["id"]: row for row in read_truth(root / "truth" / f"{split}.json")["images"]}
+    base = root / "images" / split
+    return [files_of(records[i], base, channels, missing) for i in ids]
+
+
+def read_files(files: Files, channels: int, missing: Missing = "refuse") -> NDArray[np.uint8]:
     """Read an image with the channels that a model takes.
 
     Args:
         files: as :func:`files_of` gives them.
-        channels: 1, 3 or 4.
+        channels: 1, 3 or 4. One camera's picture stands for the other's where the model
+            looks at one: grey of the colours, or grey three times.
+        missing: what becomes of four channels where one camera is missing, and of colours
+            where only thermal is there.
 
     Returns:
         ``(H, W)`` uint8 for one channel, else ``(H, W, channels)``.
 
     Raises:
-        DataError: a pair is not of one size.
+        DataError: a pair is not of one size, or a camera that is missing is refused.
         SourceError: a file can't be read.
     """
-    if len(files) == 2:
-        colour, thermal = read_files(files[:1], 3), read_files(files[1:], 1)
-        if colour.shape[:2] != thermal.shape:
-            raise DataError(f"{files[0]} and {files[1]} are not of one size; convert them again")
-        return np.dstack([colour, thermal])
-    pixels, encoding = read_image(files[0])
-    if channels == 3 and pixels.ndim == 2:
-        return np.repeat(to_channels(pixels, encoding, "thermal")[:, :, None], 3, axis=2)
-    if channels == 4 and encoding != "8UC4":
-        raise DataError(f"{files[0]} has no thermal channel; use a set of RGB and thermal pairs")
-    return np.ascontiguousarray(to_channels(pixels, encoding, KINDS[channels]))
+    colour, thermal = _cameras(files)
+    if channels == 1:
+        return np.ascontiguousarray(to_gray8(colour, "bgr8") if thermal is None else thermal)
+    if missing == "refuse" and colour is None and channels == 3:
+        return np.dstack([thermal] * 3)
+    if missing == "refuse" and (colour is None or thermal is None) and channels == 4:
+        lacks = "visible" if colour is None else "thermal"
+        raise DataError(f"{files[0]} has no {lacks} channel; use a set of RGB and thermal pairs")
+    size = (thermal if colour is None else colour).shape[:2]
+    colour = np.zeros((*size, 3), np.uint8) if colour is None else colour
+    if channels == 3:
+        return np.ascontiguousarray(colour)
+    return np.dstack([colour, np.zeros(size, np.uint8) if thermal is None else thermal])
+
+
+def _cameras(files: Files) -> tuple[Any, Any]:
+    """The colour and the thermal picture, uint8; None for what is not there."""
+    colour: Any = None
+    thermal: Any = None
+    for path, camera in zip(files, ("rgb", "thermal") if len(files) > 1 else (None,), strict=True):
+        if path is None:
+            continue
+        pixels, encoding = read_image(path)
+        if encoding == "8UC4":
+            colour, thermal = pixels[..., :3], pixels[..., 3]
+        elif camera == "rgb" or (camera is None and encoding == "bgr8"):
+            colour = to_bgr(pixels, encoding)
+        else:
+            thermal = to_gray8(pixels, encoding)
+    if colour is not None and thermal is not None and colour.shape[:2] != thermal.shape:
+        raise DataError(f"{files[0]} and {files[1]} are not of one size; convert them again")
+    return colour, thermal
+
+
+def read_frame(files: Files, channels: int, missing: Missing = "refuse") -> Frame:
+    """The same as a frame for the library's detector."""
+    return Frame(read_files(files, channels, missing), _ENCODINGS[KINDS[channels]], 0)
 
 
 class Reader:

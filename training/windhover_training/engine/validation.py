@@ -22,10 +22,9 @@ from windhover.model.detector import Detector, Timings
 from windhover.model.manifest import HeadSpec, InputSpec, Manifest, OutputSpec, Thresholds
 from windhover.types import Frame
 
-from ..data.pictures import KINDS, files_of, read_files, read_truth
+from ..data.pictures import KINDS, files_of_images, read_frame
 
 _CANDIDATES = Thresholds(score=0.005, iou=0.6, max_detections=300)
-_ENCODING = {1: "mono8", 3: "bgr8", 4: "8UC4"}
 _COUNTED_AT = 0.25  # score above which precision and recall are counted
 
 
@@ -126,9 +125,8 @@ class Examination:
         self.truth = truth if most is None else spread(truth, most)
         if not len(self.truth) and not empty:
             raise DataError(f"{path}: no object of {', '.join(labels)} to score; choose a split")
-        base = root / "images" / split
-        records = {row["id"]: row for row in read_truth(path)["images"]}
-        self._files = [files_of(records[i.image_id], base, channels) for i in self.truth.images]
+        ids = (image.image_id for image in self.truth.images)
+        self._files = files_of_images(root, split, ids, channels)
         self._labels, self._channels, self._hw = labels, channels, hw
         #: Files that could not be read, and why; nothing was found in them.
         self.unreadable: dict[str, str] = {}
@@ -177,8 +175,8 @@ class Examination:
         """The images that can be read, each with its row in the truth."""
         for row, files in enumerate(self._files):
             try:
-                pixels = read_files(files, self._channels)
+                frame = read_frame(files, self._channels)
             except (DataError, SourceError, EncodingError) as error:
                 self.unreadable[str(files[0])] = str(error)
                 continue
-            yield row, Frame(pixels, _ENCODING[self._channels], 0)
+            yield row, frame

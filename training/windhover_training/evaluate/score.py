@@ -23,9 +23,10 @@ from windhover.evaluation.fidelity_run import spread
 from windhover.evaluation.truth import Truth, load_truth
 from windhover.model import Bundle, Thresholds
 from windhover.model.detector import Detector
+from windhover.model.manifest import CHANNEL_COUNT
 from windhover.types import Frame
 
-from .images import read_frame
+from ..data.pictures import files_of_images, read_frame
 
 _LEAST_RECALL = 0.05
 CANDIDATE_SCORE = 0.005  # AP needs the whole curve, far below any threshold of use
@@ -46,28 +47,33 @@ def grouped_truth(path: Path, labels: Sequence[str]) -> Truth:
 def predict(
     bundle: Bundle,
     precision: str,
-    images: Path,
+    data: Path,
+    split: str,
     truth: Truth,
     threads: int = 1,
     change: Callable[[Frame, int], Frame] | None = None,
 ) -> Predictions:
-    """Run one of a bundle's graphs over the images of a truth.
+    """Run one of a bundle's graphs over the images of a truth; a camera that is missing is black.
 
     Args:
         bundle: of any channels.
         precision: ``float`` or ``int8``.
-        images: folder of the truth's images.
-        truth: names the images.
+        data: converted or rendered set.
+        split: of it.
+        truth: its own, or a part of it.
         threads: of ONNX Runtime.
         change: is given each frame and its row in the truth, and gives what is looked at.
     """
     limits = Thresholds(
         score=CANDIDATE_SCORE, iou=bundle.thresholds.iou, max_detections=300, per_class={}
     )
+    channels = CHANNEL_COUNT[bundle.channels]
+    ids = (image.image_id for image in truth.images)
+    files = files_of_images(data, split, ids, channels, missing="black")
     frames = []
     with Detector(bundle, "cpu", thresholds=limits, precision=precision, threads=threads) as model:
-        for row, image in enumerate(truth.images):
-            frame = read_frame([images / image.file_name], bundle.channels)
+        for row, each in enumerate(files):
+            frame = read_frame(each, channels, missing="black")
             frames.append((row, model.detect(change(frame, row) if change else frame)))
     return Predictions.collect(frames)
 
@@ -81,7 +87,7 @@ def score(
         Plain values: ``images``, ``all`` and one entry a group, each label -> scores.
     """
     truth = grouped_truth(data / "truth" / f"{split}.json", bundle.labels)
-    found = predict(bundle, precision, data / "images" / split, truth, threads)
+    found = predict(bundle, precision, data, split, truth, threads)
     limits = bundle.thresholds
     by_label = dict(zip(bundle.labels, limits.score_vector(bundle.labels), strict=True))
     result = evaluate_detections(truth, found, by_label)
@@ -97,7 +103,7 @@ def quick_score(
 ) -> dict[str, float]:
     """AP50 per class and their mean on some images, evenly from all."""
     truth = spread(grouped_truth(data / "truth" / f"{split}.json", bundle.labels), frames)
-    found = predict(bundle, precision, data / "images" / split, truth)
+    found = predict(bundle, precision, data, split, truth)
     result = evaluate_detections(truth, found, CANDIDATE_SCORE)
     known = {each.label: _round(each.ap50) for each in result.classes if each.truths}
     return {"map50": _round(result.map50), **known}
@@ -106,7 +112,7 @@ def quick_score(
 def false_alarms(bundle: Bundle, data: Path, split: str) -> tuple[int, int]:
     """Images without anything to find, and in how many of them int8.onnx finds something."""
     truth = grouped_truth(data / "truth" / f"{split}.json", bundle.labels)
-    found = predict(bundle, "int8", data / "images" / split, truth)
+    found = predict(bundle, "int8", data, split, truth)
     limits = dict(zip(bundle.labels, bundle.thresholds.score_vector(bundle.labels), strict=True))
     result = evaluate_detections(truth, found, limits)
     return result.empty_images, result.empty_images_with_detections
@@ -130,7 +136,7 @@ def best_thresholds(
             at least this, or where it is highest if it never is.
     """
     truth = grouped_truth(data / "truth" / f"{split}.json", bundle.labels)
-    found = predict(bundle, precision, data / "images" / split, truth)
+    found = predict(bundle, precision, data, split, truth)
     result = evaluate_detections(truth, found, CANDIDATE_SCORE)
     wanted = least_precision or {}
     return {

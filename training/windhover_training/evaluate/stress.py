@@ -82,10 +82,10 @@ def stress(bundle: Bundle, data: Path, split: str, frames: int) -> dict[str, flo
         ``clean`` and one figure a recipe.
     """
     truth = spread(grouped_truth(data / "truth" / f"{split}.json", bundle.labels), frames)
-    images = data / "images" / split
-    found = {"clean": _map50(truth, predict(bundle, "int8", images, truth))}
+    found = {"clean": _map50(truth, predict(bundle, "int8", data, split, truth))}
     for name, recipe in RECIPES.items():
-        changed = predict(bundle, "int8", images, truth, change=_changer(recipe, truth))
+        change = _changer(recipe, truth)
+        changed = predict(bundle, "int8", data, split, truth, change=change)
         found[name] = _map50(truth, changed)
     return found
 

@@ -18,11 +18,10 @@ from windhover.model.manifest import CHANNEL_COUNT, REG_MAX
 
 from ..config import Calibration, ReleaseConfig
 from ..data.dataset import load_set
-from ..evaluate.images import read_frame
+from ..data.pictures import KINDS, read_frame
+from ..data.records import MODALITIES
 from .graph import INPUT, finish_float, load_core, shape_of
 from .quantise import output_quantisation, quantise
-
-CHANNELS = {count: name for name, count in CHANNEL_COUNT.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,8 @@ def calibration_images(
         frames = load_set(root).splits.get("train", [])
         share = min(len(frames), settings.images // len(settings.data))
         for i in sorted(rng.choice(len(frames), share, replace=False)):
-            frame = read_frame(sorted(frames[i].images.values()), channels)
+            files = tuple(frames[i].images.get(camera) for camera in MODALITIES)
+            frame = read_frame(files, CHANNEL_COUNT[channels], missing="black")
             canvas = np.empty((1, height, width, CHANNEL_COUNT[channels]), np.uint8)
             target = canvas[0, :, :, 0] if channels == "thermal" else canvas[0]
             letterbox = Letterbox((frame.height, frame.width), (height, width))
@@ -82,7 +82,7 @@ def export_graphs(config: ReleaseConfig, out: Path) -> Exported:
     """
     core, labels = load_core(config.checkpoint, config.height, config.width)
     out.mkdir(parents=True, exist_ok=True)
-    channels = CHANNELS[shape_of(core.graph.input[0])[1]]
+    channels = KINDS[shape_of(core.graph.input[0])[1]]
     if config.quantised is None:
         images = calibration_images(config.calibration, channels, config.height, config.width)
         quantised = quantise(core, images, config.calibration)

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ultralytics.nn.tasks import DetectionModel
 
 from ..config import TrainConfig
 from ..data.crops import CropSampler, load_samples
-from ..engine.batches import Crop, DrawBatch
-from ..engine.loop import train
-from ..engine.model import build_model, save_weights, take_weights
-from ..engine.processes import together
+from ..engine.batches import DrawBatch
+from ..engine.model import build_model, take_weights
 from ..runs import Run
 from .base import Needed, Phase
+from .steps import draw_in_order, metrics_of, run_steps
 
 
 def make_draw(config: TrainConfig, rank: int = 0) -> DrawBatch:
@@ -40,48 +40,20 @@ def make_draw(config: TrainConfig, rank: int = 0) -> DrawBatch:
     ]
     batch = config.optimisation.images // config.processes
     rendered = round(batch * config.rendered.share) if len(samplers) > 1 else 0
-
-    def draw(step: int) -> list[Crop]:
-        rng = np.random.default_rng((config.seed, step, rank))
-        for sampler in samplers:
-            sampler.rng = rng
-        return [samplers[int(i < rendered)].draw() for i in range(batch)]
-
-    return draw
+    order = [1] * rendered + [0] * (batch - rendered)
+    return draw_in_order(samplers, order, config.seed, rank)
 
 
 def run_detector(config: TrainConfig, folder: Path) -> Path | None:
-    """Run the phase to its end, or go on with it.
-
-    Args:
-        config: the phase's settings.
-        folder: run folder.
-
-    Returns:
-        Path of ``final.pt``: the averaged weights and what is needed to rebuild the model.
-        None if the run was asked to stop; it goes on from its checkpoint when run again.
-    """
-    return together(partial(_train, config, folder), config.processes, config.seed)
+    """Run the phase to its end, or go on with it; as :func:`.steps.run_steps`."""
+    return run_steps(partial(_start, config), config, folder)
 
 
-def _train(config: TrainConfig, folder: Path, rank: int) -> Path | None:
+def _start(config: TrainConfig, rank: int) -> tuple[DetectionModel, DrawBatch]:
     model = build_model(config.model, config.channels, len(config.labels))
     if config.init is not None:
         take_weights(model, config.init)
-    draw = make_draw(config, rank)
-    run = Run(folder)
-    averaged = train(
-        model,
-        draw,
-        config.optimisation,
-        run,
-        config.checkpoint_seconds,
-        title=config.name,
-        seed=config.seed,
-    )
-    if averaged is None:
-        return None
-    return save_weights(run, averaged, config, "final.pt")
+    return model, make_draw(config, rank)
 
 
 def _needs(config: TrainConfig) -> list[Needed]:
@@ -99,8 +71,7 @@ def _needs(config: TrainConfig) -> list[Needed]:
 
 
 def _run(config: TrainConfig, run: Run) -> dict[str, Any] | None:
-    final = run_detector(config, run.folder)
-    return None if final is None else {"checkpoint": final.name}
+    return metrics_of(run_detector(config, run.folder))
 
 
 PHASE = Phase("train thermal-n", TrainConfig, _needs, _run)

@@ -17,16 +17,15 @@ from ..data.pictures import read_truth
 from ..data.rgbt_crops import RgbtSampler, ThermalOnlySampler, load_frames, load_thermal
 from ..engine.batches import Crop, DrawBatch, collate
 from ..engine.fusion import RgbtModel
-from ..engine.loop import train
 from ..engine.mining import MiningConfig, mine
-from ..engine.model import save_weights, take_weights
+from ..engine.model import take_weights
 from ..engine.objective import set_criterion
-from ..engine.processes import together
 from ..engine.validation import Examination
 from ..engine.warm_start import read_weights, settle, warm_start
 from ..fusion_config import FusionConfig
 from ..runs import Run
 from .base import Needed, Phase
+from .steps import draw_in_order, metrics_of, run_steps
 
 #: Split of scenes with nothing to find.
 CLEAR = "clear"
@@ -83,29 +82,14 @@ def make_draw(config: FusionConfig, rank: int = 0, places: Places | None = None)
     counts = [round(batch * share) for share in shares]
     counts[0] = max(0, batch - sum(counts))
     order = [i for i, count in enumerate(counts) for _ in range(count)][:batch]
-
-    def draw(step: int) -> list[Crop]:
-        rng = np.random.default_rng((config.seed, step, rank))
-        for sampler in samplers:
-            sampler.rng = rng
-        return [samplers[i].draw() for i in order]
-
-    return draw
+    return draw_in_order(samplers, order, config.seed, rank)
 
 
 def run_fusion(config: FusionConfig, folder: Path) -> Path | None:
-    """Run the phase to its end, or go on with it.
-
-    Args:
-        config: the phase's settings.
-        folder: run folder.
-
-    Returns:
-        Path of ``final.pt``, or None if the run was asked to stop.
-    """
+    """Run the phase to its end, or go on with it; as :func:`.steps.run_steps`."""
     # Before any step, so that a resumed run finds what was found first.
     places = mine_clear(config, Run(folder)) if config.clear.mined else {}
-    return together(partial(_train, config, folder, places), config.processes, config.seed)
+    return run_steps(partial(_start, config, places), config, folder)
 
 
 def prepare(config: FusionConfig, draw: DrawBatch) -> RgbtModel:
@@ -150,22 +134,12 @@ def mine_clear(config: FusionConfig, run: Run) -> Places:
     return places
 
 
-def _train(config: FusionConfig, folder: Path, places: Places, rank: int) -> Path | None:
+def _start(config: FusionConfig, places: Places, rank: int) -> tuple[RgbtModel, DrawBatch]:
     draw = make_draw(config, rank, places)
     # Every process settles on the same crops, so that all start from the same weights.
     model = prepare(config, make_draw(config, 0, places) if rank else draw)
     set_criterion(model, config.loss)
-    run = Run(folder)
-    averaged = train(
-        model,
-        draw,
-        config.optimisation,
-        run,
-        config.checkpoint_seconds,
-        title=config.name,
-        seed=config.seed,
-    )
-    return None if averaged is None else save_weights(run, averaged, config, "final.pt")
+    return model, draw
 
 
 def _needs(config: FusionConfig) -> list[Needed]:
@@ -185,8 +159,7 @@ def _needs(config: FusionConfig) -> list[Needed]:
 
 
 def _run(config: FusionConfig, run: Run) -> dict[str, Any] | None:
-    final = run_fusion(config, run.folder)
-    return None if final is None else {"checkpoint": final.name}
+    return metrics_of(run_fusion(config, run.folder))
 
 
 PHASE = Phase("train fusion", FusionConfig, _needs, _run)

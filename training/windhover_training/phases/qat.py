@@ -15,12 +15,12 @@ from windhover.model import Bundle
 
 from ..config import Optimisation, ReleaseConfig, Strict, load_config
 from ..data.heavy import HeavyAugmentation, HeavySampler
-from ..data.pictures import load_pictures
+from ..data.pictures import KINDS, load_pictures
 from ..engine.loop import train
 from ..engine.model import load_model
 from ..engine.qat import Simulated
 from ..evaluate.score import quick_score
-from ..export.bundle import CHANNELS, Exported, calibration_images, write
+from ..export.bundle import Exported, calibration_images, write
 from ..export.graph import export_core, finish_float, shape_of
 from ..export.quantise import output_quantisation, with_quantised_ends
 from ..runs import Run
@@ -87,7 +87,7 @@ def _run(config: QatConfig, run: Run) -> Mapping[str, Any] | None:
     release = load_config(config.release, ReleaseConfig)
     model, spec = load_model(release.checkpoint, config.model)
     core = export_core(model, release.height, release.width, spec.channels)
-    channels = CHANNELS[spec.channels]
+    channels = KINDS[spec.channels]
     settings = release.calibration.model_copy(update={"images": config.calibration_images})
     images = calibration_images(settings, channels, release.height, release.width)
     learner = Simulated(model, images, release.calibration.score_range)
@@ -127,7 +127,7 @@ def _bundle(
     onnx.save(finish_float(core), out / "float.onnx")
     onnx.save(quantised, out / "int8.onnx")
     reg_max = shape_of(core.graph.output[0])[1] // 4
-    exported = Exported(labels, CHANNELS[count], output_quantisation(quantised), reg_max)
+    exported = Exported(labels, KINDS[count], output_quantisation(quantised), reg_max)
     return write(release, out, exported, {"iou": release.iou}, {})
 
 

@@ -1,0 +1,80 @@
+"""What the phases that count steps share: drawing, training to the end, ``final.pt``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ultralytics.nn.tasks import DetectionModel
+
+from ..config import TrainConfig
+from ..data.crops import CropSampler
+from ..engine.batches import Crop, DrawBatch
+from ..engine.loop import train
+from ..engine.model import save_weights
+from ..engine.processes import together
+from ..fusion_config import FusionConfig
+from ..runs import Run
+
+StepConfig = TrainConfig | FusionConfig
+#: Rank of a process -> the model with the weights that it starts from, and what it draws.
+Start = Callable[[int], tuple[DetectionModel, DrawBatch]]
+
+
+def draw_in_order(
+    samplers: Sequence[CropSampler], order: Sequence[int], seed: int, rank: int
+) -> DrawBatch:
+    """Draw a step's crops from the seed and the step alone.
+
+    Args:
+        samplers: of the sets that are mixed.
+        order: which of them each crop is from.
+        seed: of the run.
+        rank: process that draws; each gets its own share of the batch.
+    """
+
+    def draw(step: int) -> list[Crop]:
+        rng = np.random.default_rng((seed, step, rank))
+        for sampler in samplers:
+            sampler.rng = rng
+        return [samplers[i].draw() for i in order]
+
+    return draw
+
+
+def run_steps(start: Start, config: StepConfig, folder: Path) -> Path | None:
+    """Train to the end, or go on with it.
+
+    Args:
+        start: picklable, where there is more than one process.
+        config: the phase's settings.
+        folder: run folder.
+
+    Returns:
+        Path of ``final.pt``: the averaged weights and what is needed to rebuild the model.
+        None if the run was asked to stop; it goes on from its checkpoint when run again.
+    """
+    return together(partial(_train, start, config, folder), config.processes, config.seed)
+
+
+def _train(start: Start, config: StepConfig, folder: Path, rank: int) -> Path | None:
+    model, draw = start(rank)
+    run = Run(folder)
+    averaged = train(
+        model,
+        draw,
+        config.optimisation,
+        run,
+        config.checkpoint_seconds,
+        title=config.name,
+        seed=config.seed,
+    )
+    return None if averaged is None else save_weights(run, averaged, config, "final.pt")
+
+
+def metrics_of(final: Path | None) -> dict[str, Any] | None:
+    """For ``metrics.json``; None for a run that was asked to stop."""
+    return None if final is None else {"checkpoint": final.name}

@@ -112,12 +112,12 @@ class Chain:
         tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
         return [self.process.pid, *(int(pid) for task in tasks for pid in task.read_text().split())]
 
-    def child(self, module: str) -> int:
-        """Process id of the node of a module."""
+    def child(self, node: str) -> int:
+        """Process id of a node that has a process of its own."""
         for pid in self.family():
-            if module in Path(f"/proc/{pid}/cmdline").read_text().split("\0"):
+            if Path(f"/proc/{pid}/comm").read_text().strip() == node[:15]:
                 return pid
-        raise LookupError(f"no process of {module}")
+        raise LookupError(f"no process of {node}")
 
 
 def last_recorded(out: Path) -> tuple[int, float, str]:

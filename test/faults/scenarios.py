@@ -170,13 +170,7 @@ def malformed_messages(folder: Path, model: Path, length_s: float = 3.0) -> Outc
     return _stranger("malformed", folder, model, length_s)
 
 
-NODES = (
-    "windhover_detector.node",
-    "windhover_tracker.node",
-    "windhover_bringup.monitor",
-    "windhover_bringup.recorder",
-    "windhover_cameras.thermal_camera",
-)
+NODES = ("detector", "tracker", "monitor", "recorder", "thermal_camera")
 
 
 def node_killed(folder: Path, model: Path, nodes: tuple[str, ...] = NODES) -> Outcome:
@@ -185,17 +179,17 @@ def node_killed(folder: Path, model: Path, nodes: tuple[str, ...] = NODES) -> Ou
     worst_s, killed, unsaved_s = 0.0, [], 0.0
     with Observer() as watch, _own_processes(folder, model, out) as chain:
         watch.flowing(30)
-        for module in nodes:
-            pid = chain.child(module)
+        for node in nodes:
+            pid = chain.child(node)
             os.kill(pid, signal.SIGKILL)
             at, clock_s = time.monotonic(), time.time()
-            if module.endswith("recorder"):
+            if node == "recorder":
                 unsaved_s = clock_s - last_recorded(out)[1]
-            wait(lambda pid=pid, module=module: _new(chain, module, pid), f"a new {module}")
+            wait(lambda pid=pid, node=node: _new(chain, node, pid), f"a new {node}")
             watch.flowing(20)
             silent_s = watch.longest_gap_s(at, time.monotonic())
             worst_s = max(worst_s, silent_s)
-            killed.append(f"{module.removesuffix('.node').rpartition('_')[2]} {silent_s:.1f} s")
+            killed.append(f"{node} {silent_s:.1f} s")
         whole = not chain.crashed
     count, _, how = last_recorded(out)
     note = (
@@ -205,9 +199,9 @@ def node_killed(folder: Path, model: Path, nodes: tuple[str, ...] = NODES) -> Ou
     return Outcome("what is under way", worst_s, whole and count > 0, note)
 
 
-def _new(chain: Chain, module: str, pid: int) -> bool:
+def _new(chain: Chain, node: str, pid: int) -> bool:
     try:
-        return chain.child(module) != pid
+        return chain.child(node) != pid
     except LookupError:
         return False
 

@@ -16,7 +16,7 @@ SHORT = {
     scenarios.peer_floods: {"length_s": 1.0},
     scenarios.malformed_messages: {"length_s": 1.0},
     scenarios.clock_jumps: {"length_s": 1.0},
-    scenarios.node_killed: {"nodes": ("windhover_detector.node", "windhover_bringup.recorder")},
+    scenarios.node_killed: {"nodes": ("detector", "recorder")},
     scenarios.disk_full: {},
     scenarios.memory_short: {"length_s": 1.0},
 }

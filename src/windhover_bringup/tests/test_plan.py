@@ -49,9 +49,9 @@ class Clock:
         return self.now
 
 
-def test_a_crash_is_followed_by_a_new_start_that_waits_longer_each_time():
+def test_a_first_crash_is_followed_by_a_new_start_at_once_and_further_ones_wait_longer():
     respawn = Respawn(clock=Clock())
-    assert [respawn.after_exit(-9) for _ in range(5)] == [0.2, 0.4, 0.8, 1.6, 3.2]
+    assert [respawn.after_exit(-9) for _ in range(5)] == [0.0, 0.2, 0.4, 0.8, 1.6]
 
 
 def test_too_many_crashes_end_it_and_an_old_one_is_forgotten():
@@ -63,7 +63,7 @@ def test_too_many_crashes_end_it_and_an_old_one_is_forgotten():
     assert delay_s is None
     assert "for the 6th time in 60 s" in respawn.told(-9, delay_s)
     clock.now += 61
-    assert respawn.after_exit(-9) == 0.2
+    assert respawn.after_exit(-9) == 0.0
 
 
 @pytest.mark.parametrize("status", [0, 2])

@@ -102,8 +102,8 @@ class Respawn:
         wanted: whether it is at all.
         most: so many times within ``window_s``; more is a fault that a new start won't mend.
         window_s: seconds.
-        delay_s: wait before the first new start; each further one within the window
-            waits twice as long.
+        delay_s: wait before the second new start within the window, for the first is at
+            once; each further one waits twice as long.
         clock: monotonic seconds.
     """
 
@@ -133,13 +133,14 @@ class Respawn:
         self._ends.append(now)
         if len(self._ends) > self.most:
             return None
-        return self.delay_s * 2.0 ** (len(self._ends) - 1)
+        count = len(self._ends)
+        return self.delay_s * 2.0 ** (count - 2) if count > 1 else 0.0
 
     def told(self, status: int, delay_s: float | None) -> str:
         """One line, after the process's name: how it ended and what happens now."""
         ended = f"ended with status {status}"
         if delay_s is not None:
-            return f"{ended}; it is started again in {delay_s:g} s"
+            return f"{ended}; it is started again {f'in {delay_s:g} s' if delay_s else 'at once'}"
         if status == NEEDS_A_PERSON or not self.wanted:
             return f"{ended}; see its message above"
         return (

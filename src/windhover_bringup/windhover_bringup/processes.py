@@ -5,8 +5,8 @@ What ``ros2 launch`` does with ``nodes.launch.py``, for machines without it.
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,11 +18,13 @@ from typing import Any
 from windhover.errors import WindhoverError
 from windhover_bringup.cli.show import progress
 from windhover_bringup.config import BringupParams, Config
+from windhover_bringup.forker import Forker, forked_status, reap_others
 from windhover_bringup.plan import MODULES, Respawn, enclave_of, make_plan
-from windhover_ros.environment import child_environment
 from windhover_ros.runner import StopRequest, ros, ros_arguments
 
 READY_S = 60.0
+# Between looks whether a process has crashed.
+LOOK_S = 0.05
 STOP_S = 10.0
 
 
@@ -30,6 +32,7 @@ class Processes:
     """The child processes of one run.
 
     Args:
+        forker: starts them.
         nodes: which nodes to run.
         parameters: the parameter file that all of them take.
         bringup: their namespace, and whether one that crashed is started again.
@@ -38,68 +41,85 @@ class Processes:
 
     def __init__(
         self,
+        forker: Forker,
         nodes: Sequence[str],
         parameters: Path,
         bringup: BringupParams,
         values: Mapping[str, int] | None = None,
     ) -> None:
+        self._forker = forker
         self._parameters = parameters
         self._values = dict(values or {})
         self._namespace = bringup.namespace
         self._respawn = {node: Respawn.of(bringup) for node in nodes}
         self._due: dict[str, float] = {}
-        self._children = {node: self._spawn(node) for node in nodes}
+        self._ended: dict[str, int] = {}
+        self._pids = {node: self._spawn(node) for node in nodes}
 
-    def _spawn(self, node: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", MODULES[node], "--ros-args", *ros_arguments()]
-        command += ["--params-file", str(self._parameters), "--enclave", enclave_of(node)]
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of those that run."""
+        return [pid for node, pid in self._pids.items() if node not in self._ended]
+
+    def _spawn(self, node: str) -> int:
+        arguments = ["--ros-args", *ros_arguments(), "--params-file", str(self._parameters)]
+        arguments += ["--enclave", enclave_of(node)]
         for name, value in self._values.items():
-            command += ["-p", f"{name}:={value}"]
+            arguments += ["-p", f"{name}:={value}"]
         if self._namespace:
-            command += ["-r", f"__ns:=/{self._namespace.strip('/')}"]
-        # A session of its own: Ctrl-C reaches the parent, which stops the
-        # children in order.
-        return subprocess.Popen(command, env=child_environment(), start_new_session=True)
+            arguments += ["-r", f"__ns:=/{self._namespace.strip('/')}"]
+        return self._forker.start(MODULES[node], arguments, node)
 
     def ended(self, node: str) -> bool:
         """Whether a child is done: it ended well, and won't be started again."""
-        return self._children[node].poll() == 0
+        return self._status(node) == 0
 
     def check(self) -> None:
-        """Start children again that crashed; call it a few times a second.
+        """Start children again that crashed; call it many times a second.
 
         Raises:
             WindhoverError: one has ended in a way that a new start won't mend; it has
                 said why on stderr.
         """
-        now = time.monotonic()
-        for node in [node for node, due in self._due.items() if now >= due]:
-            del self._due[node]
-            self._children[node] = self._spawn(node)
-        for node, child in self._children.items():
-            status = child.poll()
-            if node in self._due or status in {None, 0}:
+        for node, respawn in self._respawn.items():
+            status = self._status(node)
+            if status in {None, 0}:
                 continue
-            respawn = self._respawn[node]
-            delay_s = respawn.after_exit(int(status or 0))
-            text = f"{node} {respawn.told(int(status or 0), delay_s)}"
-            if delay_s is None:
-                raise WindhoverError(text)
-            sys.stderr.write(f"warning: {text}\n")
-            self._due[node] = now + delay_s
+            if node not in self._due:
+                delay_s = respawn.after_exit(int(status or 0))
+                text = f"{node} {respawn.told(int(status or 0), delay_s)}"
+                if delay_s is None:
+                    raise WindhoverError(text)
+                sys.stderr.write(f"warning: {text}\n")
+                self._due[node] = time.monotonic() + delay_s
+            if time.monotonic() >= self._due[node]:
+                del self._due[node], self._ended[node]
+                self._pids[node] = self._spawn(node)
 
     def stop(self) -> None:
         """Ask the children to end, in the order in which they were started, and see to it."""
-        for child in self._children.values():
-            if child.poll() is None:
-                child.send_signal(signal.SIGINT)
+        self._signal(signal.SIGINT)
         deadline = time.monotonic() + STOP_S
-        for child in self._children.values():
-            while child.poll() is None and time.monotonic() < deadline:
-                time.sleep(0.02)
-            if child.poll() is None:
-                child.kill()
-            child.wait()
+        while self._running() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self._signal(signal.SIGKILL)
+        while self._running():
+            time.sleep(0.02)
+
+    def _running(self) -> list[str]:
+        return [node for node in self._pids if self._status(node) is None]
+
+    def _signal(self, number: int) -> None:
+        for node in self._running():
+            os.kill(self._pids[node], number)
+
+    def _status(self, node: str) -> int | None:
+        """Exit status of a child that has ended; negative after a signal."""
+        if node not in self._ended:
+            status = forked_status(self._pids[node])
+            if status is not None:
+                self._ended[node] = status
+        return self._ended.get(node)
 
 
 @contextmanager
@@ -183,20 +203,32 @@ def run_processes(config: Config, out: Path | None) -> None:
     """
     plan = make_plan(config, out)
     bringup = config.bringup()
-    with StopRequest(last=True) as stop, ros(), _parameter_file(plan.config) as parameters:
+    modules = [MODULES[node] for node in (*plan.consumers, *plan.cameras)]
+    with (
+        StopRequest(last=True) as stop,
+        Forker(modules) as forker,
+        ros(),
+        _parameter_file(plan.config) as parameters,
+    ):
         states = States(plan.consumers, bringup.namespace)
-        consumers = Processes(plan.consumers, parameters, bringup)
-        cameras: Processes | None = None
+        groups: list[Processes] = []
+
+        def check() -> None:
+            forker.keep_up()
+            for group in groups:
+                group.check()
+            reap_others([forker.pid, *(pid for group in groups for pid in group.pids)])
+
         try:
+            groups.append(Processes(forker, plan.consumers, parameters, bringup))
             # The cameras last, so that nobody misses their first frames.
-            states.wait_active(plan.consumers, stop, consumers.check)
-            cameras = Processes(plan.cameras, parameters, bringup, plan.start_values())
+            states.wait_active(plan.consumers, stop, check)
+            cameras = Processes(forker, plan.cameras, parameters, bringup, plan.start_values())
+            groups.append(cameras)
             with progress("running", plan.frames):
-                while not stop.wait(0.2) and not all(map(cameras.ended, plan.cameras)):
-                    consumers.check()
-                    cameras.check()
+                while not stop.wait(LOOK_S) and not all(map(cameras.ended, plan.cameras)):
+                    check()
         finally:
-            if cameras is not None:
-                cameras.stop()
-            consumers.stop()
+            for group in reversed(groups):
+                group.stop()
             states.close()

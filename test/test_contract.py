@@ -83,6 +83,7 @@ def endpoints(pipeline):
         ("pairing", "/camera/thermal/image_raw", IN),
         ("pairing", "/mavros/imu/data", IN),
         ("pairing", "/rgbt/image", OUT),
+        ("pairing", "/rgbt/camera_info", OUT),
         ("detector", "/detections", OUT),
         ("detector", "/label_info", OUT),
         ("detector", "/mavros/global_position/rel_alt", IN),

@@ -93,7 +93,8 @@ class Pipeline:
         )
         self.monitor: MonitorNode | None = None
         if config.is_watched(self.lossless):
-            watch = [*(f"{name}_camera" for name in names), "detector", "tracker"]
+            pairing = ["pairing"] if self.pairing else []
+            watch = [*(f"{name}_camera" for name in names), *pairing, "detector", "tracker"]
             self.monitor = MonitorNode({**config["monitor"], "watch": watch}, space)
         self._taps = list(taps or [])
         # A run of half an hour at 30 frames a second keeps all of its times.

@@ -8,7 +8,7 @@ what others see, and takes steps through the standard lifecycle services.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,16 +34,43 @@ from windhover_ros.params import read_only
 from windhover_ros.runner import run_node
 
 LOOK_S = 0.25
-# Longest wait for a node to answer a lifecycle request, which it does while it works.
-ANSWER_S = 5.0
+# Longest wait for a node's answer to a lifecycle request before the next one is sent; a node
+# takes them one after the other, and one whose process is new may have lost the answer.
+ANSWER_S = 1.0
 BEAT_DEADLINE_S = 1.0
-# Node to the topic and type of its results, and the nodes that it gets its input from.
-RESULTS: Mapping[str, tuple[str, Any, tuple[str, ...]]] = {
-    "rgb_camera": ("camera/rgb/camera_info", CameraInfo, ()),
-    "thermal_camera": ("camera/thermal/camera_info", CameraInfo, ()),
-    "detector": ("detections", Detection2DArray, ("rgb_camera", "thermal_camera")),
-    "tracker": ("tracks", Detection2DArray, ("detector",)),
+CAMERAS = ("rgb_camera", "thermal_camera")
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What shows that a stage works.
+
+    Attributes:
+        topic: of its results; of pictures the camera_info that goes with each, for a
+            subscription to the pictures themselves would cost as much as the stage.
+        kind: type of the topic.
+        feeds: nodes that it gets its input from.
+    """
+
+    topic: str
+    kind: Any
+    feeds: tuple[str, ...] = ()
+
+
+RESULTS: Mapping[str, Results] = {
+    "rgb_camera": Results("camera/rgb/camera_info", CameraInfo),
+    "thermal_camera": Results("camera/thermal/camera_info", CameraInfo),
+    # It goes on without thermal, so only RGB's silence excuses its own.
+    "pairing": Results("rgbt/camera_info", CameraInfo, ("rgb_camera",)),
+    "detector": Results("detections", Detection2DArray, ("pairing", *CAMERAS)),
+    "tracker": Results("tracks", Detection2DArray, ("detector",)),
 }
+
+
+def feeds_of(name: str, watched: Sequence[str]) -> tuple[str, ...]:
+    """Of the nodes that are watched, those that feed one; pairing stands for both cameras."""
+    feeds = tuple(feed for feed in RESULTS[name].feeds if feed in watched)
+    return ("pairing",) if "pairing" in feeds else feeds
 _TRANSITIONS = {
     Step.REACTIVATE: (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE),
     Step.RECONFIGURE: (
@@ -115,6 +142,7 @@ class _Watched:
     verdict: Verdict
     client: Any
     waiting: list[int]
+    publishers: frozenset[bytes]
     future: Any = None
     asked_s: float = 0.0
 
@@ -148,9 +176,9 @@ class MonitorNode(StageNode[MonitorParams]):
         self._health = self.advertise(DiagnosticArray, "health", qos.latched())
         self._beats = self.advertise(Time, "heartbeat", qos.result(BEAT_DEADLINE_S))
         for name in self.params.watch:
-            topic, kind, _ = RESULTS[name]
-            profile = qos.image() if kind is CameraInfo else qos.result()
-            self.listen(kind, topic, self._taker(name), profile, raw=True)
+            results = RESULTS[name]
+            profile = qos.image() if results.kind is CameraInfo else qos.result()
+            self.listen(results.kind, results.topic, self._taker(name), profile, raw=True)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._hear, qos.result())
         self.create_timer(LOOK_S, self._look)
 
@@ -159,22 +187,23 @@ class MonitorNode(StageNode[MonitorParams]):
         params = self.params
         now = time.monotonic()
         for name in params.watch:
-            topic, kind, feeds = RESULTS[name]
+            topic = self.resolve_topic_name(RESULTS[name].topic)
             limits = StageLimits(
-                params.camera_silence_s if kind is CameraInfo else params.silence_s,
+                params.camera_silence_s if name in CAMERAS else params.silence_s,
                 params.min_rate_hz,
                 params.max_latency_ms,
                 params.max_drop_share,
             )
             client = self.create_client(ChangeState, f"{name}/change_state")
             self._stages[name] = _Watched(
-                watch=StageWatch(name, self.resolve_topic_name(topic), limits, now),
+                watch=StageWatch(name, topic, limits, now),
                 shown=Hysteresis(params.worse_after_s, params.better_after_s),
                 ladder=Ladder(most=params.most_steps),
-                feeds=tuple(feed for feed in feeds if feed in params.watch),
+                feeds=feeds_of(name, params.watch),
                 verdict=Verdict(Level.STALE, "nothing yet"),
                 client=client,
                 waiting=[],
+                publishers=self._publishers(topic),
             )
         notify("READY=1")
 
@@ -222,6 +251,7 @@ class MonitorNode(StageNode[MonitorParams]):
         # After a pause of the whole process, what has arrived is taken in first.
         late, self._looked = now - self._looked > 4 * LOOK_S, now
         for stage in self._stages.values():
+            self._see_new_start(stage, now)
             stage.verdict = stage.shown.judge(stage.watch.judge(now), now)
         for name, stage in self._stages.items():
             self._walk(name, stage)
@@ -241,6 +271,18 @@ class MonitorNode(StageNode[MonitorParams]):
         self._publish(machine, vitals.values(), now)
         # What it gives is its looks, so its own entry tells what one costs.
         self.health.frame(time.monotonic_ns() - int(now * 1e9))
+
+    def _publishers(self, topic: str) -> frozenset[bytes]:
+        found = self.get_publishers_info_by_topic(topic)
+        return frozenset(bytes(end.endpoint_gid) for end in found)
+
+    def _see_new_start(self, stage: _Watched, now: float) -> None:
+        """Leave a stage alone whose process was started anew, as its new publisher tells."""
+        publishers = self._publishers(stage.watch.topic)
+        if publishers - stage.publishers:
+            stage.watch.new_start(now)
+            stage.waiting = []
+        stage.publishers = publishers
 
     def _told(self, name: str) -> Verdict:
         """A stage's verdict, which names the stage that it waits for."""

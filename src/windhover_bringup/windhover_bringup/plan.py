@@ -89,7 +89,9 @@ def make_plan(config: Config, out: str | Path | None) -> Plan:
         consumers.append("recorder")
     camera_nodes = tuple(f"{camera}_camera" for camera in cameras)
     if config.is_watched():
-        config = config.replaced("monitor", watch=[*camera_nodes, "detector", "tracker"])
+        pairing = ["pairing"] if len(cameras) > 1 else []
+        watch = [*camera_nodes, *pairing, "detector", "tracker"]
+        config = config.replaced("monitor", watch=watch)
         consumers.append("monitor")
     return Plan(tuple(consumers), camera_nodes, config, lead.length)
 

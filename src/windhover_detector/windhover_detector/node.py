@@ -27,14 +27,18 @@ from windhover_ros import qos
 from windhover_ros.diagnostics import Level
 from windhover_ros.drone import AltitudeParams, listen_to_altitude
 from windhover_ros.images import frame_from_compressed, frame_from_image
-from windhover_ros.lifecycle import StageNode, StageParams
+from windhover_ros.lifecycle import TICK_S, StageNode, StageParams
 from windhover_ros.links import LatestSlot, Link
 from windhover_ros.messages import label_info, write_results
 from windhover_ros.params import read_only
 from windhover_ros.runner import run_node
 
-# A backend that needs more than this, and five times longer than ever before, hangs.
-STUCK_S = 0.5
+# A run that takes longer than this, and five times longer than any of the last thousand,
+# hangs. Shorter, and a machine that is busy elsewhere would be taken for a backend that
+# hangs; longer, and nothing is seen for as long.
+STUCK_S = 0.4
+# The longest wait for a frame in work when the stage is to stop, and that for the first run.
+STOP_S = 10.0
 
 Listener = Callable[[Frame, Detections], None]
 
@@ -114,6 +118,8 @@ class DetectorNode(StageNode[DetectorParams]):
         self._chain = BackendChain(self.params.backend, self.params.fallback_after)
         self._stuck = False
         self._at_work = False
+        self._run_ns = 0
+        self._ticked = 0.0
         self._images: Any = None
         self._listeners: list[Listener] = []
         self._stopping = threading.Event()
@@ -142,6 +148,8 @@ class DetectorNode(StageNode[DetectorParams]):
         """Load the bundle and open a backend."""
         bundle = Bundle.load(self.params.model, public_key=self.params.public_key)
         self._detector = self._open(bundle)
+        # Another backend, or the same one anew, may be slower.
+        self.health.timings["inference"].clear()
         self.health.set("model", f"{bundle.name} {bundle.version}")
         self.health.set("model_hash", bundle.digest)
         self.health.set("model_signature", bundle.signature)
@@ -163,6 +171,7 @@ class DetectorNode(StageNode[DetectorParams]):
         self._labels.publish(label_info(bundle.labels, self._detector.thresholds.score))
         # Its own, so that a worker that was stuck ends when it comes back.
         self._stopping = threading.Event()
+        self._at_work, self._run_ns = False, 0
         self._thread = threading.Thread(
             target=self._run, args=(self._stopping,), name="detector", daemon=True
         )
@@ -174,8 +183,8 @@ class DetectorNode(StageNode[DetectorParams]):
         thread, self._thread = self._thread, None
         if thread is None or thread is threading.current_thread():
             return
-        slowest_ms = self.health.timings["inference"].summary().max_ms or 2000.0
-        limit_s = min(10.0, max(STUCK_S, 5 * slowest_ms / 1000))
+        slowest_s = self._slowest_s()
+        limit_s = min(STOP_S, max(STUCK_S, 5 * slowest_s)) if slowest_s else STOP_S
         at_work_s = (time.monotonic_ns() - self.taken_ns) / 1e9 if self._at_work else 0.0
         thread.join(timeout=max(0.05, limit_s - at_work_s))
         self._stuck = thread.is_alive()
@@ -189,6 +198,24 @@ class DetectorNode(StageNode[DetectorParams]):
         if detector is not None and not self._stuck:
             detector.close()
         self._stuck = False
+
+    def tick(self) -> None:
+        """Housekeeping; also take the stage down when a run hangs."""
+        now = time.monotonic()
+        # After a pause of the whole process the worker has its chance first.
+        late, self._ticked = now - self._ticked > 2 * TICK_S, now
+        run_s = (time.monotonic_ns() - self._run_ns) / 1e9 if self._run_ns else 0.0
+        if run_s > STUCK_S and not late and self.state == "active":
+            slowest_s = self._slowest_s()
+            # How long the first run of a backend takes is not known: that is left to the monitor.
+            if slowest_s and run_s > 5 * slowest_s:
+                self.fail(
+                    BackendError(
+                        f"a run has not ended after {run_s:.1f} s, and none took longer than "
+                        f"{slowest_s:.2f} s: the backend hangs and is opened again"
+                    )
+                )
+        super().tick()
 
     def changed(self) -> None:
         """Let the worker take over a new threshold before its next frame."""
@@ -221,11 +248,14 @@ class DetectorNode(StageNode[DetectorParams]):
         self._watch(frame)
         if detector.bundle.channels == "rgbt":
             self._watch_thermal(frame)
+        self._run_ns = time.monotonic_ns()
         try:
             found = detector.detect(frame)
         except (EncodingError, ConfigError) as error:
             self._refuse(error)
             return
+        finally:
+            self._run_ns = 0
         if self._detector is not detector:
             # Taken down while it was stuck in this frame, which nobody waits for any more.
             return
@@ -242,6 +272,10 @@ class DetectorNode(StageNode[DetectorParams]):
         self.health.frame(self.get_clock().now().nanoseconds - frame.stamp_ns)
         for listener in self._listeners:
             listener(frame, found)
+
+    def _slowest_s(self) -> float:
+        """The longest of the last runs of this backend; 0 before the first."""
+        return (self.health.timings["inference"].summary().max_ms or 0.0) / 1000
 
     def _limits(self, bundle: Bundle) -> Thresholds:
         score = self.params.score_threshold
@@ -272,6 +306,7 @@ class DetectorNode(StageNode[DetectorParams]):
             while not stopping.is_set():
                 frame = self.input.take(0.2)
                 if frame is not None:
+                    self.taken_ns = time.monotonic_ns()
                     self._at_work = True
                     self.detect(frame)
                     self._at_work = False

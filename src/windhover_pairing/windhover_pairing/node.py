@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from sensor_msgs.msg import CameraInfo, Image
 
+from windhover.calibration import CameraCalibration
 from windhover.errors import CalibrationError, EncodingError
 from windhover.evaluation.latency import LatencyStats
 from windhover.pairing.files import Calibration
@@ -31,12 +32,14 @@ from windhover_pairing.refining import BackgroundRefiner
 from windhover_ros import qos
 from windhover_ros.diagnostics import Level
 from windhover_ros.drone import listen_to_altitude, listen_to_attitude
-from windhover_ros.images import frame_from_image, image_message
+from windhover_ros.images import camera_info, frame_from_image, image_message
 from windhover_ros.lifecycle import StageNode
 from windhover_ros.links import Sink
 from windhover_ros.runner import run_node
 
 _PATIENCE_S = 0.2
+# Longest wait for a worker that is to stop; one that hangs is left to itself.
+_STOP_S = 1.0
 # Share of the focal length by which two calibrations of one lens may differ.
 _SAME_LENS = 0.02
 
@@ -87,6 +90,7 @@ class PairingNode(StageNode[PairingParams]):
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._pictures = self.advertise(Image, "rgbt/image", qos.image())
+        self._info = self.advertise(CameraInfo, "rgbt/camera_info", qos.image())
         listen_to_altitude(self, self.params, self._drone.altitude)
         listen_to_attitude(self, self.params, lambda _, attitude: self._drone.attitude(attitude))
         if not self._linked:
@@ -120,8 +124,11 @@ class PairingNode(StageNode[PairingParams]):
 
     def start(self) -> None:
         """Begin to pair."""
-        self._stopping.clear()
-        self._thread = threading.Thread(target=self._run, name="pairing", daemon=True)
+        # Its own, so that a worker that was stuck ends when it comes back.
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, args=(self._stopping,), name="pairing", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -129,7 +136,7 @@ class PairingNode(StageNode[PairingParams]):
         self._stopping.set()
         thread, self._thread = self._thread, None
         if thread is not None and thread is not threading.current_thread():
-            thread.join(timeout=10.0)
+            thread.join(timeout=_STOP_S)
 
     def refresh(self) -> None:
         """Show rates, errors and what is in use."""
@@ -228,16 +235,16 @@ class PairingNode(StageNode[PairingParams]):
             "way; run 'windhover calibrate' and set the parameter calibration",
         )
 
-    def _run(self) -> None:
+    def _run(self, stopping: threading.Event) -> None:
         try:
-            while not self._stopping.is_set():
-                if not self._step():
+            while not stopping.is_set():
+                if not self._step(stopping):
                     return
         except Exception as error:
             self.get_logger().error(f"unexpected: {error!r}")
             self.fail(error)
 
-    def _step(self) -> bool:
+    def _step(self, stopping: threading.Event) -> bool:
         """Take and hand on what there is; False at the end of the stream that leads."""
         pairer, intake = self._pairer, self.intake
         due = pairer.due_ns()
@@ -255,6 +262,8 @@ class PairingNode(StageNode[PairingParams]):
             pairer.end_thermal()
         for match in pairer.take(time.monotonic_ns()):
             self._hand_on(match)
+            if stopping.is_set():
+                return False
         goes_on_alone = pairer.policy.thermal_alone and not intake.thermal.ended
         if intake.rgb.ended and not pairer.undecided and not goes_on_alone:
             # A thermal camera that goes on must not wait for room.
@@ -278,12 +287,20 @@ class PairingNode(StageNode[PairingParams]):
         self._count += 1
         if self._pictures.get_subscription_count():
             self._pictures.publish(image_message(frame))
+        # Also where nobody takes the pictures: by it others see that there are any.
+        self._info.publish(camera_info(frame, self._lens(match)))
         record = self.health.timings.record
         record("register", after - before)
         record("publish", time.monotonic_ns() - after)
         self.health.frame(self.get_clock().now().nanoseconds - frame.stamp_ns)
         for link in self.outputs:
             link.put(frame)
+
+    def _lens(self, match: Match) -> CameraCalibration | None:
+        if match.rgb is None:
+            return None
+        lens = self._registration.lens((match.rgb.width, match.rgb.height))
+        return None if lens is None else lens.as_calibration("rgbt")
 
     def _register(self, match: Match) -> Frame | None:
         """One picture of a match; with the thermal plane empty where it can't be used."""

@@ -219,6 +219,8 @@ class StageNode(LifecycleNode, Generic[P]):
                     self.trigger_activate()
             finally:
                 self._inside = False
+            if self.state == "active":
+                self.report()
             return self.state == "active"
 
     def report(self) -> None:
@@ -250,6 +252,8 @@ class StageNode(LifecycleNode, Generic[P]):
                 self.trigger_cleanup()
         finally:
             self._inside = False
+        # At once, so that nobody outside takes it for a stage that stands still.
+        self.report()
 
     def _schedule_retry(self) -> None:
         params = self.params

@@ -67,6 +67,7 @@ class StageWatch:
         self.results = LatencyStats(window=256)
         self.said = Said()
         self._began_s = now_s
+        self._loading = True
         self._drops: list[tuple[float, int, int]] = []
 
     def result(self, latency_ns: int, at_ns: int) -> None:
@@ -77,22 +78,32 @@ class StageWatch:
             at_ns: monotonic nanoseconds of its arrival.
         """
         self.results.record(latency_ns, at_ns)
+        self._loading = False
 
     def hear(self, said: Said) -> None:
-        """Take in what the stage says of itself."""
+        """Take in what the stage says of itself.
+
+        One that was down, and is active again, has its silence counted from now.
+        """
+        before, now = (s.values.get("state") for s in (self.said, said))
         self.said = said
+        if now == "active" and before != "active":
+            self._began_s = said.at_s
+            self._loading = self.results.count == 0
         dropped = said.values.get("dropped", "")
         if dropped.isdecimal():
             self._drops.append((said.at_s, int(dropped), self.results.count))
             while len(self._drops) > 2 and said.at_s - self._drops[0][0] > 10.0:
                 self._drops.pop(0)
 
-    def forget(self, now_s: float) -> None:
-        """Count silence from now, as after a recovery."""
+    def new_start(self, now_s: float) -> None:
+        """Its process was started anew: silence counts from now, and it may be loading."""
+        self.said = Said()
         self._began_s = now_s
+        self._loading = True
 
     def silent_s(self, now_s: float) -> float:
-        """Seconds since the last result, or since the watch began."""
+        """Seconds since the last result, or since it came up if that was later."""
         age_s = self.results.summary(int(now_s * NS_PER_S)).age_s
         since = now_s - self._began_s
         return since if age_s is None else min(age_s, since)
@@ -100,11 +111,11 @@ class StageWatch:
     def stands_still(self, now_s: float) -> bool:
         """Whether it has given nothing for longer than its results ever take.
 
-        A stage that has given nothing yet may be loading; one whose results take
-        seconds, as on an emulator, is slow and does not stand still.
+        A stage that has given nothing since its start may be loading; one whose results
+        take seconds, as on an emulator, is slow and does not stand still.
         """
         summary = self.results.summary(int(now_s * NS_PER_S))
-        if summary.p99_ms is None:
+        if summary.p99_ms is None or self._loading:
             patience_s = _FIRST_RESULT_S
         else:
             patience_s = min(3 * summary.p99_ms / 1000, _FIRST_RESULT_S)

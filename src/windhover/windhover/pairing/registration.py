@@ -243,6 +243,13 @@ class Registration:
         width, height = rgb_size
         return (self._width, round(height * self._width / width)) if self._width else rgb_size
 
+    def lens(self, rgb_size: tuple[int, int]) -> Lens | None:
+        """The lens of the output's grid for an RGB picture's size; ``None`` where it is unknown."""
+        geometry = self.geometry
+        if not isinstance(geometry, Calibration) or geometry.rgb_size != rgb_size:
+            return None
+        return geometry.rgb.scaled(*self.out_size(rgb_size))
+
     def _greyed(self, frame: Frame) -> Picture:
         # The same thermal frame may belong to several RGB frames.
         if self._grey is None or self._grey[0] is not frame:

@@ -26,7 +26,7 @@ BOMB = b"a: &a [x, x, x, x, x, x, x, x, x]\n" + b"".join(
         (b"a: 1\na: 2\n", "'a' appears twice in line 2"),
         (b"a: 2001-13-45\n", "month must be in 1..12"),
         (b"a: " + b"9" * 5000 + b"\n", "integer string conversion"),
-        (b"a: \xff\n", "byte"),
+        (b"a: \xff\n", "invalid"),
         (b"a: !!python/object/apply:os.system [ls]\n", "could not determine a constructor"),
         (b"a: [\n", "in line 2"),
         (b"#" * (MAX_BYTES + 1), "longer than 1048576 bytes"),

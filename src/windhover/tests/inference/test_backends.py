@@ -48,6 +48,38 @@ def rewrite(bundle: Bundle) -> Bundle:
     return write_bundle(bundle.root, data)
 
 
+def test_a_graph_that_is_kept_optimised_gives_the_same(
+    both: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("WINDHOVER_CACHE", str(tmp_path))
+    picture = np.random.default_rng(0).integers(0, 256, both.input.shape, np.uint8)
+    wanted = [np.copy(o) for o in open_backend(both, "cpu", threads=1).run(picture)]
+
+    def opened() -> None:
+        outputs = open_backend(both, "cpu", threads=1, keep=True).run(picture)
+        for output, one in zip(outputs, wanted, strict=True):
+            np.testing.assert_array_equal(output, one)
+
+    opened()
+    (kept,) = (tmp_path / "graphs").iterdir()
+    made = kept.stat().st_mtime_ns
+    opened()
+    assert kept.stat().st_mtime_ns == made
+    kept.write_bytes(kept.read_bytes()[:100])
+    opened()
+    assert "optimised anew" in caplog.text
+    assert kept.stat().st_size > 100
+
+
+def test_where_nothing_can_be_kept_it_runs_all_the_same(
+    both: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("WINDHOVER_CACHE", str(tmp_path / "file"))
+    assert len(open_backend(both, "cpu", keep=True).run(image(both))) == len(both.head.outputs)
+    assert "set WINDHOVER_CACHE" in caplog.text
+
+
 def test_outputs_in_declared_order_shape_and_type(both: Bundle) -> None:
     backend = open_backend(both, "cpu", precision="float", threads=1)
     assert isinstance(backend, Backend)

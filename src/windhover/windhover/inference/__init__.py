@@ -75,7 +75,7 @@ BACKENDS: Mapping[str, BackendEntry] = {
         in_auto=on_device,
         on_htp=True,
     ),
-    "cpu": BackendEntry(cpu.CpuBackend, frozenset({"precision", "threads"}), cpu.probe),
+    "cpu": BackendEntry(cpu.CpuBackend, frozenset({"precision", "threads", "keep"}), cpu.probe),
 }
 
 

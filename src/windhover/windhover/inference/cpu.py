@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
+import platform
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -17,11 +22,16 @@ from windhover.inference.ort import (
     onnxruntime_module,
     tensor_specs,
 )
+from windhover.inference.store import store_folder, write_whole
 from windhover.model.bundle import Bundle
 from windhover.model.graph import check_graph
-from windhover.model.manifest import Role
+from windhover.model.manifest import FileSpec, Role
+
+_log = logging.getLogger(__name__)
 
 Precision = Literal["auto", "int8", "float"]
+
+_CPU = ["CPUExecutionProvider"]
 
 _ROLES: dict[str, tuple[Role, ...]] = {
     "auto": (Role.INT8_ONNX, Role.FLOAT_ONNX),
@@ -41,6 +51,9 @@ class CpuBackend:
         precision: ``auto`` takes int8.onnx where there is one, else float.onnx;
             ``int8`` and ``float`` insist.
         threads: of the convolutions; 0 lets ONNX Runtime take one per core.
+        keep: keep the graph as ONNX Runtime optimised it (see
+            :mod:`windhover.inference.store`), and open that from then on: a fifth of
+            the CPU time, for a detector that has to be back soon.
 
     Raises:
         BackendError: ONNX Runtime is not installed or can't open the graph, or
@@ -51,19 +64,21 @@ class CpuBackend:
 
     name = "cpu"
 
-    def __init__(self, bundle: Bundle, precision: Precision = "auto", threads: int = 0) -> None:
+    def __init__(
+        self, bundle: Bundle, precision: Precision = "auto", threads: int = 0, keep: bool = False
+    ) -> None:
         if precision not in get_args(Precision):
             raise ConfigError(f"precision {precision!r} is unknown; use auto, int8 or float")
         if not 0 <= threads <= 256:
             raise ConfigError(f"threads is {threads}; use 0 (one per core) to 256")
         ort = onnxruntime_module()
-        path = _choose_file(bundle, precision)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = LOG_FATAL
+        spec = _choose_file(bundle, precision)
+        path = spec.path
         try:
-            session = ort.InferenceSession(
-                bundle.root / path, options, providers=["CPUExecutionProvider"]
+            session = (
+                _open_kept(bundle.root / path, spec.sha256, threads)
+                if keep
+                else ort.InferenceSession(bundle.root / path, _options(threads), providers=_CPU)
             )
         except Exception as error:  # ONNX Runtime's own errors share no public base
             raise BackendError(
@@ -112,11 +127,59 @@ def probe() -> tuple[bool, str]:
     return True, f"ONNX Runtime {ort.__version__}"
 
 
-def _choose_file(bundle: Bundle, precision: str) -> str:
+def _options(threads: int) -> Any:
+    options = onnxruntime_module().SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = LOG_FATAL
+    return options
+
+
+def _open_kept(path: Path, sha256: str, threads: int) -> Any:
+    """A session of a graph as it was optimised before, or of the graph, to be kept."""
+    ort = onnxruntime_module()
+    kept = _kept_path(sha256)
+    if kept.is_file():
+        options = _options(threads)
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        try:
+            return ort.InferenceSession(kept, options, providers=_CPU)
+        except Exception as error:  # damaged: it is made anew
+            _log.warning("%s is not used, the graph is optimised anew: %s", kept, one_line(error))
+    options = _options(threads)
+    try:
+        with tempfile.TemporaryDirectory(prefix="windhover-") as folder:
+            optimised = Path(folder) / "graph.onnx"
+            options.optimized_model_filepath = str(optimised)
+            session = ort.InferenceSession(path, options, providers=_CPU)
+            write_whole(kept, optimised.read_bytes())
+            return session
+    except OSError as error:
+        _log.warning("%s can't be kept optimised (%s); set WINDHOVER_CACHE", path, error)
+    return ort.InferenceSession(path, _options(threads), providers=_CPU)
+
+
+def _kept_path(sha256: str) -> Path:
+    """Named by all that ONNX Runtime's optimised graph depends on."""
+    version = onnxruntime_module().__version__
+    return store_folder() / f"{sha256[:16]}-ort{version}-{_cpu_key()}.onnx"
+
+
+def _cpu_key() -> str:
+    """Which instructions the CPU has: kernels, and so layouts, are chosen by them."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    told = sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))})
+    digest = hashlib.sha256("\n".join(told).encode()).hexdigest()
+    return f"{platform.machine()}-{digest[:8]}"
+
+
+def _choose_file(bundle: Bundle, precision: str) -> FileSpec:
     for role in _ROLES[precision]:
         spec = bundle.files.get(role)
         if spec is not None:
-            return spec.path
+            return spec
     wanted = " or ".join(role.value for role in _ROLES[precision])
     has = ", ".join(role.value for role in bundle.files)
     raise BackendError(

@@ -98,7 +98,8 @@ def test_the_policy_has_the_shape_that_sros2_asks() -> None:
 def test_only_its_own_node_may_say_what_each_node_says() -> None:
     owners = {
         "/detections": "detector", "/label_info": "detector", "/tracks": "tracker",
-        "/rgbt/image": "pairing", "/rgbt/camera_info": "pairing", "/health": "monitor", "/heartbeat": "monitor",
+        "/rgbt/image": "pairing", "/rgbt/camera_info": "pairing",
+        "/health": "monitor", "/heartbeat": "monitor",
         "/overlay/image/compressed": "overlay",
         **{f"/camera/{c}/{kind}": f"{c}_camera" for c in ("rgb", "thermal")
            for kind in ("image_raw", "camera_info")},

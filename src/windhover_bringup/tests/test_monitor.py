@@ -4,21 +4,25 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
 pytest.importorskip("rclpy")
 pytest.importorskip("vision_msgs")
 
+import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
+from vision_msgs.msg import Detection2DArray
 
 from test.support.fixtures import wait_for
 from windhover.errors import BackendError, ConfigError, NewStartError
 from windhover.health.level import Level
+from windhover.health.stage import Said
 from windhover_bringup.composed import Pipeline
 from windhover_bringup.config import Config
-from windhover_bringup.monitor import BEAT_DEADLINE_S, MonitorNode
+from windhover_bringup.monitor import BEAT_DEADLINE_S, MonitorNode, feeds_of
 from windhover_bringup.supervisor import notify
 from windhover_ros import qos
 from windhover_ros.runner import StopRequest, spinning
@@ -96,6 +100,64 @@ def test_a_detector_that_hangs_is_brought_back_with_another_backend(running, nod
     wait_for(lambda: detector.health.frames.count > before + 5, "frames again")
     assert pipeline.monitor.health.counter("recoveries_detector") >= 1
     forever.set()
+
+
+def test_pairing_that_hangs_is_brought_back(ros, two_cameras, rgbt_bundle, monkeypatch):
+    config = (
+        Config()
+        .replaced("detector", model=str(rgbt_bundle))
+        .replaced("pairing", calibration=str(two_cameras.calibration), wait_s=1.0)
+        .replaced("monitor", max_drop_share=1.0)
+    )
+    for name in ("rgb", "thermal"):
+        source = str(two_cameras.folder / name)
+        config = config.replaced(f"{name}_camera", source=source, loop=True, rate=0.5)
+    pipeline = Pipeline(config)
+    hung, forever = threading.Event(), threading.Event()
+    hand_on = pipeline.pairing._hand_on
+
+    def hang_once(match):
+        if pipeline.pairing.health.frames.count > 5 and not hung.is_set():
+            hung.set()
+            forever.wait(60.0)
+            return
+        hand_on(match)
+
+    monkeypatch.setattr(pipeline.pairing, "_hand_on", hang_once)
+    try:
+        pipeline.start()
+        with spinning(pipeline.nodes):
+            wait_for(hung.is_set, "the hang")
+            before = pipeline.pairing.health.frames.count
+            wait_for(lambda: pipeline.pairing.health.frames.count > before + 5, "pairs again")
+        assert pipeline.monitor.health.counter("recoveries_pairing") >= 1
+        # The detector stood still for want of pairs, which is not its fault.
+        assert pipeline.monitor.health.counter("recoveries_detector") == 0
+    finally:
+        forever.set()
+        pipeline.close()
+
+
+def test_with_two_cameras_the_detector_waits_for_pairing_and_that_for_rgb():
+    watched = ["rgb_camera", "thermal_camera", "pairing", "detector", "tracker"]
+    assert feeds_of("pairing", watched) == ("rgb_camera",)
+    assert feeds_of("detector", watched) == ("pairing",)
+    assert feeds_of("detector", ["thermal_camera", "detector"]) == ("thermal_camera",)
+
+
+def test_a_process_that_was_started_anew_is_left_to_come_up(ros, nodes):
+    monitor = nodes.add(MonitorNode({"watch": ["tracker"]}))
+    first = nodes.add(rclpy.create_node("first"))
+    first.create_publisher(Detection2DArray, "tracks", qos.result(0.5))
+    monitor.bring_up()
+    stage = monitor._stages["tracker"]
+    wait_for(lambda: len(stage.publishers) == 1, "the publisher")
+    stage.watch.result(0, time.monotonic_ns())
+    stage.watch.hear(Said(Level.OK, "", time.monotonic(), {"state": "active"}))
+    second = nodes.add(rclpy.create_node("second"))
+    second.create_publisher(Detection2DArray, "tracks", qos.result(0.5))
+    wait_for(lambda: len(stage.publishers) == 2, "its successor")
+    assert not stage.watch.stands_still(time.monotonic() + 10.0)
 
 
 def test_a_backend_that_fails_again_and_again_is_replaced_and_that_is_told(running, monkeypatch):

@@ -25,6 +25,7 @@ from windhover_bringup.cameras import (
 from windhover_bringup.config import Config
 from windhover_bringup.monitor import MonitorNode
 from windhover_bringup.overlay import OverlayNode
+from windhover_bringup.plan import watched_of
 from windhover_cameras.base import CameraNode
 from windhover_cameras.rgb_camera import RgbCamera
 from windhover_cameras.thermal_camera import ThermalCamera
@@ -93,8 +94,7 @@ class Pipeline:
         )
         self.monitor: MonitorNode | None = None
         if config.is_watched(self.lossless):
-            pairing = ["pairing"] if self.pairing else []
-            watch = [*(f"{name}_camera" for name in names), *pairing, "detector", "tracker"]
+            watch = watched_of(names)
             self.monitor = MonitorNode({**config["monitor"], "watch": watch}, space)
         self._taps = list(taps or [])
         # A run of half an hour at 30 frames a second keeps all of its times.

@@ -71,6 +71,8 @@ def feeds_of(name: str, watched: Sequence[str]) -> tuple[str, ...]:
     """Of the nodes that are watched, those that feed one; pairing stands for both cameras."""
     feeds = tuple(feed for feed in RESULTS[name].feeds if feed in watched)
     return ("pairing",) if "pairing" in feeds else feeds
+
+
 _TRANSITIONS = {
     Step.REACTIVATE: (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE),
     Step.RECONFIGURE: (
@@ -203,7 +205,7 @@ class MonitorNode(StageNode[MonitorParams]):
                 verdict=Verdict(Level.STALE, "nothing yet"),
                 client=client,
                 waiting=[],
-                publishers=self._publishers(topic),
+                publishers=self._senders(topic),
             )
         notify("READY=1")
 
@@ -272,13 +274,13 @@ class MonitorNode(StageNode[MonitorParams]):
         # What it gives is its looks, so its own entry tells what one costs.
         self.health.frame(time.monotonic_ns() - int(now * 1e9))
 
-    def _publishers(self, topic: str) -> frozenset[bytes]:
+    def _senders(self, topic: str) -> frozenset[bytes]:
         found = self.get_publishers_info_by_topic(topic)
         return frozenset(bytes(end.endpoint_gid) for end in found)
 
     def _see_new_start(self, stage: _Watched, now: float) -> None:
         """Leave a stage alone whose process was started anew, as its new publisher tells."""
-        publishers = self._publishers(stage.watch.topic)
+        publishers = self._senders(stage.watch.topic)
         if publishers - stage.publishers:
             stage.watch.new_start(now)
             stage.waiting = []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +38,12 @@ def program_of(node: str) -> tuple[str, str]:
 def enclave_of(node: str) -> str:
     """The SROS2 enclave of a node that has a process of its own; see config/sros2/."""
     return f"/windhover/{node}"
+
+
+def watched_of(cameras: Sequence[str]) -> list[str]:
+    """The nodes of a run whose results the monitor watches; cameras are ``rgb``, ``thermal``."""
+    pairing = ["pairing"] if len(cameras) > 1 else []
+    return [*(f"{camera}_camera" for camera in cameras), *pairing, "detector", "tracker"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +95,7 @@ def make_plan(config: Config, out: str | Path | None) -> Plan:
         consumers.append("recorder")
     camera_nodes = tuple(f"{camera}_camera" for camera in cameras)
     if config.is_watched():
-        pairing = ["pairing"] if len(cameras) > 1 else []
-        watch = [*camera_nodes, *pairing, "detector", "tracker"]
-        config = config.replaced("monitor", watch=watch)
+        config = config.replaced("monitor", watch=watched_of(cameras))
         consumers.append("monitor")
     return Plan(tuple(consumers), camera_nodes, config, lead.length)
 

@@ -1,4 +1,5 @@
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -160,6 +161,33 @@ def test_a_backend_that_fails_is_opened_anew(linked):
     assert node._detector.backend is not broken
     give(link, frame())
     wait_for(lambda: node.results, "a result")
+
+
+def test_a_run_that_hangs_is_told_from_how_long_runs_take_and_left_behind(linked):
+    node, link = linked
+    give(link, frame())
+    wait_for(lambda: node.results, "a result")
+    forever = threading.Event()
+    hung = node._detector.backend
+    hung.run = lambda image: forever.wait(60.0)
+    give(link, frame())
+    wait_for(lambda: "a run has not ended after" in str(node.last_error), "the report")
+    wait_for(lambda: node._detector and node._detector.backend is not hung, "another backend")
+    wait_for(lambda: node.state == "active", "recovery")
+    before = len(node.results)
+    give(link, frame())
+    wait_for(lambda: len(node.results) > before, "a result")
+    forever.set()
+
+
+def test_how_long_a_first_run_may_take_is_not_known(linked):
+    node, link = linked
+    held = threading.Event()
+    run = node._detector.backend.run
+    node._detector.backend.run = lambda image: held.wait(1.2) or run(image)
+    give(link, frame())
+    wait_for(lambda: node.results, "a result")
+    assert node.last_error is None
 
 
 def test_a_bundle_with_a_wrong_hash_is_refused_and_taken_once_it_is_right(

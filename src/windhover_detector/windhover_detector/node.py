@@ -284,8 +284,10 @@ class DetectorNode(StageNode[DetectorParams]):
         return bundle.thresholds.model_copy(update={"score": score, "per_class": {}})
 
     def _open(self, bundle: Bundle) -> Detector:
-        name, threads = self._chain.current, self.params.cpu_threads
-        options = {"threads": threads} if threads and name in {"auto", "cpu"} else {}
+        name = self._chain.current
+        options: dict[str, Any] = {}
+        if name in {"auto", "cpu"}:
+            options = {"threads": self.params.cpu_threads, "keep": True}
         try:
             detector = Detector(bundle, name, thresholds=self._limits(bundle), **options)
         except BackendError as error:

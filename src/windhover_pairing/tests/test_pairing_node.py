@@ -70,6 +70,7 @@ def problems(node):
 def test_both_cameras_over_dds_become_one_picture(nodes, calibration):
     node = nodes.add(PairingNode({"calibration": calibration, "wait_s": 1.0}))
     pictures = nodes.listener(Image, "rgbt/image", qos.image())
+    infos = nodes.listener(CameraInfo, "rgbt/camera_info", qos.image())
     assert node.bring_up()
     sender = nodes.add(rclpy.create_node("sender"))
     senders = {
@@ -98,6 +99,10 @@ def test_both_cameras_over_dds_become_one_picture(nodes, calibration):
     # The middle of the thermal picture lies in the RGB one by the cameras' misalignment.
     assert abs(x - 640) < 15
     assert abs(y - 360) < 15
+    wait_for(lambda: infos, "the lens")
+    assert (infos[-1].width, infos[-1].height) == (1280, 720)
+    assert infos[-1].header.frame_id == "rgb_camera"
+    assert infos[-1].k.tolist() == scene_calibration(SceneConfig()).rgb.matrix.ravel().tolist()
     shown = values(node)
     assert int(shown["pairs"]) >= 1
     assert float(shown["pairing_error_mean_ms"]) == pytest.approx(2.0, abs=0.01)

@@ -100,3 +100,24 @@ def test_a_slow_stage_and_one_that_still_loads_do_not_stand_still():
     now = flow(stage, 105.0, 0.5, 10.0, latency_ms=2300.0)
     assert not stage.stands_still(now + 6.0)
     assert stage.stands_still(now + 7.0)
+
+
+def test_a_stage_whose_process_is_new_has_time_to_load_and_is_watched_once_it_says_active():
+    stage = watch(stale_after_s=0.75)
+    now = flow(stage, 100.0, 30.0, 2.0)
+    stage.new_start(now + 0.7)
+    # What others see is told all the same.
+    assert stage.judge(now + 5.0).level is Level.STALE
+    assert not stage.stands_still(now + 15.0)
+    stage.hear(Said(Level.OK, "running", at_s=now + 15.0, values={"state": "active"}))
+    assert not stage.stands_still(now + 15.7)
+    assert stage.stands_still(now + 15.8)
+
+
+def test_a_stage_that_was_down_has_its_time_to_begin_again():
+    stage = watch(stale_after_s=0.75)
+    now = flow(stage, 100.0, 30.0, 2.0)
+    stage.hear(Said(Level.ERROR, "camera gone", at_s=now, values={"state": "unconfigured"}))
+    stage.hear(Said(Level.OK, "running", at_s=now + 3.0, values={"state": "active"}))
+    assert not stage.stands_still(now + 3.7)
+    assert stage.stands_still(now + 3.8)

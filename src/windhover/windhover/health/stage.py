@@ -66,7 +66,7 @@ class StageWatch:
         self.limits = limits
         self.results = LatencyStats(window=256)
         self.said = Said()
-        self._began_s = now_s
+        self._began_s = self._up_s = now_s
         self._loading = True
         self._drops: list[tuple[float, int, int]] = []
 
@@ -83,12 +83,12 @@ class StageWatch:
     def hear(self, said: Said) -> None:
         """Take in what the stage says of itself.
 
-        One that was down, and is active again, has its silence counted from now.
+        One that was down, and is active again, has its time to begin.
         """
         before, now = (s.values.get("state") for s in (self.said, said))
         self.said = said
         if now == "active" and before != "active":
-            self._began_s = said.at_s
+            self._up_s = said.at_s
             self._loading = self.results.count == 0
         dropped = said.values.get("dropped", "")
         if dropped.isdecimal():
@@ -97,13 +97,13 @@ class StageWatch:
                 self._drops.pop(0)
 
     def new_start(self, now_s: float) -> None:
-        """Its process was started anew: silence counts from now, and it may be loading."""
+        """Its process was started anew, and may be loading."""
         self.said = Said()
-        self._began_s = now_s
+        self._up_s = now_s
         self._loading = True
 
     def silent_s(self, now_s: float) -> float:
-        """Seconds since the last result, or since it came up if that was later."""
+        """Seconds since the last result, or since the watch began."""
         age_s = self.results.summary(int(now_s * NS_PER_S)).age_s
         since = now_s - self._began_s
         return since if age_s is None else min(age_s, since)
@@ -119,7 +119,8 @@ class StageWatch:
             patience_s = _FIRST_RESULT_S
         else:
             patience_s = min(3 * summary.p99_ms / 1000, _FIRST_RESULT_S)
-        return self.silent_s(now_s) > max(self.limits.stale_after_s, patience_s)
+        silent_s = min(self.silent_s(now_s), now_s - self._up_s)
+        return silent_s > max(self.limits.stale_after_s, patience_s)
 
     def drop_share(self) -> float:
         """Share of frames that were dropped within the last ten seconds or so, 0..1."""

@@ -98,7 +98,6 @@ def test_a_detector_that_hangs_is_brought_back_with_another_backend(running, nod
     wait_for(lambda: detector._detector and detector._detector.backend is not hung, "a new one")
     before = detector.health.frames.count
     wait_for(lambda: detector.health.frames.count > before + 5, "frames again")
-    assert pipeline.monitor.health.counter("recoveries_detector") >= 1
     forever.set()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -110,6 +111,34 @@ def test_low_scores_count_for_ap_and_not_for_recall(
     assert person.at_threshold.recall == 0.0
     assert low.fidelity is not None
     assert low.fidelity.other_count == 0
+
+
+def test_what_the_htp_gave_is_kept_for_the_next_run(
+    bundle: Bundle, truth: Truth, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[int] = []
+
+    class Counted(Dimmed):
+        def run(self, image: np.ndarray) -> list[np.ndarray]:
+            runs.append(1)
+            return super().run(image)
+
+    htp = dict(BACKENDS)
+    htp["qnn"] = replace(htp["qnn"], open=lambda b: Counted(b, 0), probe=lambda: (True, ""))
+    monkeypatch.setattr("windhover.inference.BACKENDS", htp)
+    names = variant_names("qnn")
+    some = evaluate_fidelity(bundle, spread(truth, 2), images, names, tmp_path)
+    assert len(runs) == 2
+    _, first = evaluate_fidelity(bundle, truth, images, names, tmp_path)
+    assert len(runs) == 4
+    _, again = evaluate_fidelity(bundle, truth, images, names, tmp_path)
+    assert len(runs) == 4
+    assert again.fidelity == first.fidelity
+    assert again.scores.map50 == first.scores.map50 == pytest.approx(1.0)
+    # Another folder knows nothing.
+    evaluate_fidelity(bundle, spread(truth, 1), images, names, tmp_path / "other")
+    assert len(runs) == 5
+    assert some[1].fidelity is not None
 
 
 def test_an_emulator_is_called_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,13 @@
 One table: the float graph, int8.onnx on the CPU and what the HTP runs, on the same
 images: average precision and recall of each class, and how near each comes to the
 float graph (see :mod:`windhover.evaluation.fidelity`). Each image goes through each
-of them once, as an emulator takes seconds for it.
+of them once, as an emulator takes seconds for it; a run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
 
 import math
+import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -23,12 +24,14 @@ from windhover.evaluation.detection import DetectionScores, Predictions, evaluat
 from windhover.evaluation.fidelity import Fidelity, compare_backends
 from windhover.evaluation.files import write_atomic, write_json
 from windhover.evaluation.frames import frame_for
+from windhover.evaluation.kept import Kept
 from windhover.evaluation.machine import machine_facts
 from windhover.evaluation.metrics import detection_metrics
 from windhover.evaluation.run import Progress, evaluation_thresholds
 from windhover.evaluation.truth import Truth
 from windhover.inference import BACKENDS, open_backend
 from windhover.inference.base import Backend
+from windhover.inference.qnn_api.library import load_libraries
 from windhover.inference.soc import where_it_runs
 from windhover.model.bundle import Bundle
 from windhover.model.detector import Detector
@@ -129,7 +132,8 @@ def evaluate_fidelity(
 ) -> list[Variant]:
     """Score variants of a bundle's graph on the same images.
 
-    Writes ``fidelity.json`` and ``fidelity.md``, the table as Markdown.
+    Writes ``fidelity.json`` and ``fidelity.md``, the table as Markdown, and keeps in
+    ``outputs/`` what the HTP gave for each image, which is not run again.
 
     Args:
         bundle: with float.onnx and what the variants need.
@@ -150,8 +154,7 @@ def evaluate_fidelity(
     with ExitStack() as opened:
         keepers = {}
         for name in names:
-            backend, options, _ = VARIANTS[name]
-            keepers[name] = _Keeper(open_backend(bundle, backend, **options))
+            keepers[name] = _Keeper(_open(bundle, name, Path(out_dir)))
             opened.callback(keepers[name].close)
         found: dict[str, list[tuple[int, Detections]]] = {name: [] for name in names}
         frames = _frames(bundle, truth, Path(images_dir), keepers, found, progress)
@@ -170,6 +173,18 @@ def evaluate_fidelity(
     ]
     _write(Path(out_dir), bundle, truth, variants)
     return variants
+
+
+def _open(bundle: Bundle, name: str, out: Path) -> Backend:
+    """A variant's backend; what the HTP gives is kept, as its emulator takes seconds a frame."""
+    backend, options, file = VARIANTS[name]
+    opened = open_backend(bundle, backend, **options)
+    if not BACKENDS[backend].on_htp:
+        return opened
+    known = (spec.sha256 for spec in bundle.files.values() if spec.path == file)
+    digest = next(known, bundle.digest)
+    key = f"{name}-{digest[:16]}-qnn{load_libraries().version}-{platform.machine()}"
+    return Kept(opened, out / "outputs" / key)
 
 
 class _Keeper:

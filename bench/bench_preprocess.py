@@ -19,6 +19,7 @@ from windhover.imaging.formats import decode_image, to_channels
 from windhover.imaging.letterbox import Letterbox
 
 HEIGHT, WIDTH, SIDE = 720, 1280, 640
+MOST_MS = 2.2
 
 # Encoding, bytes a pixel in the message, what the bundle takes.
 CASES = (("bgr8", 3, "rgb"), ("rgb8", 3, "rgb"), ("yuv422", 2, "rgb"), ("mono16", 2, "thermal"))
@@ -66,5 +67,7 @@ def measure() -> list[Row]:
             peer, peer_ms = "Ultralytics LetterBox to tensor", median(times[1])
         else:
             times, peer, peer_ms = time_in_turn((call,)), None, None
-        rows.append(Row("preprocess", case, median(times[0]), p99(times[0]), peer, peer_ms))
+        rows.append(
+            Row("preprocess", case, median(times[0]), p99(times[0]), peer, peer_ms, most_ms=MOST_MS)
+        )
     return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,33 @@ STRIDES = (8, 16, 32)
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """A declaration and the outputs that go with it, NHWC float32."""
+    """A declaration and the outputs that go with it, NHWC float32 or uint8."""
 
     manifest: Manifest
-    outputs: list[NDArray[np.float32]]
+    outputs: list[NDArray[Any]]
+
+    def real(self) -> Heads:
+        """The same as float32, for a decoder that knows nothing else."""
+        if self.outputs[0].dtype == np.float32:
+            return self
+        outputs = [
+            (raw.astype(np.float32) - np.float32(spec.zero_point)) * np.float32(spec.scale)
+            for raw, spec in zip(self.outputs, self.manifest.head.outputs, strict=True)
+        ]
+        return Heads(self.manifest, outputs)
+
+
+def quantised(heads: Heads) -> Heads:
+    """In 8 bits as an INT8 graph gives them: scores over -8..8, boxes over their own range."""
+    declared = heads.manifest.model_dump(mode="json")
+    outputs = []
+    for spec, real in zip(declared["head"]["outputs"], heads.outputs, strict=True):
+        low, high = (-8.0, 7.9375) if spec["kind"] == "score" else (real.min(), real.max())
+        scale = float(high - low) / 255
+        zero_point = round(-float(low) / scale)
+        spec |= {"scale": scale, "zero_point": zero_point}
+        outputs.append(np.clip(np.rint(real / scale) + zero_point, 0, 255).astype(np.uint8))
+    return Heads(Manifest.model_validate(declared), outputs)
 
 
 def _manifest(family: str, classes: int, size: int) -> Manifest:

@@ -182,6 +182,15 @@ def test_other_methods_do_not_amplify_noise_on_a_flat_scene_without_bound(method
     assert np.ptp(flat) == 0
 
 
+@given(
+    st.lists(st.integers(0, 65_535), min_size=1, max_size=60), st.floats(0, 50), st.floats(50, 100)
+)
+def test_percentiles_are_numpys(counts, low, high):
+    sampled = np.array(counts, np.uint16)
+    expected = np.percentile(sampled, (low, high))
+    np.testing.assert_allclose(agc._percentiles(sampled, low, high), expected, atol=1e-6)
+
+
 def test_a_bad_tone_is_named():
     with pytest.raises(ValidationError, match=r"low 50\.0 must be below high 50\.0"):
         ToneConfig(low=50.0, high=50.0)

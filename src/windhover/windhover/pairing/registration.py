@@ -100,10 +100,11 @@ class ThermalWarp:
 
     def _update(self, between: Floats) -> None:
         rays = self._rays @ between.T
-        with np.errstate(divide="ignore", invalid="ignore"):
-            rays[:, :2] *= np.minimum(
-                1.0, self._reach * rays[:, 2] / np.hypot(rays[:, 0], rays[:, 1])
-            )[:, None]
+        if np.isfinite(self._reach):
+            with np.errstate(divide="ignore", invalid="ignore"):
+                rays[:, :2] *= np.minimum(
+                    1.0, self._reach * rays[:, 2] / np.hypot(rays[:, 0], rays[:, 1])
+                )[:, None]
         points = self._thermal.project(rays)
         points = np.nan_to_num(points, nan=_NOWHERE).clip(_NOWHERE, -_NOWHERE)
         if self._points is not None and np.abs(points - self._points).max() < _KEEP_PX:

@@ -14,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from windhover.errors import ConfigError, DataError, SourceError
+from windhover.inference.ort_qnn import open_session
+from windhover.inference.soc import DEFAULT_SOC, find_soc
 from windhover_training.config import Calibration
 from windhover_training.data.pictures import read_files, read_frame
 from windhover_training.engine.fusion import RgbtModel
@@ -90,6 +92,20 @@ def test_float_onnx_goes_back_to_the_core(core: onnx.ModelProto) -> None:
         np.testing.assert_array_equal(found[name], value)
     with pytest.raises(ConfigError, match="not written by this exporter"):
         unfinished(core)
+
+
+def test_the_htp_reads_a_float_graphs_pixels_as_they_are(
+    core: onnx.ModelProto, tmp_path: Path
+) -> None:
+    path = tmp_path / "float.onnx"
+    onnx.save(finish_float(core), path)
+    image, *_ = pictures(core)
+    exact = run(finish_float(core), image)
+    session = open_session(path, find_soc(DEFAULT_SOC), {"enable_htp_fp16_precision": "1"})
+    found = session.run(list(exact), {"images": image})
+    for (name, wanted), value in zip(exact.items(), found, strict=True):
+        # Sixteen bits: a hundredth is far more than they lose, and far less than a wrong picture.
+        assert np.abs(value - wanted).max() < 0.01 * np.abs(wanted).max(), name
 
 
 def test_named_layers_get_sixteen_bits(core: onnx.ModelProto) -> None:

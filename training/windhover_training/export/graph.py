@@ -138,14 +138,16 @@ def finish_float(core: onnx.ModelProto) -> onnx.ModelProto:
         core: what :func:`export_core` made.
 
     Returns:
-        A checked graph with the cast, the division by 255 and the transposes inside.
+        A checked graph with the division by 255 and the transposes inside.
     """
     model = copy.deepcopy(core)
     graph = model.graph
-    graph.initializer.append(numpy_helper.from_array(np.array(1 / 255, np.float32), "pixel_scale"))
+    constants = {"pixel_scale": np.array(1 / 255, np.float32), "pixel_zero": np.array(0, np.uint8)}
+    graph.initializer.extend(numpy_helper.from_array(v, name) for name, v in constants.items())
     front = [
-        helper.make_node("Cast", [INPUT], ["pixels_cast"], "cast_pixels", to=TensorProto.FLOAT),
-        helper.make_node("Mul", ["pixels_cast", "pixel_scale"], ["pixels_nhwc"], "scale_pixels"),
+        # Not a Cast: the HTP's compiler takes one from bytes as one from truth values, so that
+        # every pixel above 0 becomes 1.
+        helper.make_node("DequantizeLinear", [INPUT, *constants], ["pixels_nhwc"], "scale_pixels"),
         helper.make_node("Transpose", ["pixels_nhwc"], [CORE_INPUT], "to_nchw", perm=list(TO_NCHW)),
     ]
     for i, node in enumerate(front):
@@ -170,15 +172,16 @@ def unfinished(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     model = copy.deepcopy(model)
     graph = model.graph
-    made = {"cast_pixels", "scale_pixels", "to_nchw"}
+    made = {"scale_pixels", "to_nchw"}
     made |= {f"{name}_to_nhwc" for name in output_names(graph)}
     if not made <= {node.name for node in graph.node}:
         raise ConfigError("the float.onnx was not written by this exporter; give a checkpoint")
+    made.add("cast_pixels")  # of bundles up to thermal-n 0.1.3 and rgbt-n 0.1.0
     kept = [node for node in graph.node if node.name not in made]
     del graph.node[:]
     graph.node.extend(kept)
-    for scale in [i for i in graph.initializer if i.name == "pixel_scale"]:
-        graph.initializer.remove(scale)
+    for constant in [i for i in graph.initializer if i.name in ("pixel_scale", "pixel_zero")]:
+        graph.initializer.remove(constant)
     _, height, width, channels = shape_of(graph.input[0])
     shapes = {output.name: shape_of(output) for output in graph.output}
     del graph.input[:], graph.output[:]

@@ -146,6 +146,20 @@ def test_the_released_context_is_used_where_it_fits(
     assert "compiled here" in DlcBackend(released, soc="sm8550", fresh=True).device
 
 
+def test_a_context_for_another_chip_is_not_used(
+    htp_bundle: Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from windhover.inference.build import build_context
+
+    root = copy_of(htp_bundle, tmp_path)
+    build_context(root / "int8.onnx", root / "qcs8550.bin", "sm8650")
+    with caplog.at_level(logging.WARNING):
+        backend = DlcBackend(write_manifest(root))
+    assert "compiled here" in backend.device
+    assert "qcs8550.bin is compiled for SM8650 and this is QCS8550 (HTP v73)" in (caplog.text)
+    backend.close()
+
+
 def test_bad_options(htp_bundle: Bundle) -> None:
     with pytest.raises(ConfigError, match="no SoC 'exynos' here; use one of qcs8550"):
         open_backend(htp_bundle, "dlc", soc="exynos")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -237,3 +238,30 @@ def test_real_thermal_frames_give_tracks_of_the_released_model(stranger, tmp_pat
         for o in array["objects"]:
             assert 0 < o["width"] < 640
             assert 0 < o["height"] < 512
+
+
+@pytest.mark.slow
+def test_the_released_dlc_flies_on_the_emulator_and_says_what_it_is(tmp_path):
+    if platform.machine() != "x86_64":
+        pytest.skip("the HTP emulator exists for x86_64 only")
+    pytest.importorskip("onnxruntime_qnn", reason="there is no HTP emulator without it")
+    out = tmp_path / "out"
+    chain = windhover(
+        "up", "--source", "scene:demo?seed=1&altitude=40&time=night", "--model", "thermal-n",
+        "--backend", "dlc", "--frames", 2, "--out", out,
+    )  # fmt: skip
+    # It ends by itself; two frames take seconds, or a minute where the machine is full.
+    printed, told = chain.communicate(timeout=10 * PATIENCE_S)
+    assert chain.returncode == 0, told
+    assert "2 frames detected and tracked" in printed
+    assert "no health monitor, and no frame is skipped" in told
+    assert "seconds a frame, for checks and not for flights" in told
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["run"]["device"].startswith("HTP emulator")
+    assert metrics["emulator_host_ms"]["inference"]["count"] == 2
+    assert "latency_ms" not in metrics
+    with AnyReader([out / "bag"]) as reader:
+        seen = [raw for c, _, raw in reader.messages() if c.topic == "/detections"]
+    assert len(seen) == 2
+    # People and cars of the scene; an array of none takes a few dozen bytes.
+    assert min(map(len, seen)) > 1000

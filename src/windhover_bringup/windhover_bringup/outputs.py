@@ -77,10 +77,11 @@ class RunOutputs:
         Args:
             **parts: more parts of it, such as ``detection``.
         """
+        facts = run_facts(self._pipeline)
         return {
             "format": FORMAT,
-            "run": run_facts(self._pipeline),
-            "latency_ms": latency_metrics(stage_latencies(self._pipeline)),
+            "run": facts,
+            **latency_metrics(stage_latencies(self._pipeline), facts["backend"]),
             **parts,
         }
 

@@ -21,7 +21,8 @@ One object with those of these parts that a run has:
   the first three, which are means over IoU 0.05 to 0.95.
 - ``baseline``: the scores of an earlier run beside these, see :mod:`.baseline`.
 - ``latency_ms`` by stage: ``p50``, ``p99``, ``mean``, ``max``, ``worst`` (since the
-  start), ``count``; ``capture_to_tracks`` is from a frame's stamp to its tracks.
+  start), ``count``; ``capture_to_tracks`` is from a frame's stamp to its tracks. Where an
+  HTP emulator ran the model they are no latencies, and are ``emulator_host_ms``.
 - ``warnings``: what to know before trusting the numbers.
 
 Scores are 0 to 1 (MOTA may be below 0). One that can't be told, such as the AP of
@@ -39,6 +40,7 @@ from windhover.evaluation.detection import ClassScores, DetectionScores, Operati
 from windhover.evaluation.latency import LatencySummary
 from windhover.evaluation.mot_counts import MATCH_IOU
 from windhover.evaluation.tracking import TrackCounts, TrackScores
+from windhover.inference import emulates
 
 FORMAT = "windhover-metrics/1"
 
@@ -76,9 +78,9 @@ def tracking_metrics(scores: TrackScores) -> dict[str, Any]:
     }
 
 
-def latency_metrics(stages: Mapping[str, LatencySummary]) -> dict[str, Any]:
-    """The ``latency_ms`` part."""
-    return {
+def latency_metrics(stages: Mapping[str, LatencySummary], backend: str) -> dict[str, Any]:
+    """The ``latency_ms`` part, or the ``emulator_host_ms`` part of a backend that is emulated."""
+    times = {
         name: {
             "p50": each.p50_ms,
             "p99": each.p99_ms,
@@ -89,6 +91,7 @@ def latency_metrics(stages: Mapping[str, LatencySummary]) -> dict[str, Any]:
         }
         for name, each in stages.items()
     }
+    return {"emulator_host_ms" if emulates(backend) else "latency_ms": times}
 
 
 def _detection_part(scores: DetectionScores) -> dict[str, Any]:

@@ -185,7 +185,7 @@ def evaluate_model(
             ],
         },
         "detection": detection_metrics(scores, mixed),
-        "latency_ms": latency_metrics(latency),
+        **latency_metrics(latency, detector.backend.name),
         "warnings": warnings,
     }
     compared = tuple(baseline.against(metrics)) if baseline else ()

@@ -122,7 +122,7 @@ def test_an_array_comes_back_from_another_process_unchanged(node):
             executor.spin_once(timeout_sec=0.5)
     finally:
         echo.terminate()
-        echo.wait(10)
+        echo.wait(60)
         executor.shutdown()
     assert received
     assert received[0] == sent

@@ -18,6 +18,10 @@ class RefusalError(Exception):
         return self.message
 
 
+class NoArgsIsHelpError(RefusalError):
+    """What Click raises for a command that was given nothing."""
+
+
 def ending(error):
     def command(args, prog_name, standalone_mode):
         assert not standalone_mode
@@ -33,6 +37,11 @@ def ending(error):
         (NewStartError("the detector stands still"), 3, "error: the detector stands still\n"),
         (RefusalError("No such option: --rat"), 2, "error: No such option: --rat\n"),
         (RefusalError(""), 2, ""),
+        (
+            NoArgsIsHelpError("Usage: windhover\n\n  Frames in."),
+            2,
+            "Usage: windhover\n\n  Frames in.\n",
+        ),
         (KeyboardInterrupt(), INTERRUPTED, ""),
     ],
 )

@@ -40,10 +40,13 @@ def run_command(command: Callable[..., Any], args: Sequence[str], program: str) 
         return 0
     except Exception as error:
         # Click's own complaints about arguments, whichever Click Typer brings.
-        message = getattr(error, "format_message", None)
-        if message is None:
+        if not hasattr(error, "format_message"):
             raise
-        return complain(message()) if message() else 2
+        message = str(error.format_message())
+        if type(error).__name__ == "NoArgsIsHelpError":
+            sys.stderr.write(f"{message}\n")
+            return 2
+        return complain(message) if message else 2
     return result if isinstance(result, int) else 0
 
 

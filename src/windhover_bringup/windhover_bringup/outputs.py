@@ -78,6 +78,8 @@ class RunOutputs:
             **parts: more parts of it, such as ``detection``.
         """
         facts = run_facts(self._pipeline)
+        # How many were not recorded, since the disk was slower than the cameras.
+        facts["images_left_out"] = str(self.recorder.images_left_out)
         return {
             "format": FORMAT,
             "run": facts,

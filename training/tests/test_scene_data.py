@@ -7,7 +7,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
+from windhover.command_line import INTERRUPTED
+from windhover_training.cli import main
+from windhover_training.data import scenes
 from windhover_training.data.crops import load_samples
 from windhover_training.data.scenes import FRAMES, draw_config, render_split
 
@@ -29,6 +33,30 @@ def test_a_split_holds_grey_images_and_boxes_of_the_models_classes(tmp_path: Pat
     assert {s.flight for s in samples} == {"scene-3", "scene-4"}
     kept = sum(len(s.boxes) for s in samples)
     assert kept == sum(not a["iscrowd"] for a in truth["annotations"]) > 0
+
+
+def test_a_set_is_written_whole_or_not_at_all_and_never_over_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "scenes"
+    command = ["data", "render", "--out", str(out), "--train", "1", "--test", "1"]
+    assert main(command) == 0
+    assert {path.stem for path in (out / "truth").iterdir()} == {"train", "test"}
+    made = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    capsys.readouterr()
+    assert main(command) == 2
+    assert "exists already; give --force" in capsys.readouterr().err
+
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scenes, "render_split", interrupted)
+    assert main([*command, "--force"]) == INTERRUPTED
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == made
+    assert [path.name for path in tmp_path.iterdir()] == ["scenes"]
+    monkeypatch.undo()
+    assert main([*command, "--force"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} != made
 
 
 def test_a_scene_depends_on_its_seed_alone() -> None:

@@ -201,7 +201,8 @@ class Chain:
 
     def _read(self) -> dict[str, Any]:
         """Commands that are finished, by step, and the steps that are to be done anew."""
-        found = Run(self.config.folder).read(_STATE)
+        folder = self.config.folder
+        found = Run(folder).read(_STATE) if folder.is_dir() else None
         return {"commands": {}, "anew": []} if found is None else dict(found)
 
     def _write(self, **changes: Any) -> None:

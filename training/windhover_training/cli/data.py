@@ -249,14 +249,19 @@ def data_render(
     out: Annotated[Path, typer.Option(help="data set to write")] = WORKSPACE / "scenes",
     train: Annotated[int, typer.Option(min=1, help="scenes to train on")] = 120,
     test: Annotated[int, typer.Option(min=1, help="scenes to score on")] = 20,
+    force: Force = False,
 ) -> None:
     """Render thermal scenes with truth: training and test scenes never share a seed."""
     from ..data.scenes import render_split
+    from ..outputs import new_folder
 
-    for split_name, seeds in (("test", range(test)), ("train", range(10_000, 10_000 + train))):
-        with typer.progressbar(length=len(seeds), label=split_name) as bar:
-            count = render_split(out, split_name, seeds, lambda *_: bar.update(1))
-        typer.echo(f"{split_name}: {count} images")
+    splits = {"test": range(test), "train": range(10_000, 10_000 + train)}
+    with new_folder(out, force=force) as part:
+        for name, seeds in splits.items():
+            with progress_bar(f"rendering {name}") as progress:
+                count = render_split(part, name, seeds, progress)
+            typer.echo(f"{name}: {count} images")
+    typer.echo(f"wrote {out}")
 
 
 def _data_set(name: str) -> DataSet:

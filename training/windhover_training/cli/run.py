@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +35,10 @@ def run_all(
     chain = Chain(load_config(config, ChainConfig), main)
     if plan:
         for step in chain.config.steps:
-            what = step.phase or " ".join(step.command[:2])
+            words = takewhile(
+                lambda word: "/" not in word and not word.startswith("-"), step.command
+            )
+            what = step.phase or " ".join(words)
             typer.echo(f"{step.name:16} {what:24} {chain.state(step)}")
         return
     if not chain.run(start, typer.echo):

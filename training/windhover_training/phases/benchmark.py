@@ -192,6 +192,8 @@ def _cells(row: Measured, budget: Budget) -> list[str]:
 
 
 def _nearness(near: Fidelity) -> str:
+    if not near.reference_count:
+        return "float finds nothing there"
     shared = f", IoU {near.mean_iou:.3f}" if near.matched else ""
     least = min(near.sqnr_db.values())
     return f"{near.matched} of {near.reference_count}{shared}, least SQNR {least:.1f} dB"

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from bench.heads import STRIDES, Heads, crowded, quantised
-from bench.row import Row, median, p99, time_in_turn
+from bench.row import Row, median, own_clock, p99, time_in_turn
 from windhover.evaluation.tracking import iou_matrix
 from windhover.model.decode import Decoder
 from windhover.model.nms import nms
@@ -91,12 +91,12 @@ def measure() -> list[Row]:
         decode, whole = ours(heads)
         case = f"{family}, {bits} bit, {classes} classes, {len(decode())} of 8400 cells pass"
         if importlib.util.find_spec("ultralytics") is None:
-            times = time_in_turn((decode, whole))
+            times = time_in_turn((decode, whole), clock=own_clock())
             peer, peer_ms, note = None, None, "Ultralytics not measured: make train-env"
         else:
             theirs = ultralytics(heads)
             _must_agree(whole(), theirs().numpy(), exactly=bits != 8)
-            times = time_in_turn((decode, whole, theirs))
+            times = time_in_turn((decode, whole, theirs), clock=own_clock())
             peer, peer_ms, note = f"Ultralytics {_version()}", median(times[2]), _nms_used()
         mine, far = median(times[1]), p99(times[1])
         rows.append(

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from bench.row import Row, median, p99, time_in_turn
+from bench.row import Row, median, own_clock, p99, time_in_turn
 from windhover.imaging.formats import decode_image, to_channels
 from windhover.imaging.letterbox import Letterbox
 
@@ -63,10 +63,10 @@ def measure() -> list[Row]:
         call = ours(data, encoding, depth, channels)
         if encoding == "bgr8" and importlib.util.find_spec("ultralytics"):
             image = noise.reshape(HEIGHT, WIDTH, 3)
-            times = time_in_turn((call, ultralytics(image)))
+            times = time_in_turn((call, ultralytics(image)), clock=own_clock())
             peer, peer_ms = "Ultralytics LetterBox to tensor", median(times[1])
         else:
-            times, peer, peer_ms = time_in_turn((call,)), None, None
+            times, peer, peer_ms = time_in_turn((call,), clock=own_clock()), None, None
         rows.append(
             Row("preprocess", case, median(times[0]), p99(times[0]), peer, peer_ms, most_ms=MOST_MS)
         )

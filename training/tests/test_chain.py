@@ -132,6 +132,8 @@ def test_a_command_with_other_arguments_is_done_again(told: dict, tmp_path: Path
     chain = Chain(ChainConfig(**told), commands)
     assert chain.state(chain.config.steps[0]) == "not begun"
     assert chain.state(chain.config.steps[1]) == RunState.FINISHED.value
+    assert chain.run()
+    assert commands.asked[-1][-2:] == ["--more", "--force"]
 
 
 @pytest.mark.parametrize(

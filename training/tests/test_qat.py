@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import yaml
 from windhover.model import Bundle
 from windhover_training.cli import main
 from windhover_training.config import ModelSpec
-from windhover_training.engine.model import build_model, load_model, save_weights
+from windhover_training.engine.model import build_as, build_model, load_model, save_weights
 from windhover_training.runs import Run
 
 LABELS = ["person", "vehicle", "two-wheeler"]
@@ -91,3 +92,39 @@ def test_a_released_bundle_gives_its_weights_back(config: Path, tmp_path: Path) 
         expected, found = first(images)[1], second(images)[1]
     torch.testing.assert_close(found["scores"], expected["scores"], atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(found["boxes"], expected["boxes"], atol=1e-3, rtol=1e-3)
+
+
+def test_two_backbones_are_trained_too(
+    shapes: Callable[[int], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxruntime_qnn", reason="no HTP emulator: make train-env installs it")
+    labels, data = ["upright", "lying"], str(shapes(4))
+    torch.manual_seed(0)
+    spec = ModelSpec(model="yolo11n.yaml", labels=labels, channels=4, fusion="cbam")
+    checkpoint = save_weights(Run(tmp_path / "run"), build_as(spec), spec)
+    release = {
+        "name": "two", "version": "0", "checkpoint": str(checkpoint), "height": 128, "width": 160,
+        "calibration": {"data": [data], "images": 1}, "scores": {}, "thresholds_on": [data, "val"],
+        "provenance": {},
+    }  # fmt: skip
+    (tmp_path / "release.yaml").write_text(yaml.safe_dump(release))
+    values = {
+        "name": "qat", "release": str(tmp_path / "release.yaml"), "data": data, "size": 128,
+        "scored_on": [data, "val"], "frames": 1,
+        "optimisation": {"steps": 2, "batch": 2, "lr": 1e-3, "warmup": 0, "bfloat16": False},
+    }  # fmt: skip
+    (tmp_path / "qat.yaml").write_text(yaml.safe_dump(values))
+    run = tmp_path / "qat"
+    command = ["train", "qat", "--config", str(tmp_path / "qat.yaml"), "--run", str(run)]
+    assert main([*command, "--set", "size=96"]) == 2
+    assert "size 96: two backbones that meet at p3 are traced for at least 128 pixels" in (
+        capsys.readouterr().err
+    )
+    assert main([*command, "--force"]) == 0
+    # What the HTP compiles is the whole graph: the gate and the attention too.
+    assert (run / "qcs8550.bin").stat().st_size > 1000
+    bundle = Bundle.load(run / "bundle")
+    assert bundle.channels == "rgbt"
+    first, last = (weights(run / part / "int8.onnx") for part in ("before", "bundle"))
+    assert first.keys() == last.keys()
+    assert any((first[name] != last[name]).any() for name in first)

@@ -169,7 +169,9 @@ class Chain:
                 clear_run(folder)
                 self._write(anew=others)
             return execute(phase, config, folder, force=anew)
-        arguments = [*told, *step.anew] if anew else told
+        # What this step made with other arguments is the chain's own to replace.
+        again = anew or kept["commands"].get(step.name, told) != told
+        arguments = [*told, *step.anew] if again else told
         status = self._command(arguments)
         if status == INTERRUPTED:
             return False

@@ -20,7 +20,9 @@ from torch.nn import functional
 from .. import compat  # noqa: F401  (must come before ultralytics)
 
 from ultralytics.cfg import get_cfg  # isort: skip
+from ultralytics.nn.modules import Conv  # isort: skip
 from ultralytics.nn.tasks import DetectionModel  # isort: skip
+from ultralytics.utils.torch_utils import fuse_conv_and_bn  # isort: skip
 
 from .assign import NestedAssigner  # isort: skip
 
@@ -38,7 +40,13 @@ _CHANNELS: Final[dict[str, slice]] = {
 DAY_WEIGHT: Final = 0.7
 _DAY_LEVEL: Final = 0.45
 _NIGHT_LEVEL: Final = 0.12
-_WINDOW: Final = 16
+#: Side of the windows that are pooled over, cells.
+WINDOW: Final = 16
+
+
+def _window(x: torch.Tensor) -> int:
+    """Side of a window in a map that may be smaller; what is traced has no size and is larger."""
+    return WINDOW if isinstance(x, torch.fx.Proxy) else min(WINDOW, *x.shape[-2:])
 
 
 class IlluminationGate(nn.Module):
@@ -65,7 +73,7 @@ class IlluminationGate(nn.Module):
 
     def forward(self, rgb: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Map ``(B, 3, H, W)`` to the weights of RGB and thermal, ``(B, 1, 1, 1)`` in 0..1."""
-        coarse = functional.avg_pool2d(rgb, min(_WINDOW, *rgb.shape[-2:]))
+        coarse = functional.avg_pool2d(rgb, _window(rgb))
         seen = functional.adaptive_avg_pool2d(functional.relu(self.look(coarse)), 1)
         weights = torch.sigmoid(self.weigh(seen))
         return weights[:, :1], weights[:, 1:]
@@ -90,9 +98,8 @@ class Cbam(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Weigh ``(B, C, H, W)`` by channel and by place."""
-        window = min(_WINDOW, *x.shape[-2:])
         mean = functional.adaptive_avg_pool2d(x, 1)
-        peak = functional.adaptive_avg_pool2d(functional.max_pool2d(x, window), 1)
+        peak = functional.adaptive_avg_pool2d(functional.max_pool2d(x, _window(x)), 1)
         hidden = functional.relu(self.squeeze(mean)) + functional.relu(self.squeeze(peak))
         x = x * torch.sigmoid(self.excite(hidden))
         place = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)
@@ -165,6 +172,16 @@ class RgbtModel(DetectionModel):
         if "merges" in self._modules:
             self.colour[0].conv = _widened(self.colour[0].conv, _CHANNELS["rgb"])
             self.gate.look = _widened(self.gate.look, _CHANNELS["rgb"])
+
+    def fuse(self, verbose: bool = True, imgsz: int = 640) -> RgbtModel:
+        """Fold normalisation into convolutions, in the RGB backbone too."""
+        super().fuse(verbose, imgsz)
+        for layer in self._modules.get("colour", nn.Sequential()).modules():
+            if isinstance(layer, Conv) and hasattr(layer, "bn"):
+                layer.conv = fuse_conv_and_bn(layer.conv, layer.bn)
+                del layer.bn
+                layer.forward = layer.forward_fuse
+        return self
 
     def _predict_once(self, x: torch.Tensor, *_: Any, **__: Any) -> Any:
         return self.model[-1](self.neck(x))

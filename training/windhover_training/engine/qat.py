@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,9 +20,13 @@ from .. import compat  # noqa: F401  (must come before aimet_torch)
 import aimet_torch  # isort: skip
 import aimet_torch.onnx  # isort: skip
 from aimet_torch import model_preparer  # isort: skip
+from aimet_torch.common.utils import AimetLogger  # isort: skip
 from aimet_torch.quantsim import QuantizationSimModel  # isort: skip
 
 from ..export.graph import CORE_INPUT, OPSET, Heads, head_names
+
+# A line for every layer that it takes apart.
+AimetLogger.set_level_for_all_areas(logging.WARNING)
 
 #: AIMET's description of what the HTP of a QCS8550 does.
 HTP_CONFIG = "htp_v73"

@@ -10,12 +10,14 @@ from typing import Any
 import onnx
 from pydantic import Field
 
+from windhover.errors import ConfigError
 from windhover.inference.build import build_context
 from windhover.model import Bundle
 
-from ..config import Optimisation, ReleaseConfig, Strict, load_config
+from ..config import ModelSpec, Optimisation, ReleaseConfig, Strict, load_config
 from ..data.heavy import HeavyAugmentation, HeavySampler
 from ..data.pictures import KINDS, load_pictures
+from ..engine.fusion import WINDOW
 from ..engine.loop import train
 from ..engine.model import load_model
 from ..engine.qat import Simulated
@@ -86,6 +88,7 @@ def _needs(config: QatConfig) -> list[Needed]:
 def _run(config: QatConfig, run: Run) -> Mapping[str, Any] | None:
     release = load_config(config.release, ReleaseConfig)
     model, spec = load_model(release.checkpoint, config.model)
+    _check_size(config, release, spec)
     core = export_core(model, release.height, release.width, spec.channels)
     channels = KINDS[spec.channels]
     settings = release.calibration.model_copy(update={"images": config.calibration_images})
@@ -115,6 +118,19 @@ def _run(config: QatConfig, run: Run) -> Mapping[str, Any] | None:
         "after": quick_score(after, "int8", *config.scored_on, config.frames),
     }
     return {"int8": str(after.root / "int8.onnx"), "ap50": scored, "left_out": dict(flaws)}
+
+
+def _check_size(config: QatConfig, release: ReleaseConfig, spec: ModelSpec) -> None:
+    if spec.fusion != "cbam":
+        return
+    least = max(WINDOW << int(level[1:]) for level in spec.levels)
+    sides = {"size": config.size, "height": release.height, "width": release.width}
+    for name, side in sides.items():
+        if side < least:
+            raise ConfigError(
+                f"{name} {side}: two backbones that meet at {', '.join(spec.levels)} are traced "
+                f"for at least {least} pixels; make it larger"
+            )
 
 
 def _bundle(

@@ -108,7 +108,7 @@ def find_corners(grey: NDArray[np.uint8], board: Board) -> Floats | None:
 
 
 def same_way(rgb: Floats, thermal: Floats) -> Floats:
-    """Count thermal corners from the same end of the board as RGB corners.
+    """Count thermal corners from the same end of the board as RGB corners, both ``(N, 2)``.
 
     A board that is light where the other camera sees dark is found the other way
     round; the cameras look the same way up, which tells the ends apart.
@@ -157,8 +157,8 @@ def fit_pose_to_boards(
     """Fit the pose between two cameras to boards that both see at one instant.
 
     Args:
-        rgb_views: corners in RGB pictures.
-        thermal_views: corners in the thermal pictures of the same instants.
+        rgb_views: ``(N, 2)`` corners in RGB pictures, pixels.
+        thermal_views: the same corners in the thermal pictures of the same instants.
         board: that they are of.
         rgb: lens, known.
         thermal: lens, known.

@@ -68,7 +68,11 @@ def fit_pose(
 
 
 def fit_homography(seen: Seen) -> Floats:
-    """One homography, RGB pixels to thermal pixels, for the height of one pair of pictures."""
+    """One homography, ``(3, 3)``, RGB pixels to thermal ones, for one pair of pictures' height.
+
+    Raises:
+        CalibrationError: the spots do not decide it.
+    """
     matrix, _ = cv2.findHomography(seen.rgb_px, seen.thermal_px, cv2.LMEDS)
     if matrix is None:
         raise CalibrationError("the spots that both pictures show do not decide a homography")

@@ -33,7 +33,7 @@ def down_of(camera: Camera) -> Floats:
 
 
 def true_homography(rgb: Camera, thermal: Camera) -> Floats:
-    """The exact ground homography of one instant, RGB pixels to thermal pixels."""
+    """The exact ground homography of one instant, ``(3, 3)``, RGB pixels to thermal pixels."""
     return ground_homography(
         lens_of(rgb.intrinsics),
         lens_of(thermal.intrinsics),

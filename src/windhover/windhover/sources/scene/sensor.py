@@ -109,7 +109,7 @@ class RgbSensor:
 
 
 def smear(image: NDArray[np.float32], blur: Floats) -> NDArray[np.float32]:
-    """Average an image along a straight motion of ``blur`` pixels, centred."""
+    """Average ``(H, W)`` or ``(H, W, C)`` along a motion of ``blur`` x, y pixels, centred."""
     length = float(np.hypot(*blur))
     if length < 0.4:
         return image

@@ -48,7 +48,7 @@ def face(corners: list[tuple[float, float, float]] | Floats) -> Floats:
 def box_faces(
     x: tuple[float, float], y: tuple[float, float], z: tuple[float, float]
 ) -> list[Floats]:
-    """Top and four sides of an axis-aligned box (front, back, left, right)."""
+    """Top, front, back, left and right of an axis-aligned box, metres, as :func:`face` has them."""
     (x0, x1), (y0, y1), (z0, z1) = x, y, z
     return [
         face([(x0, y0, z1), (x1, y0, z1), (x1, y1, z1), (x0, y1, z1)]),

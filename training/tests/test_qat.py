@@ -126,5 +126,5 @@ def test_two_backbones_are_trained_too(
     bundle = Bundle.load(run / "bundle")
     assert bundle.channels == "rgbt"
     first, last = (weights(run / part / "int8.onnx") for part in ("before", "bundle"))
-    assert first.keys() == last.keys()
-    assert any((first[name] != last[name]).any() for name in first)
+    # Both backbones begin as one: what is stored once before is stored twice after.
+    assert any((first[name] != last[name]).any() for name in first.keys() & last.keys())

@@ -23,7 +23,7 @@ import yaml
 from windhover.evaluation.fidelity_run import Variant, evaluate_fidelity, spread, variant_names
 from windhover.evaluation.files import write_atomic, write_json
 from windhover.inference.build import add_to_bundle
-from windhover.inference.estimate import estimate_bundle
+from windhover.inference.estimate import estimate_bundle, with_shapes
 from windhover.model import Bundle, Role
 from windhover_training.config import Calibration, ReleaseConfig, load_config
 from windhover_training.data.pictures import KINDS
@@ -139,8 +139,7 @@ def _likely(bundle: Bundle) -> str:
 
 def _wide_share(model: onnx.ModelProto) -> float:
     """Share of the convolutions' work whose input has 16 bits."""
-    model = onnx.shape_inference.infer_shapes(model)
-    graph = model.graph
+    graph = with_shapes(model).graph
     wide = {t.name for t in graph.initializer if t.data_type == onnx.TensorProto.UINT16}
     makers = {name: node for node in graph.node for name in node.output}
     shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in graph.value_info}

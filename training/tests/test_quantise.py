@@ -125,6 +125,22 @@ def test_named_layers_get_sixteen_bits(core: onnx.ModelProto, tmp_path: Path) ->
         quantise(core, pictures(core), SETTINGS.model_copy(update={"a16": ["/nothing"]}))
 
 
+def test_all_layers_in_sixteen_bits_are_nearer_to_float(core: onnx.ModelProto) -> None:
+    image, *_ = pictures(core)
+    exact = run(finish_float(core), image)
+
+    def error(a16: list[str]) -> float:
+        model = quantise(core, pictures(core), SETTINGS.model_copy(update={"a16": a16}))
+        found = run(model, image)
+        scales = {k: v for k, v in output_quantisation(model).items() if k.startswith("box")}
+        return sum(
+            float(np.abs((found[name].astype(np.float32) - zero) * scale - exact[name]).mean())
+            for name, (scale, zero) in scales.items()
+        )
+
+    assert error(["/"]) < error([])
+
+
 def test_no_images_are_an_error(core: onnx.ModelProto) -> None:
     with pytest.raises(DataError, match="no calibration images"):
         look(core, [])

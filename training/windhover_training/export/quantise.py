@@ -83,7 +83,9 @@ def quantise(
         # The pixels too, where they are first taken apart into colour and thermal.
         config.extra_options["ForceQuantizeNoInputCheck"] = True
         # Only now: the recipe decides by what is named beforehand where types change.
-        _set_ranges(config.extra_options["TensorQuantOverrides"], ranges)
+        # The pixels' 8 bits are given; where a layer takes them in 16, those are not.
+        known = {**ranges, CORE_INPUT: (0.0, 1.0)}
+        _set_ranges(config.extra_options["TensorQuantOverrides"], known)
         quantize(str(source), str(target), config)
         model = onnx.load(target)
     return with_quantised_ends(model)

@@ -3,7 +3,9 @@
 One corner a cell of a grid, outside the objects' boxes, is followed from frame to
 frame (pyramidal Lucas-Kanade, Bouguet 2001) and a homography is fitted to them by
 RANSAC, as BoT-SORT does with a similarity (Aharon et al., 2022): seen at a slant,
-ground does not move as a similarity. Objects and wrong matches are outliers.
+ground does not move as a similarity. Objects and wrong matches are outliers; what
+agrees with the fit is followed on, and corners are looked for again once too many
+have left.
 """
 
 from __future__ import annotations
@@ -19,16 +21,21 @@ from windhover.types import Image
 
 Array = NDArray[np.float64]
 Gray = NDArray[np.uint8]
+# (M, 1, 2) pixel centres, as OpenCV has them.
+Corners = NDArray[np.float32]
+_NO_CORNERS: Corners = np.empty((0, 1, 2), np.float32)
 # The long side of the image that flow is computed on, pixels.
-_SIDE = 320
-_CELL = 16
+_SIDE = 160
+_CELL = 8
 _CORNERS = 120
 _CORNER_BLOCK = 3
 _CORNER_QUALITY = 0.01
-_WINDOW = (13, 13)
-_PYRAMID_LEVELS = 3
+# Corners are looked for again where less than this share of them is left.
+_LEAST_LEFT = 0.6
+_WINDOW = (9, 9)
+_PYRAMID_LEVELS = 2
 _FLOW_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 10, 0.03)
-_INLIER_PX = 1.5
+_INLIER_PX = 0.75
 _RANSAC_ROUNDS = 500
 _LEAST_INLIERS = 10
 _LEAST_INLIER_SHARE = 0.4
@@ -59,11 +66,15 @@ class CameraMotion:
 
     def __init__(self) -> None:
         self._before: Gray | None = None
-        self._corners: NDArray[np.float32] | None = None
+        self._size: tuple[int, ...] = ()
+        # Corners of the last frame, and how many were found when last looked for.
+        self._corners: Corners = _NO_CORNERS
+        self._found = 0
 
     def reset(self) -> None:
         """Forget the last frame."""
         self._before = None
+        self._corners = _NO_CORNERS
 
     def estimate(
         self, image: Image, boxes: NDArray[np.float32], guess: Array | None = None
@@ -84,35 +95,59 @@ class CameraMotion:
             an abrupt change; the last is a cut if the two images have nothing
             in common).
         """
-        factor = min(1.0, _SIDE / max(image.shape[:2]))
-        small = _small_gray(image, factor)
-        before, corners = self._before, self._corners
-        self._before = small
-        self._corners = _find_corners(small, boxes * factor)
+        small = _small_gray(image)
+        shrink = np.array([small.shape[1] / image.shape[1], small.shape[0] / image.shape[0]])
+        before, corners, alike = self._before, self._corners, self._size == image.shape[:2]
+        self._before, self._corners, self._size = small, _NO_CORNERS, image.shape[:2]
+        hidden = boxes * np.tile(shrink, 2)
+        scale = np.diag([*shrink, 1.0])
+        fit = None
+        if before is not None and alike:
+            start = None if guess is None else scale @ guess @ np.linalg.inv(scale)
+            fit = _fit(before, small, corners, start)
+        if fit is not None:
+            self._corners = _in_the_open(fit.corners, hidden, small.shape)
+        if len(self._corners) <= _LEAST_LEFT * self._found:
+            self._corners = _find_corners(small, hidden)
+            self._found = len(self._corners)
+        if fit is not None:
+            return ImageMotion(np.linalg.inv(scale) @ fit.matrix @ scale)
         if before is None:
             return ImageMotion()
-        if before.shape != small.shape:
-            return ImageMotion(cut=True)
-        scale = np.diag([factor, factor, 1.0])
-        start = None if guess is None else scale @ guess @ np.linalg.inv(scale)
-        matrix = None if corners is None else _fit(before, small, corners, start)
-        if matrix is None:
-            return ImageMotion(cut=_is_cut(before, small))
-        return ImageMotion(np.linalg.inv(scale) @ matrix @ scale)
+        return ImageMotion(cut=not alike or _is_cut(before, small))
 
 
-def _small_gray(image: Image, factor: float) -> Gray:
-    size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
-    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-    if small.ndim == 3:
-        small = np.asarray(cv2.cvtColor(np.ascontiguousarray(small[..., :3]), cv2.COLOR_BGR2GRAY))
+def _small_gray(image: Image) -> Gray:
+    """The image in 8-bit grey with a long side of at most ``_SIDE`` pixels."""
+    small = image
+    # Halving is what OpenCV does fast; grey soon, for it costs by the channel.
+    while max(small.shape[:2]) >= 2 * _SIDE:
+        small = _gray(_resized(small, small.shape[1] // 2, small.shape[0] // 2))
+    factor = min(1.0, _SIDE / max(small.shape[:2]))
+    size = (max(1, round(side * factor)) for side in small.shape[1::-1])
+    small = _gray(_resized(small, *size))
     if small.dtype == np.uint16:
         return percentile_agc(small.astype(np.uint16, copy=False))
     return small.astype(np.uint8, copy=False)
 
 
-def _find_corners(small: Gray, boxes: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """The best corner of each cell of a grid, ``(M, 1, 2)`` pixel centres."""
+def _resized(image: Image, width: int, height: int) -> Image:
+    if image.shape[:2] == (height, width):
+        return image
+    return np.asarray(
+        cv2.resize(image, (max(1, width), max(1, height)), interpolation=cv2.INTER_AREA)
+    )
+
+
+def _gray(image: Image) -> Image:
+    if image.ndim == 2:
+        return image
+    code = cv2.COLOR_BGRA2GRAY if image.shape[2] == 4 else cv2.COLOR_BGR2GRAY
+    return np.asarray(cv2.cvtColor(image, code))
+
+
+def _find_corners(small: Gray, boxes: Array) -> Corners:
+    """The best corner of each cell of a grid, outside the boxes."""
     response = np.asarray(cv2.cornerMinEigenVal(small, _CORNER_BLOCK))
     height, width = small.shape
     limits = np.array([width, height, width, height])
@@ -125,7 +160,7 @@ def _find_corners(small: Gray, boxes: NDArray[np.float32]) -> NDArray[np.float32
     best = flat.argmax(axis=1)
     strength = flat[np.arange(len(flat)), best]
     if not len(strength) or strength.max() <= 0.0:
-        return None
+        return _NO_CORNERS
     # The strongest first; one glaring corner must not outshine all the others.
     order = np.argsort(-strength, kind="stable")[:_CORNERS]
     order = order[strength[order] > _CORNER_QUALITY * np.median(strength[order])]
@@ -134,12 +169,28 @@ def _find_corners(small: Gray, boxes: NDArray[np.float32]) -> NDArray[np.float32
     return np.stack([x, y], axis=1).astype(np.float32)[:, None]
 
 
-def _fit(
-    before: Gray,
-    small: Gray,
-    corners: NDArray[np.float32],
-    start: Array | None,
-) -> Array | None:
+def _in_the_open(corners: Corners, boxes: Array, shape: tuple[int, ...]) -> Corners:
+    """Those that no box hides and that flow's window can still follow."""
+    x, y = corners[:, 0].T
+    height, width = shape
+    edge = _WINDOW[0] // 2
+    inside = (x >= edge) & (y >= edge) & (x < width - edge) & (y < height - edge)
+    x1, y1, x2, y2 = boxes.T[:, :, None]
+    hidden = (x > x1 - 1.0) & (x < x2 + 1.0) & (y > y1 - 1.0) & (y < y2 + 1.0)
+    return corners[inside & ~hidden.any(axis=0)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """What leads from one small image to the next: the motion, and where its corners are now."""
+
+    matrix: Array
+    corners: Corners
+
+
+def _fit(before: Gray, small: Gray, corners: Corners, start: Array | None) -> _Fit | None:
+    if len(corners) < _LEAST_INLIERS:
+        return None
     first = corners.copy()
     flags = 0
     if start is not None:
@@ -155,22 +206,24 @@ def _fit(
         criteria=_FLOW_STOP,
         flags=flags,
     )
-    moved, followed = np.asarray(flow[0]), np.asarray(flow[1]).ravel() == 1
-    if followed.sum() < _LEAST_INLIERS:
+    followed = np.asarray(flow[1]).ravel() == 1
+    moved = np.asarray(flow[0])[followed]
+    if len(moved) < _LEAST_INLIERS:
         return None
     # OpenCV counts from the centre of the first pixel, boxes from its outer corner.
     matrix, inliers = cv2.findHomography(
         corners[followed] + 0.5,
-        moved[followed] + 0.5,
-        cv2.RANSAC,
+        moved + 0.5,
+        cv2.USAC_FAST,
         _INLIER_PX,
         maxIters=_RANSAC_ROUNDS,
     )
-    if matrix is None or np.sum(inliers) < max(
-        _LEAST_INLIERS, _LEAST_INLIER_SHARE * followed.sum()
-    ):
+    if matrix is None:
         return None
-    return np.asarray(matrix, np.float64)
+    agree = np.asarray(inliers).ravel() == 1
+    if agree.sum() < max(_LEAST_INLIERS, _LEAST_INLIER_SHARE * len(moved)):
+        return None
+    return _Fit(np.asarray(matrix, np.float64), moved[agree])
 
 
 def _is_cut(before: Gray, small: Gray) -> bool:

@@ -142,9 +142,7 @@ COMPRESSED_BAGS = {
     "sqlite3, a message": lambda path: write_bag(
         path, storage=StoragePlugin.SQLITE3, compression=CompressionMode.MESSAGE
     ),
-    "mcap, zstd chunks, rosbags": lambda path: write_bag(
-        path, compression=CompressionMode.STORAGE
-    ),
+    "mcap, zstd chunks, rosbags": lambda path: write_bag(path, compression=CompressionMode.STORAGE),
     "mcap, zstd chunks": lambda path: write_mcap(path.with_suffix(".mcap"), "ZSTD"),
     "mcap, lz4 chunks": lambda path: write_mcap(path.with_suffix(".mcap"), "LZ4"),
     "png": lambda path: write_bag(

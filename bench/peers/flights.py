@@ -7,22 +7,24 @@ still. Detections are the released model's on the rendered thermal images, or
 truth with noise. Both, and the truth, are written as MOTChallenge files and read
 back from them.
 
-    python -m bench.peers.flights [--only NAME]     draws what is missing
+    python -m bench.peers.flights [--only NAME]     draws what is missing, a flight a core
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from bench.peers.sequences import RATE_HZ, Sequence, by_score
 from windhover.evaluation.scene import scene_track_truth
 from windhover.evaluation.tracking import TrackTable
 from windhover.imaging.agc import percentile_agc
@@ -31,13 +33,12 @@ from windhover.model.detector import Detector
 from windhover.sources.scene.config import SCENE_LABELS, SceneConfig
 from windhover.sources.scene.source import SceneSource
 from windhover.sources.scene.truth import SceneTruth
-from windhover.tracking.motchallenge import MotDetections, read_detections
+from windhover.tracking.motchallenge import read_detections
 from windhover.types import Detections, Frame
 
 ROOT = Path(__file__).resolve().parents[2]
 STORE = ROOT / "out" / "peers" / "flights"
 MODEL = "thermal-n"
-RATE_HZ = 30
 FRAMES = 300
 # Below every tracker's own threshold.
 SCORE_FLOOR = 0.1
@@ -99,64 +100,20 @@ REPORTED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Sequence:
-    """A flight at one rate with one kind of detections.
-
-    Attributes:
-        flight: which.
-        rate_hz: frames a second.
-        source: of the detections.
-        labels: what class ids index.
-        truth: frame numbers count from 0 at ``rate_hz``.
-        detections: of each frame, highest score first.
-        images: files of the frames' images, 8-bit grey.
-    """
-
-    flight: Flight
-    rate_hz: int
-    source: str
-    labels: tuple[str, ...]
-    truth: TrackTable
-    detections: tuple[Detections, ...]
-    images: tuple[Path, ...]
-
-    def first(self, seconds: float) -> Sequence:
-        """The sequence up to some time."""
-        count = round(seconds * self.rate_hz)
-        return replace(
-            self,
-            truth=self.truth[self.truth.frames < count],
-            detections=self.detections[:count],
-            images=self.images[:count],
-        )
-
-    def __iter__(self) -> Iterator[tuple[int, Detections, NDArray[np.uint8]]]:
-        """Yield stamp in nanoseconds, detections and B, G, R image of each frame."""
-        for index, (rows, path) in enumerate(zip(self.detections, self.images, strict=True)):
-            yield round(index * 1e9 / self.rate_hz), rows, _picture(path)
-
-
-@lru_cache(maxsize=FRAMES)
-def _picture(path: Path) -> NDArray[np.uint8]:
-    return np.asarray(cv2.imread(str(path), cv2.IMREAD_COLOR), np.uint8)
-
-
 def load(flight: Flight, rate_hz: int, source: str) -> Sequence:
     """Read a flight, drawing it first where that was not done."""
     folder = draw(flight)
     step = RATE_HZ // rate_hz
-    labels = labels_of(source)
     rows = read_detections(folder / f"det-{source.replace(' ', '-')}.txt")
     truth = _read_truth(folder / f"gt-{source.replace(' ', '-')}.npz")
     kept = truth[truth.frames % step == 0]
     return Sequence(
-        flight,
-        rate_hz,
+        flight.kind,
         source,
-        labels,
+        rate_hz,
+        labels_of(source),
         TrackTable(kept.frames // step, kept.ids, kept.boxes, kept.class_ids, kept.ignored),
-        tuple(_frame(rows, index + 1) for index in range(0, FRAMES, step)),
+        tuple(by_score(rows, index + 1) for index in range(0, FRAMES, step)),
         tuple(folder / "img1" / f"{index + 1:06d}.jpg" for index in range(0, FRAMES, step)),
     )
 
@@ -166,10 +123,19 @@ def labels_of(source: str) -> tuple[str, ...]:
     return tuple(Bundle.load(ROOT / "models" / MODEL).labels) if source == MODEL else SCENE_LABELS
 
 
-def _frame(rows: MotDetections, number: int) -> Detections:
-    start, stop = np.searchsorted(rows.frames, (number, number + 1))
-    found = rows.rows[start:stop]
-    return found[np.argsort(-found.scores, kind="stable")]
+def draw_all(flights: Iterable[Flight]) -> Iterator[Path]:
+    """Draw what is missing, a flight a core; yields each flight's folder once it is whole."""
+    missing = [flight for flight in flights if not _is_drawn(flight)]
+    if not missing:
+        return
+    spawned = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), spawned) as pool:
+        yield from pool.map(draw, missing)
+
+
+def _is_drawn(flight: Flight) -> bool:
+    done = STORE / flight.name / "done"
+    return done.is_file() and done.read_text() == repr(flight.scene)
 
 
 def draw(flight: Flight) -> Path:
@@ -179,7 +145,7 @@ def draw(flight: Flight) -> Path:
         Its folder, in which ``done`` says that it is whole.
     """
     folder = STORE / flight.name
-    if (folder / "done").is_file() and (folder / "done").read_text() == repr(flight.scene):
+    if _is_drawn(flight):
         return folder
     (folder / "img1").mkdir(parents=True, exist_ok=True)
     source = SceneSource(flight.scene, "thermal")
@@ -266,9 +232,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="flights whose name begins with this")
     only = parser.parse_args().only
-    for flight in (*TUNING, *REPORTED):
-        if flight.name.startswith(only):
-            print(draw(flight), flush=True)
+    for folder in draw_all(each for each in (*TUNING, *REPORTED) if each.name.startswith(only)):
+        print(folder, flush=True)
     return 0
 
 

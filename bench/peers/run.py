@@ -2,11 +2,13 @@
 
     python -m bench.peers.run [--out out/peers/peers.json] [--kind drone,static]
         [--detections thermal-n] [--rates 30,10,5] [--flights 2] [--seconds 5]
+    python -m bench.peers.run --folder MOT17/train
 
 Every tracker gets the same detections and images of every flight in one process
 and one thread a side, flight by flight in turn. Scores are TrackEval's definitions,
 each class apart and all boxes added up. Our settings were chosen on the tuning
-flights, which are not in this table.
+flights, which are not in this table. ``--folder`` takes MOTChallenge's files instead,
+see sequences.py.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Iterator
+from collections.abc import Sequence as Many
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +29,8 @@ import numpy as np
 from bench.peers import flights
 from bench.peers.adapters import OURS, PEERS, STILL, Peer
 from bench.peers.score import Run, follow, joined
+from bench.peers.sequences import Sequence, read_folder
+from windhover.errors import WindhoverError
 
 RATES = (30, 10, 5)
 KINDS = ("drone", "static")
@@ -32,7 +38,7 @@ KINDS = ("drone", "static")
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What of it is run.
+    """What of the flights is run.
 
     Attributes:
         kinds: of flights.
@@ -42,36 +48,43 @@ class Selection:
         seconds: of each flight, from its start.
     """
 
-    kinds: Sequence[str]
-    sources: Sequence[str]
-    rates: Sequence[int]
+    kinds: Many[str]
+    sources: Many[str]
+    rates: Many[int]
     count: int | None = None
     seconds: float = flights.FRAMES / flights.RATE_HZ
 
-
-def measure(chosen: Selection, peers: Sequence[Peer]) -> list[dict[str, Any]]:
-    """Run everything; one row a tracker, kind of flight, source of detections and rate."""
-    rows = []
-    for kind in chosen.kinds:
-        flown = [flight for flight in flights.REPORTED if flight.kind == kind][: chosen.count]
-        for source in chosen.sources:
-            for rate_hz in chosen.rates:
-                sequences = [
-                    flights.load(flight, rate_hz, source).first(chosen.seconds) for flight in flown
-                ]
-                runs: dict[str, list[Run]] = {peer.title: [] for peer in peers}
-                for sequence in sequences:
-                    for peer in peers:
-                        runs[peer.title].append(follow(peer.build(rate_hz), sequence))
-                about = {"kind": kind, "source": source, "rate_hz": rate_hz}
-                rows += [
-                    {**about, "tracker": name, **_figures(done)} for name, done in runs.items()
-                ]
-                print(f"{kind} {source} {rate_hz} Hz done", file=sys.stderr, flush=True)
-    return rows
+    def sequences(self) -> Iterator[Sequence]:
+        """Draw what is missing, then read flight by flight."""
+        flown = [
+            flight
+            for kind in self.kinds
+            for flight in [each for each in flights.REPORTED if each.kind == kind][: self.count]
+        ]
+        for folder in flights.draw_all(flown):
+            print(f"drawn {folder.name}", file=sys.stderr, flush=True)
+        for flight in flown:
+            for source in self.sources:
+                for rate_hz in self.rates:
+                    yield flights.load(flight, rate_hz, source).first(self.seconds)
+            print(f"{flight.name} done", file=sys.stderr, flush=True)
 
 
-def _figures(runs: Sequence[Run]) -> dict[str, float]:
+def measure(sequences: Iterable[Sequence], peers: Many[Peer]) -> list[dict[str, Any]]:
+    """Run everything; one row a tracker, kind of sequence, source of detections and rate."""
+    runs: dict[tuple[str, str, float, str], list[Run]] = {}
+    for sequence in sequences:
+        about = (sequence.source, sequence.kind, sequence.rate_hz)
+        for peer in peers:
+            done = follow(peer.build(sequence.rate_hz), sequence)
+            runs.setdefault((*about, peer.title), []).append(done)
+    return [
+        {"source": source, "kind": kind, "rate_hz": rate_hz, "tracker": title, **_figures(done)}
+        for (source, kind, rate_hz, title), done in runs.items()
+    ]
+
+
+def _figures(runs: Many[Run]) -> dict[str, float]:
     counts = joined(runs)
     return {
         "HOTA": counts.hota,
@@ -85,44 +98,44 @@ def _figures(runs: Sequence[Run]) -> dict[str, float]:
     }
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Markdown: HOTA / IDF1 / id switches at each rate, and what a frame costs."""
+def table(rows: Many[dict[str, Any]]) -> str:
+    """Markdown, a table for each source of detections.
+
+    HOTA / IDF1 of each kind of sequence and rate, the best bold; id switches of the
+    first kind; and what a frame costs, over all.
+    """
     parts = []
-    for kind in KINDS:
-        for source in flights.DETECTIONS:
-            some = [row for row in rows if (row["kind"], row["source"]) == (kind, source)]
-            if not some:
-                continue
-            rates = sorted({row["rate_hz"] for row in some}, reverse=True)
-            heads = " | ".join(f"{rate} frames/s" for rate in rates)
-            lines = [
-                f"{kind} flights, detections: {source}",
-                "",
-                f"| HOTA / IDF1 / id switches | {heads} | CPU ms a frame |",
-                "|---|" + "---:|" * (len(rates) + 1),
-            ]
-            for name in dict.fromkeys(row["tracker"] for row in some):
-                own = {row["rate_hz"]: row for row in some if row["tracker"] == name}
-                cells = [_cell(own.get(rate), some) for rate in rates]
-                cost = np.mean([row["cpu_ms"] for row in own.values()])
-                lines.append(f"| {name} | {' | '.join(cells)} | {cost:.2f} |")
-            parts.append("\n".join(lines))
+    for source in dict.fromkeys(row["source"] for row in rows):
+        own = [row for row in rows if row["source"] == source]
+        columns = list(dict.fromkeys((row["kind"], row["rate_hz"]) for row in own))
+        first = columns[0][0]
+        heads = [f"{kind}, {rate:g} Hz" for kind, rate in columns]
+        lines = [
+            f"| HOTA / IDF1, {source} | {' | '.join(heads)} | switches, {first} | CPU ms |",
+            "|---|" + "---:|" * (len(columns) + 2),
+        ]
+        for name in dict.fromkeys(row["tracker"] for row in own):
+            line = [row for row in own if row["tracker"] == name]
+            cells = [_cell(line, own, column) for column in columns]
+            switches = sum(row["id_switches"] for row in line if row["kind"] == first)
+            cost = np.mean([row["cpu_ms"] for row in line])
+            lines.append(f"| {name} | {' | '.join(cells)} | {switches} | {cost:.2f} |")
+        parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
 
-def _cell(row: dict[str, Any] | None, some: Sequence[dict[str, Any]]) -> str:
-    if row is None:
-        return ""
-    return f"{_best(row, some, 'HOTA')} / {_best(row, some, 'IDF1')} / {row['id_switches']}"
+def _cell(line: Many[dict[str, Any]], own: Many[dict[str, Any]], column: tuple[str, float]) -> str:
+    here = [row for row in own if (row["kind"], row["rate_hz"]) == column]
+    row = next(row for row in here if row in line)
+    return " / ".join(_marked(row[score], here, score) for score in ("HOTA", "IDF1"))
 
 
-def _best(row: dict[str, Any], some: Sequence[dict[str, Any]], score: str) -> str:
-    text = f"{row[score]:.3f}"
-    most = max(other[score] for other in some if other["rate_hz"] == row["rate_hz"])
-    return f"**{text}**" if text == f"{most:.3f}" else text
+def _marked(value: float, here: Many[dict[str, Any]], score: str) -> str:
+    text = f"{value:.3f}"
+    return f"**{text}**" if text == f"{max(row[score] for row in here):.3f}" else text
 
 
-def main() -> int:
+def main(args: Many[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=flights.ROOT / "out" / "peers" / "peers.json")
@@ -132,28 +145,31 @@ def main() -> int:
     parser.add_argument("--flights", type=int, help="of each kind at most; default all")
     parser.add_argument("--seconds", type=float, default=flights.FRAMES / flights.RATE_HZ)
     parser.add_argument("--only", default="", help="trackers whose name begins with this")
-    parser.add_argument("--join", type=Path, nargs="+", help="print one table of such files")
-    given = parser.parse_args()
-    if given.join:
-        rows = [row for path in given.join for row in json.loads(path.read_text())]
-    else:
-        # A side's own threads would make a table of cores, not of trackers.
-        cv2.setNumThreads(1)
-        chosen = Selection(
-            given.kind.split(","),
-            given.detections.split(","),
-            [int(rate) for rate in given.rates.split(",")],
-            given.flights,
-            given.seconds,
-        )
-        subjects = [each for each in (OURS, STILL, *PEERS) if each.name.startswith(given.only)]
-        rows = measure(chosen, subjects)
+    parser.add_argument("--folder", type=Path, help="sequences as MOTChallenge has them instead")
+    given = parser.parse_args(args)
+    begun = time.monotonic()
+    # A side's own threads would make a table of cores, not of trackers.
+    cv2.setNumThreads(1)
+    chosen = Selection(
+        given.kind.split(","),
+        given.detections.split(","),
+        [int(rate) for rate in given.rates.split(",")],
+        given.flights,
+        given.seconds,
+    )
+    subjects = [each for each in (OURS, STILL, *PEERS) if each.name.startswith(given.only)]
+    try:
+        sequences = read_folder(given.folder) if given.folder else chosen.sequences()
+        rows = measure(sequences, subjects)
+    except WindhoverError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps(rows, indent=2))
     text = table(rows)
     given.out.with_suffix(".md").write_text(text + "\n")
     print(text)
-    print(f"figures: {given.out}")
+    print(f"{time.monotonic() - begun:.0f} s; figures: {given.out}")
     return 0
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.peers.adapters import Subject
-from bench.peers.flights import Sequence
+from bench.peers.sequences import Sequence
 from windhover.evaluation.tracking import (
     TrackCounts,
     TrackScores,

@@ -161,10 +161,17 @@ class Matching:
 
 
 def _assign_dense(tracks: Rows, detections: Rows, gain: Array) -> tuple[Rows, Rows]:
-    track_rows, row = np.unique(tracks, return_inverse=True)
-    detection_rows, col = np.unique(detections, return_inverse=True)
+    track_rows, row = _numbered(tracks)
+    detection_rows, col = _numbered(detections)
     matrix = np.zeros((len(track_rows), len(detection_rows)))
     matrix[row, col] = gain
     row, col = linear_sum_assignment(matrix, maximize=True)
     matched = matrix[row, col] > 0.0
     return track_rows[row[matched]], detection_rows[col[matched]]
+
+
+def _numbered(rows: Rows) -> tuple[Rows, Rows]:
+    """Which rows there are, ascending, and each one's place among them."""
+    there = np.zeros(rows.max() + 1, np.bool_)
+    there[rows] = True
+    return np.flatnonzero(there), (np.cumsum(there) - 1)[rows]

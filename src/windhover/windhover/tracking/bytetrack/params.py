@@ -87,7 +87,7 @@ class ByteTrackParams(BaseModel):
         default=True,
         description="Move all tracks along with the camera: as measured from the image where it "
         "is at hand, else as its attitude tells. On: fewer lost ids on a drone that turns, shakes "
-        "or flies fast, and an abrupt change of scene ends all tracks; off: saves some 2 ms a "
+        "or flies fast, and an abrupt change of scene ends all tracks; off: saves some 1 ms a "
         "frame.",
     )
     steady_share: float = Field(

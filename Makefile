@@ -37,7 +37,7 @@ test: setup ## run all tests
 	@$(TIDY) $(VENV_BIN)/pytest -q -n 2 --dist loadfile
 
 MINUTES ?= 30
-faults: setup ## what is lost by each fault, and how long until it is back (soak: MINUTES=30)
+faults: setup ## what is lost by each fault, and how long until it is back (soak: MINUTES=30, 0 for none)
 	@$(TIDY) $(VENV_BIN)/python -m test.faults --minutes $(MINUTES)
 
 lint: setup ## ruff

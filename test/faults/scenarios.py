@@ -255,18 +255,22 @@ def soak(folder: Path, model: Path, minutes: float = 5.0) -> Outcome:
     with Observer() as watch, Chain(folder, model, record=out) as chain:
         watch.flowing(30)
         time.sleep(min(20.0, minutes * 20))
-        start_s, before = time.monotonic(), chain.rss_mib()
-        time.sleep(minutes * 60)
-        end_s, after = time.monotonic(), chain.rss_mib()
+        start_s, rss = time.monotonic(), [chain.rss_mib()]
+        while (left_s := start_s + minutes * 60 - time.monotonic()) > 0:
+            time.sleep(min(60.0, left_s))
+            rss.append(chain.rss_mib())
+        end_s = time.monotonic()
         lost = _frames_lost(watch, start_s, end_s)
         gap_s = watch.longest_gap_s(start_s, end_s)
+        rate_hz = watch.count(start_s, end_s) / (end_s - start_s)
         whole = not chain.crashed
     count, _, how = last_recorded(out)
     size = sum(file.stat().st_size for file in out.rglob("*.mcap")) / 2**20
     shutil.rmtree(out)
     note = (
-        f"{minutes:g} min; RSS {before:.0f} to {after:.0f} MiB ({after - before:+.1f}); longest "
-        f"silence {gap_s:.2f} s; recording {how}, {count} tracks, {size:.0f} MiB"
+        f"{minutes:g} min at {rate_hz:.1f} frames/s; RSS {rss[0]:.0f} to {rss[-1]:.0f} MiB "
+        f"({rss[-1] - rss[0]:+.1f}, at most {max(rss):.0f}); longest silence {gap_s:.2f} s; "
+        f"recording {how}, {count} tracks, {size:.0f} MiB"
     )
     return Outcome(lost, None, whole and count > 0, note)
 

@@ -57,10 +57,8 @@ def main() -> int:
             failed += not outcome.whole
             lines.append(row(name, outcome))
             sys.stderr.write(f"{time.monotonic() - began:5.0f} s  {lines[-1]}\n")
-    lines.append("")
-    lines.append(
-        f"{os.cpu_count()} cores, load average {before:.1f} before and {os.getloadavg()[0]:.1f} after."
-    )
+    after = os.getloadavg()[0]
+    lines += ["", f"{os.cpu_count()} cores, load average {before:.1f} before, {after:.1f} after."]
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     asked.out.write_text("\n".join(lines) + "\n")
     print("\n".join(lines))

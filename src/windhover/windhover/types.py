@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 BoxArray = NDArray[np.float32]
 Image = NDArray[np.uint8] | NDArray[np.uint16]
 
+#: What the relation of a carried object is called in messages: ``carried_by:<track id>``.
+RELATION = "carried_by"
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:

@@ -22,8 +22,7 @@ from typing import Any
 import numpy as np
 
 from windhover.errors import DataError
-from windhover.tracking.carriers import RELATION
-from windhover.types import BoxArray, Detections, Tracks
+from windhover.types import RELATION, BoxArray, Detections, Tracks
 from windhover_ros.cdr import CdrReader, CdrWriter, detection_struct
 
 # geometry_msgs/PoseWithCovariance as constructed: at the origin, no rotation,

@@ -21,9 +21,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from windhover.types import Tracks
 
-#: What a relation is called in messages: ``carried_by:<track id>``.
-RELATION = "carried_by"
-
 
 class CarrierParams(BaseModel):
     """Settings of :class:`CarrierLinks`."""

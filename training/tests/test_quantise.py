@@ -22,7 +22,7 @@ from windhover_training.data.pictures import read_files, read_frame
 from windhover_training.engine.fusion import RgbtModel
 from windhover_training.engine.model import build_model
 from windhover_training.export.graph import export_core, finish_float, output_names, unfinished
-from windhover_training.export.quantise import look, output_quantisation, quantise
+from windhover_training.export.quantise import handed_on, look, output_quantisation, quantise
 from windhover_training.export.ranges import (
     Histogram,
     choose_range,
@@ -139,6 +139,18 @@ def test_all_layers_in_sixteen_bits_are_nearer_to_float(core: onnx.ModelProto) -
         )
 
     assert error(["/"]) < error([])
+
+
+def test_a_range_is_handed_on_through_pools() -> None:
+    nodes = [
+        onnx.helper.make_node("Relu", ["a"], ["b"]),
+        onnx.helper.make_node("MaxPool", ["b"], ["c"], kernel_shape=[3, 3]),
+        onnx.helper.make_node("MaxPool", ["c"], ["d"], kernel_shape=[3, 3]),
+        onnx.helper.make_node("Relu", ["d"], ["e"]),
+    ]
+    model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "pools", [], []))
+    known = {"a": (-1.0, 1.0), "b": (0.0, 2.0), "e": (0.0, 3.0)}
+    assert handed_on(model, known) == {"c": (0.0, 2.0), "d": (0.0, 2.0)}
 
 
 def test_no_images_are_an_error(core: onnx.ModelProto) -> None:

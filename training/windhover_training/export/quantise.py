@@ -24,7 +24,7 @@ from windhover.errors import ConfigError
 
 from ..config import Calibration
 from .graph import CORE_INPUT, INPUT, TO_NCHW, TO_NHWC, output_names, rename, set_ends, shape_of
-from .ranges import Histogram, Range, choose_range, next_functions, observe, resized
+from .ranges import PASSING, Histogram, Range, choose_range, next_functions, observe, resized
 
 _PIXEL = {
     "quant_type": QuantType.QUInt8,
@@ -68,6 +68,9 @@ def quantise(
         DataError: there are no images.
     """
     ranges = activation_ranges(core, found or look(core, images), settings)
+    if settings.a16:
+        # In 8 bits the recipe hands a range on by itself, in 16 it does not.
+        ranges |= handed_on(core, ranges)
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "core.onnx", Path(folder) / "qdq.onnx"
         onnx.save(core, source)
@@ -128,9 +131,9 @@ def activation_ranges(
             low, high = choose_range(histogram, "minmax")
             ranges[name] = (low * _BOX_ROOM, high * _BOX_ROOM)
         else:
-            ranges[name] = choose_range(
-                histogram, settings.method, settings.percentile, behind.get(name)
-            )
+            # 16 bits have levels enough for all values.
+            method = "minmax" if name.startswith(tuple(settings.a16)) else settings.method
+            ranges[name] = choose_range(histogram, method, settings.percentile, behind.get(name))
     return ranges
 
 
@@ -143,6 +146,16 @@ def _where_it_sees(outputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.boo
     for value in scores:
         mask |= resized(value[0].max(axis=0) > least, size)
     return mask
+
+
+def handed_on(core: onnx.ModelProto, ranges: Mapping[str, Range]) -> dict[str, Range]:
+    """Ranges of what only passes another tensor's values on, such as a pool."""
+    found: dict[str, Range] = {}
+    for node in core.graph.node:
+        source = found.get(node.input[0], ranges.get(node.input[0])) if node.input else None
+        if node.op_type in PASSING and source is not None:
+            found.update({name: source for name in node.output if name not in ranges})
+    return found
 
 
 def _wide(

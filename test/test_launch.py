@@ -1,8 +1,8 @@
 """The launch files: they name what is installed, and with ROS's launch they run.
 
 launch, launch_ros and launch_testing are not on PyPI; they come with a ROS
-distribution. Without them the first part runs. The second was run once with the
-sources of launch 3.4.3, launch_ros 0.26.6 and ros2cli 0.32.2 beside this checkout.
+distribution. Without them the first part runs. The second was run with the sources of
+launch and launch_testing 3.4.3 and launch_ros 0.26.6 beside this checkout.
 """
 
 import ast

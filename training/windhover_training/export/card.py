@@ -8,6 +8,9 @@ from typing import Any
 
 from windhover.model import Bundle
 
+#: What a release config must say under ``provenance``.
+CARD_KEYS = {"summary", "use", "data", "split", "training", "measured", "limits", "licence"}
+
 
 def write_card(bundle: Bundle, path: Path) -> None:
     """Write a Markdown card from the bundle's own manifest, so that the two agree."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from windhover.errors import DataError
+from windhover.errors import ConfigError, DataError
 from windhover.evaluation.fidelity_run import variant_names
 from windhover.inference.build import build_htp_files
 from windhover.inference.qnn_api.library import load_libraries
@@ -19,7 +19,7 @@ from ..data.dataset import load_set
 from ..evaluate.score import best_thresholds, false_alarms, quiet_thresholds, score
 from ..evaluate.stress import stress
 from ..export.bundle import export_graphs, write
-from ..export.card import write_card
+from ..export.card import CARD_KEYS, write_card
 from ..runs import environment
 from .checklist import Evidence, Item, as_dict, checklist
 from .verify import verify
@@ -63,6 +63,9 @@ def release(
         DataError: a set or a file of figures is missing or damaged.
     """
     # Before hours of work, not after them.
+    lacking = sorted(CARD_KEYS - config.provenance.keys())
+    if lacking:
+        raise ConfigError(f"the card needs provenance.{', provenance.'.join(lacking)}; write them")
     given = {"profile": profile, "ablation": config.ablation, "tracking": config.tracking}
     sources = {name: path for name, path in given.items() if path is not None}
     figures = {name: _read(path) for name, path in sources.items()}

@@ -134,7 +134,11 @@ def latency_ranges(stages: Mapping[str, LatencySummary]) -> Figure:
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        # Over more than two decades the figures in between would run into each other.
+        low, high = axes.get_xlim()
+        axes.xaxis.set_major_locator(
+            LogLocator(subs=(1.0,) if high > 100 * low else (1.0, 2.0, 5.0))
+        )
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel("ms (dot: median, bar: 99th percentile)")
         axes.grid(visible=True, axis="x")

@@ -41,6 +41,8 @@ def config(tiny: Path, convert, tmp_path: Path) -> Path:
         "calibration": {"data": [str(tmp_path / "data")], "images": 2},
         "scores": {"held-out": [str(tmp_path / "data"), "test"]},
         "thresholds_on": [str(tmp_path / "data"), "test"],
+        "least_precision": {"person": 0.5},
+        "quiet_on": [str(tmp_path / "data"), "test"],
         "htp_frames": 1,
         "provenance": {**text, "data": ["none"], "limits": ["all"]},
     }
@@ -60,12 +62,14 @@ def test_a_release_is_written_judged_and_not_ready(
     assert {role.value for role in bundle.files} == {
         "float_onnx", "int8_onnx", "int8_dlc", "qcs8550_bin",
     }  # fmt: skip
+    assert "at least person 0.5, raised until" in bundle.provenance["thresholds"]
     judged = bundle.provenance["checklist"]
     assert judged["status"] == "not ready"
     assert {item["status"] for item in judged["items"]} >= {"pass", "not measured"}
     rows = bundle.provenance["fidelity"]["sets"]["held-out"]
     assert [title.split(",")[0] for title in rows] == ["float.onnx", "int8.onnx", "int8.dlc"]
     card = (tmp_path / "bundle/README.md").read_text()
+    assert "at most 1% of the scenes of test" in card
     assert "## Release checklist: not ready" in card
     assert "int8.dlc, HTP emulator on x86_64" in card
     assert (tmp_path / "report/verify.md").read_text().startswith("### held-out")

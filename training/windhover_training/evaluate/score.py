@@ -171,7 +171,7 @@ def quiet_thresholds(
         alarms: share of the images, 0..1, of all labels together.
     """
     truth = grouped_truth(data / "truth" / f"{split}.json", bundle.labels)
-    found = predict(bundle, precision, data / "images" / split, truth)
+    found = predict(bundle, precision, data, split, truth)
     surest = np.zeros((len(bundle.labels), len(truth.images)))
     np.maximum.at(surest, (found.label_ids, found.image_rows), found.scores)
     # One label alone makes most alarms; each may make as many as all may together.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -116,6 +117,9 @@ def ros() -> Iterator[None]:
 @pytest.fixture
 def nodes(ros: None) -> Iterator[Nodes]:
     """Spins what a test adds to it."""
+    # Lifecycle nodes refer to themselves: until they are collected, those of a test before
+    # stand in ROS's graph under the same names.
+    gc.collect()
     group = Nodes()
     yield group
     group.close()

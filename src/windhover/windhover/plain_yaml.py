@@ -13,6 +13,12 @@ from typing import Any
 
 import yaml
 
+# libyaml's scanner where PyYAML has it: a bundle's manifest is read ten times faster.
+try:
+    from yaml import CSafeLoader as _SafeLoader
+except ImportError:
+    from yaml import SafeLoader as _SafeLoader  # type: ignore[assignment]
+
 MAX_BYTES = 1 << 20
 """Longest file that is read; the largest of ours has some 20 kB."""
 
@@ -24,11 +30,7 @@ class YamlError(Exception):
     """Text is no YAML that is taken here; the message says why, in one line."""
 
 
-# libyaml's scanner where PyYAML has it: a bundle's manifest is read ten times faster.
-_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _Loader(_Base):  # type: ignore[misc]
+class _Loader(_SafeLoader):
     """Safe YAML that refuses a key given twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -47,7 +49,7 @@ class _Loader(_Base):  # type: ignore[misc]
 def _check_events(text: bytes) -> None:
     """Refuse aliases, and nesting that would go through a loader's stack."""
     depth = 0
-    for event in yaml.parse(text, Loader=_Base):
+    for event in yaml.parse(text, Loader=_SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             raise _refusal(f"alias *{event.anchor} is not taken: write it out", event)
         if isinstance(event, yaml.CollectionStartEvent):

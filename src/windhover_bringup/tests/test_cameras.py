@@ -123,7 +123,7 @@ def test_both_cameras_and_the_pairing_node_are_planned(rgbt_bundle):
     assert plan.config["overlay"]["image_topic"] == "rgbt/image"
     assert plan.config["pairing"]["calibration"] == "scene:empty?frames=3"
     assert plan.config["monitor"]["watch"] == [
-        "rgb_camera", "thermal_camera", "detector", "tracker",
+        "rgb_camera", "thermal_camera", "pairing", "detector", "tracker",
     ]  # fmt: skip
     assert set(plan.start_values()) == {"start_time_ns"}
     plan.config.validate()

@@ -116,43 +116,48 @@ def ros(args: Sequence[str] | None = None) -> Iterator[None]:
 
 @contextmanager
 def spinning(nodes: Sequence[Any]) -> Iterator[None]:
-    """Serve the nodes' callbacks in one thread of their own.
+    """Serve each node's callbacks in a thread of its own, as a process of its own would.
 
+    rclpy goes through every entity of an executor at each wake-up: with all nodes in one, a
+    message for one of them costs as much as there are services and timers in all of them.
     The main thread stays free for signals: Python runs their handlers only
     there, and never while rclpy waits in it.
     """
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
-    executor = SingleThreadedExecutor()
-    for node in nodes:
-        executor.add_node(node)
-
-    def turn() -> None:
-        try:
-            executor.spin_once(timeout_sec=0.5)
-        except ExternalShutdownException:
-            done.set()
-        except Exception as error:
-            # A message that can't be read must not leave all nodes deaf.
-            nodes[0].get_logger().error(
-                f"a callback failed and was left out: {type(error).__name__}: {error}",
-                throttle_duration_sec=10.0,
-            )
-
-    def spin() -> None:
-        while not done.is_set():
-            turn()
-
     done = threading.Event()
-    thread = threading.Thread(target=spin, name="executor", daemon=True)
-    thread.start()
+
+    def spin(executor: SingleThreadedExecutor, node: Any) -> None:
+        while not done.is_set():
+            try:
+                executor.spin_once(timeout_sec=0.5)
+            except ExternalShutdownException:
+                done.set()
+            except Exception as error:
+                # A message that can't be read must not leave a node deaf.
+                node.get_logger().error(
+                    f"a callback failed and was left out: {type(error).__name__}: {error}",
+                    throttle_duration_sec=10.0,
+                )
+
+    executors, threads = [], []
+    for node in nodes:
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        executors.append(executor)
+        name = f"{node.get_name()}-executor"
+        threads.append(threading.Thread(target=spin, args=(executor, node), name=name, daemon=True))
+    for thread in threads:
+        thread.start()
     try:
         yield
     finally:
         done.set()
-        executor.wake()
-        thread.join(timeout=5.0)
-        executor.shutdown(timeout_sec=5.0)
+        for executor in executors:
+            executor.wake()
+        for thread, executor in zip(threads, executors, strict=True):
+            thread.join(timeout=5.0)
+            executor.shutdown(timeout_sec=5.0)
 
 
 def run_node(make: Callable[[], Any], until: Callable[[Any], bool] | None = None) -> int:

@@ -127,18 +127,21 @@ def spinning(nodes: Sequence[Any]) -> Iterator[None]:
 
     done = threading.Event()
 
+    def turn(executor: SingleThreadedExecutor, node: Any) -> None:
+        try:
+            executor.spin_once(timeout_sec=0.5)
+        except ExternalShutdownException:
+            done.set()
+        except Exception as error:
+            # A message that can't be read must not leave a node deaf.
+            node.get_logger().error(
+                f"a callback failed and was left out: {type(error).__name__}: {error}",
+                throttle_duration_sec=10.0,
+            )
+
     def spin(executor: SingleThreadedExecutor, node: Any) -> None:
         while not done.is_set():
-            try:
-                executor.spin_once(timeout_sec=0.5)
-            except ExternalShutdownException:
-                done.set()
-            except Exception as error:
-                # A message that can't be read must not leave a node deaf.
-                node.get_logger().error(
-                    f"a callback failed and was left out: {type(error).__name__}: {error}",
-                    throttle_duration_sec=10.0,
-                )
+            turn(executor, node)
 
     executors, threads = [], []
     for node in nodes:

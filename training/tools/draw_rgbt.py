@@ -1,6 +1,6 @@
 """Draws docs/rgbt_detections.jpg: rgbt-n on held-out rendered frames, by day and by night.
 
-python training/tools/draw_rgbt.py training/workspace/rgbt scene-000003-0150 scene-000017-0299
+python training/tools/draw_rgbt.py training/workspace/rgbt scene-000043-0000 scene-000020-0000
 """
 
 from __future__ import annotations

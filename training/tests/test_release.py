@@ -111,8 +111,37 @@ def test_a_bundle_of_another_size_is_refused(config: Path, tmp_path: Path, capsy
     out = ["--out", str(tmp_path / "b")]
     assert main(["export", "onnx", "--config", str(config), *out]) == 0
     config.write_text(yaml.safe_dump({**values, "checkpoint": str(tmp_path / "b"), "height": 96}))
-    assert main(["export", "onnx", "--config", str(config), *out]) == 2
+    assert main(["export", "onnx", "--config", str(config), *out, "--force"]) == 2
     assert "is for 160x128 images and 160x96 are asked for" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["export", "onnx"], ["release"]])
+def test_an_earlier_bundle_is_only_replaced_on_request_and_nothing_else_ever(
+    command: list[str], config: Path, tmp_path: Path, capsys
+) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / "bundle.yaml").write_text("an earlier one")
+    arguments = [*command, "--config", str(config), "--out"]
+    assert main([*arguments, str(there)]) == 2
+    assert "exists already; give --force to replace it" in capsys.readouterr().err
+    assert (there / "bundle.yaml").read_text() == "an earlier one"
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters/mine.txt").touch()
+    assert main([*arguments, str(tmp_path / "letters"), "--force"]) == 2
+    assert "was not made by this command" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "letters").iterdir()] == ["mine.txt"]
+
+
+def test_a_bundle_that_is_replaced_is_whole(config: Path, tmp_path: Path) -> None:
+    out = ["--config", str(config), "--out", str(tmp_path / "b")]
+    assert main(["export", "onnx", *out]) == 0
+    (tmp_path / "b/int8.dlc").touch()
+    assert main(["export", "onnx", *out, "--force"]) == 0
+    assert {path.name for path in (tmp_path / "b").iterdir()} == {
+        "bundle.yaml", "float.onnx", "int8.onnx",
+    }  # fmt: skip
+    assert [path.name for path in tmp_path.glob(".b*")] == []
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -19,12 +19,13 @@ from windhover.errors import ConfigError, DataError
 MARK = ".windhover-output"
 
 
-def refuse_to_overwrite(path: Path, *, force: bool = False) -> None:
+def refuse_to_overwrite(path: Path, *, force: bool = False, mark: str = MARK) -> None:
     """Stop before any work where ``path`` is in the way.
 
     Args:
         path: file or folder that is to be written.
         force: the person asked for it to be replaced.
+        mark: file that tells a folder of ours.
 
     Raises:
         ConfigError: it exists and ``force`` is not given, or it is a folder that no
@@ -36,7 +37,7 @@ def refuse_to_overwrite(path: Path, *, force: bool = False) -> None:
         return
     if not force:
         raise ConfigError(f"{path}: exists already; give --force to replace it, or another --out")
-    if path.is_symlink() or (path.is_dir() and not (path / MARK).is_file()):
+    if path.is_symlink() or (path.is_dir() and not (path / mark).is_file()):
         raise ConfigError(
             f"{path}: was not made by this command, so --force does not replace it; "
             "remove it yourself or give another --out"
@@ -44,7 +45,9 @@ def refuse_to_overwrite(path: Path, *, force: bool = False) -> None:
 
 
 @contextmanager
-def new_folder(path: Path, *, force: bool = False, resume: bool = False) -> Iterator[Path]:
+def new_folder(
+    path: Path, *, force: bool = False, resume: bool = False, mark: str = MARK
+) -> Iterator[Path]:
     """Fill a folder that gets its name only once it is complete.
 
     Args:
@@ -52,6 +55,7 @@ def new_folder(path: Path, *, force: bool = False, resume: bool = False) -> Iter
         force: replace one that an earlier run made, once the new one is complete.
         resume: keep what was done if the block fails or is interrupted; the next call
             yields the same folder again, with that in it.
+        mark: file that tells a folder of ours; any but the usual one is left to the block.
 
     Yields:
         The folder to write into, on the same file system as ``path``.
@@ -61,12 +65,13 @@ def new_folder(path: Path, *, force: bool = False, resume: bool = False) -> Iter
         DataError: the folder can't be made, written to or renamed.
     """
     path = path.absolute()
-    refuse_to_overwrite(path, force=force)
+    refuse_to_overwrite(path, force=force, mark=mark)
     # A resumable one must be found again; others must not meet in one folder.
     part = path.with_name(f".{path.name}.{'partial' if resume else f'{os.getpid()}.partial'}")
     try:
         part.mkdir(parents=True, exist_ok=True)
-        (part / MARK).touch()
+        if mark == MARK:
+            (part / mark).touch()
     except OSError as error:
         raise DataError(f"{part}: can't be made ({error.strerror}); choose another --out") from None
     try:

@@ -7,22 +7,28 @@ from typing import Annotated
 
 import typer
 
+from windhover.model.bundle import MANIFEST_NAME
+
 from ..config import ReleaseConfig, load_config
+from ..outputs import new_folder
 from .paths import WORKSPACE
 
 app = typer.Typer(no_args_is_help=True, help="Export graphs of a trained model.")
 
 ReleaseFile = Annotated[Path, typer.Option("--config", help="release config, YAML")]
 Out = Annotated[Path, typer.Option("--out", help="bundle folder")]
+Force = Annotated[bool, typer.Option("--force", help="replace an earlier bundle")]
 
 
 @app.command("onnx")
-def export_onnx(config: ReleaseFile, out: Out) -> None:
+def export_onnx(config: ReleaseFile, out: Out, force: Force = False) -> None:
     """Write float.onnx, int8.onnx and a manifest with default thresholds and no metrics."""
     from ..phases.release import export
 
-    bundle = export(load_config(config, ReleaseConfig), out)
-    typer.echo(f"wrote {bundle.root} ({bundle.digest})")
+    settings = load_config(config, ReleaseConfig)
+    with new_folder(out, force=force, mark=MANIFEST_NAME) as part:
+        bundle = export(settings, part)
+    typer.echo(f"wrote {out} ({bundle.digest})")
 
 
 @app.command("dlc")
@@ -76,6 +82,7 @@ def release_bundle(
     report: Annotated[
         Path | None, typer.Option(help="folder for the comparison with the HTP")
     ] = None,
+    force: Force = False,
 ) -> None:
     """Export, compile, choose thresholds, score, judge the checklist, write bundle and card."""
     from ..phases.checklist import is_ready
@@ -83,7 +90,10 @@ def release_bundle(
 
     settings = load_config(config, ReleaseConfig)
     folder = report or WORKSPACE / "verify" / f"{settings.name}-{settings.version}"
-    items = release(settings, out, folder, profile, say=lambda text: typer.echo(text, err=True))
+    with new_folder(out, force=force, mark=MANIFEST_NAME) as part:
+        items = release(
+            settings, part, folder, profile, say=lambda text: typer.echo(text, err=True)
+        )
     for item in items:
         typer.echo(f"{item.status:<13} {item.name}: {item.figure}")
     state = "ready" if is_ready(items) else "not ready"

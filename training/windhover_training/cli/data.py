@@ -18,8 +18,8 @@ from ..data.metadata import read_table
 from ..data.records import MODALITIES, Frame
 from ..data.sets import SETS, DataSet
 from ..data.summary import Summary
+from ..progress import progress_bar
 from .paths import WORKSPACE
-from .progress import progress_bar
 
 app = typer.Typer(no_args_is_help=True, help="Convert, filter, split and describe data sets.")
 

@@ -63,7 +63,7 @@ def verify_bundle(
     from windhover.model import Bundle
 
     from ..phases.verify import markdown, verify
-    from .progress import progress_bar
+    from ..progress import progress_bar
 
     settings, bundle = load_config(config, ReleaseConfig), Bundle.load(out)
     folder = report or WORKSPACE / "verify" / f"{bundle.name}-{bundle.version}"

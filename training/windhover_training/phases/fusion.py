@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ..cli.progress import progress_bar
 from ..data.crops import CropSampler, Sample
 from ..data.cutouts import read_cutouts
 from ..data.pictures import read_truth
@@ -23,6 +22,7 @@ from ..engine.objective import set_criterion
 from ..engine.validation import Examination
 from ..engine.warm_start import read_weights, settle, warm_start
 from ..fusion_config import FusionConfig
+from ..progress import progress_bar
 from ..runs import Run
 from .base import Needed, Phase
 from .steps import draw_in_order, metrics_of, run_steps

@@ -142,8 +142,8 @@ class ReleaseConfig(Strict):
         scores: name of a set -> folder and split that are reported.
         thresholds_on: folder and split that thresholds are chosen on, for the best F1.
         least_precision: of some labels, which their thresholds are to reach there.
-        quiet_on: folder and split with nothing to find: thresholds are raised until no more
-            than ``alarms`` of its images, a share, have anything found. Not ``empty``.
+        quiet_on: folder and split with nothing to find: thresholds are raised until each class
+            is found in no more than ``alarms`` of its images, a share. Not ``empty``.
         empty: folder and split with nothing to find, for false alarms.
         ablation: metrics.json of ``train ablation``.
         tracking: metrics.json of a flight through detector and tracker, as ``windhover demo``

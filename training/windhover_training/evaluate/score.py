@@ -78,6 +78,14 @@ def predict(
     return Predictions.collect(frames)
 
 
+def _found_in(
+    bundle: Bundle, precision: str, data: Path, split: str, threads: int = 1
+) -> tuple[Truth, Predictions]:
+    """A whole split's truth, and what a graph finds in it."""
+    truth = grouped_truth(data / "truth" / f"{split}.json", bundle.labels)
+    return truth, predict(bundle, precision, data, split, truth, threads)
+
+
 def score(
     bundle: Bundle, precision: str, data: Path, split: str, threads: int = 1
 ) -> dict[str, Any]:
@@ -86,8 +94,7 @@ def score(
     Returns:
         Plain values: ``images``, ``all`` and one entry a group, each label -> scores.
     """
-    truth = grouped_truth(data / "truth" / f"{split}.json", bundle.labels)
-    found = predict(bundle, precision, data, split, truth, threads)
+    truth, found = _found_in(bundle, precision, data, split, threads)
     limits = bundle.thresholds
     by_label = dict(zip(bundle.labels, limits.score_vector(bundle.labels), strict=True))
     result = evaluate_detections(truth, found, by_label)
@@ -111,8 +118,7 @@ def quick_score(
 
 def false_alarms(bundle: Bundle, data: Path, split: str) -> tuple[int, int]:
     """Images without anything to find, and in how many of them int8.onnx finds something."""
-    truth = grouped_truth(data / "truth" / f"{split}.json", bundle.labels)
-    found = predict(bundle, "int8", data, split, truth)
+    truth, found = _found_in(bundle, "int8", data, split)
     limits = dict(zip(bundle.labels, bundle.thresholds.score_vector(bundle.labels), strict=True))
     result = evaluate_detections(truth, found, limits)
     return result.empty_images, result.empty_images_with_detections
@@ -135,8 +141,7 @@ def best_thresholds(
         least_precision: of some labels; the best F1 is then sought where the precision is
             at least this, or where it is highest if it never is.
     """
-    truth = grouped_truth(data / "truth" / f"{split}.json", bundle.labels)
-    found = predict(bundle, precision, data, split, truth)
+    truth, found = _found_in(bundle, precision, data, split)
     result = evaluate_detections(truth, found, CANDIDATE_SCORE)
     wanted = least_precision or {}
     return {
@@ -168,13 +173,11 @@ def quiet_thresholds(
         precision: ``float`` or ``int8``.
         data: data set.
         split: of it, with nothing to find; not the one that false alarms are reported of.
-        alarms: share of the images, 0..1, of all labels together.
+        alarms: share of the images, 0..1, for each label by itself.
     """
-    truth = grouped_truth(data / "truth" / f"{split}.json", bundle.labels)
-    found = predict(bundle, precision, data, split, truth)
+    truth, found = _found_in(bundle, precision, data, split)
     surest = np.zeros((len(bundle.labels), len(truth.images)))
     np.maximum.at(surest, (found.label_ids, found.image_rows), found.scores)
-    # One label alone makes most alarms; each may make as many as all may together.
     limits = np.quantile(surest, 1 - alarms, axis=1, method="higher")
     return {
         label: math.ceil(limit * 1000) / 1000

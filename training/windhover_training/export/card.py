@@ -89,13 +89,7 @@ def _checklist(items: list[dict[str, str]]) -> list[str]:
     ]
 
 
-_BEST_F1 = "best F1 of the INT8 graph on the validation flights"
-
-
 def _thresholds(bundle: Bundle) -> str:
     scores = bundle.thresholds.score_vector(bundle.labels)
     each = ", ".join(f"{n} {s:.3f}" for n, s in zip(bundle.labels, scores, strict=True))
-    return (
-        f"Score: {each} ({bundle.provenance.get('thresholds', _BEST_F1)}); "
-        f"NMS IoU {bundle.thresholds.iou}."
-    )
+    return f"Score: {each} ({bundle.provenance['thresholds']}); NMS IoU {bundle.thresholds.iou}."

@@ -79,10 +79,13 @@ class MissionConsumer(Node):
 
 
 def main() -> None:
-    """Listen until Ctrl-C."""
+    """Listen until Ctrl-C or SIGTERM."""
     rclpy.init()
     try:
-        rclpy.spin(MissionConsumer())
+        node = MissionConsumer()
+        # Not rclpy.spin: SIGTERM may wake it just before ROS is down, and then it waits for ever.
+        while rclpy.ok():
+            rclpy.spin_once(node, timeout_sec=1.0)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:

@@ -82,10 +82,13 @@ class Px4Bridge(Node):
 
 
 def main() -> None:
-    """Bridge until Ctrl-C."""
+    """Bridge until Ctrl-C or SIGTERM."""
     rclpy.init()
     try:
-        rclpy.spin(Px4Bridge())
+        node = Px4Bridge()
+        # Not rclpy.spin: SIGTERM may wake it just before ROS is down, and then it waits for ever.
+        while rclpy.ok():
+            rclpy.spin_once(node, timeout_sec=1.0)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except ModuleNotFoundError:

@@ -212,8 +212,8 @@ def test_what_is_wrong_with_a_set_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no rgb image"):
         load_pictures(tmp_path, ["train"], 4, LABELS)
     cv2.imwrite(str(tmp_path / "grey.png"), np.zeros((8, 8), np.uint8))
-    with pytest.raises(DataError, match="no visible channel"):
-        read_files([tmp_path / "grey.png"], 4)
+    with pytest.raises(DataError, match="no RGB channel"):
+        read_files((tmp_path / "grey.png",), 4)
 
 
 def test_hidden_regions_come_from_the_truth_unless_the_image_was_filled(tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 A set lists its images in ``truth/<split>.json``. An image is one file with one, three or
 four channels (B, G, R, T), or a pixel-aligned pair, whose record then names the files as
 ``rgb`` and ``thermal``. Whatever the files hold, it is given with the channels that the
-model takes. What is missing, because only one camera was there, is refused in training; a
-bundle that is scored or calibrated gets it black, as where a camera fails in flight.
+model takes. A camera that four channels need and that was not there is refused; a bundle
+that is scored or calibrated gets it black (:mod:`windhover.evaluation.frames`, which reads
+the files).
 """
 
 from __future__ import annotations
@@ -15,24 +16,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from windhover.errors import DataError
-from windhover.imaging.formats import to_bgr, to_gray8
+from windhover.evaluation.frames import Files, read_cameras
+from windhover.imaging.formats import Channels, to_channels
 from windhover.model.manifest import CHANNEL_COUNT
-from windhover.sources.files import read_image
 from windhover.types import Frame
 
 #: What a model with so many channels looks at.
-KINDS = {count: name for name, count in CHANNEL_COUNT.items()}
-_ENCODINGS = {"thermal": "mono8", "rgb": "bgr8", "rgbt": "8UC4"}
-#: One file; or the visible and the thermal one of a pair, None where there is none.
-Files = tuple[Path | None, ...]
-Missing = Literal["refuse", "black"]
+KINDS: dict[int, Channels] = {count: name for name, count in CHANNEL_COUNT.items()}
 _BLUR = 25.0  # px, standard deviation: nothing of a person or a car is left
 _KEPT = 256  # images in memory
 
@@ -139,25 +136,19 @@ def read_truth(path: Path) -> dict[str, Any]:
     return document
 
 
-def files_of(
-    image: dict[str, Any], base: Path, channels: int, missing: Missing = "refuse"
-) -> Files:
+def files_of(image: dict[str, Any], base: Path, channels: int) -> Files:
     """The files of a truth file's image record that a model with so many channels needs.
 
     Args:
         image: the record.
         base: folder of its split's images.
         channels: 1, 3 or 4.
-        missing: ``refuse`` a record that lacks one of them, or name all that it has, for
-            :func:`read_files` to make the rest ``black``.
 
     Raises:
         DataError: the record is of a pair and lacks one of them.
     """
     if not {"rgb", "thermal"} & image.keys():
         return (base / image["file_name"],)
-    if missing == "black":
-        return tuple(base / image[n] if n in image else None for n in ("rgb", "thermal"))
     wanted = {1: ("thermal",), 3: ("rgb",), 4: ("rgb", "thermal")}[channels]
     lacking = [name for name in wanted if name not in image]
     if lacking:
@@ -168,9 +159,7 @@ def files_of(
     return tuple(base / image[name] for name in wanted)
 
 
-def files_of_images(
-    root: Path, split: str, ids: Iterable[Any], channels: int, missing: Missing = "refuse"
-) -> list[Files]:
+def files_of_images(root: Path, split: str, ids: Iterable[Any], channels: int) -> list[Files]:
     """The same for images of a split by their ids.
 
     Raises:
@@ -178,63 +167,31 @@ def files_of_images(
     """
     records = {row["id"]: row for row in read_truth(root / "truth" / f"{split}.json")["images"]}
     base = root / "images" / split
-    return [files_of(records[i], base, channels, missing) for i in ids]
+    return [files_of(records[i], base, channels) for i in ids]
 
 
-def read_files(files: Files, channels: int, missing: Missing = "refuse") -> NDArray[np.uint8]:
-    """Read an image with the channels that a model takes.
+def read_frame(files: Files, channels: int) -> Frame:
+    """Read an image as a frame for a model of so many channels.
 
     Args:
         files: as :func:`files_of` gives them.
         channels: 1, 3 or 4. One camera's picture stands for the other's where the model
             looks at one: grey of the colours, or grey three times.
-        missing: what becomes of four channels where one camera is missing, and of colours
-            where only thermal is there.
-
-    Returns:
-        ``(H, W)`` uint8 for one channel, else ``(H, W, channels)``.
 
     Raises:
-        DataError: a pair is not of one size, or a camera that is missing is refused.
+        DataError: a pair is not of one size, or a camera that four channels need is missing.
         SourceError: a file can't be read.
     """
-    colour, thermal = _cameras(files)
-    if channels == 1:
-        return np.ascontiguousarray(to_gray8(colour, "bgr8") if thermal is None else thermal)
-    if missing == "refuse" and colour is None and channels == 3:
-        return np.dstack([thermal] * 3)
-    if missing == "refuse" and (colour is None or thermal is None) and channels == 4:
-        lacks = "visible" if colour is None else "thermal"
+    cameras, kind = read_cameras(files), KINDS[channels]
+    if channels == 4 and (lacks := cameras.lacking(kind)):
         raise DataError(f"{files[0]} has no {lacks} channel; use a set of RGB and thermal pairs")
-    size = (thermal if colour is None else colour).shape[:2]
-    colour = np.zeros((*size, 3), np.uint8) if colour is None else colour
-    if channels == 3:
-        return np.ascontiguousarray(colour)
-    return np.dstack([colour, np.zeros(size, np.uint8) if thermal is None else thermal])
+    return cameras.frame(kind)
 
 
-def _cameras(files: Files) -> tuple[Any, Any]:
-    """The colour and the thermal picture, uint8; None for what is not there."""
-    colour: Any = None
-    thermal: Any = None
-    for path, camera in zip(files, ("rgb", "thermal") if len(files) > 1 else (None,), strict=True):
-        if path is None:
-            continue
-        pixels, encoding = read_image(path)
-        if encoding == "8UC4":
-            colour, thermal = pixels[..., :3], pixels[..., 3]
-        elif camera == "rgb" or (camera is None and encoding == "bgr8"):
-            colour = to_bgr(pixels, encoding)
-        else:
-            thermal = to_gray8(pixels, encoding)
-    if colour is not None and thermal is not None and colour.shape[:2] != thermal.shape:
-        raise DataError(f"{files[0]} and {files[1]} are not of one size; convert them again")
-    return colour, thermal
-
-
-def read_frame(files: Files, channels: int, missing: Missing = "refuse") -> Frame:
-    """The same as a frame for the library's detector."""
-    return Frame(read_files(files, channels, missing), _ENCODINGS[KINDS[channels]], 0)
+def read_files(files: Files, channels: int) -> NDArray[np.uint8]:
+    """The same as an array: ``(H, W)`` uint8 for one channel, else ``(H, W, channels)``."""
+    frame = read_frame(files, channels)
+    return np.ascontiguousarray(to_channels(frame.image, frame.encoding, KINDS[channels]))
 
 
 class Reader:

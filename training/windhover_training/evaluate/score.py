@@ -20,13 +20,11 @@ from windhover.evaluation.detection import (
     evaluate_detections,
 )
 from windhover.evaluation.fidelity_run import spread
+from windhover.evaluation.frames import picture_files, read_cameras
 from windhover.evaluation.truth import Truth, load_truth
 from windhover.model import Bundle, Thresholds
 from windhover.model.detector import Detector
-from windhover.model.manifest import CHANNEL_COUNT
 from windhover.types import Frame
-
-from ..data.pictures import files_of_images, read_frame
 
 _LEAST_RECALL = 0.05
 CANDIDATE_SCORE = 0.005  # AP needs the whole curve, far below any threshold of use
@@ -67,13 +65,12 @@ def predict(
     limits = Thresholds(
         score=CANDIDATE_SCORE, iou=bundle.thresholds.iou, max_detections=300, per_class={}
     )
-    channels = CHANNEL_COUNT[bundle.channels]
-    ids = (image.image_id for image in truth.images)
-    files = files_of_images(data, split, ids, channels, missing="black")
+    folder = data / "images" / split
     frames = []
     with Detector(bundle, "cpu", thresholds=limits, precision=precision, threads=threads) as model:
-        for row, each in enumerate(files):
-            frame = read_frame(each, channels, missing="black")
+        for row, image in enumerate(truth.images):
+            files = picture_files(image, folder, bundle.channels)
+            frame = read_cameras(files).frame(bundle.channels, row)
             frames.append((row, model.detect(change(frame, row) if change else frame)))
     return Predictions.collect(frames)
 

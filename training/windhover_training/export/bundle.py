@@ -12,13 +12,15 @@ import onnx
 from numpy.typing import NDArray
 
 from windhover.errors import DataError
+from windhover.evaluation.frames import read_cameras
+from windhover.imaging.formats import Channels, to_channels
 from windhover.imaging.letterbox import Letterbox
 from windhover.model import Bundle, write_bundle
 from windhover.model.manifest import CHANNEL_COUNT, REG_MAX
 
 from ..config import Calibration, ReleaseConfig
 from ..data.dataset import load_set
-from ..data.pictures import KINDS, read_frame
+from ..data.pictures import KINDS
 from ..data.records import MODALITIES
 from .graph import INPUT, finish_float, load_core, shape_of
 from .quantise import output_quantisation, quantise
@@ -42,7 +44,7 @@ class Exported:
 
 
 def calibration_images(
-    settings: Calibration, channels: str, height: int, width: int
+    settings: Calibration, channels: Channels, height: int, width: int
 ) -> Iterator[NDArray[np.uint8]]:
     """Draw training images of several data sets, an equal share of each.
 
@@ -61,11 +63,12 @@ def calibration_images(
         share = min(len(frames), settings.images // len(settings.data))
         for i in sorted(rng.choice(len(frames), share, replace=False)):
             files = tuple(frames[i].images.get(camera) for camera in MODALITIES)
-            frame = read_frame(files, CHANNEL_COUNT[channels], missing="black")
+            frame = read_cameras(files).frame(channels)
+            pixels = to_channels(frame.image, frame.encoding, channels)
             canvas = np.empty((1, height, width, CHANNEL_COUNT[channels]), np.uint8)
             target = canvas[0, :, :, 0] if channels == "thermal" else canvas[0]
             letterbox = Letterbox((frame.height, frame.width), (height, width))
-            letterbox.apply(frame.image, out=target)
+            letterbox.apply(pixels, out=target)
             yield canvas
 
 

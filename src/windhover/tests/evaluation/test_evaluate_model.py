@@ -204,3 +204,70 @@ def test_a_detector_with_high_thresholds_is_warned_of(
     with Detector(detector.bundle, "cpu", threads=1) as strict:
         result = evaluate_model(strict, folder / "images", write(folder, truth), folder / "out")
     assert any("AP is too low" in warning for warning in result.warnings)
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[Path, dict[str, Any]]:
+    """Two pairs on one grid: RGB shows a person, thermal another one."""
+    for camera, rectangles in (("rgb", [PERSONS[0]]), ("thermal", [PERSONS[1]])):
+        (tmp_path / "images" / camera).mkdir(parents=True)
+        for number in (0, 1):
+            draw(tmp_path / "images" / camera / f"{number}.png", rectangles)
+    names = [{camera: f"{camera}/{n}.png" for camera in ("rgb", "thermal")} for n in (0, 1)]
+    return tmp_path, {
+        "images": [{"id": n, "file_name": each["rgb"], **each} for n, each in enumerate(names)],
+        "categories": [{"id": 3, "name": "person"}],
+        "annotations": [
+            {"id": 2 * n + k, "image_id": n, "category_id": 3, "bbox": box(person)}
+            for n in (0, 1)
+            for k, person in enumerate(PERSONS)
+        ],
+    }
+
+
+@pytest.fixture(scope="module")
+def detectors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Detector]:
+    folder = tmp_path_factory.mktemp("kinds")
+    for channels in ("rgb", "thermal", "rgbt"):
+        build_blob_bundle(folder / channels, channels=channels)
+    return {each.name: open_for_evaluation(each, "cpu", threads=1) for each in folder.iterdir()}
+
+
+def test_both_files_of_a_pair_are_looked_at(
+    detectors: dict[str, Detector], pair: tuple[Path, dict[str, Any]]
+) -> None:
+    folder, truth = pair
+    path = write(folder, truth)
+    for channels, recall in (("rgbt", 1.0), ("rgb", 0.5), ("thermal", 0.5)):
+        result = evaluate_model(detectors[channels], folder / "images", path, folder / channels)
+        assert result.scores.classes[0].at_threshold.recall == recall
+        assert not any("picture" in warning for warning in result.warnings)
+    for image in truth["images"]:
+        del image["thermal"]
+    path = write(folder, truth)
+    result = evaluate_model(detectors["rgbt"], folder / "images", path, folder / "rgb_alone")
+    assert result.scores.classes[0].at_threshold.recall == 0.5
+    told = "2 of 2 images have no thermal picture: the model saw black there"
+    assert told in result.warnings
+    assert told in json.loads((folder / "rgb_alone" / "metrics.json").read_text())["warnings"]
+
+
+def test_a_missing_or_unfitting_half_of_a_pair_is_told(
+    detectors: dict[str, Detector], pair: tuple[Path, dict[str, Any]]
+) -> None:
+    folder, truth = pair
+    (folder / "images" / "thermal" / "0.png").unlink()
+    small = np.zeros((256, 320), np.uint8)
+    assert cv2.imwrite(str(folder / "images" / "thermal" / "1.png"), small)
+    path = write(folder, truth)
+    with pytest.raises(DataError, match=r"none of the 2 images .*thermal/0\.png"):
+        evaluate_model(detectors["rgbt"], folder / "images", path, folder / "out")
+    draw(folder / "images" / "thermal" / "0.png", [PERSONS[1]])
+    result = evaluate_model(detectors["rgbt"], folder / "images", path, folder / "out")
+    (bad,) = result.unreadable
+    assert bad.file_name == "rgb/1.png"
+    assert "are not of one size (640x512 and 320x256)" in bad.reason
+    assert result.scores.classes[0].at_threshold.recall == 0.5
+    # RGB alone is read where the model looks at nothing else.
+    result = evaluate_model(detectors["rgb"], folder / "images", path, folder / "colour")
+    assert not result.unreadable

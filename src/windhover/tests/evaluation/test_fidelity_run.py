@@ -158,6 +158,19 @@ def test_some_images_evenly(truth: Truth) -> None:
         spread(truth, 0)
 
 
+def test_a_camera_that_is_missing_is_told(
+    images: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("m") / "both"
+    both = build_blob_bundle(folder, height=64, width=96, channels="rgbt", quantised=True)
+    truth = load_truth(images / "truth.json", both.labels)
+    base, _ = evaluate_fidelity(both, truth, images, variant_names("cpu"), tmp_path)
+    assert base.scores.map50 == pytest.approx(1.0)
+    told = "4 of 4 images have no RGB picture: the model saw black there"
+    assert (tmp_path / "fidelity.md").read_text().endswith(f"|\n\n{told}\n")
+    assert json.loads((tmp_path / "fidelity.json").read_text())["warnings"] == [told]
+
+
 def test_what_can_be_compared() -> None:
     assert variant_names("dlc, cpu,dlc") == ("float", "dlc", "cpu")
     for text in ("", "float", "cpu,gpu"):

@@ -148,6 +148,7 @@ def test_crowds_and_unknown_categories(tmp_path: Path) -> None:
         (coco(annotations={}), "'annotations' must be a list"),
         (coco(images=[]), "lists no images"),
         (coco(images=[{"id": 1}]), "'file_name'"),
+        (coco(images=[{"id": 1, "file_name": "a", "thermal": None}]), "as its thermal file"),
         (coco(images=[{"id": 1, "file_name": "a"}] * 2), "image id 1 is given twice"),
         (coco(categories=[{"id": 1, "name": "person"}] * 2), "category id 1 is given twice"),
         (coco(categories=[{"id": 1, "name": "zebra"}]), "none of its categories (zebra)"),

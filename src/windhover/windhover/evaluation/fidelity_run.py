@@ -23,7 +23,7 @@ from windhover.errors import ConfigError
 from windhover.evaluation.detection import DetectionScores, Predictions, evaluate_detections
 from windhover.evaluation.fidelity import Fidelity, compare_backends
 from windhover.evaluation.files import write_atomic, write_json
-from windhover.evaluation.frames import frame_for
+from windhover.evaluation.frames import Lacking, picture_files, read_cameras
 from windhover.evaluation.kept import Kept
 from windhover.evaluation.machine import machine_facts
 from windhover.evaluation.metrics import detection_metrics
@@ -35,7 +35,6 @@ from windhover.inference.qnn_api.library import load_libraries
 from windhover.inference.soc import where_it_runs
 from windhover.model.bundle import Bundle
 from windhover.model.detector import Detector
-from windhover.sources.files import read_image
 from windhover.types import Detections, Frame
 
 FORMAT = "windhover-fidelity/1"
@@ -132,8 +131,9 @@ def evaluate_fidelity(
 ) -> list[Variant]:
     """Score variants of a bundle's graph on the same images.
 
-    Writes ``fidelity.json`` and ``fidelity.md``, the table as Markdown, and keeps in
-    ``outputs/`` what the HTP gave for each image, which is not run again.
+    Writes ``fidelity.json`` and ``fidelity.md``, the table as Markdown and a sentence for a
+    camera that was missing, and keeps in ``outputs/`` what the HTP gave for each image,
+    which is not run again.
 
     Args:
         bundle: with float.onnx and what the variants need.
@@ -149,7 +149,7 @@ def evaluate_fidelity(
     Raises:
         BackendError: a variant can't be opened, or a run failed.
         SourceError: an image can't be read.
-        DataError: the files can't be written.
+        DataError: a pair is not of one size, or the files can't be written.
     """
     with ExitStack() as opened:
         keepers = {}
@@ -157,7 +157,8 @@ def evaluate_fidelity(
             keepers[name] = _Keeper(_open(bundle, name, Path(out_dir)))
             opened.callback(keepers[name].close)
         found: dict[str, list[tuple[int, Detections]]] = {name: [] for name in names}
-        frames = _frames(bundle, truth, Path(images_dir), keepers, found, progress)
+        lacking = Lacking(bundle.channels)
+        frames = _frames(bundle, truth, Path(images_dir), keepers, found, lacking, progress)
         others = {name: keeper for name, keeper in keepers.items() if name != REFERENCE}
         near = compare_backends(bundle, keepers[REFERENCE], others, frames)
         devices = {name: keeper.device for name, keeper in keepers.items()}
@@ -171,7 +172,7 @@ def evaluate_fidelity(
         )
         for name in names
     ]
-    _write(Path(out_dir), bundle, truth, variants)
+    _write(Path(out_dir), bundle, truth, variants, lacking.warnings(len(truth.images)))
     return variants
 
 
@@ -224,6 +225,7 @@ def _frames(
     folder: Path,
     keepers: Mapping[str, _Keeper],
     found: Mapping[str, list[tuple[int, Detections]]],
+    lacking: Lacking,
     progress: Progress | None,
 ) -> Iterator[Frame]:
     low = evaluation_thresholds(bundle)
@@ -231,8 +233,9 @@ def _frames(
         name: Detector(bundle, _Replay(keeper), thresholds=low) for name, keeper in keepers.items()
     }
     for row, info in enumerate(truth.images):
-        image, encoding = read_image(folder / info.file_name)
-        frame = frame_for(bundle.channels, image, encoding, row)
+        cameras = read_cameras(picture_files(info, folder, bundle.channels))
+        lacking.note(cameras)
+        frame = cameras.frame(bundle.channels, row)
         yield frame
         # Asked for the next one: every variant has seen this one, at the bundle's
         # thresholds. For AP its outputs are decoded again with nearly none.
@@ -268,10 +271,17 @@ def _row(variant: Variant, reference: Variant) -> list[str]:
     ]
 
 
-def _write(out: Path, bundle: Bundle, truth: Truth, variants: Sequence[Variant]) -> None:
+def _write(
+    out: Path,
+    bundle: Bundle,
+    truth: Truth,
+    variants: Sequence[Variant],
+    warnings: Sequence[str],
+) -> None:
     heading, *rows = table(variants)
     lines = [heading, ["---"] * len(heading), *rows]
     text = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    text += "".join(f"\n{warning}\n" for warning in warnings)
     write_atomic(out / "fidelity.md", text)
     write_json(
         out / "fidelity.json",
@@ -292,5 +302,6 @@ def _write(out: Path, bundle: Bundle, truth: Truth, variants: Sequence[Variant])
                 }
                 for each in variants
             },
+            "warnings": warnings,
         },
     )

@@ -25,17 +25,17 @@ from windhover.evaluation.detection import (
 )
 from windhover.evaluation.examples import draw_example, telling_images
 from windhover.evaluation.files import write_atomic, write_json
-from windhover.evaluation.frames import frame_for
+from windhover.evaluation.frames import Lacking, picture_files, read_cameras
 from windhover.evaluation.latency import LatencySummary, StageTimings
 from windhover.evaluation.machine import machine_facts
 from windhover.evaluation.metrics import FORMAT, detection_metrics, latency_metrics
 from windhover.evaluation.report import Example, ReportData, write_report
 from windhover.evaluation.truth import Truth, load_truth
+from windhover.imaging.formats import Channels
 from windhover.model.bundle import Bundle
 from windhover.model.detector import Detector
 from windhover.model.manifest import Thresholds
-from windhover.sources.files import read_image
-from windhover.types import Detections, Image
+from windhover.types import Detections
 
 #: Score above which detections are kept for AP, far below any threshold of use:
 #: what is cut off here is missing from the end of the precision-recall curve.
@@ -118,12 +118,12 @@ def evaluate_model(
 
     Writes ``metrics.json`` (see :mod:`.metrics`), ``predictions.json`` (COCO results
     with the truth file's ids), ``precision_recall.png``, ``confusion.png`` and
-    ``report.html``. An image
-    is looked for under ``images_dir`` by the truth's file name, then by its last part.
+    ``report.html``. Of a pair the files that the model looks at are read (see
+    :mod:`.frames`); a camera that is missing is told.
 
     Args:
         detector: from :func:`open_for_evaluation`.
-        images_dir: folder of the images.
+        images_dir: folder of the images; see :func:`~.frames.picture_files`.
         truth: read with the detector's labels, or a path to read it from.
         out_dir: folder for the results; made if need be.
         labels: score these of the model's labels only.
@@ -143,13 +143,15 @@ def evaluate_model(
     # Before the images are gone through, so that a mistyped label shows at once.
     chosen = label_numbers(truth, labels)
     timings = StageTimings(window=max(1, len(truth.images)))
-    found, unreadable = _detect_all(detector, truth, Path(images_dir), timings, progress)
+    lacking = Lacking(detector.bundle.channels)
+    found, unreadable = _detect_all(detector, truth, Path(images_dir), timings, lacking, progress)
     predictions = Predictions.collect(found)
     scores = evaluate_detections(truth, predictions, by_label, labels)
     warnings = _warnings(detector, truth, scores, unreadable)
+    warnings += lacking.warnings(len(truth.images))
     limits = np.full(len(thresholds), np.inf, np.float32)
     limits[chosen] = np.array(thresholds, np.float32)[chosen]
-    examples = _examples(truth, predictions, limits, Path(images_dir))
+    examples = _examples(truth, predictions, limits, Path(images_dir), detector.bundle.channels)
     latency = timings.summaries()
     facts = _facts(detector, truth, Path(images_dir))
     out = Path(out_dir)
@@ -214,21 +216,24 @@ def _detect_all(
     truth: Truth,
     images_dir: Path,
     timings: StageTimings,
+    lacking: Lacking,
     progress: Progress | None,
 ) -> tuple[list[tuple[int, Detections]], list[Unreadable]]:
     found: list[tuple[int, Detections]] = []
     unreadable: list[Unreadable] = []
-    total = len(truth.images)
+    total, channels = len(truth.images), detector.bundle.channels
     for row, info in enumerate(truth.images):
         begun = time.perf_counter_ns()
         try:
-            image, encoding = _read(images_dir, info.file_name)
+            cameras = read_cameras(picture_files(info, images_dir, channels))
+            frame = cameras.frame(channels, row)
             read = time.perf_counter_ns()
-            detections = detector.detect(frame_for(detector.bundle.channels, image, encoding, row))
-        except (SourceError, EncodingError) as error:
+            detections = detector.detect(frame)
+        except (DataError, SourceError, EncodingError) as error:
             unreadable.append(Unreadable(info.file_name, str(error)))
         else:
             found.append((row, detections))
+            lacking.note(cameras)
             spent = detector.timings
             timings.record("source", read - begun)
             timings.record("preprocess", spent.pre_ns)
@@ -245,20 +250,20 @@ def _detect_all(
     return found, unreadable
 
 
-def _read(images_dir: Path, file_name: str) -> tuple[Image, str]:
-    whole, last = images_dir / file_name, images_dir / Path(file_name).name
-    return read_image(last if not whole.is_file() and last.is_file() else whole)
-
-
 def _examples(
-    truth: Truth, predictions: Predictions, limits: NDArray[np.float32], images_dir: Path
+    truth: Truth,
+    predictions: Predictions,
+    limits: NDArray[np.float32],
+    images_dir: Path,
+    channels: Channels,
 ) -> list[Example]:
     examples = []
     for row in telling_images(truth, predictions, limits, _EXAMPLES):
         try:
-            image, encoding = _read(images_dir, truth.images[row].file_name)
-        except SourceError:
+            cameras = read_cameras(picture_files(truth.images[row], images_dir, channels))
+        except (DataError, SourceError):
             continue  # named as unreadable already
+        image, encoding = cameras.shown()
         examples.append(draw_example(image, encoding, row, truth, predictions, limits))
     return examples
 

@@ -3,7 +3,8 @@
 What is read (COCO data format, https://cocodataset.org/#format-data): ``images``
 (``id``, ``file_name``, ``width``, ``height``), ``categories`` (``id``, ``name``)
 and ``annotations`` (``image_id``, ``category_id``, ``bbox`` = left, top, width,
-height in pixels, optional ``iscrowd``). HIT-UAV (Suo et al., Scientific Data
+height in pixels, optional ``iscrowd``); of a pair on one grid, an image's record also
+names both files as ``rgb`` and ``thermal``. HIT-UAV (Suo et al., Scientific Data
 2023) writes ``annotation`` and ``filename`` instead and marks regions that are
 not to be judged with a category ``DontCare``.
 
@@ -52,6 +53,8 @@ class TruthImage:
         width: pixels; 0 where the file does not say.
         height: pixels; 0 where the file does not say.
         groups: what to break scores down by, such as ``{"time": "night"}``.
+        cameras: the files of a picture of which the file says the camera, by ``rgb`` and
+            ``thermal``; with both, a pair on one grid. Empty where it names one file alone.
     """
 
     image_id: int | str
@@ -59,6 +62,7 @@ class TruthImage:
     width: int
     height: int
     groups: Mapping[str, str] = field(default_factory=dict)
+    cameras: Mapping[str, str] = field(default_factory=dict)
 
 
 # A sentence names so many of the flawed items; ``items`` holds more.
@@ -319,11 +323,23 @@ def _images(data: Mapping[str, Any], path: str | Path) -> tuple[TruthImage, ...]
                 _pixels(record.get("width")),
                 _pixels(record.get("height")),
                 image_groups(record, name),
+                _cameras(record, path),
             )
         )
     if not images:
         raise DataError(f"{path}: lists no images; there is nothing to score")
     return tuple(images)
+
+
+def _cameras(record: Mapping[str, Any], path: str | Path) -> dict[str, str]:
+    cameras = {camera: record[camera] for camera in ("rgb", "thermal") if camera in record}
+    for camera, name in cameras.items():
+        if not isinstance(name, str) or not name:
+            raise DataError(
+                f"{path}: image {record['id']} names {str(name)[:40]!r} as its {camera} file; "
+                "give its path or leave the entry out"
+            )
+    return cameras
 
 
 def _corners(bbox: Any) -> tuple[float, float, float, float] | None:

@@ -64,6 +64,8 @@ def detections(
         with progress("detecting", len(known.images)) as bar:
             result = evaluate_model(detector, images, known, out, chosen, bar.update, before)
     _print(result.scores)
+    for warning in result.warnings:
+        typer.echo(f"note: {warning}")
     typer.echo(f"wrote {out}")
     if result.unreadable:
         first = result.unreadable[0]

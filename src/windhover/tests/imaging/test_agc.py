@@ -58,6 +58,17 @@ def test_order_of_counts_is_kept(height, width, seed):
     assert (np.diff(mapped.ravel()[order].astype(int)) >= 0).all()
 
 
+@pytest.mark.parametrize("shape", [(4, 1), (4, 1, 1), (1, 4), (4, 4), (1, 1), (30, 40)])
+@pytest.mark.parametrize("floor", [-20, 0, 7_000, 65_535])
+def test_counts_below_the_window_are_black_and_do_not_wrap(shape, floor):
+    counts = np.random.default_rng(0).integers(0, 65_536, shape).astype(np.uint16)
+    for part in (counts, counts[::2, ::-1]):
+        expected = np.rint(np.clip((part.astype(float) - floor) * (255.0 / 400), 0, 255))
+        mapped = agc._stretch(part, floor, 400)
+        assert (mapped.shape, mapped.dtype) == (part.shape, np.uint8)
+        assert np.abs(mapped - expected).max() <= 1
+
+
 def test_bad_input_is_named():
     with pytest.raises(EncodingError, match="uint8"):
         percentile_agc(np.zeros((4, 4), np.uint8))
@@ -121,6 +132,30 @@ def test_a_blinking_heat_source_does_not_make_the_picture_blink(method):
         for s in (0.0, 1.0)
     )
     assert np.abs(np.diff(smooth[30:])).max() < np.abs(np.diff(raw[30:])).max() / 10
+
+
+@pytest.mark.parametrize("window", [(7_000, 400), (-16, 32), (65_519, 32), (0, 65_535)])
+def test_a_curve_is_linear_in_its_window_and_flat_outside(window):
+    floor, span = window
+    expected = np.clip((np.arange(65_536) - floor) * (255.0 / span), 0, 255)
+    np.testing.assert_allclose(agc._linear_curve(floor, span), expected, atol=1e-4)
+
+
+def test_smoothing_mixes_the_curves():
+    period_s, config = FRAME_NS / 1e9, ToneConfig(smoothing_s=1.0)
+    mapper, curve = ToneMapper(config), None
+    for k, scene in enumerate([background(1), with_hot_object(2), background(3)]):
+        new = np.interp(np.arange(65_536), *_ends(scene))
+        weight = 1.0 if curve is None else 1.0 - np.exp(-period_s)
+        curve = new if curve is None else curve + weight * (new - curve)
+        off = np.abs(mapper.apply(scene, k * FRAME_NS) - curve[scene])
+        assert off.max() < 0.5 + 1e-3
+
+
+def _ends(scene):
+    """Counts and greys between which the default's curve is linear."""
+    floor, span = agc._window(agc._sample(scene), 1.0, 99.0, 32)
+    return (floor, floor + span), (0.0, 255.0)
 
 
 def test_both_ways_to_look_a_grey_up_are_equal(monkeypatch):

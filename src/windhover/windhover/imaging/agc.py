@@ -134,15 +134,13 @@ class ToneMapper:
         if not (equalised or config.smoothing_s):
             return _stretch(y16, *window)
         new = _plateau_curve(sampled, config) if equalised else _linear_curve(*window)
-        old = self._curve
-        if old is not None and weight < 1.0 and not _lost(old, sampled):
+        if self._curve is None or weight >= 1.0 or _lost(self._curve, sampled):
+            self._curve = new
+        else:
             # Curves are mixed, not windows: no grey moves faster than 255 * weight a
             # frame, however hot the thing that came into view.
-            new -= old
-            new *= np.float32(weight)
-            new += old
-        self._curve = new
-        return _look_up(np.rint(new).astype(np.uint8), y16)
+            cv2.accumulateWeighted(new, self._curve, weight)
+        return _look_up(np.asarray(cv2.convertScaleAbs(self._curve), np.uint8), y16)
 
 
 def tone_map(y16: Counts, config: ToneConfig | None = None) -> Gray:
@@ -195,9 +193,11 @@ def _sample(y16: Counts) -> Counts:
 
 def _lost(curve: NDArray[np.float32], sampled: Counts) -> bool:
     """Whether most of a picture is at the curve's ends: it is of another scene."""
-    grays = curve[sampled]
-    outside = np.count_nonzero((grays < curve[0] + 1) | (grays > curve[-1] - 1))
-    return bool(outside > _LOST_FRACTION * grays.size)
+    # A curve never falls, so what is between its ends lies between two counts.
+    first = int(np.searchsorted(curve, curve[0] + 1))
+    last = int(np.searchsorted(curve, curve[-1] - 1, "right")) - 1
+    outside = sampled.size - cv2.countNonZero(cv2.inRange(sampled.reshape(1, -1), first, last))
+    return bool(outside > _LOST_FRACTION * sampled.size)
 
 
 def _window(sampled: Counts, low: float, high: float, min_span: int) -> tuple[int, int]:
@@ -224,9 +224,10 @@ def _percentiles(sampled: Counts, low: float, high: float) -> tuple[float, float
 
 
 def _stretch(y16: Counts, floor: int, span: int) -> Gray:
-    bottom = np.uint16(max(0, floor))
-    # Unsigned counts must not wrap below the window, so they are raised to it first.
-    shifted = np.maximum(y16, bottom) - bottom
+    # OpenCV's difference stops at 0, where NumPy's would wrap around. Four numbers are one
+    # for each channel, unless the image has four rows of one pixel; so it is laid in one row.
+    bottom = np.array([max(0, floor), 0, 0, 0], np.float64)
+    shifted = cv2.subtract(y16.reshape(1, -1), bottom)
     gain = 255.0 / span
     mapped = cv2.convertScaleAbs(shifted, alpha=gain, beta=gain * max(0, -floor))
     return np.asarray(mapped, np.uint8).reshape(y16.shape)
@@ -240,9 +241,13 @@ def _look_up(table: Gray, y16: Counts) -> Gray:
 
 def _linear_curve(floor: int, span: int) -> NDArray[np.float32]:
     """Grey level of every count, ``(65536,)`` float32 in 0..255."""
-    curve = _COUNTS - np.float32(floor)
-    curve *= np.float32(255.0 / span)
-    return np.asarray(np.clip(curve, 0, 255, out=curve), np.float32)
+    below, above = max(0, floor), min(len(_COUNTS), floor + span)
+    curve = np.empty(len(_COUNTS), np.float32)
+    curve[:below] = 0
+    curve[above:] = 255
+    rising = np.subtract(_COUNTS[below:above], np.float32(floor), out=curve[below:above])
+    rising *= np.float32(255.0 / span)
+    return curve
 
 
 def _plateau_curve(sampled: Counts, config: ToneConfig) -> NDArray[np.float32]:

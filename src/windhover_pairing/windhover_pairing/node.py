@@ -299,8 +299,7 @@ class PairingNode(StageNode[PairingParams]):
     def _lens(self, match: Match) -> CameraCalibration | None:
         if match.rgb is None:
             return None
-        lens = self._registration.lens((match.rgb.width, match.rgb.height))
-        return None if lens is None else lens.as_calibration("rgbt")
+        return self._registration.camera((match.rgb.width, match.rgb.height))
 
     def _register(self, match: Match) -> Frame | None:
         """One picture of a match; with the thermal plane empty where it can't be used."""

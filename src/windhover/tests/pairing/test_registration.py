@@ -175,6 +175,21 @@ def test_the_output_may_be_on_the_detectors_grid():
     assert np.abs(small.image[..., 3].astype(int) - halved[..., 3])[inside].mean() < 2
 
 
+def test_the_outputs_lens_is_worked_out_once_for_a_calibration():
+    registration = Registration(None, width=640)
+    assert registration.camera((1280, 720)) is None
+    registration.use(Calibration(RGB, THERMAL, Extrinsics()))
+    camera = registration.camera((1280, 720))
+    assert (camera.width, camera.height, camera.name) == (640, 360, "rgbt")
+    np.testing.assert_allclose(camera.k, RGB.scaled(640, 360).matrix)
+    assert registration.camera((1280, 720)) is camera
+    assert registration.camera((640, 360)) is None
+    registration.use(Calibration(Lens.from_hfov((1280, 720), 50), THERMAL, Extrinsics()))
+    assert registration.camera((1280, 720)).k[0, 0] > camera.k[0, 0]
+    registration.use(FixedHomography(np.eye(3), (1280, 720), (640, 512)))
+    assert registration.camera((1280, 720)) is None
+
+
 @pytest.mark.parametrize(
     ("rgb", "thermal", "words"),
     [

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from windhover.calibration import CameraCalibration
 from windhover.errors import CalibrationError
 from windhover.imaging.agc import ToneConfig, ToneMapper
 from windhover.imaging.formats import to_bgr, to_gray8
@@ -189,6 +190,7 @@ class Registration:
         self._fixed: Floats | None = None
         self._tone = ToneMapper(tone)
         self._grey: tuple[Frame, Picture] | None = None
+        self._camera: tuple[Calibration, CameraCalibration] | None = None
 
     def use(self, geometry: Calibration | FixedHomography | None) -> None:
         """Register by another calibration from the next frame on."""
@@ -244,12 +246,15 @@ class Registration:
         width, height = rgb_size
         return (self._width, round(height * self._width / width)) if self._width else rgb_size
 
-    def lens(self, rgb_size: tuple[int, int]) -> Lens | None:
-        """The lens of the output's grid for an RGB picture's size; ``None`` where it is unknown."""
+    def camera(self, rgb_size: tuple[int, int]) -> CameraCalibration | None:
+        """The output's lens for an RGB picture's size; ``None`` where it is unknown."""
         geometry = self.geometry
         if not isinstance(geometry, Calibration) or geometry.rgb_size != rgb_size:
             return None
-        return geometry.rgb.scaled(*self.out_size(rgb_size))
+        if self._camera is None or self._camera[0] is not geometry:
+            lens = geometry.rgb.scaled(*self.out_size(rgb_size))
+            self._camera = geometry, lens.as_calibration("rgbt")
+        return self._camera[1]
 
     def _greyed(self, frame: Frame) -> Picture:
         # The same thermal frame may belong to several RGB frames.

@@ -15,7 +15,6 @@ import numpy as np
 
 from windhover.evaluation.detection import (
     ClassScores,
-    PrCurve,
     Predictions,
     evaluate_detections,
 )
@@ -26,6 +25,7 @@ from windhover.model import Bundle, Thresholds
 from windhover.model.detector import Detector
 from windhover.types import Frame
 
+# A handful of sure finds says little of the precision: a twentieth must be found.
 _LEAST_RECALL = 0.05
 CANDIDATE_SCORE = 0.005  # AP needs the whole curve, far below any threshold of use
 
@@ -142,22 +142,10 @@ def best_thresholds(
     result = evaluate_detections(truth, found, CANDIDATE_SCORE)
     wanted = least_precision or {}
     return {
-        c.label: round(choose_threshold(c.curve, wanted.get(c.label, 0.0)), 3)
+        c.label: round(c.curve.threshold(c.curve.best(wanted.get(c.label, 0.0), _LEAST_RECALL)), 3)
         for c in result.classes
         if len(c.curve.scores) and c.truths
     }
-
-
-def choose_threshold(curve: PrCurve, least_precision: float) -> float:
-    """Score of best F1 among the points of a curve with enough precision."""
-    both = np.maximum(curve.precision + curve.recall, 1e-9)
-    f1 = 2 * curve.precision * curve.recall / both
-    # A handful of sure finds says little of the precision: a twentieth must be found.
-    allowed = (curve.precision >= least_precision) & (curve.recall >= _LEAST_RECALL)
-    if allowed.any():
-        return float(curve.scores[np.where(allowed, f1, -1.0).argmax()])
-    known = curve.recall >= min(_LEAST_RECALL, float(curve.recall[-1]))
-    return float(curve.scores[np.where(known, curve.precision, -1.0).argmax()])
 
 
 def quiet_thresholds(

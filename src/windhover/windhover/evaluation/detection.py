@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from windhover.errors import ConfigError, DataError
 from windhover.evaluation.coco import Boxes, ClassMatches, match, match_by_size, size_areas
+from windhover.evaluation.operating import NAN, OperatingPoint, PrCurve, ratio
 from windhover.evaluation.truth import ANY_LABEL, Truth
 from windhover.types import Detections
-
-NAN = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,55 +101,6 @@ class Predictions:
 
 
 @dataclass(frozen=True, slots=True)
-class OperatingPoint:
-    """Right and wrong detections at one score threshold, at IoU 0.5.
-
-    Attributes:
-        threshold: detections count whose score exceeds it; ``None`` where classes
-            with different thresholds were added up.
-        true_positives: detections that match an object.
-        false_positives: detections that match none.
-        false_negatives: objects that no detection matches.
-    """
-
-    threshold: float | None
-    true_positives: int
-    false_positives: int
-    false_negatives: int
-
-    @property
-    def precision(self) -> float:
-        """Share of detections that are right; NaN without detections."""
-        return _ratio(self.true_positives, self.true_positives + self.false_positives)
-
-    @property
-    def recall(self) -> float:
-        """Share of objects that are found; NaN without objects."""
-        return _ratio(self.true_positives, self.true_positives + self.false_negatives)
-
-    @property
-    def f1(self) -> float:
-        """Harmonic mean of precision and recall; NaN where neither can be told."""
-        right = 2 * self.true_positives
-        return _ratio(right, right + self.false_positives + self.false_negatives)
-
-
-@dataclass(frozen=True, slots=True)
-class PrCurve:
-    """Precision against recall as the threshold falls, at IoU 0.5, not smoothed.
-
-    Attributes:
-        scores: ``(M,)`` float32, the threshold at each point, falling.
-        precision: ``(M,)`` float64.
-        recall: ``(M,)`` float64, rising.
-    """
-
-    scores: NDArray[np.float32]
-    precision: NDArray[np.float64]
-    recall: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
 class ClassScores:
     """Scores of one label.
 
@@ -219,7 +169,7 @@ class DetectionScores:
     @property
     def false_positives_per_empty_image(self) -> float:
         """False alarms an image without anything to find; NaN without such images."""
-        return _ratio(self.empty_images_false_positives, self.empty_images)
+        return ratio(self.empty_images_false_positives, self.empty_images)
 
     @property
     def at_threshold(self) -> OperatingPoint:
@@ -370,6 +320,7 @@ def _class_scores(
     precision = right / count
     recall = right / result.truths if result.truths else np.full(len(right), NAN)
     label = truth.labels[number]
+    curve = PrCurve(result.scores, precision, recall)
     return ClassScores(
         label=label,
         truth_categories=truth.categories.get(label, ()),
@@ -383,8 +334,8 @@ def _class_scores(
         ap50_95=result.ap50_95,
         recall=result.recall,
         at_threshold=_point(result, threshold),
-        best_f1=_best_f1(result),
-        curve=PrCurve(result.scores, precision, recall),
+        best_f1=_best_f1(result, curve),
+        curve=curve,
     )
 
 
@@ -398,16 +349,11 @@ def _counts(result: ClassMatches, threshold: float, kept: int) -> OperatingPoint
     return OperatingPoint(float(threshold), right, kept - right, result.truths - right)
 
 
-def _best_f1(result: ClassMatches) -> OperatingPoint | None:
+def _best_f1(result: ClassMatches, curve: PrCurve) -> OperatingPoint | None:
     if not result.truths or not result.correct.any():
         return None
-    right = np.cumsum(result.correct)
-    f1 = 2.0 * right / (np.arange(1, len(right) + 1) + result.truths)
-    following = np.append(result.scores[1:], np.float32(0.0)).astype(np.float64)
-    # Equal scores stand or fall together: a threshold can only lie after the last.
-    best = int(np.argmax(np.where(following < result.scores, f1, -1.0)))
-    threshold = (float(result.scores[best]) + following[best]) / 2.0
-    return _counts(result, threshold, best + 1)
+    best = curve.best()
+    return _counts(result, curve.threshold(best), best + 1)
 
 
 def label_numbers(truth: Truth, labels: Sequence[str] | None) -> list[int]:
@@ -446,10 +392,6 @@ def _check(truth: Truth, predictions: Predictions) -> None:
             "predictions: a box or score is not finite, or an image or label is out of range; "
             "score the output of the detector whose labels the truth was read with"
         )
-
-
-def _ratio(part: int, whole: int) -> float:
-    return part / whole if whole else NAN
 
 
 def _mean(values: Sequence[float]) -> float:

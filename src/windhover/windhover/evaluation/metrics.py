@@ -36,9 +36,10 @@ from typing import Any
 
 from windhover.evaluation.coco import MAX_DETECTIONS
 from windhover.evaluation.confusion import Confusion
-from windhover.evaluation.detection import ClassScores, DetectionScores, OperatingPoint
+from windhover.evaluation.detection import ClassScores, DetectionScores
 from windhover.evaluation.latency import LatencySummary
 from windhover.evaluation.mot_counts import MATCH_IOU
+from windhover.evaluation.operating import OperatingPoint
 from windhover.evaluation.tracking import TrackCounts, TrackScores
 from windhover.inference import emulates
 

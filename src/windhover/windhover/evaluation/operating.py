@@ -1,0 +1,87 @@
+"""Right and wrong detections at a threshold, and the choice of one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """Right and wrong detections at one score threshold, at IoU 0.5.
+
+    Attributes:
+        threshold: detections count whose score exceeds it; ``None`` where classes
+            with different thresholds were added up.
+        true_positives: detections that match an object.
+        false_positives: detections that match none.
+        false_negatives: objects that no detection matches.
+    """
+
+    threshold: float | None
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+
+    @property
+    def precision(self) -> float:
+        """Share of detections that are right; NaN without detections."""
+        return ratio(self.true_positives, self.true_positives + self.false_positives)
+
+    @property
+    def recall(self) -> float:
+        """Share of objects that are found; NaN without objects."""
+        return ratio(self.true_positives, self.true_positives + self.false_negatives)
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall; NaN where neither can be told."""
+        right = 2 * self.true_positives
+        return ratio(right, right + self.false_positives + self.false_negatives)
+
+
+@dataclass(frozen=True, slots=True)
+class PrCurve:
+    """Precision against recall as the threshold falls, at IoU 0.5, not smoothed.
+
+    Attributes:
+        scores: ``(M,)`` float32, the threshold at each point, falling.
+        precision: ``(M,)`` float64.
+        recall: ``(M,)`` float64, rising.
+    """
+
+    scores: NDArray[np.float32]
+    precision: NDArray[np.float64]
+    recall: NDArray[np.float64]
+
+    def best(self, least_precision: float = 0.0, least_recall: float = 0.0) -> int:
+        """The point of best F1 among those with enough precision and recall.
+
+        Args:
+            least_precision: where no point has it, the one of highest precision is taken.
+            least_recall: a handful of sure finds says little of the precision. Where no
+                point has it, that of the last counts.
+        """
+        following = np.append(self.scores[1:], np.float32(-1.0))
+        # Equal scores stand or fall together: a threshold can only lie after the last.
+        known = (self.recall >= min(least_recall, float(self.recall[-1]))) & (
+            following < self.scores
+        )
+        enough = known & (self.precision >= least_precision)
+        f1 = 2 * self.precision * self.recall / np.maximum(self.precision + self.recall, 1e-9)
+        of, value = (enough, f1) if enough.any() else (known, self.precision)
+        return int(np.where(of, value, -1.0).argmax())
+
+    def threshold(self, point: int) -> float:
+        """The score that divides a point from the next, half way between them."""
+        following = float(self.scores[point + 1]) if point + 1 < len(self.scores) else 0.0
+        return (float(self.scores[point]) + following) / 2.0
+
+
+def ratio(part: int, whole: int) -> float:
+    """A share; NaN of nothing."""
+    return part / whole if whole else NAN

@@ -74,6 +74,18 @@ def test_a_release_is_written_judged_and_not_ready(
     assert "int8.dlc, HTP emulator on x86_64" in card
     assert (tmp_path / "report/verify.md").read_text().startswith("### held-out")
 
+    # What is there is replaced on request only.
+    again = ["verify", "--config", str(config), "--out", str(bundle.root), "--backends", "cpu"]
+    again += ["--frames", "1", "--report", str(tmp_path / "report")]
+    before = (tmp_path / "report/verify.json").read_text()
+    assert main(again) == 2
+    assert "give --force to replace it, or another --report" in capsys.readouterr().err
+    assert main(["release", *arguments[:3], str(tmp_path / "other"), *again[-2:]]) == 2
+    assert (tmp_path / "report/verify.json").read_text() == before
+    assert not (tmp_path / "other").exists()
+    assert main([*again, "--force"]) == 0
+    assert "int8.dlc" not in (tmp_path / "report/verify.json").read_text()
+
     # The layers' figures are of these two graphs and no others.
     image = np.random.default_rng(0).integers(0, 256, (1, 128, 160, 1), np.uint8)
     files = bundle.root / "float.onnx", bundle.root / "int8.onnx"
@@ -87,8 +99,14 @@ def test_a_release_is_written_judged_and_not_ready(
     again = yaml.safe_load(config.read_text())
     config.write_text(yaml.safe_dump({**again, "checkpoint": str(bundle.root)}))
     assert main(["export", "onnx", "--config", str(config), "--out", str(tmp_path / "new")]) == 0
-    assert main(["export", "dlc", "--out", str(tmp_path / "new")]) == 0
+    build = ["export", "dlc", "--out", str(tmp_path / "new")]
+    assert main(build) == 0
     assert "qcs8550.bin" in capsys.readouterr().out
+    before = (tmp_path / "new/bundle.yaml").read_text()
+    assert main(build) == 2
+    assert "has qcs8550.bin already; give --force" in capsys.readouterr().err
+    assert (tmp_path / "new/bundle.yaml").read_text() == before
+    assert main([*build, "--force"]) == 0
     assert Bundle.load(tmp_path / "new").labels == tuple(LABELS)
 
 

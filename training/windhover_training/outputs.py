@@ -19,13 +19,16 @@ from windhover.errors import ConfigError, DataError
 MARK = ".windhover-output"
 
 
-def refuse_to_overwrite(path: Path, *, force: bool = False, mark: str = MARK) -> None:
+def refuse_to_overwrite(
+    path: Path, *, force: bool = False, mark: str = MARK, option: str = "--out"
+) -> None:
     """Stop before any work where ``path`` is in the way.
 
     Args:
         path: file or folder that is to be written.
         force: the person asked for it to be replaced.
         mark: file that tells a folder of ours.
+        option: that names another place.
 
     Raises:
         ConfigError: it exists and ``force`` is not given, or it is a folder that no
@@ -36,17 +39,24 @@ def refuse_to_overwrite(path: Path, *, force: bool = False, mark: str = MARK) ->
     if path.is_dir() and not any(path.iterdir()):
         return
     if not force:
-        raise ConfigError(f"{path}: exists already; give --force to replace it, or another --out")
+        raise ConfigError(
+            f"{path}: exists already; give --force to replace it, or another {option}"
+        )
     if path.is_symlink() or (path.is_dir() and not (path / mark).is_file()):
         raise ConfigError(
             f"{path}: was not made by this command, so --force does not replace it; "
-            "remove it yourself or give another --out"
+            f"remove it yourself or give another {option}"
         )
 
 
 @contextmanager
 def new_folder(
-    path: Path, *, force: bool = False, resume: bool = False, mark: str = MARK
+    path: Path,
+    *,
+    force: bool = False,
+    resume: bool = False,
+    mark: str = MARK,
+    option: str = "--out",
 ) -> Iterator[Path]:
     """Fill a folder that gets its name only once it is complete.
 
@@ -56,6 +66,7 @@ def new_folder(
         resume: keep what was done if the block fails or is interrupted; the next call
             yields the same folder again, with that in it.
         mark: file that tells a folder of ours; any but the usual one is left to the block.
+        option: that names another place.
 
     Yields:
         The folder to write into, on the same file system as ``path``.
@@ -65,7 +76,7 @@ def new_folder(
         DataError: the folder can't be made, written to or renamed.
     """
     path = path.absolute()
-    refuse_to_overwrite(path, force=force, mark=mark)
+    refuse_to_overwrite(path, force=force, mark=mark, option=option)
     # A resumable one must be found again; others must not meet in one folder.
     part = path.with_name(f".{path.name}.{'partial' if resume else f'{os.getpid()}.partial'}")
     try:
@@ -73,7 +84,9 @@ def new_folder(
         if mark == MARK:
             (part / mark).touch()
     except OSError as error:
-        raise DataError(f"{part}: can't be made ({error.strerror}); choose another --out") from None
+        raise DataError(
+            f"{part}: can't be made ({error.strerror}); choose another {option}"
+        ) from None
     try:
         yield part
     except BaseException as error:
@@ -82,7 +95,7 @@ def new_folder(
         if isinstance(error, OSError):
             what = error.strerror or type(error).__name__
             raise DataError(
-                f"{error.filename or path}: {what}; free some space or choose another --out"
+                f"{error.filename or path}: {what}; free some space or choose another {option}"
             ) from error
         raise
     try:

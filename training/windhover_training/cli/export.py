@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from windhover.errors import ConfigError
 from windhover.model.bundle import MANIFEST_NAME
 
 from ..config import ReleaseConfig, load_config
@@ -18,6 +21,8 @@ app = typer.Typer(no_args_is_help=True, help="Export graphs of a trained model."
 ReleaseFile = Annotated[Path, typer.Option("--config", help="release config, YAML")]
 Out = Annotated[Path, typer.Option("--out", help="bundle folder")]
 Force = Annotated[bool, typer.Option("--force", help="replace an earlier bundle")]
+#: What tells a folder with a comparison of float, INT8 and HTP.
+VERIFIED = "verify.json"
 
 
 @app.command("onnx")
@@ -35,21 +40,32 @@ def export_onnx(config: ReleaseFile, out: Out, force: Force = False) -> None:
 def export_dlc(
     out: Out,
     soc: Annotated[str, typer.Option(help="chip to compile for, such as qcs8550")] = "qcs8550",
+    force: Annotated[bool, typer.Option("--force", help="build anew what is there")] = False,
 ) -> None:
     """Build int8.dlc and the chip's compiled graph from a bundle's int8.onnx, all on the HTP."""
     from windhover.inference.build import add_to_bundle
+    from windhover.model import Bundle
 
-    bundle = add_to_bundle(out, soc)
+    compiled = f"{soc}.bin"
+    if any(spec.path == compiled for spec in Bundle.load(out).files.values()) and not force:
+        raise ConfigError(f"{out}: has {compiled} already; give --force to build it anew")
+    # All of it anew: a bundle between the old files and the new ones would be refused.
+    with new_folder(out, force=True, mark=MANIFEST_NAME) as part:
+        shutil.copytree(out, part, dirs_exist_ok=True)
+        bundle = add_to_bundle(part, soc)
     for spec in bundle.files.values():
         typer.echo(f"{spec.path}: {spec.bytes / 1e6:.2f} MB, SHA-256 {spec.sha256[:12]}")
-    typer.echo(f"wrote {bundle.root} ({bundle.digest})")
+    typer.echo(f"wrote {out} ({bundle.digest})")
 
 
 def verify_bundle(
     config: ReleaseFile,
     out: Out,
     report: Annotated[
-        Path | None, typer.Option(help="folder for verify.md and verify.json [default: in --out]")
+        Path | None,
+        typer.Option(
+            help="folder for verify.md and verify.json [default: workspace/verify/NAME-VERSION]"
+        ),
     ] = None,
     backends: Annotated[
         str, typer.Option(help="what to hold against float.onnx: cpu (INT8), qnn, dlc")
@@ -57,8 +73,9 @@ def verify_bundle(
     frames: Annotated[
         int, typer.Option(min=1, help="images of each set: an HTP emulator takes seconds for one")
     ] = 60,
+    force: Annotated[bool, typer.Option("--force", help="replace an earlier report")] = False,
 ) -> None:
-    """Compare float, INT8 and HTP on the same images; name the layers that lose most."""
+    """Compare float, INT8 and HTP; name the layers that lose most. Stopped, it goes on."""
     from windhover.evaluation.fidelity_run import variant_names
     from windhover.model import Bundle
 
@@ -67,8 +84,9 @@ def verify_bundle(
 
     settings, bundle = load_config(config, ReleaseConfig), Bundle.load(out)
     folder = report or WORKSPACE / "verify" / f"{bundle.name}-{bundle.version}"
-    with progress_bar("comparing") as step:
-        result = verify(settings, bundle, variant_names(backends), frames, folder, step)
+    names = variant_names(backends)
+    with _report(folder, force) as part, progress_bar("comparing") as step:
+        result = verify(settings, bundle, names, frames, part, step)
     typer.echo(markdown(result))
     typer.echo(f"wrote {folder}")
 
@@ -80,7 +98,8 @@ def release_bundle(
         Path | None, typer.Option(help="figures of a device, from windhover-train profile")
     ] = None,
     report: Annotated[
-        Path | None, typer.Option(help="folder for the comparison with the HTP")
+        Path | None,
+        typer.Option(help="folder for the comparison with the HTP [default: as verify's]"),
     ] = None,
     force: Force = False,
 ) -> None:
@@ -90,11 +109,14 @@ def release_bundle(
 
     settings = load_config(config, ReleaseConfig)
     folder = report or WORKSPACE / "verify" / f"{settings.name}-{settings.version}"
-    with new_folder(out, force=force, mark=MANIFEST_NAME) as part:
-        items = release(
-            settings, part, folder, profile, say=lambda text: typer.echo(text, err=True)
-        )
+    with new_folder(out, force=force, mark=MANIFEST_NAME) as part, _report(folder, force) as other:
+        items = release(settings, part, other, profile, say=lambda text: typer.echo(text, err=True))
     for item in items:
         typer.echo(f"{item.status:<13} {item.name}: {item.figure}")
     state = "ready" if is_ready(items) else "not ready"
     typer.echo(f"wrote {out}: {state}; the card is {out / 'README.md'}")
+
+
+def _report(folder: Path, force: bool) -> AbstractContextManager[Path]:
+    """A comparison's folder: an emulator takes seconds an image, so what was done is kept."""
+    return new_folder(folder, force=force, resume=True, mark=VERIFIED, option="--report")

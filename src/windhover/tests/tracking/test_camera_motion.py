@@ -77,6 +77,45 @@ def test_pixel_formats(ground, kind):
     np.testing.assert_allclose(moved(found), moved(motion), atol=0.6)
 
 
+def rgbt(colours, thermal, seed=0):
+    """Both cameras' pictures as 8UC4, the colours with a sensor's noise."""
+    noise = np.random.default_rng(seed).normal(0, 2, (*colours.shape, 3))
+    bgr = np.clip(colours[..., None] + 2.0 + noise, 0, 255).astype(np.uint8)
+    return np.dstack([bgr, thermal])
+
+
+@pytest.mark.parametrize(("light", "thermal_is_followed"), [(1.0, False), (0.02, True)])
+def test_thermal_is_followed_where_colours_are_too_dark(ground, light, thermal_is_followed):
+    """Each camera shows another motion, so that it can be told which one was followed."""
+    still, by_colours, by_thermal = (similarity(0, 1, *by) for by in ((0, 0), (-6, 4), (9, -5)))
+    camera = CameraMotion()
+    camera.estimate(rgbt(light * view(ground, still), view(ground, still)), NO_BOXES)
+    second = rgbt(light * view(ground, by_colours), view(ground, by_thermal), seed=1)
+    found = camera.estimate(second, NO_BOXES).matrix
+    expected = by_thermal if thermal_is_followed else by_colours
+    assert found is not None
+    np.testing.assert_allclose(moved(found), moved(expected), atol=0.6)
+
+
+def test_dusk_costs_one_frame_and_no_cut(ground):
+    """Lights go out and on again: no motion is made up from one camera's picture to the other's."""
+    camera, known = CameraMotion(), []
+    for k, light in enumerate((1.0, 1.0, 0.01, 0.01, 1.0, 1.0)):
+        shown = view(ground, similarity(0, 1, 3 * k, -2 * k))
+        motion = camera.estimate(rgbt(light * shown, shown, seed=k), NO_BOXES)
+        assert not motion.cut
+        known.append(motion.matrix is not None)
+        if motion.matrix is not None:
+            np.testing.assert_allclose(moved(motion.matrix), CORNERS + [3, -2], atol=0.6)
+    assert known == [False, True, False, True, False, True]
+
+
+def test_where_neither_camera_sees_there_is_no_motion(ground):
+    camera, nothing = CameraMotion(), np.zeros((512, 640), np.uint8)
+    for seed in range(3):
+        assert camera.estimate(rgbt(nothing, nothing, seed), NO_BOXES) == ImageMotion()
+
+
 def test_corners_are_followed_from_frame_to_frame_and_found_anew(ground):
     """A pan by half the view, longer than any corner stays in it; a car drives along below."""
     camera = CameraMotion()

@@ -5,11 +5,13 @@ frame (pyramidal Lucas-Kanade, Bouguet 2001) and a homography is fitted to them 
 RANSAC, as BoT-SORT does with a similarity (Aharon et al., 2022): seen at a slant,
 ground does not move as a similarity. Objects and wrong matches are outliers; what
 agrees with the fit is followed on, and corners are looked for again once too many
-have left.
+have left. Of a picture with thermal beside its colours (``8UC4``) the colours are
+followed, which are sharper, or thermal where it is too dark for them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -48,6 +50,10 @@ _THUMBNAIL_SIDE = 32
 _THUMBNAIL_SHIFT = 6
 # Standard deviation of grey levels below which a picture shows nothing.
 _LEAST_CONTRAST = 6.0
+# Mean step of grey from pixel to pixel below which colours are given up for thermal, and
+# above which they are taken again; a few lamps must not make up for the dark around them.
+_DARK_STEP, _LIT_STEP = 0.8, 1.2
+_HIGHEST_STEP = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,7 @@ class CameraMotion:
     def __init__(self) -> None:
         self._before: Gray | None = None
         self._size: tuple[int, ...] = ()
+        self._by_thermal = False
         # Corners of the last frame, and how many were found when last looked for.
         self._corners: Corners = _NO_CORNERS
         self._found = 0
@@ -85,8 +92,8 @@ class CameraMotion:
         """Motion of the background since the last frame.
 
         Args:
-            image: ``(H, W)`` or ``(H, W, C)`` with blue, green, red first;
-                uint8 or uint16.
+            image: ``(H, W)`` or ``(H, W, C)`` with blue, green, red first and then
+                thermal; uint8 or uint16.
             boxes: ``(N, 4)`` x1, y1, x2, y2, pixels: where objects are, whose
                 own motion must not count.
             guess: ``(3, 3)`` motion known otherwise, from attitude: where corners
@@ -94,11 +101,11 @@ class CameraMotion:
 
         Returns:
             No matrix for the first frame, after a change of image size (which is a
-            cut), and where the background can't be followed (blank, blurred or
-            an abrupt change; the last is a cut if the two images have nothing
-            in common).
+            cut) or of the camera that is followed, and where the background can't be
+            followed (blank, blurred or an abrupt change; the last is a cut if the two
+            images have nothing in common).
         """
-        small = _small_gray(image)
+        small = self._seen(image)
         shrink = np.array([small.shape[1] / image.shape[1], small.shape[0] / image.shape[0]])
         before, corners, alike = self._before, self._corners, self._size == image.shape[:2]
         self._before, self._corners, self._size = small, _NO_CORNERS, image.shape[:2]
@@ -121,18 +128,34 @@ class CameraMotion:
             return ImageMotion()
         return ImageMotion(cut=not alike or _is_cut(before, small))
 
+    def _seen(self, image: Image) -> Gray:
+        """The picture that is followed, small: of the two cameras the one that sees more."""
+        small = _small_gray(image, _gray)
+        if image.ndim == 2 or image.shape[2] < 4:
+            return small
+        step, by_thermal = _mean_step(small), False
+        if step < (_LIT_STEP if self._by_thermal else _DARK_STEP):
+            warm = _small_gray(image, _thermal)
+            by_thermal = _mean_step(warm) > step
+            small = warm if by_thermal else small
+        if by_thermal != self._by_thermal:
+            # Nothing moves from the one camera's picture to the other's.
+            self._by_thermal = by_thermal
+            self.reset()
+        return small
 
-def _small_gray(image: Image) -> Gray:
+
+def _small_gray(image: Image, gray: Callable[[Image], Image]) -> Gray:
     """The image in 8-bit grey with a long side of at most ``_SIDE`` pixels."""
     small = image
     # By halves, which OpenCV does fast; large images by quarters first, of every other
     # pixel, which costs less still. Grey soon, for each channel costs.
     while (long := max(small.shape[:2])) >= 2 * _SIDE:
         step, how = (4, cv2.INTER_LINEAR) if long >= 8 * _SIDE else (2, cv2.INTER_AREA)
-        small = _gray(_resized(small, small.shape[1] // step, small.shape[0] // step, how))
+        small = gray(_resized(small, small.shape[1] // step, small.shape[0] // step, how))
     factor = min(1.0, _SIDE / max(small.shape[:2]))
     size = (max(1, round(side * factor)) for side in small.shape[1::-1])
-    small = _gray(_resized(small, *size))
+    small = gray(_resized(small, *size))
     if small.dtype == np.uint16:
         return percentile_agc(small.astype(np.uint16, copy=False))
     return small.astype(np.uint8, copy=False)
@@ -150,6 +173,16 @@ def _gray(image: Image) -> Image:
         return image
     code = cv2.COLOR_BGRA2GRAY if image.shape[2] == 4 else cv2.COLOR_BGR2GRAY
     return cast("Image", cv2.cvtColor(image, code))
+
+
+def _thermal(image: Image) -> Image:
+    return image if image.ndim == 2 else cast("Image", cv2.extractChannel(image, 3))
+
+
+def _mean_step(small: Gray) -> float:
+    """How much a picture's grey changes from pixel to pixel."""
+    steps = cv2.absdiff(small[:, 1:], small[:, :-1])
+    return float(np.minimum(steps, _HIGHEST_STEP).mean())
 
 
 def _find_corners(small: Gray, boxes: Array) -> Corners:

@@ -11,6 +11,7 @@ import pytest
 
 from windhover.errors import DataError
 from windhover.evaluation import plots
+from windhover.evaluation.baseline import Comparison
 from windhover.evaluation.detection import Predictions, evaluate_detections
 from windhover.evaluation.latency import StageTimings
 from windhover.evaluation.report import Example, ReportData, Timeline, render_report, write_report
@@ -19,7 +20,7 @@ from windhover.evaluation.truth import Truth, TruthImage
 from windhover.types import Detections
 
 # Elements that HTML closes by itself, of those that are used.
-VOID = {"meta", "img", "br", "link"}
+VOID = {"meta", "img", "br", "link", "wbr"}
 
 
 class Outline(HTMLParser):
@@ -101,6 +102,16 @@ def full() -> ReportData:
 @pytest.fixture(scope="module")
 def page() -> str:
     return render_report(full())
+
+
+def test_what_got_worse_stands_first() -> None:
+    names = {"a.mAP50": "better", "b.mAP50": "same", "c.mAP50": "worse"}
+    compared = tuple(Comparison(name, 0.5, 0.5, verdict) for name, verdict in names.items())
+    page = render_report(ReportData(title="Again", baseline=compared))
+    Outline(page)
+    assert "1 of 3 scores got worse" in page
+    assert page.index("c.<wbr>mAP50") < page.index("a.<wbr>mAP50")
+    assert "b.<wbr>mAP50" not in page
 
 
 def test_page_is_well_formed_and_loads_nothing(page: str) -> None:

@@ -121,13 +121,15 @@ def render_report(data: ReportData) -> str:
     environment.filters["score"] = _score
     environment.filters["ms"] = _milliseconds
     template = environment.get_template("report.html.j2")
+    # What got worse is what one looks for: it must not hide among a hundred that did not.
+    compared = sorted(data.baseline, key=lambda each: not each.regression)
     return template.render(
         data=data,
         tiles=_tiles(data),
         plots=_plots(data),
         pictures=[(_picture(each.image), each.caption) for each in data.examples],
         slowest=_slowest(data.latency),
-        baseline=zip(rows_of(data.baseline), data.baseline, strict=True),
+        baseline=zip(rows_of(compared), compared, strict=True),
         regressions=sum(each.regression for each in data.baseline),
     )
 

@@ -34,7 +34,7 @@ demo: setup ## fly the rendered scene through the whole chain into out/demo/
 	@$(TIDY) $(VENV_BIN)/windhover demo
 
 test: setup ## run all tests
-	@$(TIDY) $(VENV_BIN)/pytest -q -n 2 --dist loadfile
+	@$(TIDY) $(VENV_BIN)/pytest -q -n 2 --dist loadfile --timeout 1800
 
 MINUTES ?= 30
 faults: setup ## what is lost by each fault, and how long until it is back (soak: MINUTES=30, 0 for none)

@@ -3,8 +3,8 @@
 import json
 import os
 import platform
+import shutil
 import signal
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -12,61 +12,56 @@ from pathlib import Path
 import pytest
 from rosbags.highlevel import AnyReader
 
-from test.support.fixtures import PATIENCE_S, data_folder
+from test.support.fixtures import PATIENCE_S, data_folder, wait_for
+from test.support.processes import ROOT, end, finished, start, windhover
 
 pytest.importorskip("rclpy")
 pytest.importorskip("vision_msgs")
 
-ROOT = Path(__file__).resolve().parents[1]
+from windhover.errors import DataError
+from windhover_bringup.bag_recovery import recover
+
 STRANGER = Path(__file__).with_name("support") / "stranger.py"
-
-
-def windhover(*args, **kwargs):
-    return subprocess.Popen(
-        [sys.executable, "-m", "windhover_bringup", *map(str, args)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        **kwargs,
-    )
 
 
 @pytest.fixture
 def stranger():
     """Starts a process with only rclpy and vision_msgs that waits for tracks."""
-    started = []
 
     def listen(count):
-        child = subprocess.Popen(
-            [sys.executable, str(STRANGER), str(count)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(child)
+        child = start(sys.executable, STRANGER, count)
         assert child.stdout.readline().strip() == "listening"
         return child
 
-    yield listen
-    for child in started:
-        if child.poll() is None:
-            child.kill()
-        child.communicate()
+    return listen
 
 
 def heard_by(child):
-    out, err = child.communicate(timeout=PATIENCE_S * 2)
+    out, err = finished(child, PATIENCE_S * 3)
     assert child.returncode == 0, err
     return json.loads(out)
 
 
-def end(child, number=signal.SIGINT):
-    child.send_signal(number)
-    out, err = child.communicate(timeout=PATIENCE_S)
-    assert child.returncode == 0, err
-    assert "Traceback" not in err
-    return out
+def counts_of(bag):
+    """Topic to number of messages of a recording."""
+    with AnyReader([bag]) as reader:
+        return {c.topic: c.msgcount for c in reader.connections}
+
+
+def wait_for_recorded(bag, topics):
+    """Wait until there are images and more on the disk, of a recording that goes on."""
+
+    def enough():
+        try:
+            saved = recover(bag).path
+        except DataError:
+            return False
+        counts = counts_of(saved)
+        shutil.rmtree(saved)
+        least = {topic: 4 if "image" in topic else 1 for topic in topics}
+        return all(counts.get(f"/{topic}", 0) >= count for topic, count in least.items())
+
+    wait_for(enough, "a recording", pause_s=0.5)
 
 
 def looping(tmp_path, camera="thermal"):
@@ -77,17 +72,18 @@ def looping(tmp_path, camera="thermal"):
 
 @pytest.mark.parametrize("mode", [[], ["--node-per-process"]], ids=["composed", "processes"])
 def test_another_process_receives_tracks(stranger, blob_folder, blob_bundle, tmp_path, mode):
-    # Long enough for the recorder, a process of its own in one mode, to find the camera.
-    listener = stranger(36)
+    listener = stranger(12)
     out = tmp_path / "out"
     chain = windhover(
         "up", "--config", looping(tmp_path), "--source", blob_folder, "--model", blob_bundle,
         "--rate", 0.3, "--out", out, *mode,
     )  # fmt: skip
-    try:
-        heard = heard_by(listener)
-    finally:
-        end(chain)
+    heard = heard_by(listener)
+    # The recorder is a process of its own in one mode, and finds the others in its time.
+    topics = ["detections", "tracks", "label_info"]
+    topics += ["camera/thermal/camera_info", "camera/thermal/image_raw/compressed"]
+    wait_for_recorded(out / "bag", topics)
+    end(chain)
     assert heard["labels"] == ["person", "vehicle"]
     full = [array for array in heard["tracks"] if len(array["objects"]) == 2]
     assert len(full) >= 4
@@ -101,11 +97,7 @@ def test_another_process_receives_tracks(stranger, blob_folder, blob_bundle, tmp
         for o in array["objects"]:
             wanted = (24, 24) if o["label"] == "person" else (40, 40)
             assert (o["width"], o["height"]) == pytest.approx(wanted, abs=3)
-    with AnyReader([out / "bag"]) as reader:
-        recorded = {c.topic: c.msgcount for c in reader.connections}
-    for topic in ("detections", "tracks", "label_info", "camera/thermal/camera_info"):
-        assert recorded[f"/{topic}"] > 0
-    assert recorded["/camera/thermal/image_raw/compressed"] > 3
+    assert {f"/{topic}" for topic in topics} <= counts_of(out / "bag").keys()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
@@ -120,8 +112,7 @@ def test_a_stop_ends_it_well_with_the_recording_closed(
     )  # fmt: skip
     heard_by(listener)
     end(chain, number)
-    with AnyReader([out / "bag"]) as reader:
-        assert {c.topic: c.msgcount for c in reader.connections}["/tracks"] >= 3
+    assert counts_of(out / "bag")["/tracks"] >= 3
     assert json.loads((out / "metrics.json").read_text())["run"]["model"] == "blob 1.0.0"
 
 
@@ -132,7 +123,7 @@ def test_a_recorded_run_holds_every_frame_and_can_be_flown_again(
     chain = windhover(
         "up", "--source", blob_folder, "--model", blob_bundle, "--out", first, "--rate", 0
     )
-    out, err = chain.communicate(timeout=PATIENCE_S * 2)
+    out, err = finished(chain)
     assert (chain.returncode, out.splitlines()[0]) == (0, "30 frames detected and tracked"), err
     recorded = boxes_of(first / "bag", "/tracks")
     assert len(recorded) == 30
@@ -140,7 +131,7 @@ def test_a_recorded_run_holds_every_frame_and_can_be_flown_again(
         "replay", first / "bag", "--model", blob_bundle, "--out", second,
         "--truth", truth_of(blob_folder, tmp_path),
     )  # fmt: skip
-    _, err = again.communicate(timeout=PATIENCE_S * 2)
+    _, err = finished(again)
     assert again.returncode == 0, err
     assert boxes_of(second / "bag", "/tracks") == recorded
     metrics = json.loads((second / "metrics.json").read_text())
@@ -201,7 +192,7 @@ def test_evaluate_scores_a_folder_without_ros(blob_folder, blob_bundle, tmp_path
         "evaluate", "detections", "--model", blob_bundle, "--images", blob_folder,
         "--truth", truth_of(blob_folder, tmp_path), "--out", out, env=environ,
     )  # fmt: skip
-    _, err = done.communicate(timeout=PATIENCE_S * 2)
+    _, err = finished(done)
     assert done.returncode == 0, err
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["detection"]["overall"]["mAP50"] == pytest.approx(1.0)
@@ -227,10 +218,8 @@ def test_real_thermal_frames_give_tracks_of_the_released_model(stranger, tmp_pat
         "up", "--config", looping(tmp_path), "--source", flight, "--model", model,
         "--rate", 0.15,
     )  # fmt: skip
-    try:
-        heard = heard_by(listener)
-    finally:
-        end(chain)
+    heard = heard_by(listener)
+    end(chain)
     labels = {o["label"] for array in heard["tracks"] for o in array["objects"]}
     assert labels & {"person", "vehicle"}
     assert set(heard["labels"]) >= labels
@@ -251,7 +240,7 @@ def test_the_released_dlc_flies_on_the_emulator_and_says_what_it_is(tmp_path):
         "--backend", "dlc", "--frames", 2, "--out", out,
     )  # fmt: skip
     # It ends by itself; two frames take seconds, or a minute where the machine is full.
-    printed, told = chain.communicate(timeout=10 * PATIENCE_S)
+    printed, told = finished(chain, 5 * PATIENCE_S)
     assert chain.returncode == 0, told
     assert "2 frames detected and tracked" in printed
     assert "no health monitor, and no frame is skipped" in told

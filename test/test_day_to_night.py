@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from test.support.fixtures import PATIENCE_S
-from test.test_chain import boxes_of, windhover
+from test.support.processes import finished, windhover
+from test.test_chain import boxes_of
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "models" / "rgbt-n"
@@ -54,7 +55,7 @@ def test_the_released_model_flies_two_rendered_cameras(tmp_path):
         "up", "--config", config, "--source", "scene:demo?seed=9000&altitude=40&time=night",
         "--model", MODEL, "--frames", 3, "--rate", 0, "--out", tmp_path / "out", "--backend", "cpu",
     )  # fmt: skip
-    _, err = chain.communicate(timeout=PATIENCE_S * 4)
+    _, err = finished(chain, PATIENCE_S * 4)
     assert chain.returncode == 0, err
     found = boxes_of(tmp_path / "out" / "bag", "/detections")
     assert len(found) == 3

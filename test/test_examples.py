@@ -4,7 +4,6 @@ import importlib.util
 import json
 import math
 import re
-import subprocess
 import sys
 from pathlib import Path
 from threading import Thread
@@ -15,7 +14,8 @@ import yaml
 pytest.importorskip("rclpy")
 pytest.importorskip("vision_msgs")
 
-from test.support.fixtures import PATIENCE_S, wait_for
+from test.support.fixtures import wait_for
+from test.support.processes import start
 from windhover.pairing.geometry import down_of_attitude
 from windhover_bringup.composed import Pipeline
 from windhover_bringup.config import Config
@@ -45,10 +45,7 @@ def test_nothing_in_examples_or_suite_steers():
 
 
 def test_the_mission_consumer_hears_tracks_and_health(ros, blob_bundle, blob_folder):
-    child = subprocess.Popen(
-        [sys.executable, "-u", str(EXAMPLES / "mission_consumer.py")],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    child = start(sys.executable, "-u", EXAMPLES / "mission_consumer.py", stderr=None)
     lines = []
     Thread(target=lambda: lines.extend(child.stdout), daemon=True).start()
     config = (
@@ -69,7 +66,7 @@ def test_the_mission_consumer_hears_tracks_and_health(ros, blob_bundle, blob_fol
         pipeline.close()
     wait_for(lambda: any("perception is STALE" in line for line in lines), "the silence")
     child.terminate()
-    child.wait(PATIENCE_S)
+    wait_for(lambda: child.poll() is not None, "its end")
     pattern = r"track \d+: person [01]\.\d\d at \d+, \d+ px in thermal_camera"
     assert any(re.search(pattern, line) for line in lines)
 

@@ -17,6 +17,7 @@ pytest.importorskip("rclpy")
 pytest.importorskip("vision_msgs")
 
 from test.support.fixtures import PATIENCE_S
+from test.support.processes import finished, start
 from windhover_ros.environment import child_environment
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,9 +61,9 @@ def run_launch(file, *arguments):
         " launch_arguments=[a.split(':=', 1) for a in sys.argv[2:]]));"
         "sys.exit(s.run())"
     )
-    return subprocess.Popen(
-        [sys.executable, "-c", code, str(file), *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=child_environment(),
+    return start(
+        sys.executable, "-c", code, file, *arguments,
+        stderr=subprocess.STDOUT, env=child_environment(),
     )  # fmt: skip
 
 
@@ -107,6 +108,6 @@ def test_replay_scores_a_recording_and_ends_by_itself(blob_bundle, blob_folder, 
         ROOT / "launch" / "replay.launch.py", f"bag:={blob_folder}", f"model:={blob_bundle}",
         f"out:={out}",
     )  # fmt: skip
-    said, _ = launched.communicate(timeout=PATIENCE_S * 2)
+    said, _ = finished(launched)
     assert (out / "report.html").is_file(), said
     assert launched.returncode == 0, said

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +12,8 @@ pytest.importorskip("rclpy")
 pytest.importorskip("vision_msgs")
 
 from test.support.fixtures import PATIENCE_S
-from test.test_chain import looping, windhover
+from test.support.processes import end, finished, windhover
+from test.test_chain import looping
 
 LISTENING = "0A"
 # Fast DDS binds one port from 7000 on for itself, with any node and no code of ours.
@@ -56,13 +54,13 @@ def chain(blob_bundle, blob_folder, tmp_path):
         "--rate", 0.3,
     )  # fmt: skip
     yield child
-    child.send_signal(signal.SIGINT)
-    child.communicate(timeout=PATIENCE_S)
+    end(child)
 
 
 def test_a_running_chain_listens_for_dds_alone(chain):
-    health = [sys.executable, "-m", "windhover_bringup", "health", "--timeout", str(PATIENCE_S)]
-    assert subprocess.run(health, capture_output=True).returncode in {0, 1}
+    asked = windhover("health", "--timeout", PATIENCE_S)
+    finished(asked)
+    assert asked.returncode in {0, 1}
     pid = chain.pid
     assert [port(row) for table in ("tcp", "tcp6") for row in rows(pid, table, 9)] == []
     assert [row for table in ("raw", "raw6") for row in rows(pid, table, 9)] == []
@@ -95,15 +93,15 @@ def test_security_that_is_asked_for_and_not_to_be_had_ends_the_run(
 ):
     """Never on without it: no keystore, and where DDS has no security, as in the wheels."""
     for keystore in ("", str(tmp_path / "empty")):
-        child = subprocess.run(
-            [sys.executable, "-m", "windhover_bringup", "up", "--source", str(blob_folder),
-             "--model", str(blob_bundle), "--ros-args", "--enclave", "/windhover/composed"],
+        child = windhover(
+            "up", "--source", blob_folder, "--model", blob_bundle,
+            "--ros-args", "--enclave", "/windhover/composed",
             env={**os.environ, "ROS_SECURITY_ENABLE": "true", "ROS_SECURITY_STRATEGY": "Enforce",
                  "ROS_SECURITY_KEYSTORE": keystore},
-            capture_output=True, text=True, timeout=PATIENCE_S,
         )  # fmt: skip
-        assert child.returncode == 2, child.stderr
-        lines = [line for line in child.stderr.splitlines() if line.startswith("error: ")]
-        assert len(lines) == 1, child.stderr
+        _, err = finished(child)
+        assert child.returncode == 2, err
+        lines = [line for line in err.splitlines() if line.startswith("error: ")]
+        assert len(lines) == 1, err
         assert "ROS_SECURITY_ENABLE" in lines[0]
-        assert "Traceback" not in child.stderr
+        assert "Traceback" not in err

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 import xml.etree.ElementTree as ET
 from collections import defaultdict
 from functools import partial
@@ -70,11 +69,14 @@ def opened(asker, name: str) -> Grants:
 
 def settled(asker, name: str) -> Grants:
     """The same, once the graph stands still."""
-    before: Grants = set()
-    while not before or before != (now := opened(asker, name)):
-        before = opened(asker, name)
-        time.sleep(0.3)
-    return now
+    seen: list[Grants] = [set()]
+
+    def still() -> bool:
+        seen.append(opened(asker, name))
+        return bool(seen[-1]) and seen[-1] == seen[-2]
+
+    wait_for(still, f"a graph that stands still around {name}", pause_s=0.3)
+    return seen[-1]
 
 
 def test_the_policy_has_the_shape_that_sros2_asks() -> None:

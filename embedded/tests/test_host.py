@@ -67,6 +67,29 @@ def test_tidy_removes_what_a_killed_process_left_of_fast_dds_and_nothing_earlier
         earlier.unlink()
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the kernel is not Linux")
+def test_tidy_ends_what_was_left_running_and_does_not_wait_for_it():
+    """Also one that is deaf to SIGTERM, and one whose parent has ended."""
+    deaf = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        "print(flush=True); time.sleep(600)"
+    )
+    code = (
+        "import subprocess, sys;"
+        f"child = subprocess.Popen([sys.executable, '-c', {deaf!r}], stdout=subprocess.PIPE);"
+        "child.stdout.readline(); print(child.pid, flush=True);"
+        "subprocess.Popen(['sh', '-c', 'sleep 600 & echo $!'])"
+    )
+    command = [sys.executable, "-m", "embedded.tidy", sys.executable, "-c", code]
+    # Returns once nobody has its output open any more.
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0
+    pids = done.stdout.split()
+    assert len(pids) == 2
+    assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
+    assert all(f"ending process {pid}, left running: " in done.stderr for pid in pids)
+
+
 def test_a_segment_that_a_process_uses_is_not_abandoned():
     used = Path("/dev/shm") / f"fastrtps_test_{os.getpid()}_used"
     used.write_bytes(bytes(4096))

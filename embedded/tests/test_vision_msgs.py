@@ -1,9 +1,7 @@
 """vision_msgs as it was built here: upstream's fields and hashes, over a real DDS."""
 
 import os
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,8 @@ from std_msgs.msg import Header
 from vision_msgs import msg as vision
 
 from test.support.domain import isolate
+from test.support.fixtures import wait_for
+from test.support.processes import start
 
 pytestmark = pytest.mark.ros
 
@@ -109,20 +109,17 @@ def test_an_array_comes_back_from_another_process_unchanged(node):
     executor = rclpy.executors.SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
     # A context of its own is not told of the domain: it is read when the context starts.
-    echo = subprocess.Popen([sys.executable, ECHO], env=dict(os.environ))
+    echo = start(sys.executable, ECHO, env=os.environ, stdout=None, stderr=None)
     sent = detections()
+
+    def heard():
+        assert echo.poll() is None, "the other process ended"
+        publisher.publish(sent)
+        executor.spin_once(timeout_sec=0.5)
+        return received
+
     try:
-        deadline = time.monotonic() + 60.0
-        while not (publisher.get_subscription_count() and node.count_publishers("/out")):
-            assert time.monotonic() < deadline, "the other process did not come up"
-            assert echo.poll() is None, "the other process ended"
-            time.sleep(0.05)
-        while not received and time.monotonic() < deadline:
-            publisher.publish(sent)
-            executor.spin_once(timeout_sec=0.5)
+        wait_for(heard, "the array")
     finally:
-        echo.terminate()
-        echo.wait(60)
         executor.shutdown()
-    assert received
     assert received[0] == sent

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import yaml
 from rosbags.highlevel import AnyReader
 
 from test.faults.injected import URI
+from test.support.processes import kill
 from windhover.errors import DataError
 from windhover_bringup.bag_recovery import recover
 
@@ -73,11 +75,10 @@ class Chain:
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-            try:
-                self.process.wait(30.0)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(60.0)
+            kill(self.process)
+            self.process.wait()
 
     @property
     def crashed(self) -> bool:

@@ -6,13 +6,12 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from vision_msgs.msg import Detection2DArray
 
 from windhover_ros import qos
@@ -40,6 +39,7 @@ class Observer:
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_said, 50)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
+        self._done = threading.Event()
         self._thread = threading.Thread(target=self._spin, daemon=True)
 
     def __enter__(self) -> Observer:
@@ -47,8 +47,11 @@ class Observer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # Not before the thread has ended: shutting down takes from it what it waits with.
+        self._done.set()
+        self._executor.wake()
+        self._thread.join(60.0)
         self._executor.shutdown(timeout_sec=5.0)
-        self._thread.join(5.0)
         self._node.destroy_node()
 
     def wait(self, done: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
@@ -93,5 +96,5 @@ class Observer:
             }  # fmt: skip
 
     def _spin(self) -> None:
-        with suppress(ExternalShutdownException):
-            self._executor.spin()
+        while not self._done.is_set():
+            self._executor.spin_once(timeout_sec=0.1)

@@ -15,16 +15,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
-def wait_for(predicate: Callable[[], object], what: str, timeout_s: float = PATIENCE_S) -> None:
+def wait_for(
+    predicate: Callable[[], object],
+    what: str,
+    timeout_s: float = PATIENCE_S,
+    pause_s: float = 0.01,
+) -> None:
     """Wait until something holds; a busy machine gets all the time it needs."""
     deadline = time.monotonic() + timeout_s
     while not predicate():
         if time.monotonic() > deadline:
             pytest.fail(f"{what}: not within {timeout_s:.0f} s")
-        time.sleep(0.01)
+        time.sleep(pause_s)
+
+
+def problems(node: Any) -> list[str]:
+    """All that a node has to say of itself now; on a busy machine it is late as well."""
+    values = node.health.report().values
+    return [text for key, text in values.items() if key.startswith("problem_")]
 
 
 class Nodes:
@@ -62,6 +73,7 @@ class Nodes:
         self._executor.wake()
         if self._thread.is_alive():
             self._thread.join(PATIENCE_S)
+            assert not self._thread.is_alive(), "a callback of the nodes does not return"
         self._executor.shutdown(timeout_sec=5.0)
         for node in reversed(self._nodes):
             node.close() if hasattr(node, "close") else node.destroy_node()

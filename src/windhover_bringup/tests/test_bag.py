@@ -1,6 +1,3 @@
-import os
-import signal
-import subprocess
 import sys
 
 import numpy as np
@@ -14,9 +11,10 @@ pytest.importorskip("vision_msgs")
 
 from rosbags.highlevel import AnyReader
 
+from test.support.processes import start
 from windhover_bringup.bag import BagWriter
 from windhover_bringup.bag_recovery import recover
-from windhover_bringup.recorder import RunRecorder
+from windhover_bringup.recorder import WAITING, RunRecorder
 
 LABELS = ("person", "vehicle")
 STAMP = 1_700_000_000_000_000_000
@@ -119,6 +117,24 @@ def test_an_earlier_recording_is_never_written_over(tmp_path):
     assert len(read(tmp_path / "bag_1")[0]["/tracks"]) == len(read(tmp_path / "bag")[0]["/tracks"])
 
 
+def test_whatever_goes_wrong_in_recording_is_told_and_nothing_waits_for_it(tmp_path):
+    """More frames than may wait to be compressed, and none must be left out."""
+    told = []
+
+    def broken(_frame):
+        raise ValueError("no such lens")
+
+    recorder = RunRecorder(
+        tmp_path / "bag", {"thermal": broken}, lossless=True, tell=lambda *said: told.append(said)
+    )
+    for index in range(WAITING + 2):
+        recorder.result(frame(index), *found(index), LABELS)
+    recorder.close()
+    assert recorder.error == "recording stopped: no such lens"
+    assert told[0] == (recorder.error, True)
+    assert read(tmp_path / "bag")
+
+
 def test_what_was_recorded_before_kill_9_is_recovered(tmp_path):
     bag = tmp_path / "bag"
     script = tmp_path / "killed.py"
@@ -135,14 +151,13 @@ def test_what_was_recorded_before_kill_9_is_recovered(tmp_path):
         "    recorder.result(frame, Detections(), Tracks(), ('person',))\n"
         "    print(i, flush=True)\n"
     )
-    child = subprocess.Popen([sys.executable, str(script), str(bag)], stdout=subprocess.PIPE)
+    child = start(sys.executable, script, bag, stderr=None)
     # A frame is more than half a MiB, so chunks are written all the time.
     while (bag / "bag.mcap").exists() is False or (bag / "bag.mcap").stat().st_size < 3 << 20:
         assert child.poll() is None
         child.stdout.readline()
-    os.kill(child.pid, signal.SIGKILL)
+    child.kill()
     child.wait()
-    child.stdout.close()
     assert not (bag / "metadata.yaml").exists()
     saved = recover(bag)
     topics, _ = read(saved.path)

@@ -16,7 +16,7 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from vision_msgs.msg import Detection2DArray
 
-from test.support.fixtures import wait_for
+from test.support.fixtures import PATIENCE_S, problems, wait_for
 from windhover.errors import BackendError, ConfigError, NewStartError
 from windhover.health.level import Level
 from windhover.health.stage import Said
@@ -38,6 +38,8 @@ def running(ros, blob_folder, blob_bundle):
             Config()
             .replaced("detector", model=str(blob_bundle), **sections.get("detector", {}))
             .replaced("thermal_camera", source=str(blob_folder), loop=True, rate=0.5)
+            # Whatever the machine that runs the tests has to say of itself.
+            .replaced("monitor", warm_c=200.0, hot_c=200.0, least_memory_mib=0.0)
             .replaced(
                 "monitor", better_after_s=0.2, max_drop_share=1.0, **sections.get("monitor", {})
             )
@@ -171,8 +173,8 @@ def test_a_backend_that_fails_again_and_again_is_replaced_and_that_is_told(runni
         raise BackendError("the DSP is gone; see dmesg")
 
     detector._detector.backend.run = fail
-    wait_for(lambda: "in its place" in detector.health.report().message, "the fallback")
-    assert "the DSP is gone" in detector.health.report().message
+    wait_for(lambda: any("in its place" in text for text in problems(detector)), "the fallback")
+    assert any("the DSP is gone" in text for text in problems(detector))
     before = detector.health.frames.count
     wait_for(lambda: detector.health.frames.count > before + 5, "frames again")
 
@@ -210,7 +212,7 @@ def test_systemd_is_told_where_it_asked(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind("notify")
-        systemd.settimeout(5.0)
+        systemd.settimeout(PATIENCE_S)
         monkeypatch.setenv("NOTIFY_SOCKET", "notify")
         assert notify("WATCHDOG=1", "STATUS=OK: results flow")
         assert systemd.recv(1024) == b"WATCHDOG=1\nSTATUS=OK: results flow"
@@ -222,8 +224,8 @@ def test_a_person_can_ask_from_the_command_line(running):
     pipeline = running()
     wait_for(lambda: pipeline.monitor._all.level is Level.OK, "all well")
     done = subprocess.run(
-        [sys.executable, "-m", "windhover_bringup", "health", "--json"],
-        capture_output=True, text=True, timeout=60,
+        [sys.executable, "-m", "windhover_bringup", "health", "--json", "--timeout", "60"],
+        capture_output=True, text=True, timeout=PATIENCE_S,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
@@ -236,7 +238,7 @@ def test_where_none_runs_it_says_so(ros):
     done = subprocess.run(
         [sys.executable, "-m", "windhover_bringup", "health", "--timeout", "0.2",
          "--ros-args", "-r", "__ns:=/nowhere"],
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=PATIENCE_S,
     )  # fmt: skip
     assert done.returncode == 2
     assert "no monitor answers on /nowhere/health" in done.stderr

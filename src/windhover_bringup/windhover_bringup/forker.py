@@ -17,6 +17,7 @@ import gc
 import importlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from typing import Any
 
 from windhover.errors import WindhoverError
 from windhover_ros.environment import child_environment
+from windhover_ros.runner import STOP_SIGNALS
 
 # Longest wait for a process: on a busy machine, with the forker to be started first.
 ANSWER_S = 60.0
@@ -194,6 +196,8 @@ def _prctl(option: int, value: int | bytes) -> None:
 
 def main() -> int:
     """Import, then serve; started by :class:`Forker` alone."""
+    # Until a node has its own handler a signal waits: it would end it with a traceback.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     link = socket.socket(fileno=int(sys.argv[1]))
     _preload(sys.argv[2:])
     return _serve(link)

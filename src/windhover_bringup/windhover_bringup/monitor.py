@@ -135,7 +135,12 @@ class MonitorParams(StageParams):
 
 @dataclass
 class _Watched:
-    """One stage, and what is known and done about it."""
+    """One stage, and what is known and done about it.
+
+    Attributes:
+        owes_since_s: monotonic seconds of the first input since its last result; infinite
+            where there was none.
+    """
 
     watch: StageWatch
     shown: Hysteresis
@@ -145,6 +150,7 @@ class _Watched:
     client: Any
     waiting: list[int]
     publishers: frozenset[bytes]
+    owes_since_s: float = float("inf")
     future: Any = None
     asked_s: float = 0.0
 
@@ -233,6 +239,11 @@ class MonitorNode(StageNode[MonitorParams]):
                 return
             latency_ns = self.get_clock().now().nanoseconds - stamp_ns
             stage.watch.result(latency_ns, time.monotonic_ns())
+            stage.owes_since_s = float("inf")
+            now = time.monotonic()
+            for other in self._stages.values():
+                if name in other.feeds:
+                    other.owes_since_s = min(other.owes_since_s, now)
 
         return take
 
@@ -305,9 +316,10 @@ class MonitorNode(StageNode[MonitorParams]):
         silent_s = stage.watch.silent_s(now)
         # A stage whose input dried up when it did is not to blame.
         fed = all(self._stages[feed].watch.silent_s(now) < silent_s / 2 for feed in stage.feeds)
+        owes_s = now - stage.owes_since_s if stage.feeds else silent_s
         # A stage that is down says so and retries by itself.
         stands_still = (
-            stage.watch.stands_still(now)
+            stage.watch.stands_still(now, owes_s)
             and stage.watch.said.values.get("state", "active") == "active"
             and stage.watch.said.values.get("source_state", "") == ""
         )

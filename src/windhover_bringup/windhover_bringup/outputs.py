@@ -203,6 +203,9 @@ class Show:
                     self._draw(*item)
                 except DataError as error:
                     self.error = error
+                # Whatever it is: were this thread gone, the pipeline would wait for it for ever.
+                except Exception as error:
+                    self.error = DataError(f"the video ended: {type(error).__name__}: {error}")
 
     def _draw(self, frame: Frame, tracks: Tracks, labels: tuple[str, ...]) -> None:
         picture = draw(frame, tracks, labels)

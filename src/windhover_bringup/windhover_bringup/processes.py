@@ -25,7 +25,8 @@ from windhover_ros.runner import StopRequest, ros, ros_arguments
 READY_S = 60.0
 # Between looks whether a process has crashed.
 LOOK_S = 0.05
-STOP_S = 10.0
+# A recording writes its index at the end; on a busy machine that takes its time.
+STOP_S = 20.0
 
 
 class Processes:

@@ -131,8 +131,10 @@ class RunRecorder:
                 continue
             try:
                 self._write_image(*item) if len(item) == 2 else self._write(*item)
-            except OSError as error:
-                self.error = f"recording stopped: {error.strerror or error}"
+            # Whatever it is: were this thread gone, the pipeline would wait for it for ever.
+            except Exception as error:
+                why = error.strerror if isinstance(error, OSError) else None
+                self.error = f"recording stopped: {why or error}"
                 self._tell(self.error, True)
                 self._again_at = time.monotonic() + AGAIN_S
                 self._finish()

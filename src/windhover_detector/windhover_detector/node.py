@@ -114,6 +114,8 @@ class DetectorNode(StageNode[DetectorParams]):
         self.taken_ns = 0
         self.refusal = ""
         self._linked = frames is not None
+        # Where no frame may be left out, one that takes its time is worth a longer wait.
+        self._patience_s = STUCK_S if isinstance(self.input, LatestSlot) else STOP_S
         self._detector: Detector | None = None
         self._chain = BackendChain(self.params.backend, self.params.fallback_after)
         self._stuck = False
@@ -184,7 +186,7 @@ class DetectorNode(StageNode[DetectorParams]):
         if thread is None or thread is threading.current_thread():
             return
         slowest_s = self._slowest_s()
-        limit_s = min(STOP_S, max(STUCK_S, 5 * slowest_s)) if slowest_s else STOP_S
+        limit_s = min(STOP_S, max(self._patience_s, 5 * slowest_s)) if slowest_s else STOP_S
         at_work_s = (time.monotonic_ns() - self.taken_ns) / 1e9 if self._at_work else 0.0
         thread.join(timeout=max(0.05, limit_s - at_work_s))
         self._stuck = thread.is_alive()
@@ -205,7 +207,7 @@ class DetectorNode(StageNode[DetectorParams]):
         # After a pause of the whole process the worker has its chance first.
         late, self._ticked = now - self._ticked > 2 * TICK_S, now
         run_s = (time.monotonic_ns() - self._run_ns) / 1e9 if self._run_ns else 0.0
-        if run_s > STUCK_S and not late and self.state == "active":
+        if run_s > self._patience_s and not late and self.state == "active":
             slowest_s = self._slowest_s()
             # How long the first run of a backend takes is not known: that is left to the monitor.
             if slowest_s and run_s > 5 * slowest_s:

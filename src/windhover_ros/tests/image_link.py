@@ -1,4 +1,4 @@
-"""One end of an image topic, as a process: ``image_link.py send|receive COUNT``.
+"""One end of an image topic, as a process: ``image_link.py send COUNT`` or ``receive``.
 
 Prints a JSON object: how many distinct frames it handled and which files of
 /dev/shm it had mapped.
@@ -7,6 +7,7 @@ Prints a JSON object: how many distinct frames it handled and which files of
 import json
 import re
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,12 +15,13 @@ import rclpy
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
+from std_msgs.msg import UInt32
 
 from windhover_ros.environment import prepare_environment
 
 HEIGHT, WIDTH = 720, 1280
-RATE_HZ = 30.0
-SILENCE_S = 5.0
+# A frame that is not answered within this is lost.
+ANSWER_S = 10.0
 QOS = QoSProfile(
     reliability=ReliabilityPolicy.BEST_EFFORT, history=HistoryPolicy.KEEP_LAST, depth=5
 )
@@ -30,40 +32,51 @@ def shared_memory() -> list[str]:
 
 
 def send(node, count: int) -> int:
+    """Send frames, each once the one before was answered or is lost; how many were answered."""
+    answered: set[int] = set()
     publisher = node.create_publisher(Image, "image", QOS)
-    while not publisher.get_subscription_count():
+    node.create_subscription(UInt32, "answer", lambda number: answered.add(number.data), 10)
+    while not (publisher.get_subscription_count() and node.count_publishers("answer")):
         time.sleep(0.05)
     image = Image(height=HEIGHT, width=WIDTH, encoding="bgr8", step=3 * WIDTH)
     image._data = bytes(3 * WIDTH * HEIGHT)
     for index in range(count):
         image.header.stamp.sec = index
         publisher.publish(serialize_message(image))
-        time.sleep(1 / RATE_HZ)
-    # The last frames stay readable until the receiver has gone.
+        deadline = time.monotonic() + ANSWER_S
+        while index not in answered and time.monotonic() < deadline:
+            rclpy.spin_once(node, timeout_sec=0.1)
     while publisher.get_subscription_count():
-        time.sleep(0.05)
-    return count
+        publisher.publish(Image())
+        time.sleep(0.1)
+    return len(answered)
 
 
-def receive(node, count: int) -> int:
-    seen: set[int] = set()
-    node.create_subscription(Image, "image", lambda image: seen.add(image.header.stamp.sec), QOS)
-    silent_since = time.monotonic() + 30.0  # discovery
-    while count - 1 not in seen and time.monotonic() - silent_since < SILENCE_S:
-        before = len(seen)
+def receive(node) -> int:
+    """Answer frames until an empty one comes; how many came."""
+    seen: list[int] = []
+    over = threading.Event()
+    publisher = node.create_publisher(UInt32, "answer", 10)
+
+    def take(image: Image) -> None:
+        if not image.width:
+            over.set()
+            return
+        seen.append(image.header.stamp.sec)
+        publisher.publish(UInt32(data=seen[-1]))
+
+    node.create_subscription(Image, "image", take, QOS)
+    while not over.is_set():
         rclpy.spin_once(node, timeout_sec=0.2)
-        if len(seen) > before:
-            silent_since = time.monotonic()
-    return len(seen)
+    return len(set(seen))
 
 
 def main() -> None:
-    role, count = sys.argv[1], int(sys.argv[2])
     prepare_environment()
     rclpy.init()
-    node = rclpy.create_node(f"image_link_{role}")
+    node = rclpy.create_node(f"image_link_{sys.argv[1]}")
     try:
-        frames = (send if role == "send" else receive)(node, count)
+        frames = send(node, int(sys.argv[2])) if sys.argv[1] == "send" else receive(node)
         used = shared_memory()
     finally:
         node.destroy_node()

@@ -45,6 +45,13 @@ def test_the_worst_problem_speaks_and_all_are_listed():
     assert health.report().message == "small"
 
 
+def test_of_two_alike_that_which_stays_speaks():
+    health = Health(())
+    health.problem("deadline", Level.WARN, "late now and then", for_s=5.0)
+    health.problem("backend", Level.WARN, "another backend runs")
+    assert health.report().message == "another backend runs"
+
+
 def test_a_passing_problem_passes():
     health = Health(())
     health.problem("a", Level.WARN, "brief", for_s=0.0)

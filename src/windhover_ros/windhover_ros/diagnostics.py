@@ -103,7 +103,10 @@ class Health:
         now = time.monotonic()
         with self._lock:
             self._problems = {k: p for k, p in self._problems.items() if p.until > now}
-            problems = sorted(self._problems.values(), key=lambda p: -p.level)
+            # One that passes, such as a missed deadline, must not hide one that stays.
+            problems = sorted(
+                self._problems.values(), key=lambda p: (-p.level, p.until < float("inf"))
+            )
             counts = dict(self._counts)
         summary = self.frames.summary()
         if self._active_since is not None:

@@ -16,7 +16,7 @@ from windhover.errors import ConfigError, WindhoverError
 from windhover_ros.environment import prepare_environment
 
 SAME_STOP_S = 1.0
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest(threading.Event):
@@ -36,7 +36,9 @@ class StopRequest(threading.Event):
         self._at = 0.0
 
     def __enter__(self) -> StopRequest:
-        self._before = {n: signal.signal(n, self._on_signal) for n in _SIGNALS}
+        self._before = {n: signal.signal(n, self._on_signal) for n in STOP_SIGNALS}
+        # What the forker holds back until here.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         return self
 
     def __exit__(self, *_: object) -> None:

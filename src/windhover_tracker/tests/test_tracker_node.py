@@ -110,7 +110,7 @@ def test_ids_go_on_over_a_recovery(linked):
         linked.track(no_frame(step), moving(step), LABELS)
     before = linked.results[-1].track_ids.max()
     linked.fail(RuntimeError("a fault"))
-    wait_for(lambda: linked.state != "active", "the fault")
+    wait_for(lambda: "failures" in linked.health.report().values, "the fault")
     wait_for(lambda: linked.state == "active", "recovery")
     far = Detections(
         np.array([[500, 500, 540, 560]], np.float32), np.array([0.9], np.float32),

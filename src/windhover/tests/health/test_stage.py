@@ -35,6 +35,14 @@ def test_silence_is_stale_from_the_limit_on_and_says_for_how_long():
     assert stage.judge(now + 1.5).level is Level.STALE
 
 
+def test_a_stage_that_was_without_input_has_its_time_once_that_is_back():
+    stage = watch(stale_after_s=1.0)
+    now = flow(stage, 100.0, 10.0, 3.0) + 8.0
+    assert stage.stands_still(now)
+    assert not stage.stands_still(now, owes_s=0.4)
+    assert stage.stands_still(now, owes_s=1.4)
+
+
 def test_a_stage_that_says_all_is_well_but_gives_nothing_is_stale():
     stage = watch(stale_after_s=1.0)
     stage.hear(Said(Level.OK, "running", at_s=105.0, values={"state": "active"}))

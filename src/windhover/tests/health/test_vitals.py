@@ -61,6 +61,9 @@ def test_a_containers_limit_counts_where_it_is_nearer(board):
     put(board, "sys/fs/cgroup/memory.max", 500 * 2**20)
     put(board, "sys/fs/cgroup/memory.current", 450 * 2**20)
     assert read_vitals(board).memory_free_mib == 50.0
+    files = f"anon 1\ninactive_file {300 * 2**20}\nactive_file {20 * 2**20}"
+    put(board, "sys/fs/cgroup/memory.stat", files)
+    assert read_vitals(board).memory_free_mib == 370.0
     put(board, "sys/fs/cgroup/memory.max", "max")
     assert read_vitals(board).memory_free_mib == 4000.0
 

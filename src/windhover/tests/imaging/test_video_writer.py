@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 
+from test.support.processes import start
 from windhover.errors import DataError
 from windhover.imaging import video
 from windhover.imaging.video import VideoWriter
@@ -117,12 +118,7 @@ sys.stdin.read()
 
 def test_a_killed_process_leaves_a_playable_file(tmp_path):
     path = tmp_path / "clip.mp4"
-    child = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    child = start(sys.executable, "-c", KILLED, path, stdin=subprocess.PIPE)
     assert child.stdout.readline() == "written\n"
     child.send_signal(signal.SIGKILL)
     child.communicate()

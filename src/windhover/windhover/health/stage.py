@@ -108,18 +108,23 @@ class StageWatch:
         since = now_s - self._began_s
         return since if age_s is None else min(age_s, since)
 
-    def stands_still(self, now_s: float) -> bool:
+    def stands_still(self, now_s: float, owes_s: float = float("inf")) -> bool:
         """Whether it has given nothing for longer than its results ever take.
 
         A stage that has given nothing since its start may be loading; one whose results
-        take seconds, as on an emulator, is slow and does not stand still.
+        take seconds, as on an emulator, is slow and does not stand still; and the silence of
+        one that was without input counts from when that came back.
+
+        Args:
+            now_s: monotonic seconds.
+            owes_s: seconds since the first input after its last result.
         """
         summary = self.results.summary(int(now_s * NS_PER_S))
         if summary.p99_ms is None or self._loading:
             patience_s = _FIRST_RESULT_S
         else:
             patience_s = min(3 * summary.p99_ms / 1000, _FIRST_RESULT_S)
-        silent_s = min(self.silent_s(now_s), now_s - self._up_s)
+        silent_s = min(self.silent_s(now_s), now_s - self._up_s, owes_s)
         return silent_s > max(self.limits.stale_after_s, patience_s)
 
     def drop_share(self) -> float:

@@ -176,11 +176,14 @@ def _memory_available_mib(root: Path) -> float | None:
 
 
 def _cgroup_free_mib(root: Path) -> float | None:
-    most = _number(root / "sys/fs/cgroup/memory.max")
-    now = _number(root / "sys/fs/cgroup/memory.current")
+    folder = root / "sys/fs/cgroup"
+    most, now = _number(folder / "memory.max"), _number(folder / "memory.current")
     if most is None or now is None:
         return None
-    return (most - now) / MIB
+    # Files that are kept in memory while there is room for them count as current.
+    told = dict(line.split() for line in (_text(folder / "memory.stat") or "").splitlines())
+    cached = sum(int(told.get(name, 0)) for name in ("active_file", "inactive_file"))
+    return (most - now + cached) / MIB
 
 
 def _field_mib(file: Path, name: str) -> float | None:

@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 
+from test.support.fixtures import PATIENCE_S
 from windhover.errors import SourceError
 from windhover.sources import Source, open_source
 from windhover.sources.gstreamer import Caps, Told, parse_caps, parse_frame
@@ -62,12 +63,17 @@ def test_without_gstreamer_it_says_what_to_install(monkeypatch):
         open_source("gst:videotestsrc")
 
 
+def opened(uri, **options):
+    """A source that has the time to start which a busy machine takes."""
+    return open_source(uri, timeout_s=PATIENCE_S, **options)
+
+
 @needs_gstreamer
 @pytest.mark.parametrize("end", ["", " ! appsink", " ! appsink drop=true max-buffers=1"])
 def test_colours_arrive_in_order_with_padded_rows(end):
     caps = "video/x-raw,format=RGB,width=34,height=24,framerate=20/1"
     uri = f"gst:videotestsrc pattern=solid-color foreground-color=0xffc83214 is-live=true ! {caps}"
-    source = open_source(uri + end, frame_id="rgb")
+    source = opened(uri + end, frame_id="rgb")
     try:
         assert isinstance(source, Source)
         assert (source.live, source.rate_hz) == (True, 20)
@@ -93,7 +99,7 @@ def test_colours_arrive_in_order_with_padded_rows(end):
 )
 def test_gray_stays_gray_and_the_rest_becomes_colour(pixel, encoding, dtype):
     caps = f"'video/x-raw, format={pixel}, width=34, height=24'"
-    source = open_source(f"gst:videotestsrc num-buffers=2 pattern=white ! {caps}")
+    source = opened(f"gst:videotestsrc num-buffers=2 pattern=white ! {caps}")
     try:
         frame = next(iter(source))
     finally:
@@ -105,7 +111,7 @@ def test_gray_stays_gray_and_the_rest_becomes_colour(pixel, encoding, dtype):
 @needs_gstreamer
 def test_stamps_are_the_pipelines_own_and_free_of_transport_jitter():
     caps = "video/x-raw,format=GRAY8,width=34,height=24,framerate=25/1"
-    source = open_source(f"gst:videotestsrc is-live=true ! {caps}")
+    source = opened(f"gst:videotestsrc is-live=true ! {caps}")
     frames = [frame for frame, _ in zip(source, range(12), strict=False)]
     told = source.counts
     source.close()
@@ -120,7 +126,7 @@ def test_stamps_are_the_pipelines_own_and_free_of_transport_jitter():
 def test_frames_that_the_pipeline_lost_are_counted():
     caps = "video/x-raw,format=GRAY8,width=34,height=24,framerate=50/1"
     lossy = "identity drop-probability=0.3"
-    source = open_source(f"gst:videotestsrc is-live=true num-buffers=40 ! {caps} ! {lossy}")
+    source = opened(f"gst:videotestsrc is-live=true num-buffers=40 ! {caps} ! {lossy}")
     frames = list(source)
     told = source.counts
     source.close()
@@ -131,7 +137,7 @@ def test_frames_that_the_pipeline_lost_are_counted():
 
 @needs_gstreamer
 def test_a_pipeline_that_ends_ends():
-    source = open_source("gst:videotestsrc num-buffers=4", as_gray=True)
+    source = opened("gst:videotestsrc num-buffers=4", as_gray=True)
     frames = list(source)
     source.close()
     assert 1 <= len(frames) <= 4
@@ -152,13 +158,13 @@ def test_a_pipeline_that_ends_ends():
 )
 def test_a_wrong_pipeline_is_named(pipeline, message):
     with pytest.raises(SourceError, match=message) as caught:
-        open_source(f"gst:{pipeline}")
+        opened(f"gst:{pipeline}")
     assert "\n" not in str(caught.value)
 
 
 @needs_gstreamer
 def test_a_pipeline_that_dies_is_an_error_and_leaves_no_process():
-    source = open_source("gst:videotestsrc is-live=true")
+    source = opened("gst:videotestsrc is-live=true")
     frames = iter(source)
     next(frames)
     source._process.kill()
@@ -171,7 +177,7 @@ def test_a_pipeline_that_dies_is_an_error_and_leaves_no_process():
 
 @needs_gstreamer
 def test_closing_stops_the_process():
-    source = open_source("gst:videotestsrc is-live=true")
+    source = opened("gst:videotestsrc is-live=true")
     next(iter(source))
     source.close()
     source.close()

@@ -28,7 +28,7 @@ from windhover.sources.options import SourceOptions
 
 _SINK = "windhover_out"
 _STAMPS = "windhover_stamps"
-_TOLD_WITHIN_S = 1.0
+_TOLD_WITHIN_S = 3.0
 _ENCODINGS = {"BGR": ("bgr8", 3), "GRAY8": ("mono8", 1), "GRAY16_LE": ("mono16", 2)}
 _INSTALL = "install gstreamer1.0-tools gstreamer1.0-plugins-base (and -good for v4l2src)"
 

@@ -39,6 +39,7 @@ class Augmentation(Strict):
     noise: float = Field(0.3, ge=0, le=1)
     fade: float = Field(0.0, ge=0, le=1)
     fade_classes: list[int] = [0]
+    lamps: float = Field(0.0, ge=0, le=1)
     flight_weights: dict[str, float] = {}
 
 

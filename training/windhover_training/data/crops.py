@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import Augmentation
+from .lamps import light_lamps
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,8 @@ class CropSampler:
         for box in boxes[np.isin(classes, a.fade_classes)]:
             if rng.random() < a.fade:
                 fade_object(crop, box, rng)
+        if a.lamps and rng.random() < a.lamps:
+            light_lamps(crop, boxes, scale, rng)
         return change_intensity(crop, a, rng), boxes, classes
 
     def _warp(self, sample: Sample, scale: float) -> NDArray[np.float64]:

@@ -25,12 +25,13 @@ from windhover_training.config import (
     ReleaseConfig,
     TrainConfig,
 )
-from windhover_training.engine.model import build_model, load_weights, raw_heads
+from windhover_training.engine.model import build_model, load_model, load_weights, raw_heads
 from windhover_training.phases.base import execute
-from windhover_training.phases.detector import PHASE, make_draw, run_detector
+from windhover_training.phases.detector import PHASE, _start, make_draw, run_detector
 from windhover_training.phases.release import export
 
 REPOSITORY = Path(__file__).parents[2]
+THERMAL_N = REPOSITORY / "models/thermal-n"
 LABELS = ["person", "vehicle", "two-wheeler"]
 
 
@@ -57,6 +58,16 @@ def data(tiny: Path, convert, tmp_path: Path) -> Path:
 def losses(run: Path) -> list[float]:
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     return [r["box_loss"] + r["cls_loss"] + r["dfl_loss"] for r in rows]
+
+
+def test_a_run_starts_from_a_released_graph_and_computes_what_it_does(data: Path) -> None:
+    config = tiny_config(data, 1).model_copy(update={"start": THERMAL_N / "float.onnx"})
+    model, _ = _start(config, 0)
+    x = torch.from_numpy(np.random.default_rng(1).random((1, 1, 128, 160), np.float32))
+    ours = raw_heads(model.eval(), x)
+    released, _ = load_model(THERMAL_N, config.model)
+    for own, released_one in zip(ours, raw_heads(released, x), strict=True):
+        torch.testing.assert_close(own, released_one, atol=2e-3, rtol=1e-3)
 
 
 def test_the_loss_falls_and_the_export_equals_torch(data: Path, tmp_path: Path) -> None:

@@ -90,7 +90,12 @@ class ModelSpec(BaseModel):
 
 
 class TrainConfig(Strict):
-    """One run of the detector phase."""
+    """One run of the detector phase.
+
+    Attributes:
+        init: ``final.pt`` of an earlier stage to start from; or
+        start: float.onnx of a released bundle with the same labels; or neither, from nothing.
+    """
 
     name: str
     model: str = "yolo11n.yaml"
@@ -104,6 +109,7 @@ class TrainConfig(Strict):
     rendered: RenderedMix = RenderedMix()
     optimisation: Optimisation
     init: Path | None = None
+    start: Path | None = None
     seed: int = 1
     processes: int = Field(1, gt=0, le=64)
     checkpoint_seconds: float = Field(240.0, gt=0, le=600)

@@ -15,7 +15,7 @@ from ..engine.batches import DrawBatch
 from ..engine.model import build_model, take_weights
 from ..runs import Run
 from .base import Needed, Phase
-from .steps import draw_in_order, metrics_of, run_steps
+from .steps import draw_in_order, metrics_of, run_steps, start_from_release
 
 
 def make_draw(config: TrainConfig, rank: int = 0) -> DrawBatch:
@@ -51,9 +51,14 @@ def run_detector(config: TrainConfig, folder: Path) -> Path | None:
 
 def _start(config: TrainConfig, rank: int) -> tuple[DetectionModel, DrawBatch]:
     model = build_model(config.model, config.channels, len(config.labels))
+    draw = make_draw(config, rank)
     if config.init is not None:
         take_weights(model, config.init)
-    return model, make_draw(config, rank)
+    elif config.start is not None:
+        # Every process settles on the same crops, so that all start from the same weights.
+        first = make_draw(config, 0) if rank else draw
+        start_from_release(model, config.start, range(len(config.labels)), first)
+    return model, draw
 
 
 def _needs(config: TrainConfig) -> list[Needed]:
@@ -67,6 +72,8 @@ def _needs(config: TrainConfig) -> list[Needed]:
         needs.append(Needed(pool / "truth/train.json", f"windhover-train data render --out {pool}"))
     if config.init is not None:
         needs.append(Needed(config.init, "the phase before, see its config"))
+    if config.start is not None:
+        needs.append(Needed(config.start, "a released float.onnx with the same labels"))
     return needs
 
 

@@ -14,18 +14,17 @@ from ..data.crops import CropSampler, Sample
 from ..data.cutouts import read_cutouts
 from ..data.pictures import read_truth
 from ..data.rgbt_crops import RgbtSampler, ThermalOnlySampler, load_frames, load_thermal
-from ..engine.batches import Crop, DrawBatch, collate
+from ..engine.batches import Crop, DrawBatch
 from ..engine.fusion import RgbtModel
 from ..engine.mining import MiningConfig, mine
 from ..engine.model import take_weights
 from ..engine.objective import set_criterion
 from ..engine.validation import Examination
-from ..engine.warm_start import read_weights, settle, warm_start
 from ..fusion_config import FusionConfig
 from ..progress import progress_bar
 from ..runs import Run
 from .base import Needed, Phase
-from .steps import draw_in_order, metrics_of, run_steps
+from .steps import draw_in_order, metrics_of, run_steps, start_from_release
 
 #: Split of scenes with nothing to find.
 CLEAR = "clear"
@@ -33,7 +32,6 @@ Place = tuple[float, float]
 Places = dict[int, list[Place]]
 #: HIT-UAV's class ids to rgbt-n's. Its bicycles are no motorcycles: blurred away.
 THERMAL_CLASSES = {0: 0, 1: 3}
-_SETTLE_BATCHES = 12
 _MINED = "hard_negatives.json"
 _STRIDE = 32
 
@@ -98,8 +96,7 @@ def prepare(config: FusionConfig, draw: DrawBatch) -> RgbtModel:
     if config.init is not None:
         take_weights(model, config.init)
     elif config.start is not None:
-        warm_start(model, read_weights(config.start), config.start_classes)
-        settle(model, [collate(draw(1_000_000 + i))["img"] for i in range(_SETTLE_BATCHES)])
+        start_from_release(model, config.start, config.start_classes, draw)
     return model
 
 

@@ -12,16 +12,18 @@ from ultralytics.nn.tasks import DetectionModel
 
 from ..config import TrainConfig
 from ..data.crops import CropSampler
-from ..engine.batches import Crop, DrawBatch
+from ..engine.batches import Crop, DrawBatch, collate
 from ..engine.loop import train
 from ..engine.model import save_weights
 from ..engine.processes import together
+from ..engine.warm_start import read_weights, settle, warm_start
 from ..fusion_config import FusionConfig
 from ..runs import Run
 
 StepConfig = TrainConfig | FusionConfig
 #: Rank of a process -> the model with the weights that it starts from, and what it draws.
 Start = Callable[[int], tuple[DetectionModel, DrawBatch]]
+_SETTLE_BATCHES = 12
 
 
 def draw_in_order(
@@ -43,6 +45,21 @@ def draw_in_order(
         return [samplers[i].draw() for i in order]
 
     return draw
+
+
+def start_from_release(
+    model: DetectionModel, graph: Path, classes: Sequence[int | None], draw: DrawBatch
+) -> None:
+    """Give a model the weights of a released float.onnx, settled on crops of its own training.
+
+    Args:
+        model: changed.
+        graph: float.onnx of a bundle.
+        classes: as :func:`~windhover_training.engine.warm_start.warm_start`.
+        draw: gives the crops, from steps that training never comes to.
+    """
+    warm_start(model, read_weights(graph), classes)
+    settle(model, [collate(draw(1_000_000 + i))["img"] for i in range(_SETTLE_BATCHES)])
 
 
 def run_steps(start: Start, config: StepConfig, folder: Path) -> Path | None:

@@ -12,7 +12,7 @@ import math
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -108,17 +108,7 @@ def spread(truth: Truth, count: int) -> Truth:
         raise ConfigError(f"{count} images can't be scored; use 1 or more")
     total = len(truth.images)
     rows = np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(np.int64))
-    place = np.full(total, -1, np.int64)
-    place[rows] = np.arange(len(rows))
-    kept: NDArray[np.bool_] = place[truth.image_rows] >= 0
-    return replace(
-        truth,
-        images=tuple(truth.images[row] for row in rows),
-        image_rows=place[truth.image_rows[kept]],
-        boxes=truth.boxes[kept],
-        label_ids=truth.label_ids[kept],
-        ignored=truth.ignored[kept],
-    )
+    return truth.of_images(rows.tolist())
 
 
 def evaluate_fidelity(

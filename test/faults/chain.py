@@ -90,7 +90,7 @@ class Chain:
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         return [e["at"] for e in map(json.loads, lines) if e["what"] == what]
 
-    def event(self, what: str, timeout_s: float = 60.0) -> float:
+    def event(self, what: str, timeout_s: float = 120.0) -> float:
         """When something happens first; waits for it.
 
         Raises:
@@ -145,7 +145,7 @@ def last_recorded(out: Path) -> tuple[int, float, str]:
     return count, last_ns / 1e9, how
 
 
-def wait(done: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
+def wait(done: Callable[[], object], what: str, timeout_s: float = 120.0) -> None:
     """Wait until something holds.
 
     Raises:

@@ -54,7 +54,7 @@ class Observer:
         self._executor.shutdown(timeout_sec=5.0)
         self._node.destroy_node()
 
-    def wait(self, done: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
+    def wait(self, done: Callable[[], object], what: str, timeout_s: float = 120.0) -> None:
         """Wait until something holds.
 
         Raises:

@@ -79,7 +79,7 @@ def thermal_frozen(folder: Path, model: Path, length_s: float = 5.0) -> Outcome:
     """The same picture again and again, as from a sensor that hangs."""
     with Observer() as watch, Chain(folder, model, {"freeze": [AFTER_S, length_s]}) as chain:
         begins_s = chain.event("freeze begins")
-        ends_s = chain.event("freeze ends", 60.0 + length_s)
+        ends_s = chain.event("freeze ends", 120.0 + length_s)
         back_s = watch.back_s(ends_s)
         watch.flowing()
         lost = _frames_lost(watch, begins_s, ends_s + back_s)
@@ -147,7 +147,7 @@ def _stranger(kind: str, folder: Path, model: Path, length_s: float) -> Outcome:
         assert peer.stdout is not None
         peer.stdout.readline()
         begins_s = time.monotonic()
-        sent, _ = peer.communicate(timeout=120)
+        sent, _ = peer.communicate(timeout=240)
         ends_s = time.monotonic()
         back_s = watch.back_s(ends_s)
         watch.flowing(30)

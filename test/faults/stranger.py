@@ -52,7 +52,7 @@ def main() -> int:
     with ros([]):
         node = rclpy.create_node("stranger")
         publisher = node.create_publisher(Image, TOPIC, qos.image())
-        deadline = time.monotonic() + 30.0
+        deadline = time.monotonic() + 120.0
         while not publisher.get_subscription_count():
             if time.monotonic() > deadline:
                 return 1

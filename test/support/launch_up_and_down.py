@@ -40,7 +40,7 @@ class TestWhileItRuns(unittest.TestCase):
         """Six messages with tracks in them."""
         heard = subprocess.run(
             [sys.executable, str(STRANGER), "6", "drone1"],
-            capture_output=True, text=True, timeout=120, check=False,
+            capture_output=True, text=True, timeout=330, check=False,
         )  # fmt: skip
         assert heard.returncode == 0, heard.stderr
         assert "person" in heard.stdout

@@ -51,7 +51,7 @@ def main():
         QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL),
     )
     print("listening", flush=True)
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 300
     while sum(bool(array["objects"]) for array in heard) < wanted or not labels:
         rclpy.spin_once(node, timeout_sec=0.2)
         if time.monotonic() > deadline:

@@ -22,7 +22,7 @@ from windhover_bringup.forker import Forker, forked_status, reap_others
 from windhover_bringup.plan import MODULES, Respawn, enclave_of, make_plan
 from windhover_ros.runner import StopRequest, ros, ros_arguments
 
-READY_S = 60.0
+READY_S = 120.0
 # Between looks whether a process has crashed.
 LOOK_S = 0.05
 # A recording writes its index at the end; on a busy machine that takes its time.

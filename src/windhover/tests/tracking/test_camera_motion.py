@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from windhover.pairing.geometry import Lens
-from windhover.tracking import make_tracker
+from windhover.tracking import camera_motion, make_tracker
 from windhover.tracking.attitude import turn_motion
 from windhover.tracking.camera_motion import CameraMotion, ImageMotion
 
@@ -129,6 +129,21 @@ def test_corners_are_followed_from_frame_to_frame_and_found_anew(ground):
             assert found.matrix is not None
             flat = np.column_stack([moved(last), np.ones(len(now))]) @ found.matrix.T
             np.testing.assert_allclose(flat[:, :2] / flat[:, 2:], now, atol=1.0)
+
+
+def test_corners_that_leave_the_view_are_left_out_as_flow_itself_does(ground, monkeypatch):
+    """OpenCV looks whether they did only where it is asked for what changed around them."""
+
+    def fly():
+        camera, found = CameraMotion(), []
+        for k in range(12):
+            shown = view(ground, similarity(0.5 * k, 1, 9 * k - 50, 14 * k - 80))
+            found.append(camera.estimate(shown, NO_BOXES).matrix)
+        return np.array(found[1:], np.float64)
+
+    cheap = fly()
+    monkeypatch.setattr(camera_motion, "_FLOW_FLAGS", 0)
+    np.testing.assert_array_equal(cheap, fly())
 
 
 @pytest.mark.parametrize("shape", [(1080, 1920), (720, 1280), (513, 641), (120, 150)])

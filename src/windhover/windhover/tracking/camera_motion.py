@@ -34,11 +34,13 @@ _CORNERS = 200
 _CORNER_BLOCK = 3
 _CORNER_QUALITY = 0.01
 # What moves in a box pulls at flow's window beside it too.
-_MARGIN_PX = 1.0
+_MARGIN = np.array([-1.0, -1.0, 1.0, 1.0], np.float32)
 # Corners are looked for again where less than this share of them is left.
 _LEAST_LEFT = 0.6
 _WINDOW = (9, 9)
 _PYRAMID_LEVELS = 2
+# In place of how much a corner's surroundings changed, which nobody reads and costs a sixth.
+_FLOW_FLAGS = cv2.OPTFLOW_LK_GET_MIN_EIGENVALS
 _FLOW_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 6, 0.05)
 _INLIER_PX = 0.75
 _RANSAC_ROUNDS = 500
@@ -106,12 +108,12 @@ class CameraMotion:
             images have nothing in common).
         """
         small = self._seen(image)
-        shrink = np.array([small.shape[1] / image.shape[1], small.shape[0] / image.shape[0]])
+        across, down = small.shape[1] / image.shape[1], small.shape[0] / image.shape[0]
         before, corners, alike = self._before, self._corners, self._size == image.shape[:2]
         self._before, self._corners, self._size = small, _NO_CORNERS, image.shape[:2]
-        hidden = boxes * np.tile(shrink, 2) + _MARGIN_PX * np.array([-1.0, -1.0, 1.0, 1.0])
+        hidden = boxes * np.array([across, down, across, down], np.float32) + _MARGIN
         # Of a matrix's element i, j: what takes it from the image's pixels to the small one's.
-        scale = np.append(shrink, 1.0)
+        scale = np.array([across, down, 1.0])
         scale = scale[:, None] / scale
         fit = None
         if before is not None and alike:
@@ -148,14 +150,17 @@ class CameraMotion:
 def _small_gray(image: Image, gray: Callable[[Image], Image]) -> Gray:
     """The image in 8-bit grey with a long side of at most ``_SIDE`` pixels."""
     small = image
-    # By halves, which OpenCV does fast; large images by quarters first, of every other
-    # pixel, which costs less still. Grey soon, for each channel costs.
+    # By halves, which OpenCV does fast, and in grey, for each channel costs; large images
+    # by quarters first, of every other pixel, which costs less than to read them all.
     while (long := max(small.shape[:2])) >= 2 * _SIDE:
-        step, how = (4, cv2.INTER_LINEAR) if long >= 8 * _SIDE else (2, cv2.INTER_AREA)
-        small = gray(_resized(small, small.shape[1] // step, small.shape[0] // step, how))
+        height, width = small.shape[:2]
+        if long >= 8 * _SIDE:
+            small = _resized(small, width // 4, height // 4, cv2.INTER_LINEAR)
+        else:
+            small = _resized(gray(small), width // 2, height // 2)
     factor = min(1.0, _SIDE / max(small.shape[:2]))
     size = (max(1, round(side * factor)) for side in small.shape[1::-1])
-    small = gray(_resized(small, *size))
+    small = _resized(gray(small), *size)
     if small.dtype == np.uint16:
         return percentile_agc(small.astype(np.uint16, copy=False))
     return small.astype(np.uint8, copy=False)
@@ -185,12 +190,12 @@ def _mean_step(small: Gray) -> float:
     return float(np.minimum(steps, _HIGHEST_STEP).mean())
 
 
-def _find_corners(small: Gray, boxes: Array) -> Corners:
+def _find_corners(small: Gray, boxes: NDArray[np.float32]) -> Corners:
     """The best corner of each cell of a grid, outside the boxes."""
     response = np.asarray(cv2.cornerMinEigenVal(small, _CORNER_BLOCK))
     height, width = small.shape
     limits = np.array([width, height, width, height])
-    grown = np.clip(boxes + np.array([0, 0, 1, 1]), 0, limits).astype(np.intp)
+    grown = np.clip(boxes + np.array([0, 0, 1, 1], np.float32), 0, limits).astype(np.intp)
     for x1, y1, x2, y2 in grown.tolist():
         response[y1:y2, x1:x2] = 0.0
     rows, columns = height // _CELL, width // _CELL
@@ -208,9 +213,9 @@ def _find_corners(small: Gray, boxes: Array) -> Corners:
     return np.stack([x, y], axis=1).astype(np.float32)[:, None]
 
 
-def _in_the_open(corners: Corners, boxes: Array) -> Corners:
+def _in_the_open(corners: Corners, boxes: NDArray[np.float32]) -> Corners:
     """Those that no box hides."""
-    x, y = corners[:, 0].T
+    x, y = np.ascontiguousarray(corners[:, 0].T)
     x1, y1, x2, y2 = boxes.T[:, :, None]
     hidden = (x > x1) & (x < x2) & (y > y1) & (y < y2)
     left: Corners = corners[~hidden.any(axis=0)]
@@ -228,11 +233,11 @@ class _Fit:
 def _fit(before: Gray, small: Gray, corners: Corners, start: Array | None) -> _Fit | None:
     if len(corners) < _LEAST_INLIERS:
         return None
-    first = corners.copy()
-    flags = 0
+    first, flags = np.empty_like(corners), _FLOW_FLAGS
     if start is not None:
-        first = cv2.perspectiveTransform(corners + 0.5, start).astype(np.float32) - 0.5
-        flags = cv2.OPTFLOW_USE_INITIAL_FLOW
+        first = cv2.perspectiveTransform(corners + 0.5, start).astype(np.float32)
+        first -= 0.5
+        flags |= cv2.OPTFLOW_USE_INITIAL_FLOW
     flow = cv2.calcOpticalFlowPyrLK(
         before,
         small,
@@ -243,24 +248,36 @@ def _fit(before: Gray, small: Gray, corners: Corners, start: Array | None) -> _F
         criteria=_FLOW_STOP,
         flags=flags,
     )
-    followed = np.asarray(flow[1]).ravel() == 1
-    moved = np.asarray(flow[0])[followed]
+    moved = np.asarray(flow[0], np.float32)
+    followed = (np.asarray(flow[1]).ravel() == 1) & _within_reach(moved, small)
+    if not followed.all():
+        corners, moved = corners[followed], moved[followed]
     if len(moved) < _LEAST_INLIERS:
         return None
     # OpenCV counts from the centre of the first pixel, boxes from its outer corner.
-    matrix, inliers = cv2.findHomography(
-        corners[followed] + 0.5,
+    found = cv2.findHomography(
+        corners + 0.5,
         moved + 0.5,
         cv2.USAC_FAST,
         _INLIER_PX,
         maxIters=_RANSAC_ROUNDS,
     )
+    # None where no four corners agree, which OpenCV's types do not tell.
+    matrix = cast("Array | None", found[0])
     if matrix is None:
         return None
-    agree = np.asarray(inliers).ravel() == 1
-    if agree.sum() < max(_LEAST_INLIERS, _LEAST_INLIER_SHARE * len(moved)):
+    agree = np.asarray(found[1]).ravel() == 1
+    if np.count_nonzero(agree) < max(_LEAST_INLIERS, _LEAST_INLIER_SHARE * len(moved)):
         return None
-    return _Fit(np.asarray(matrix, np.float64), moved[agree])
+    return _Fit(matrix, moved[agree])
+
+
+def _within_reach(corners: Corners, small: Gray) -> NDArray[np.bool_]:
+    """Those whose window still touches the image; flow looks no more after its last step."""
+    (width, height), (x, y) = small.shape[::-1], corners[:, 0].T
+    near, far = -(_WINDOW[0] // 2 + 1), _WINDOW[0] // 2
+    within: NDArray[np.bool_] = (x >= near) & (y >= near) & (x < width + far) & (y < height + far)
+    return within
 
 
 def _is_cut(before: Gray, small: Gray) -> bool:

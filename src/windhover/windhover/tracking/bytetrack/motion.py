@@ -14,6 +14,8 @@ the same state and the same uncertainty as a steady rate.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,13 +40,34 @@ def to_corners(boxes: Array) -> Array:
     return np.concatenate((centre - half, centre + half), axis=1)
 
 
+def _step(seconds: float, memory: float) -> tuple[float, float, float, float, float]:
+    """Transition and unit process noise of a step: decay, reach and the three below.
+
+    With memory ``m`` and ``e = 1 - exp(-t/m)``, the noise integrals of the
+    process driven by unit white noise are (expm1 keeps them exact where
+    ``t`` is much shorter than ``m``):
+
+        position             m^3 (t/m - e - e^2/2)
+        position, velocity   m^2 e^2 / 2
+        velocity             m e (2 - e) / 2
+    """
+    ratio = seconds / memory
+    gone = -math.expm1(-ratio)
+    square = 0.5 * gone * gone
+    return (
+        1.0 - gone,
+        memory * gone,
+        memory**3 * (ratio - gone - square),
+        memory**2 * square,
+        memory * (gone - square),
+    )
+
+
 class BoxFilter:
     """Kalman filter over ``N`` boxes, one row a track."""
 
     def __init__(self, params: ByteTrackParams) -> None:
         self._params = params
-        # Per coordinate x, y, w, h.
-        self._memory = np.array([params.velocity_memory_s] * 2 + [params.size_memory_s] * 2)
         # Position, velocity, their variances and covariance; (5, N, 4).
         self._state: Array = np.empty((5, 0, 4))
         # Box size that scales the noise of a row; it only changes when the row
@@ -82,7 +105,7 @@ class BoxFilter:
         if seconds <= 0.0 or not len(self):
             return
         params = self._params
-        decay, reach, noise_pp, noise_pv, noise_vv = self._step(seconds)
+        decay, reach, noise_pp, noise_pv, noise_vv = self._steps(seconds)
         position, velocity, var_p, cov, var_v = self._state
         restless = params.velocity_noise_px * (params.steady_share if steady else 1.0)
         drive = np.square(params.velocity_noise * self._size + restless)
@@ -97,28 +120,13 @@ class BoxFilter:
         var_v *= decay * decay
         var_v += drive * noise_vv
 
-    def _step(self, seconds: float) -> tuple[Array, Array, Array, Array, Array]:
-        """Transition and unit process noise of a step, ``(4,)`` each.
-
-        With memory ``m`` and ``e = 1 - exp(-t/m)``, the noise integrals of the
-        process driven by unit white noise are (expm1 keeps them exact where
-        ``t`` is much shorter than ``m``):
-
-            position             m^3 (t/m - e - e^2/2)
-            position, velocity   m^2 e^2 / 2
-            velocity             m e (2 - e) / 2
-        """
-        memory = self._memory
-        ratio = seconds / memory
-        gone = -np.expm1(-ratio)
-        square = 0.5 * gone * gone
-        return (
-            1.0 - gone,
-            memory * gone,
-            memory**3 * (ratio - gone - square),
-            memory**2 * square,
-            memory * (gone - square),
+    def _steps(self, seconds: float) -> Array:
+        """``(5, 4)``: what :func:`_step` says, of x, y, width, height."""
+        params = self._params
+        centre, size = (
+            _step(seconds, memory) for memory in (params.velocity_memory_s, params.size_memory_s)
         )
+        return np.array((centre, centre, size, size)).T
 
     def warp(self, motion: Array) -> None:
         """Move all rows with the image.
@@ -137,17 +145,18 @@ class BoxFilter:
         # Behind the horizon a homography means nothing; no box that is seen lies there.
         depth = np.maximum(centre @ motion[2, :2] + motion[2, 2], _LEAST_DEPTH)[:, None]
         moved = (centre @ motion[:2, :2].T + motion[:2, 2]) / depth
-        # Derivative of the projection at each centre, (N, 2, 2).
-        turn = (motion[:2, :2] - moved[:, :, None] * motion[2, :2]) / depth[:, :, None]
-        growth = np.sqrt(np.abs(turn[:, 0, 0] * turn[:, 1, 1] - turn[:, 0, 1] * turn[:, 1, 0]))
-        scale = growth[:, None]
-        self._state[_V, :, :2] = np.einsum("nij,nj->ni", turn, self._state[_V, :, :2])
-        spread = np.square(turn)
-        for row in (_PP, _PV, _VV):
-            self._state[row, :, :2] = np.einsum("nij,nj->ni", spread, self._state[row, :, :2])
+        # Derivative of the projection at each centre: how far x and y go along with x, with y.
+        with_x = (motion[:2, 0] - moved * motion[2, 0]) / depth
+        with_y = (motion[:2, 1] - moved * motion[2, 1]) / depth
+        growth = np.abs(with_x[:, :1] * with_y[:, 1:] - with_y[:, :1] * with_x[:, 1:])
+        scale = np.sqrt(growth)
+        velocity = self._state[_V, :, :2]
+        velocity[:] = with_x * velocity[:, :1] + with_y * velocity[:, 1:]
+        spread = self._state[_PP:, :, :2]
+        spread[:] = with_x * with_x * spread[:, :, :1] + with_y * with_y * spread[:, :, 1:]
         position[:, :2] = moved
         self._state[:2, :, 2:] *= scale
-        self._state[2:, :, 2:] *= scale * scale
+        self._state[2:, :, 2:] *= growth
         self._size *= scale
 
     def correct(self, rows: NDArray[np.intp], boxes: Array) -> None:
@@ -157,19 +166,16 @@ class BoxFilter:
             rows: ``(M,)`` rows to correct, each at most once.
             boxes: ``(M, 4)`` float64 x1, y1, x2, y2, pixels.
         """
-        measured = to_centre_size(boxes)
-        position, velocity, var_p, cov, var_v = self._state[:, rows]
+        state = self._state[:, rows]
+        position, velocity, var_p, cov, var_v = state
         gain_p = var_p / (var_p + self._measurement_variance(self._size[rows]))
         gain_v = cov * gain_p / var_p
-        error = measured - position
+        error = to_centre_size(boxes) - position
         position += gain_p * error
         velocity += gain_v * error
-        self._state[_P, rows] = position
-        self._state[_V, rows] = velocity
-        self._state[_VV, rows] = var_v - gain_v * cov
-        rest = 1.0 - gain_p
-        self._state[_PV, rows] = rest * cov
-        self._state[_PP, rows] = rest * var_p
+        var_v -= gain_v * cov
+        state[_PP : _PV + 1] *= 1.0 - gain_p
+        self._state[:, rows] = state
         self._size[rows, 0] = np.sqrt(position[:, 2] * position[:, 3])
 
     def append(self, boxes: Array, steady: bool = False) -> None:
@@ -195,34 +201,22 @@ class BoxFilter:
         self._state = self._state[:, rows]
         self._size = self._size[rows]
 
-    def reach(self, rows: NDArray[np.intp], gate: float) -> Array:
-        """Where the centres of rows may be.
-
-        Args:
-            rows: ``(P,)`` rows.
-            gate: standard deviations each way.
-
-        Returns:
-            ``(P, 4)`` x1, y1, x2, y2, pixels.
-        """
-        spread = self._state[_PP, rows] + self._measurement_variance(self._size[rows])
-        half = gate * np.sqrt(spread[:, :2])
-        centre = self._state[_P, rows, :2]
-        return np.concatenate((centre - half, centre + half), axis=1)
-
     def distances(self, rows: NDArray[np.intp], boxes: Array) -> Array:
         """How far boxes lie from where rows are expected.
 
         Args:
-            rows: ``(P,)`` rows.
-            boxes: ``(P, 4)`` float64 x1, y1, x2, y2, pixels.
+            rows: ``(R,)`` rows.
+            boxes: ``(M, 4)`` float64 x1, y1, x2, y2, pixels.
 
         Returns:
-            ``(P,)`` distance of the centres in standard deviations (Mahalanobis).
+            ``(R, M)`` distance of the centres in standard deviations (Mahalanobis).
         """
         spread = self._state[_PP, rows] + self._measurement_variance(self._size[rows])
-        error = (to_centre_size(boxes) - self._state[_P, rows])[:, :2]
-        away: Array = np.sqrt((error * error / spread[:, :2]).sum(axis=1))
+        x, y = ((boxes[:, :2] + boxes[:, 2:]) * 0.5).T
+        held = self._state[_P, rows]
+        square = np.square(x - held[:, 0, None]) / spread[:, 0, None]
+        square += np.square(y - held[:, 1, None]) / spread[:, 1, None]
+        away: Array = np.sqrt(square)
         return away
 
     def _measurement_variance(self, size: Array) -> Array:

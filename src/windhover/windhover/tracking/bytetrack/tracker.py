@@ -187,17 +187,19 @@ class ByteTracker:
         found = np.flatnonzero(matching.free_detections & (seen.scores >= self._start_score))
         if not len(rows) or not len(found):
             return
-        reach = tracks.motion.reach(rows, gate)
-        pairs = overlapping(reach, boxes[found])
-        pairs = Pairs(rows[pairs.tracks], found[pairs.detections], pairs.overlap)
-        away = tracks.motion.distances(pairs.tracks, boxes[pairs.detections]) / gate
-        sides = boxes[:, 2:] - boxes[:, :2]
-        held = tracks.motion.boxes[pairs.tracks]
-        ratio = np.log(sides[pairs.detections] / (held[:, 2:] - held[:, :2])).sum(axis=1)
+        nearness = 1.0 - tracks.motion.distances(rows, boxes[found]) / gate
+        near = np.nonzero(nearness > 0.0)
+        rows, found = rows[near[0]], found[near[1]]
+        if not len(rows):
+            return
+        held, now = tracks.motion.boxes[rows], boxes[found]
+        ratio = np.log((now[:, 2:] - now[:, :2]) / (held[:, 2:] - held[:, :2])).sum(axis=1)
         allowed = np.abs(ratio) < _AREA_CHANGE
         if self._params.class_aware:
-            allowed &= tracks.class_id[pairs.tracks] == seen.class_ids[pairs.detections]
-        matching.add(pairs, allowed, 1.0 - away)
+            allowed &= tracks.class_id[rows] == seen.class_ids[found]
+        # What lies near need not overlap: nearness is what such a pair has of it.
+        pairs = Pairs(rows, found, nearness[near])
+        matching.add(pairs, allowed, pairs.overlap)
 
     def _start(self, seen: Detections, found: Rows, steady: bool) -> NDArray[np.bool_]:
         """Start tracks at sure detections that no track claimed.

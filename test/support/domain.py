@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from pathlib import Path
 
 FIRST, LAST = 1, 100  # above 101 the ports meet the kernel's ephemeral ones
@@ -31,6 +32,8 @@ def hold(domain: int) -> bool:
     """Take a domain for this process until it ends; False where another one has it."""
     if domain in _held:
         return False
+    if sys.platform != "linux":  # which has no such names
+        return True
     held = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
         # A name, and no file: it is gone with the process, however that ends.

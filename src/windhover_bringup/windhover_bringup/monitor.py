@@ -317,10 +317,11 @@ class MonitorNode(StageNode[MonitorParams]):
         # A stage whose input dried up when it did is not to blame.
         fed = all(self._stages[feed].watch.silent_s(now) < silent_s / 2 for feed in stage.feeds)
         owes_s = now - stage.owes_since_s if stage.feeds else silent_s
-        # A stage that is down says so and retries by itself.
+        # A stage that is down says so and retries by itself; one that has said nothing since its
+        # start, which takes its time on a busy machine, would not hear of a step either.
         stands_still = (
             stage.watch.stands_still(now, owes_s)
-            and stage.watch.said.values.get("state", "active") == "active"
+            and stage.watch.said.values.get("state") == "active"
             and stage.watch.said.values.get("source_state", "") == ""
         )
         step = stage.ladder.look(stands_still and fed, now)

@@ -65,16 +65,21 @@ def adopt() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def children_of(pid: int) -> list[int]:
+    """Ids of the processes that a process has started, also of those that nobody waited for."""
+    found: list[int] = []
+    for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += map(int, tasks.read_text().split())
+    return found
+
+
 def children() -> list[int]:
     """Process ids of this process's children that still run."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
-    found: list[int] = []
-    for tasks in Path("/proc/self/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += map(int, tasks.read_text().split())
-    return found
+    return children_of(os.getpid())
 
 
 def end_children() -> None:

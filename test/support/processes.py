@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from embedded.tidy import children_of
 from test.support.fixtures import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,11 +81,9 @@ def kill(child: subprocess.Popen[str], number: int = signal.SIGKILL) -> None:
 
 
 def _descendants(pid: int) -> Iterator[int]:
-    for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            for each in map(int, tasks.read_text().split()):
-                yield each
-                yield from _descendants(each)
+    for each in children_of(pid):
+        yield each
+        yield from _descendants(each)
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,6 @@ Prints a JSON object: how many distinct frames it handled and which files of
 import json
 import re
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -62,21 +61,21 @@ def send(node, count: int) -> int:
 
 def receive(node) -> int:
     """Answer frames until an empty one comes; how many came."""
-    seen: list[int] = []
-    over = threading.Event()
+    seen: set[int] = set()
+    over = False
     publisher = node.create_publisher(UInt32, "answer", 10)
 
     def take(image: Image) -> None:
-        if not image.width:
-            over.set()
-            return
-        seen.append(image.header.stamp.sec)
-        publisher.publish(UInt32(data=seen[-1]))
+        nonlocal over
+        over = not image.width
+        if not over:
+            seen.add(image.header.stamp.sec)
+            publisher.publish(UInt32(data=image.header.stamp.sec))
 
     node.create_subscription(Image, "image", take, QOS)
-    while not over.is_set():
+    while not over:
         rclpy.spin_once(node, timeout_sec=0.2)
-    return len(set(seen))
+    return len(seen)
 
 
 def main() -> None:

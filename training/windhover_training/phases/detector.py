@@ -12,10 +12,10 @@ from ultralytics.nn.tasks import DetectionModel
 from ..config import TrainConfig
 from ..data.crops import CropSampler, load_samples
 from ..engine.batches import DrawBatch
-from ..engine.model import build_model, take_weights
+from ..engine.model import build_model
 from ..runs import Run
 from .base import Needed, Phase
-from .steps import draw_in_order, metrics_of, run_steps, start_from_release
+from .steps import draw_in_order, metrics_of, run_steps, take_start
 
 
 def make_draw(config: TrainConfig, rank: int = 0) -> DrawBatch:
@@ -52,12 +52,8 @@ def run_detector(config: TrainConfig, folder: Path) -> Path | None:
 def _start(config: TrainConfig, rank: int) -> tuple[DetectionModel, DrawBatch]:
     model = build_model(config.model, config.channels, len(config.labels))
     draw = make_draw(config, rank)
-    if config.init is not None:
-        take_weights(model, config.init)
-    elif config.start is not None:
-        # Every process settles on the same crops, so that all start from the same weights.
-        first = make_draw(config, 0) if rank else draw
-        start_from_release(model, config.start, range(len(config.labels)), first)
+    same = range(len(config.labels))
+    take_start(model, config, same, lambda: make_draw(config) if rank else draw)
     return model, draw
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,17 +14,16 @@ from ..data.crops import CropSampler, Sample
 from ..data.cutouts import read_cutouts
 from ..data.pictures import read_truth
 from ..data.rgbt_crops import RgbtSampler, ThermalOnlySampler, load_frames, load_thermal
-from ..engine.batches import Crop, DrawBatch
+from ..engine.batches import DrawBatch
 from ..engine.fusion import RgbtModel
 from ..engine.mining import MiningConfig, mine
-from ..engine.model import take_weights
 from ..engine.objective import set_criterion
 from ..engine.validation import Examination
 from ..fusion_config import FusionConfig
 from ..progress import progress_bar
 from ..runs import Run
 from .base import Needed, Phase
-from .steps import draw_in_order, metrics_of, run_steps, start_from_release
+from .steps import draw_in_order, metrics_of, run_steps, take_start
 
 #: Split of scenes with nothing to find.
 CLEAR = "clear"
@@ -90,13 +89,10 @@ def run_fusion(config: FusionConfig, folder: Path) -> Path | None:
     return run_steps(partial(_start, config, places), config, folder)
 
 
-def prepare(config: FusionConfig, draw: DrawBatch) -> RgbtModel:
-    """Build the model with the weights that it starts from."""
+def prepare(config: FusionConfig, crops: Callable[[], DrawBatch]) -> RgbtModel:
+    """Build the model with the weights that it starts from; as :func:`.steps.take_start`."""
     model = build_fusion(config)
-    if config.init is not None:
-        take_weights(model, config.init)
-    elif config.start is not None:
-        start_from_release(model, config.start, config.start_classes, draw)
+    take_start(model, config, config.start_classes, crops)
     return model
 
 
@@ -108,17 +104,12 @@ def _with_places(frame: Sample, places: Sequence[Place] | None) -> Sample:
 
 def mine_clear(config: FusionConfig, run: Run) -> Places:
     """Middles of what the starting weights wrongly find, kept in the run's folder."""
-
-    def draw(step: int) -> list[Crop]:
-        # Loads the frames only for weights that have yet to settle on some.
-        return make_draw(config)(step)
-
     truth = read_truth(config.data / "truth" / f"{CLEAR}.json")["images"]
     if not (run.folder / _MINED).is_file():
         height, width = (-(-truth[0][side] // _STRIDE) * _STRIDE for side in ("height", "width"))
         labels, most = config.labels, config.clear.mined
         exam = Examination(config.data, CLEAR, labels, 4, (height, width), most, empty=True)
-        model = prepare(config, draw).eval()
+        model = prepare(config, lambda: make_draw(config)).eval()
         limits = MiningConfig(score=config.clear.score)
         with progress_bar("looking for hard negatives") as told:
             found = mine(model, exam, CLEAR, limits, told)
@@ -133,8 +124,7 @@ def mine_clear(config: FusionConfig, run: Run) -> Places:
 
 def _start(config: FusionConfig, places: Places, rank: int) -> tuple[RgbtModel, DrawBatch]:
     draw = make_draw(config, rank, places)
-    # Every process settles on the same crops, so that all start from the same weights.
-    model = prepare(config, make_draw(config, 0, places) if rank else draw)
+    model = prepare(config, lambda: make_draw(config, 0, places) if rank else draw)
     set_criterion(model, config.loss)
     return model, draw
 

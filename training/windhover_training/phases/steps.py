@@ -14,7 +14,7 @@ from ..config import TrainConfig
 from ..data.crops import CropSampler
 from ..engine.batches import Crop, DrawBatch, collate
 from ..engine.loop import train
-from ..engine.model import save_weights
+from ..engine.model import save_weights, take_weights
 from ..engine.processes import together
 from ..engine.warm_start import read_weights, settle, warm_start
 from ..fusion_config import FusionConfig
@@ -47,19 +47,27 @@ def draw_in_order(
     return draw
 
 
-def start_from_release(
-    model: DetectionModel, graph: Path, classes: Sequence[int | None], draw: DrawBatch
+def take_start(
+    model: DetectionModel,
+    config: StepConfig,
+    classes: Sequence[int | None],
+    crops: Callable[[], DrawBatch],
 ) -> None:
-    """Give a model the weights of a released float.onnx, settled on crops of its own training.
+    """Give a model the weights that its run starts from: ``init``, else ``start``, else its own.
 
     Args:
         model: changed.
-        graph: float.onnx of a bundle.
+        config: names a run's weights, a released float.onnx, or neither.
         classes: as :func:`~windhover_training.engine.warm_start.warm_start`.
-        draw: gives the crops, from steps that training never comes to.
+        crops: what draws in process 0, so that all processes settle on the same; asked for
+            only where released weights settle, at steps that training never comes to.
     """
-    warm_start(model, read_weights(graph), classes)
-    settle(model, [collate(draw(1_000_000 + i))["img"] for i in range(_SETTLE_BATCHES)])
+    if config.init is not None:
+        take_weights(model, config.init)
+    elif config.start is not None:
+        warm_start(model, read_weights(config.start), classes)
+        draw = crops()
+        settle(model, [collate(draw(1_000_000 + i))["img"] for i in range(_SETTLE_BATCHES)])
 
 
 def run_steps(start: Start, config: StepConfig, folder: Path) -> Path | None:

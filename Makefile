@@ -38,7 +38,7 @@ test: setup ## run all tests
 
 MINUTES ?= 30
 faults: setup ## what is lost by each fault, and how long until it is back (soak: MINUTES=30, 0 for none)
-	@$(TIDY) $(VENV_BIN)/python -m test.faults --minutes $(MINUTES)
+	@$(TIDY) $(VENV_BIN)/python -m tests.faults --minutes $(MINUTES)
 
 lint: setup ## ruff
 	@$(VENV_BIN)/ruff check .

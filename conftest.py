@@ -2,13 +2,13 @@
 
 import importlib.util
 
-from test.support.domain import isolate
+from tests.support.domain import isolate
 
 # Every test process talks in a ROS domain of its own, on this machine only.
 isolate()
 
 pytest_plugins = [
-    "test.support.fixtures", "test.support.processes", "test.support.fake_v4l2",
+    "tests.support.fixtures", "tests.support.processes", "tests.support.fake_v4l2",
 ]  # fmt: skip
 
 if importlib.util.find_spec("hypothesis"):

@@ -18,10 +18,10 @@ import numpy as np
 
 from bench.heads import STRIDES, Heads, crowded, quantised
 from bench.row import Row, median, own_clock, p99, time_in_turn
-from windhover.evaluation.tracking import iou_matrix
 from windhover.model.decode import Decoder
 from windhover.model.nms import nms
 from windhover.types import Detections
+from windhover_evaluation.tracking.scores import iou_matrix
 
 SCORE, IOU, MAX_DETECTIONS = 0.25, 0.6, 300
 # Family, classes, objects, bits of the outputs: what an INT8 bundle gives comes first.

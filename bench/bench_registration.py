@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 
 from bench.row import Row, median, p99, time_in_turn
-from windhover.pairing.geometry import down_of_pitch, ground_homography, ray_map
+from windhover.geometry import down_of_pitch, ground_homography, ray_map
 from windhover.pairing.registration import ThermalWarp, merge_rgbt
-from windhover.pairing.rendered import scene_calibration
-from windhover.sources.scene import SceneConfig
+from windhover_sim import SceneConfig
+from windhover_sim.calibration import scene_calibration
 
 MOST_MS = 3.0
 

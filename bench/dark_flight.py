@@ -18,15 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.peers.flights import REPORTED, noisy
-from windhover.evaluation.scene import scene_track_truth
-from windhover.evaluation.tracking import TrackTable, add_scores, evaluate_tracks
 from windhover.pairing.registration import Pose, Registration
-from windhover.pairing.rendered import down_of, scene_calibration
-from windhover.sources.scene.config import SCENE_LABELS
-from windhover.sources.scene.scene import Scene, SceneFrame
 from windhover.tracking import make_tracker
 from windhover.tracking.camera_motion import CameraMotion
 from windhover.types import Detections, Frame, RgbtFrame, Tracks
+from windhover_evaluation.tracking.scene_truth import scene_track_truth
+from windhover_evaluation.tracking.scores import TrackTable, add_scores, evaluate_tracks
+from windhover_sim.calibration import down_of, scene_calibration
+from windhover_sim.config import SCENE_LABELS
+from windhover_sim.scene import Scene, SceneFrame
 
 FLIGHTS = [flight.scene for flight in REPORTED if flight.name in ("drone-201", "drone-203")]
 #: Share of the rendered night's light.

@@ -23,10 +23,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src" / "windhover")]
 
 from windhover.model.detector import Detector  # noqa: E402 - needs the path
 from windhover.pairing.registration import Pose, Registration, merge_rgbt  # noqa: E402
-from windhover.pairing.rendered import down_of, scene_calibration  # noqa: E402
-from windhover.sources.scene import Scene, SceneConfig  # noqa: E402
-from windhover.sources.scene.scene import SceneFrame  # noqa: E402
 from windhover.types import Detections, Frame, RgbtFrame  # noqa: E402
+from windhover_sim import Scene, SceneConfig  # noqa: E402
+from windhover_sim.calibration import down_of, scene_calibration  # noqa: E402
+from windhover_sim.scene import SceneFrame  # noqa: E402
 
 HOURS = (13.0, 16.0, 18.0, 19.0, 19.5, 20.0, 20.5, 21.0, 22.0, 1.0)
 PHASES = {"day": (13.0, 16.0), "dusk": (18.0, 19.0, 19.5, 20.0, 20.5), "night": (21.0, 22.0, 1.0)}

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from windhover.pairing.geometry import Lens
+from windhover.geometry import Lens
 from windhover.tracking import make_tracker
 from windhover.tracking.attitude import AttitudeHistory
 from windhover.tracking.carriers import CarrierLinks

@@ -7,7 +7,7 @@ For example::
 """
 
 from launch import LaunchDescription
-from windhover_bringup.launching import arguments, command, option_words
+from windhover_bringup.runtime.launching import arguments, command, option_words
 
 NAMES = ("source", "model", "backend", "rate", "frames", "out")
 

@@ -6,7 +6,7 @@ For example::
 """
 
 from launch import LaunchDescription
-from windhover_bringup.launching import arguments, processes
+from windhover_bringup.runtime.launching import arguments, processes
 
 NAMES = ("source", "model", "backend", "rate", "frames", "out")
 

@@ -7,7 +7,7 @@ What runs is written in config/qcs8550.yaml::
 """
 
 from launch import LaunchDescription
-from windhover_bringup.launching import arguments, command, option_words
+from windhover_bringup.runtime.launching import arguments, command, option_words
 
 NAMES = ("source", "model", "backend", "out")
 

@@ -8,7 +8,7 @@ For example::
 from launch.actions import DeclareLaunchArgument
 
 from launch import LaunchDescription
-from windhover_bringup.launching import arguments, command, option_words
+from windhover_bringup.runtime.launching import arguments, command, option_words
 
 NAMES = ("model", "backend")
 

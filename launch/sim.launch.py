@@ -7,7 +7,7 @@ The scene is written in config/sim.yaml::
 """
 
 from launch import LaunchDescription
-from windhover_bringup.launching import arguments, command, option_words
+from windhover_bringup.runtime.launching import arguments, command, option_words
 
 NAMES = ("source", "model", "backend", "rate", "frames", "out")
 

@@ -25,16 +25,16 @@ import cv2
 import numpy as np
 
 from bench.peers.sequences import RATE_HZ, Sequence, by_score
-from windhover.evaluation.scene import scene_track_truth
-from windhover.evaluation.tracking import TrackTable
 from windhover.imaging.agc import percentile_agc
 from windhover.model.bundle import Bundle
 from windhover.model.detector import Detector
-from windhover.sources.scene.config import SCENE_LABELS, SceneConfig
-from windhover.sources.scene.source import SceneSource
-from windhover.sources.scene.truth import SceneTruth
 from windhover.tracking.motchallenge import read_detections
 from windhover.types import Detections, Frame
+from windhover_evaluation.tracking.scene_truth import scene_track_truth
+from windhover_evaluation.tracking.scores import TrackTable
+from windhover_sim.config import SCENE_LABELS, SceneConfig
+from windhover_sim.source import SceneSource
+from windhover_sim.truth import SceneTruth
 
 ROOT = Path(__file__).resolve().parents[2]
 STORE = ROOT / "out" / "peers" / "flights"

@@ -10,14 +10,14 @@ import numpy as np
 
 from bench.peers.adapters import Subject
 from bench.peers.sequences import Sequence
-from windhover.evaluation.tracking import (
+from windhover.types import Tracks
+from windhover_evaluation.tracking.scores import (
     TrackCounts,
     TrackScores,
     TrackTable,
     add_scores,
     evaluate_tracks,
 )
-from windhover.types import Tracks
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windhover.errors import DataError
-from windhover.evaluation.mot_files import ALL
-from windhover.evaluation.tracking import TrackTable
 from windhover.tracking.motchallenge import MotDetections, read_detections, read_tracks
 from windhover.types import Detections
+from windhover_evaluation.tracking.mot_files import ALL
+from windhover_evaluation.tracking.scores import TrackTable
 
 RATE_HZ = 30
 _KEPT_PICTURES = 300

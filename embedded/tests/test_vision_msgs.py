@@ -12,9 +12,9 @@ from geometry_msgs.msg import PoseWithCovariance
 from std_msgs.msg import Header
 from vision_msgs import msg as vision
 
-from test.support.domain import isolate
-from test.support.fixtures import wait_for
-from test.support.processes import start
+from tests.support.domain import isolate
+from tests.support.fixtures import wait_for
+from tests.support.processes import start
 
 pytestmark = pytest.mark.ros
 

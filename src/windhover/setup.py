@@ -1,29 +1,22 @@
-from pathlib import Path
+import xml.etree.ElementTree as ET
 
 from setuptools import find_packages, setup
 
-PACKAGE = "windhover"
-
-# The released bundles, each folder as it is: bundle.yaml holds the hashes of its files.
-MODELS = [
-    (f"share/{PACKAGE}/{folder}", sorted(str(path) for path in folder.iterdir() if path.is_file()))
-    for folder in [Path("models"), *sorted(Path("models").glob("*/"))]
-    if folder.is_dir()
-]
+MANIFEST = ET.parse("package.xml").getroot()
+PACKAGE = MANIFEST.findtext("name", "")
 
 setup(
     name=PACKAGE,
-    version="0.1.0",
-    description="Drone perception as a plain Python library that imports no ROS.",
-    license="Apache-2.0",
+    version=MANIFEST.findtext("version", ""),
+    description=MANIFEST.findtext("description", ""),
+    license=MANIFEST.findtext("license", ""),
     maintainer="Windhover maintainers",
     maintainer_email="maintainers@users.noreply.github.com",
     packages=find_packages(exclude=["tests", "tests.*"]),
-    package_data={"": ["py.typed", "*.html.j2", "*.css"]},
+    package_data={"": ["py.typed"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
-        *MODELS,
     ],
     python_requires=">=3.10",
     install_requires=[
@@ -33,9 +26,6 @@ setup(
         "pydantic>=2",
         "PyYAML",
         "scipy",
-        "matplotlib",
-        "Jinja2",
-        "pycocotools",
         "av",
         "rosbags",
     ],
@@ -44,7 +34,7 @@ setup(
         "qnn": [
             'onnxruntime-qnn; sys_platform == "linux" and platform_machine in "x86_64 aarch64"'
         ],
-        # Cameras as v4l2:; GPL-3.0-or-later, unlike all else that is installed.
+        # Cameras as v4l2:; GPL-3.0-or-later, unlike every other dependency.
         "v4l2": ['linuxpy; sys_platform == "linux"'],
         # Bundles that must be signed.
         "signed": ["cryptography"],

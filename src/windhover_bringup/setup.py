@@ -1,14 +1,16 @@
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
-PACKAGE = "windhover_bringup"
+MANIFEST = ET.parse("package.xml").getroot()
+PACKAGE = MANIFEST.findtext("name", "")
 
 setup(
     name=PACKAGE,
-    version="0.1.0",
-    description="The windhover command, composed process, launch files and configuration.",
-    license="Apache-2.0",
+    version=MANIFEST.findtext("version", ""),
+    description=MANIFEST.findtext("description", ""),
+    license=MANIFEST.findtext("license", ""),
     maintainer="Windhover maintainers",
     maintainer_email="maintainers@users.noreply.github.com",
     packages=find_packages(exclude=["tests", "tests.*"]),
@@ -32,14 +34,18 @@ setup(
         "typer",
         "rich",
     ],
-    extras_require={"test": ["pytest", "hypothesis"]},
+    extras_require={
+        # Scores, reports and rendered scenes: replay, evaluate, calibrate, benchmark, demo.
+        "evaluation": ["windhover_evaluation", "windhover_sim"],
+        "test": ["pytest", "hypothesis"],
+    },
     zip_safe=False,
     entry_points={
         "console_scripts": [
             "windhover = windhover_bringup.cli:main",
-            "monitor = windhover_bringup.monitor:main",
-            "overlay = windhover_bringup.overlay:main",
-            "recorder = windhover_bringup.recorder:main",
+            "monitor = windhover_bringup.monitor.node:main",
+            "overlay = windhover_bringup.overlay.node:main",
+            "recorder = windhover_bringup.recording.recorder:main",
         ]
     },
 )

@@ -1,12 +1,15 @@
+import xml.etree.ElementTree as ET
+
 from setuptools import find_packages, setup
 
-PACKAGE = "windhover_cameras"
+MANIFEST = ET.parse("package.xml").getroot()
+PACKAGE = MANIFEST.findtext("name", "")
 
 setup(
     name=PACKAGE,
-    version="0.1.0",
-    description="Nodes that publish RGB and thermal images with the time of capture.",
-    license="Apache-2.0",
+    version=MANIFEST.findtext("version", ""),
+    description=MANIFEST.findtext("description", ""),
+    license=MANIFEST.findtext("license", ""),
     maintainer="Windhover maintainers",
     maintainer_email="maintainers@users.noreply.github.com",
     packages=find_packages(exclude=["tests", "tests.*"]),
@@ -20,7 +23,9 @@ setup(
         "windhover",
         "windhover_ros",
     ],
-    extras_require={"test": ["pytest", "hypothesis"]},
+    extras_require={
+        "test": ["pytest", "hypothesis"],
+    },
     zip_safe=False,
     entry_points={
         "console_scripts": [

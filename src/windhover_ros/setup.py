@@ -1,12 +1,15 @@
+import xml.etree.ElementTree as ET
+
 from setuptools import find_packages, setup
 
-PACKAGE = "windhover_ros"
+MANIFEST = ET.parse("package.xml").getroot()
+PACKAGE = MANIFEST.findtext("name", "")
 
 setup(
     name=PACKAGE,
-    version="0.1.0",
-    description="Wiring that every Windhover node shares: QoS, parameters, messages, health.",
-    license="Apache-2.0",
+    version=MANIFEST.findtext("version", ""),
+    description=MANIFEST.findtext("description", ""),
+    license=MANIFEST.findtext("license", ""),
     maintainer="Windhover maintainers",
     maintainer_email="maintainers@users.noreply.github.com",
     packages=find_packages(exclude=["tests", "tests.*"]),
@@ -20,6 +23,8 @@ setup(
     install_requires=[
         "windhover",
     ],
-    extras_require={"test": ["pytest", "hypothesis"]},
+    extras_require={
+        "test": ["pytest", "hypothesis"],
+    },
     zip_safe=False,
 )

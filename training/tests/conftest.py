@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from windhover_training.data import hit_uav, split
-from windhover_training.data.check import check_frames
-from windhover_training.data.sets import SETS
-from windhover_training.data.summary import Summary
-from windhover_training.data.writer import write_set
+from windhover_training.data.convert import split
+from windhover_training.data.convert.check import check_frames
+from windhover_training.data.convert.summary import Summary
+from windhover_training.data.convert.writer import write_set
+from windhover_training.data.readers import hit_uav
+from windhover_training.data.readers.sets import SETS
 
 CATEGORIES = ["Person", "Car", "Bicycle", "OtherVehicle", "DontCare"]
 

@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from windhover_training.cli import main
-from windhover_training.data import altitude, hit_uav
-from windhover_training.data.dataset import load_set
-from windhover_training.data.geometry import Lens, estimate_altitude
-from windhover_training.data.metadata import FILTERED
-from windhover_training.data.summary import Summary
+from windhover_training.data.convert import altitude
+from windhover_training.data.convert.altitude_estimate import Lens, estimate_altitude
+from windhover_training.data.convert.summary import Summary
+from windhover_training.data.readers import hit_uav
+from windhover_training.data.readers.dataset import load_set
+from windhover_training.data.readers.metadata import FILTERED
 
 DATA = Path(os.environ.get("WINDHOVER_DATA", Path(__file__).parents[3] / "shared" / "data"))
 

@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from windhover_training.cli import main
-from windhover_training.data.anchors import best_possible_recall, cluster, iou_of_sizes, stride_of
+from windhover_training.data.describe.anchors import (
+    best_possible_recall,
+    cluster,
+    iou_of_sizes,
+    stride_of,
+)
 
 sizes = st.integers(1, 40).flatmap(lambda n: arrays(np.float64, (n, 2), elements=st.floats(2, 600)))
 

@@ -14,10 +14,10 @@ import torch
 from onnx import TensorProto
 
 from windhover.errors import ConfigError, DataError
-from windhover.evaluation.fidelity import Fidelity
 from windhover.model import Bundle
+from windhover_evaluation.fidelity.agreement import Fidelity
 from windhover_training.engine.model import load_weights, raw_heads
-from windhover_training.engine.validation import Examination, TorchBackend, manifest_of
+from windhover_training.engine.validation import TorchBackend, Validator, manifest_of
 from windhover_training.evaluate import candidate
 from windhover_training.evaluate.candidate import Budget, Measured
 from windhover_training.phases.base import execute
@@ -142,7 +142,7 @@ def test_candidates_are_trained_exported_and_judged(
 
 def check_validation_equals_the_exported_graph(run: Path, config: BenchmarkConfig) -> None:
     """What scores a model in training gives the raw heads that are exported, of both families."""
-    exam = Examination(config.data, "val", config.labels, 1, (64, 64))
+    exam = Validator(config.data, "val", config.labels, 1, (64, 64))
     _, frame = next(iter(exam.frames()))
     pixels = frame.image[None, :, :, None]
     for name in ("tiny11", "tiny26"):

@@ -15,7 +15,7 @@ import yaml
 
 from windhover.errors import ConfigError, DataError
 from windhover_training.cli import main
-from windhover_training.data.heavy import HeavySampler
+from windhover_training.data.augment.heavy import HeavySampler
 from windhover_training.engine import loop
 from windhover_training.engine.model import load_weights
 from windhover_training.engine.objective import detection_loss

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windhover_training.data.boxes import MIN_SIDE, clean_box
+from windhover_training.data.readers.boxes import MIN_SIDE, clean_box
 
 anything = st.one_of(
     st.floats(), st.integers(-(10**6), 10**6), st.none(), st.text(max_size=3), st.booleans()

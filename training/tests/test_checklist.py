@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from test.support.quantised_bundle import build_quantised_bundle
+from tests.support.quantised_bundle import build_quantised_bundle
 from windhover_training.phases.checklist import Evidence, Item, as_dict, checklist, is_ready
 
 ROW = {"ap50": 0.9, "ap50_95": 0.6, "precision": 0.9, "recall": 0.9, "boxes": 40}

@@ -9,7 +9,7 @@ import yaml
 
 from windhover_training.chain import Chain, ChainConfig
 from windhover_training.config import ReleaseConfig, load_config
-from windhover_training.data.heavy import HeavyAugmentation
+from windhover_training.data.augment.heavy import HeavyAugmentation
 from windhover_training.phases.base import check_inputs
 from windhover_training.phases.registry import load_phase
 

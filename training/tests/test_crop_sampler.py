@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from windhover_training.config import Augmentation
-from windhover_training.data.crops import (
+from windhover_training.data.augment.crops import (
     CropSampler,
     Sample,
     change_intensity,

@@ -11,18 +11,18 @@ import pytest
 import torch
 
 from windhover.errors import DataError
-from windhover_training.data.heavy import HeavyAugmentation, HeavySampler
-from windhover_training.data.pictures import Picture, load_pictures
-from windhover_training.data.stages import (
+from windhover_training.data.augment.heavy import HeavyAugmentation, HeavySampler
+from windhover_training.data.convert.stages import (
     HardNegative,
     build_list,
     read_lesson,
     sides_of,
     write_list,
 )
+from windhover_training.data.readers.pictures import Picture, load_pictures
 from windhover_training.engine.mining import MiningConfig, is_background, mine
 from windhover_training.engine.model import build_model
-from windhover_training.engine.validation import Examination
+from windhover_training.engine.validation import Validator
 from windhover_training.phases import curriculum
 from windhover_training.phases.base import execute
 from windhover_training.phases.bootstrap import PHASE as BOOTSTRAP
@@ -110,7 +110,7 @@ def test_only_what_lies_on_nothing_is_a_hard_negative() -> None:
 
 def test_mining_keeps_the_surest_mistakes(shapes: Callable[[int], Path]) -> None:
     root = shapes(1)
-    exam = Examination(root, "train", LABELS, 1, (64, 64))
+    exam = Validator(root, "train", LABELS, 1, (64, 64))
     torch.manual_seed(0)
     model = build_model(str(Path(__file__).parent / "tiny11.yaml"), 1, 2).eval()
     for branch in model.model[-1].cv3:  # a model that sees objects everywhere

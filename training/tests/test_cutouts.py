@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from windhover.errors import DataError
-from windhover_training.data.crops import Sample
-from windhover_training.data.cutouts import LENGTHS_M, paste, read_cutouts, weapon_mask
-from windhover_training.data.rgbt_crops import PERSON, WEAPON, RgbtSampler
+from windhover_training.data.augment.crops import Sample
+from windhover_training.data.augment.cutouts import LENGTHS_M, paste, read_cutouts, weapon_mask
+from windhover_training.data.augment.rgbt_crops import PERSON, WEAPON, RgbtSampler
 from windhover_training.fusion_config import RgbtAugmentation
 
 

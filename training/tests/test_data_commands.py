@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from windhover_training.cli import main
-from windhover_training.data.crops import load_samples
-from windhover_training.data.dataset import load_set
+from windhover_training.data.augment.crops import load_samples
+from windhover_training.data.readers.dataset import load_set
 
 SPLIT = "test: [day-60m-00100]\nval: [night-60m-00110]\n"
 

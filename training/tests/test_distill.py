@@ -56,8 +56,8 @@ def test_the_saved_student_is_a_plain_detector_and_the_teacher_is_untouched(
 
 
 def batch_of(config: DistillConfig) -> dict[str, torch.Tensor]:
-    from windhover_training.data.heavy import HeavySampler
-    from windhover_training.data.pictures import load_pictures
+    from windhover_training.data.augment.heavy import HeavySampler
+    from windhover_training.data.readers.pictures import load_pictures
 
     pictures = load_pictures(config.data, ["train"], config.channels, config.labels)
     sampler = HeavySampler(pictures, 64, config.channels, config.augmentation, 1)

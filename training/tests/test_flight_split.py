@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from windhover.errors import DataError
-from windhover_training.data import hit_uav, split
-from windhover_training.data.records import Frame, RawFrame
-from windhover_training.data.summary import Summary
+from windhover_training.data.convert import split
+from windhover_training.data.convert.summary import Summary
+from windhover_training.data.readers import hit_uav
+from windhover_training.data.readers.records import Frame, RawFrame
 
 REPOSITORY = Path(__file__).parents[2]
 PUBLISHED = (

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from windhover.errors import DataError
-from windhover_training.data.heavy import (
+from windhover_training.data.augment.heavy import (
     Canvas,
     HeavyAugmentation,
     HeavySampler,
@@ -22,7 +22,13 @@ from windhover_training.data.heavy import (
     copy_objects,
     mosaic,
 )
-from windhover_training.data.pictures import Picture, Reader, hide, load_pictures, read_files
+from windhover_training.data.readers.pictures import (
+    Picture,
+    Reader,
+    hide,
+    load_pictures,
+    read_files,
+)
 
 PLAIN = HeavyAugmentation(
     mosaic=0, mixup=0, copy_paste=0, degrees=0, scale=(1, 1), shear=0, perspective=0,

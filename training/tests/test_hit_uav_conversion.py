@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from windhover.errors import DataError
-from windhover_training.data import hit_uav
-from windhover_training.data.dataset import load_set
-from windhover_training.data.records import IGNORE
-from windhover_training.data.summary import Summary
-from windhover_training.data.writer import fill_ignored
+from windhover_training.data.convert.summary import Summary
+from windhover_training.data.convert.writer import fill_ignored
+from windhover_training.data.readers import hit_uav
+from windhover_training.data.readers.dataset import load_set
+from windhover_training.data.readers.records import IGNORE
 
 
 def test_classes_are_mapped_and_ignored_regions_kept(tiny: Path, convert, tmp_path: Path) -> None:

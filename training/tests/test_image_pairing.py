@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windhover_training.data.pairing import natural_order, pair_images
-from windhover_training.data.summary import Summary
+from windhover_training.data.convert.summary import Summary
+from windhover_training.data.readers.pairing import natural_order, pair_images
 
 numbers = st.lists(st.integers(0, 5000), unique=True, min_size=1, max_size=40)
 

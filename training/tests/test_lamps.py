@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from windhover_training.data.lamps import light_lamps
+from windhover_training.data.augment.lamps import light_lamps
 
 GROUND = 90
 

@@ -11,7 +11,7 @@ import pytest
 from windhover.errors import ConfigError, DataError
 from windhover_training.cli.phase import settings_of
 from windhover_training.config import Strict, TrainConfig, load_config
-from windhover_training.phases.base import Needed, Phase, execute
+from windhover_training.phases.base import Phase, RequiredInput, execute
 from windhover_training.phases.registry import PHASES, load_phase
 from windhover_training.runs import Run, RunState
 
@@ -36,7 +36,7 @@ def run(config: Config, run: Run) -> dict[str, Any] | None:
 PHASE = Phase(
     "train example",
     Config,
-    lambda c: [Needed(c.source, "windhover-train data convert")],
+    lambda c: [RequiredInput(c.source, "windhover-train data convert")],
     run,
     lambda c: [c.target],
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from test.support.quantised_bundle import build_quantised_bundle, write_manifest
+from tests.support.quantised_bundle import build_quantised_bundle, write_manifest
 from windhover.errors import ConfigError, DataError
 from windhover.model import Bundle
 from windhover_training.cli import main

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from windhover.errors import ConfigError, DataError, SourceError
-from windhover.inference.estimate import count
 from windhover.inference.ort_qnn import open_session
 from windhover.inference.soc import DEFAULT_SOC, find_soc
+from windhover_evaluation.speed.estimate import count
 from windhover_training.config import Calibration
-from windhover_training.data.pictures import read_files
+from windhover_training.data.readers.pictures import read_files
 from windhover_training.engine.fusion import RgbtModel
 from windhover_training.engine.model import build_model
 from windhover_training.export.graph import export_core, finish_float, output_names, unfinished

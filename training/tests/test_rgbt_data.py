@@ -11,19 +11,25 @@ import pytest
 import yaml
 
 from windhover.errors import DataError
-from windhover.evaluation.truth import load_truth
+from windhover_evaluation.detection.truth import load_truth
 from windhover_training.cli import main
 from windhover_training.config import Augmentation, Optimisation
-from windhover_training.data import synth
-from windhover_training.data.crops import Sample
-from windhover_training.data.rgbt_crops import (
+from windhover_training.data.augment.crops import Sample
+from windhover_training.data.augment.rgbt_crops import (
     RgbtSampler,
     ThermalOnlySampler,
     load_frames,
     load_thermal,
     unseen,
 )
-from windhover_training.data.synth import RGBT_LABELS, Part, draw_scene, parts, render_part
+from windhover_training.data.render import rgbt_scenes as synth
+from windhover_training.data.render.rgbt_scenes import (
+    RGBT_LABELS,
+    Part,
+    draw_scene,
+    parts,
+    render_part,
+)
 from windhover_training.engine.model import load_weights
 from windhover_training.fusion_config import ClearConfig, FusionConfig, RgbtAugmentation
 from windhover_training.phases import ablation

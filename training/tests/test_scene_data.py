@@ -11,9 +11,9 @@ import pytest
 
 from windhover.command_line import INTERRUPTED
 from windhover_training.cli import main
-from windhover_training.data import scenes
-from windhover_training.data.crops import load_samples
-from windhover_training.data.scenes import FRAMES, draw_config, render_split
+from windhover_training.data.augment.crops import load_samples
+from windhover_training.data.render import thermal_scenes as scenes
+from windhover_training.data.render.thermal_scenes import FRAMES, draw_config, render_split
 
 
 def test_a_split_holds_grey_images_and_boxes_of_the_models_classes(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from windhover_training.cli import main
-from windhover_training.data.dataset import ConvertedSet, load_set
+from windhover_training.data.readers.dataset import ConvertedSet, load_set
 
 DATA = Path(os.environ.get("WINDHOVER_DATA", Path(__file__).parents[3] / "shared" / "data"))
 

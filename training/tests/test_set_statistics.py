@@ -10,9 +10,9 @@ import pytest
 
 from windhover.errors import DataError
 from windhover_training.cli import main
-from windhover_training.data.dataset import ConvertedSet
-from windhover_training.data.records import Frame
-from windhover_training.data.stats import advise, describe, measure
+from windhover_training.data.describe.stats import advise, describe, measure
+from windhover_training.data.readers.dataset import ConvertedSet
+from windhover_training.data.readers.records import Frame
 
 LABELS = ("person", "weapon", "vehicle")
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from windhover_training.data.warp import random_homography, warp_boxes, warp_pixels
+from windhover_training.data.augment.warp import random_homography, warp_boxes, warp_pixels
 
 SIZE = 160
 

@@ -20,13 +20,13 @@ import onnx
 import typer
 import yaml
 
-from windhover.evaluation.fidelity_run import Variant, evaluate_fidelity, spread, variant_names
-from windhover.evaluation.files import write_atomic, write_json
+from windhover.files import write_atomic, write_json
 from windhover.inference.build import add_to_bundle
-from windhover.inference.estimate import estimate_bundle, with_shapes
 from windhover.model import Bundle, Role
+from windhover_evaluation.fidelity.run import Variant, evaluate_fidelity, spread, variant_names
+from windhover_evaluation.speed.estimate import estimate_bundle, with_shapes
 from windhover_training.config import Calibration, ReleaseConfig, load_config
-from windhover_training.data.pictures import KINDS
+from windhover_training.data.readers.pictures import KINDS
 from windhover_training.evaluate.score import grouped_truth
 from windhover_training.export.bundle import Exported, calibration_images, write
 from windhover_training.export.graph import finish_float, load_core, shape_of

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from windhover.command_line import INTERRUPTED
 from windhover.errors import ConfigError, DataError
-from windhover.evaluation.files import write_json
+from windhover.files import write_json
 
 from .config import Strict, load_config
 from .phases.base import Phase, check_inputs, clear_run, execute

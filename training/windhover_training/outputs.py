@@ -2,7 +2,7 @@
 
 A command that makes a folder fills a hidden one beside it and renames it at the end, so
 that what has the asked-for name is always complete. Single files are written by
-``windhover.evaluation.files``; here is only what it lacks: the refusal to overwrite.
+``windhover.files``; here is only what it lacks: the refusal to overwrite.
 """
 
 from __future__ import annotations

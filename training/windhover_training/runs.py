@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from windhover.errors import DataError
-from windhover.evaluation.files import write_json
+from windhover.files import atomic_path, write_json
 
 _PACKAGES = ("torch", "torchvision", "ultralytics", "numpy", "opencv-python", "onnx")
 
@@ -86,9 +86,9 @@ class Run:
         """Replace a checkpoint in one step, so that a stop never leaves half a file."""
         import torch
 
-        partial, path = self.folder / f"{name}.partial", self.folder / name
-        torch.save(state, partial)
-        partial.replace(path)
+        path = self.folder / name
+        with atomic_path(path) as partial:
+            torch.save(state, partial)
         return path
 
     def load(self) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from windhover.command_line import INTERRUPTED, complain, run_command
+from windhover.command_line import INTERRUPTED, print_error, run_command
 from windhover.errors import ConfigError, NewStartError
 
 
@@ -80,5 +80,5 @@ def test_a_reader_that_goes_away_is_no_error(monkeypatch):
 
 
 def test_an_error_is_told_in_one_line(capsys):
-    assert complain("two\n lines", 3) == 3
+    assert print_error("two\n lines", 3) == 3
     assert capsys.readouterr().err == "error: two lines\n"

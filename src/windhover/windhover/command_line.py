@@ -15,6 +15,9 @@ from windhover.errors import WindhoverError
 INTERRUPTED = 130
 """Exit status of a command that a person stopped with Ctrl-C."""
 
+#: Ours, and not needed in flight: a drone may be without them.
+OPTIONAL_PACKAGES = ("windhover_evaluation", "windhover_sim")
+
 
 def run_command(command: Callable[..., Any], args: Sequence[str], program: str) -> int:
     """Run a command of Click or Typer.
@@ -31,13 +34,15 @@ def run_command(command: Callable[..., Any], args: Sequence[str], program: str) 
     try:
         result = command(args=list(args), prog_name=program, standalone_mode=False)
     except WindhoverError as error:
-        return complain(str(error), error.exit_status)
+        return print_error(str(error), error.exit_status)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone, as `| head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except ModuleNotFoundError as error:
+        return print_error(_missing_package(error))
     except Exception as error:
         # Click's own complaints about arguments, whichever Click Typer brings.
         if not hasattr(error, "format_message"):
@@ -46,11 +51,21 @@ def run_command(command: Callable[..., Any], args: Sequence[str], program: str) 
         if type(error).__name__ == "NoArgsIsHelpError":
             sys.stderr.write(f"{message}\n")
             return 2
-        return complain(message) if message else 2
+        return print_error(message) if message else 2
     return result if isinstance(result, int) else 0
 
 
-def complain(message: str, status: int = 2) -> int:
+def _missing_package(error: ModuleNotFoundError) -> str:
+    missing = (error.name or "").partition(".")[0]
+    if missing not in OPTIONAL_PACKAGES:
+        raise error
+    return (
+        f"this command needs the package {missing}, which is not installed here; "
+        f"install it with 'pip install ./src/{missing}' from a checkout"
+    )
+
+
+def print_error(message: str, status: int = 2) -> int:
     """Write one line to stderr; returns ``status``."""
     sys.stderr.write(f"error: {' '.join(message.split())}\n")
     return status

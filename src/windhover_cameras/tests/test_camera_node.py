@@ -13,7 +13,7 @@ pytest.importorskip("vision_msgs")
 
 from sensor_msgs.msg import CameraInfo, Image
 
-from test.support.fixtures import Collector, blob_image, wait_for
+from tests.support.fixtures import Collector, blob_image, wait_for
 from windhover_cameras.rgb_camera import RgbCamera
 from windhover_cameras.thermal_camera import ThermalCamera
 from windhover_ros import qos

@@ -1,6 +1,6 @@
 """Camera nodes on live devices: settings, calibration, shutter freezes, unplugging.
 
-The devices are faked at the kernel's boundary (``test/support/fake_v4l2.py``) or are
+The devices are faked at the kernel's boundary (``tests/support/fake_v4l2.py``) or are
 GStreamer test sources; nodes, sources, linuxpy and DDS are real.
 """
 
@@ -18,8 +18,8 @@ import itertools
 
 from sensor_msgs.msg import CameraInfo, Image
 
-from test.support.fake_v4l2 import Control
-from test.support.fixtures import Collector, wait_for
+from tests.support.fake_v4l2 import Control
+from tests.support.fixtures import Collector, wait_for
 from windhover.calibration import CameraCalibration, save_calibration
 from windhover_cameras.rgb_camera import RgbCamera
 from windhover_cameras.thermal_camera import ThermalCamera

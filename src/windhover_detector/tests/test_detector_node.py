@@ -16,7 +16,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Float64
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from test.support.fixtures import (
+from tests.support.fixtures import (
     PERSON_BOX,
     VEHICLE_BOX,
     blob_image,

@@ -11,13 +11,14 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from windhover.errors import BackendError, ConfigError, EncodingError
+from windhover.inference import BACKENDS
 from windhover.inference.fallback import BackendChain
 from windhover.model.bundle import Bundle
 from windhover.model.detector import Detector
@@ -42,6 +43,12 @@ STOP_S = 10.0
 
 Listener = Callable[[Frame, Detections], None]
 
+if TYPE_CHECKING:
+    BackendName = str
+else:
+    # Backends of other packages are choices too, so the parameter's values are not written here.
+    BackendName = Literal[("auto", *BACKENDS)]
+
 
 class DetectorParams(AltitudeParams, StageParams):
     """Parameters of the detector node."""
@@ -52,7 +59,7 @@ class DetectorParams(AltitudeParams, StageParams):
         description="file of an Ed25519 public key (PEM or 32 raw bytes): a bundle that is not "
         "signed with it is refused; empty = no signature is asked for",
     )
-    backend: Literal["auto", "dlc", "qnn", "cpu"] = read_only(
+    backend: BackendName = read_only(
         "auto", description="what runs the graph; auto takes the fastest that works"
     )
     fallback_after: int = read_only(

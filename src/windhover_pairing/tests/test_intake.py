@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from test.support.fixtures import wait_for
+from tests.support.fixtures import wait_for
 from windhover.types import Frame
 from windhover_pairing.intake import LIVE_ROOM, Intake
 

@@ -12,17 +12,17 @@ from geometry_msgs.msg import Quaternion, QuaternionStamped
 from sensor_msgs.msg import CameraInfo, Image, Imu
 from std_msgs.msg import Float64
 
-from test.support.fixtures import Collector, wait_for
+from tests.support.fixtures import Collector, wait_for
+from windhover.geometry import Extrinsics
 from windhover.pairing.files import Calibration, save_rgbt
-from windhover.pairing.geometry import Extrinsics
-from windhover.pairing.rendered import scene_calibration
-from windhover.sources.scene import Scene, SceneConfig
 from windhover.types import Frame
 from windhover_pairing.intake import Intake
 from windhover_pairing.node import PairingNode
 from windhover_ros import qos
 from windhover_ros.images import frame_from_image, image_message
 from windhover_ros.links import LatestSlot
+from windhover_sim import Scene, SceneConfig
+from windhover_sim.calibration import scene_calibration
 
 MS = 1_000_000
 FAST = {"retry_min_s": 0.1, "retry_max_s": 0.2}

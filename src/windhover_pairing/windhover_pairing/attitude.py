@@ -6,7 +6,7 @@ import math
 import time
 
 from windhover.errors import ConfigError
-from windhover.pairing.geometry import Floats, down_of_attitude, down_of_pitch
+from windhover.geometry import Floats, down_of_attitude, down_of_pitch
 from windhover.pairing.registration import Pose
 
 ALTITUDE_FRESH_S = 5.0

@@ -17,13 +17,12 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from windhover.calibration import CameraCalibration
 from windhover.errors import CalibrationError, EncodingError
-from windhover.evaluation.latency import LatencyStats
-from windhover.pairing.files import Calibration
-from windhover.pairing.geometry import Extrinsics, Lens
+from windhover.geometry import Extrinsics, Lens
+from windhover.health.latency import LatencyStats
+from windhover.pairing.files import Calibration, open_calibration
 from windhover.pairing.matching import Match, Pairer
 from windhover.pairing.refine import RefineLimits, Refiner
 from windhover.pairing.registration import Registration
-from windhover.pairing.rendered import open_calibration
 from windhover.types import Frame, RgbtFrame
 from windhover_pairing.attitude import DroneState
 from windhover_pairing.intake import Intake, Which

@@ -10,7 +10,7 @@ from geometry_msgs.msg import QuaternionStamped
 from sensor_msgs.msg import Imu
 from std_msgs.msg import Float64
 
-from test.support.fixtures import wait_for
+from tests.support.fixtures import wait_for
 from windhover_ros import qos
 from windhover_ros.drone import (
     AltitudeParams,

@@ -12,8 +12,8 @@ from windhover.errors import ConfigError
 pytest.importorskip("rclpy", reason="ROS is not installed")
 
 from embedded.tidy import abandoned, fast_dds_files
-from test.support.domain import free_domain
-from test.support.processes import finished, start
+from tests.support.domain import free_domain
+from tests.support.processes import finished, start
 from windhover_ros.environment import child_environment, prepare_environment
 
 LINK = Path(__file__).with_name("image_link.py")

@@ -14,7 +14,7 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import String
 
-from test.support.fixtures import PATIENCE_S, wait_for
+from tests.support.fixtures import PATIENCE_S, wait_for
 from windhover_ros import qos
 from windhover_ros.lifecycle import StageNode, StageParams
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-from windhover.evaluation.latency import LatencyStats, StageTimings
+from windhover.health.latency import LatencyStats, StageTimings
 from windhover.health.level import Level
 
 __all__ = ["Health", "Level", "Problem", "Report", "to_status"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from windhover.command_line import complain
+from windhover.command_line import print_error
 from windhover.errors import ConfigError, WindhoverError
 from windhover_ros.environment import prepare_environment
 
@@ -188,5 +188,5 @@ def run_node(make: Callable[[], Any], until: Callable[[Any], bool] | None = None
             finally:
                 node.close()
     except WindhoverError as error:
-        return complain(str(error))
+        return print_error(str(error))
     return 0

@@ -12,7 +12,7 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, Imu
 from vision_msgs.msg import Detection2DArray
 
-from test.support.fixtures import wait_for
+from tests.support.fixtures import wait_for
 from windhover_ros import qos
 from windhover_ros.messages import write_results
 from windhover_tracker.node import TrackerNode

@@ -7,21 +7,22 @@ camera's motion on it; as a process of its own it takes that of the attitude.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import create_model
 from sensor_msgs.msg import CameraInfo
 from vision_msgs.msg import Detection2DArray
 
 from windhover.errors import ConfigError, DataError
-from windhover.pairing.geometry import Lens
-from windhover.tracking import make_tracker
+from windhover.geometry import Lens
+from windhover.tracking import TRACKERS, make_tracker
 from windhover.tracking.attitude import AttitudeHistory, Quaternion
 from windhover.tracking.base import Tracker
-from windhover.tracking.bytetrack import ByteTrackParams
 from windhover.tracking.carriers import CarrierLinks, CarrierParams
 from windhover.types import Detections, Frame, Tracks
 from windhover_ros import qos
@@ -33,12 +34,18 @@ from windhover_ros.params import read_only
 from windhover_ros.runner import run_node
 
 Listener = Callable[[Frame, Detections, Tracks], None]
+_log = logging.getLogger(__name__)
+
+if TYPE_CHECKING:
+    TrackerName = str
+else:
+    TrackerName = Literal[tuple(TRACKERS)]
 
 
 class TrackerParams(AttitudeParams, StageParams):
     """Parameters of the tracker node."""
 
-    tracker: Literal["bytetrack"] = read_only("bytetrack", description="which tracker")
+    tracker: TrackerName = read_only("bytetrack", description="which tracker")
     deadline_s: float = read_only(
         0.5, ge=0.0, le=60.0, description="longest time between two messages; 0 = none offered"
     )
@@ -48,9 +55,24 @@ class TrackerParams(AttitudeParams, StageParams):
         "attitude tells how the camera turns, where there is no image to measure it on; empty = "
         "not",
     )
-    # Fixed while it runs: a tracker made anew would hand out old ids again.
-    bytetrack: ByteTrackParams = read_only(ByteTrackParams())
     carriers: CarrierParams = read_only(CarrierParams())
+
+
+def with_trackers(base: type[TrackerParams]) -> type[TrackerParams]:
+    """The node's parameters with a section for each tracker that is installed.
+
+    A tracker of another package that cannot be imported is left out with a warning.
+    """
+    sections: dict[str, Any] = {}
+    for name in TRACKERS:
+        try:
+            params = TRACKERS[name].params
+        except ConfigError as error:
+            _log.warning("%s", error)
+            continue
+        # Fixed while the node runs: a new tracker would hand out old ids again.
+        sections[name] = (params, read_only(params()))
+    return create_model("TrackerParams", __base__=base, **sections)
 
 
 class TrackerNode(StageNode[TrackerParams]):
@@ -63,7 +85,7 @@ class TrackerNode(StageNode[TrackerParams]):
             is subscribed.
     """
 
-    params_model = TrackerParams
+    params_model = with_trackers(TrackerParams)
     stages = ("convert", "tracking", "publish")
 
     def __init__(

@@ -12,12 +12,12 @@ import typer
 from rich.table import Table
 
 from windhover.errors import ConfigError, DataError
+from windhover_training.data.convert.summary import Summary
+from windhover_training.data.readers.metadata import read_table
+from windhover_training.data.readers.records import MODALITIES, Frame
+from windhover_training.data.readers.sets import SETS, DataSet
 
 from ..console import table_console
-from ..data.metadata import read_table
-from ..data.records import MODALITIES, Frame
-from ..data.sets import SETS, DataSet
-from ..data.summary import Summary
 from ..progress import progress_bar
 from .paths import WORKSPACE
 
@@ -75,10 +75,11 @@ def data_convert(
     """Convert a set as published, split it by flight, and say what was kept and dropped."""
     from functools import partial
 
-    from ..data import coco
-    from ..data.check import check_frames
-    from ..data.split import choose
-    from ..data.writer import WriteOptions, write_set
+    from windhover_training.data.convert.check import check_frames
+    from windhover_training.data.convert.split import choose
+    from windhover_training.data.convert.writer import WriteOptions, write_set
+    from windhover_training.data.readers import coco
+
     from ..outputs import new_folder
 
     data_set, summary = _data_set(name), Summary()
@@ -126,8 +127,8 @@ def data_filter_altitude(
     force: Force = False,
 ) -> None:
     """Keep frames of an altitude range; one that was stopped goes on where it was."""
-    from ..data.altitude import AltitudeFilter, filter_set
-    from ..data.geometry import Lens
+    from windhover_training.data.convert.altitude import AltitudeFilter, filter_set
+    from windhover_training.data.convert.altitude_estimate import Lens
 
     if low > high:
         raise ConfigError(f"--min-altitude {low:g} is above --max-altitude {high:g}")
@@ -155,9 +156,10 @@ def data_split(
     force: Force = False,
 ) -> None:
     """Split a converted set anew, by flight and never by frame."""
-    from ..data.dataset import load_set
-    from ..data.split import choose
-    from ..data.writer import WriteOptions, write_set
+    from windhover_training.data.convert.split import choose
+    from windhover_training.data.convert.writer import WriteOptions, write_set
+    from windhover_training.data.readers.dataset import load_set
+
     from ..outputs import new_folder
 
     loaded, summary = load_set(root), Summary()
@@ -183,12 +185,12 @@ def data_stats(
     force: Force = False,
 ) -> None:
     """Say how large objects are at the network input, and what size and head that asks for."""
-    from windhover.evaluation.files import write_json
-    from windhover.evaluation.plots import to_png
+    from windhover.files import write_json
+    from windhover_evaluation.report.plots import to_png
+    from windhover_training.data.describe import plots
+    from windhover_training.data.describe.stats import describe, measure
+    from windhover_training.data.readers.dataset import load_set
 
-    from ..data import plots
-    from ..data.dataset import load_set
-    from ..data.stats import describe, measure
     from ..outputs import new_folder
     from .tables import show_stats
 
@@ -220,13 +222,13 @@ def anchors(
     force: Force = False,
 ) -> None:
     """Cluster box sizes by IoU; YOLO11 and YOLO26 are anchor-free and use none of them."""
-    from windhover.evaluation.files import write_atomic, write_json
-    from windhover.evaluation.plots import to_png
+    from windhover.files import write_atomic, write_json
+    from windhover_evaluation.report.plots import to_png
+    from windhover_training.data.describe import plots
+    from windhover_training.data.describe.anchors import cluster, describe_anchors
+    from windhover_training.data.describe.stats import measure
+    from windhover_training.data.readers.dataset import load_set
 
-    from ..data import plots
-    from ..data.anchors import cluster, describe_anchors
-    from ..data.dataset import load_set
-    from ..data.stats import measure
     from ..outputs import refuse_to_overwrite
     from .tables import show_anchors
 
@@ -252,7 +254,8 @@ def data_render(
     force: Force = False,
 ) -> None:
     """Render thermal scenes with truth: training and test scenes never share a seed."""
-    from ..data.scenes import render_split
+    from windhover_training.data.render.thermal_scenes import render_split
+
     from ..outputs import new_folder
 
     splits = {"test": range(test), "train": range(10_000, 10_000 + train)}

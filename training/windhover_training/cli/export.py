@@ -76,8 +76,8 @@ def verify_bundle(
     force: Annotated[bool, typer.Option("--force", help="replace an earlier report")] = False,
 ) -> None:
     """Compare float, INT8 and HTP; name the layers that lose most. Stopped, it goes on."""
-    from windhover.evaluation.fidelity_run import variant_names
     from windhover.model import Bundle
+    from windhover_evaluation.fidelity.run import variant_names
 
     from ..phases.verify import markdown, verify
     from ..progress import progress_bar

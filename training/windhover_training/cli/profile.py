@@ -22,7 +22,7 @@ def profile_bundle(
     force: Annotated[bool, typer.Option("--force", help="replace --out")] = False,
 ) -> None:
     """Measure a bundle on a QCS8550 over adb or ssh: average, p50, p99, throughput, memory."""
-    from windhover.evaluation.files import write_json
+    from windhover.files import write_json
     from windhover.model import Bundle
 
     from ..device.profile import REMOTE, Plan, profile, table

@@ -20,7 +20,7 @@ def data_synth(
     only: Annotated[str | None, typer.Option(help="one split, such as armed")] = None,
 ) -> None:
     """Render registered RGB + thermal scenes; a set that was broken off is gone on with."""
-    from ..data.synth import parts, render_part
+    from windhover_training.data.render.rgbt_scenes import parts, render_part
 
     every = parts(count)
     chosen = [part for part in every if only in (None, part.name)]

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from windhover.errors import DataError
-from windhover.evaluation.speed import FORMAT as BENCH_FORMAT
 from windhover.inference.soc import SOCS
 from windhover.model import Bundle, Role
 from windhover.model.bundle import MANIFEST_NAME
+from windhover_evaluation.speed.backends import FORMAT as BENCH_FORMAT
 
 from .net_run import read_viewer
 from .transport import DeviceError, Transport

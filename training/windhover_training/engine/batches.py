@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..data.crops import ignored
+from windhover_training.data.augment.crops import ignored
 
 #: ``(S, S)`` or ``(S, S, C)`` uint8 pixels, ``(N, 4)`` float32 x1, y1, x2, y2 in its pixels,
 #: ``(N,)`` int64 classes.
@@ -50,7 +50,7 @@ def collate(crops: Iterable[Crop], device: torch.device | str = "cpu") -> dict[s
     }
 
 
-class Ahead:
+class Prefetcher:
     """Draws the next steps' images in threads while this one is computed.
 
     What is drawn depends on the step alone, so it is the same however many threads there are.

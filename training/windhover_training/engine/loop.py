@@ -22,7 +22,7 @@ import torch.distributed as dist
 from ..config import Optimisation
 from ..runs import Run
 from .averaging import Averaged, Model, average_gradients
-from .batches import Ahead, Crop, DrawBatch, collate
+from .batches import Crop, DrawBatch, Prefetcher, collate
 from .memory import is_out_of_memory
 from .objective import Objective, detection_loss, set_progress
 from .watch import Watch
@@ -198,7 +198,7 @@ def train(
     state = _State(model, o, run, seed)
     resumed = state.restore()
     objective = objective or partial(detection_loss, autocast=state.autocast)
-    ahead = Ahead(draw, o.steps, workers)
+    ahead = Prefetcher(draw, o.steps, workers)
     stop = _StopRequest(state.rank == 0)
     try:
         if state.rank > 0:
@@ -222,7 +222,7 @@ def train(
 
 def _lead(
     state: _State,
-    ahead: Ahead,
+    ahead: Prefetcher,
     o: Optimisation,
     objective: Objective,
     validation: Validation | None,

@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
+from windhover_training.data.convert.stages import HardNegative
+
 from ..config import Strict
-from ..data.stages import HardNegative
-from .validation import Examination
+from .validation import Validator
 
 
 class MiningConfig(Strict):
@@ -36,7 +37,7 @@ class MiningConfig(Strict):
 
 def mine(
     model: torch.nn.Module,
-    exam: Examination,
+    exam: Validator,
     split: str,
     config: MiningConfig,
     progress: Callable[[int, int], None] | None = None,

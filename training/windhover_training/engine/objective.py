@@ -39,7 +39,7 @@ class LossConfig(Strict):
     class_weights: tuple[float, ...] = ()
 
 
-class Judged(torch.nn.Module):
+class MaskedClassificationLoss(torch.nn.Module):
     """A classification loss that is zero where an object is that is not to be judged.
 
     Too small or too hidden an object is neither taught nor background: cells in its box
@@ -129,7 +129,7 @@ def set_criterion(model: DetectionModel, config: LossConfig) -> None:
     criterion = model.init_criterion()
     for part in _detection_losses(criterion):
         plain = FocalWithLogits(config.alpha, config.gamma) if config.focal else part.bce
-        part.bce = Judged(plain)
+        part.bce = MaskedClassificationLoss(plain)
         if config.class_weights:
             weights = torch.tensor(config.class_weights, device=part.device)
             part.class_weights = weights.view(1, 1, -1)
@@ -185,7 +185,7 @@ def _leave_out(model: DetectionModel, batch: dict[str, torch.Tensor]) -> None:
     shape = (len(batch["img"]), cells, model.model[-1].nc)
     mask = unjudged_cells(ignored, shape, strides, hw)
     for part in _detection_losses(criterion):
-        if isinstance(part.bce, Judged):
+        if isinstance(part.bce, MaskedClassificationLoss):
             part.bce.unjudged = mask
 
 

@@ -15,14 +15,13 @@ import torch
 from numpy.typing import NDArray
 
 from windhover.errors import DataError, EncodingError, SourceError
-from windhover.evaluation.detection import Predictions, evaluate_detections
-from windhover.evaluation.fidelity_run import spread
-from windhover.evaluation.truth import load_truth
 from windhover.model.detector import Detector, Timings
 from windhover.model.manifest import HeadSpec, InputSpec, Manifest, OutputSpec, Thresholds
 from windhover.types import Frame
-
-from ..data.pictures import KINDS, files_of_images, read_frame
+from windhover_evaluation.detection.scores import Predictions, evaluate_detections
+from windhover_evaluation.detection.truth import load_truth
+from windhover_evaluation.fidelity.run import spread
+from windhover_training.data.readers.pictures import KINDS, files_of_images, read_frame
 
 _CANDIDATES = Thresholds(score=0.005, iou=0.6, max_detections=300)
 _COUNTED_AT = 0.25  # score above which precision and recall are counted
@@ -92,7 +91,7 @@ def manifest_of(
     )
 
 
-class Examination:
+class Validator:
     """Images with truth, and a model's scores on them."""
 
     def __init__(

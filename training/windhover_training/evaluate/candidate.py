@@ -14,20 +14,20 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from windhover.errors import BackendError, DataError, WindhoverError
-from windhover.evaluation.fidelity import Fidelity, compare_backends
 from windhover.inference import open_backend
 from windhover.inference.base import Backend
 from windhover.inference.build import add_to_bundle
 from windhover.inference.cpu import CpuBackend
-from windhover.inference.estimate import estimate_bundle
 from windhover.inference.ort_qnn import open_session
 from windhover.inference.soc import DEFAULT_SOC, find_soc, where_it_runs
 from windhover.model import Bundle, Role, write_bundle
 from windhover.model.detector import Detector
+from windhover_evaluation.fidelity.agreement import Fidelity, compare_backends
+from windhover_evaluation.speed.estimate import estimate_bundle
 
 from ..device.profile import Plan, profile
 from ..device.transport import open_device
-from ..engine.validation import Examination
+from ..engine.validation import Validator
 from ..export.graph import finish_float, unfinished
 
 Precision = Literal["int8", "fp16"]
@@ -115,7 +115,7 @@ def half_bundle(bundle: Bundle, folder: Path) -> Bundle:
 
 
 def measure(
-    model: str, precision: Precision, bundle: Bundle, exam: Examination, emulated: int
+    model: str, precision: Precision, bundle: Bundle, exam: Validator, emulated: int
 ) -> Measured:
     """Measure one candidate.
 
@@ -173,7 +173,7 @@ def on_device(bundle: Bundle, address: str) -> float:
 
 
 def run_on_cpu(
-    bundle: Bundle, precision: Literal["int8", "float"], exam: Examination
+    bundle: Bundle, precision: Literal["int8", "float"], exam: Validator
 ) -> tuple[dict[str, float], list[float]]:
     """Scores of a bundle's graph on the CPU, and milliseconds of each frame's inference."""
     times: list[float] = []
@@ -213,7 +213,7 @@ class HalfOnHtp:
 
 
 def _emulate(
-    bundle: Bundle, precision: Precision, exam: Examination, count: int
+    bundle: Bundle, precision: Precision, exam: Validator, count: int
 ) -> tuple[Fidelity | None, str]:
     """Nearness to float on the HTP emulator, or why it can't be told."""
     try:

@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from windhover.evaluation.detection import (
+from windhover.model import Bundle, Thresholds
+from windhover.model.detector import Detector
+from windhover.types import Frame
+from windhover_evaluation.detection.frames import picture_files, read_cameras
+from windhover_evaluation.detection.scores import (
     ClassScores,
     Predictions,
     evaluate_detections,
 )
-from windhover.evaluation.fidelity_run import spread
-from windhover.evaluation.frames import picture_files, read_cameras
-from windhover.evaluation.truth import Truth, load_truth
-from windhover.model import Bundle, Thresholds
-from windhover.model.detector import Detector
-from windhover.types import Frame
+from windhover_evaluation.detection.truth import Truth, load_truth
+from windhover_evaluation.fidelity.run import spread
 
 # A handful of sure finds says little of the precision: a twentieth must be found.
 _LEAST_RECALL = 0.05

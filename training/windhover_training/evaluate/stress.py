@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from windhover.evaluation.detection import Predictions, evaluate_detections
-from windhover.evaluation.fidelity_run import spread
-from windhover.evaluation.truth import Truth
 from windhover.model import Bundle
 from windhover.types import Frame
+from windhover_evaluation.detection.scores import Predictions, evaluate_detections
+from windhover_evaluation.detection.truth import Truth
+from windhover_evaluation.fidelity.run import spread
 
 from .score import grouped_truth, predict
 

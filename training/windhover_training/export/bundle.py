@@ -12,16 +12,16 @@ import onnx
 from numpy.typing import NDArray
 
 from windhover.errors import DataError
-from windhover.evaluation.frames import read_cameras
 from windhover.imaging.formats import Channels, to_channels
 from windhover.imaging.letterbox import Letterbox
 from windhover.model import Bundle, write_bundle
 from windhover.model.manifest import CHANNEL_COUNT, REG_MAX
+from windhover_evaluation.detection.frames import read_cameras
+from windhover_training.data.readers.dataset import load_set
+from windhover_training.data.readers.pictures import KINDS
+from windhover_training.data.readers.records import MODALITIES
 
 from ..config import Calibration, ReleaseConfig
-from ..data.dataset import load_set
-from ..data.pictures import KINDS
-from ..data.records import MODALITIES
 from .graph import INPUT, finish_float, load_core, shape_of
 from .quantise import output_quantisation, quantise
 

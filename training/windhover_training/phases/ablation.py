@@ -12,7 +12,7 @@ from typing import Any, Final
 import onnx
 from pydantic import Field
 
-from windhover.evaluation.files import write_atomic
+from windhover.files import write_atomic
 from windhover.model import Bundle, write_bundle
 from windhover.model.manifest import REG_MAX
 
@@ -23,7 +23,7 @@ from ..export.graph import INPUT, export_core, finish_float
 from ..fusion_config import FusionConfig
 from ..runs import Run
 from . import fusion
-from .base import Needed, Phase
+from .base import Phase, RequiredInput
 
 KINDS: Final = {
     "rgb": "RGB only",
@@ -121,10 +121,16 @@ def table(scores: dict[str, dict[str, Any]], steps: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _needs(config: AblationConfig) -> list[Needed]:
+def _needs(config: AblationConfig) -> list[RequiredInput]:
     data, split = config.scored_on
-    truth = Needed(data / "truth" / f"{split}.json", f"windhover-train data synth --out {data}")
-    return [Needed(config.base, "the repository"), truth, *fusion.PHASE.needs(config.of("cbam"))]
+    truth = RequiredInput(
+        data / "truth" / f"{split}.json", f"windhover-train data synth --out {data}"
+    )
+    return [
+        RequiredInput(config.base, "the repository"),
+        truth,
+        *fusion.PHASE.needs(config.of("cbam")),
+    ]
 
 
 def _run(config: AblationConfig, run: Run) -> dict[str, Any] | None:

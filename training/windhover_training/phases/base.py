@@ -25,7 +25,7 @@ _FREE_KEYS = frozenset({"checkpoint_seconds", "workers"})
 
 
 @dataclass(frozen=True)
-class Needed:
+class RequiredInput:
     """An input of a phase.
 
     Attributes:
@@ -57,7 +57,7 @@ class Phase(Generic[C]):
 
     command: str
     config: type[C]
-    needs: Callable[[C], Sequence[Needed]]
+    needs: Callable[[C], Sequence[RequiredInput]]
     run: Callable[[C, Run], Mapping[str, Any] | None]
     writes: Callable[[C], Sequence[Path]] = _nothing
 

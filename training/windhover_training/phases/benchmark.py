@@ -10,16 +10,16 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from windhover.evaluation.fidelity import Fidelity
-from windhover.evaluation.files import write_atomic
-from windhover.evaluation.machine import machine_facts
+from windhover.files import write_atomic
+from windhover.machine import machine_facts
 from windhover.model import Bundle
+from windhover_evaluation.fidelity.agreement import Fidelity
 
 from ..config import Calibration, ReleaseConfig, Strict
 from ..device.transport import open_device
 from ..engine.processes import together
 from ..engine.settings import Schedule
-from ..engine.validation import Examination
+from ..engine.validation import Validator
 from ..evaluate.candidate import (
     Budget,
     Measured,
@@ -31,7 +31,7 @@ from ..evaluate.candidate import (
 )
 from ..export.bundle import export_graphs, write
 from ..runs import Run, RunState
-from .base import Needed, Phase
+from .base import Phase, RequiredInput
 from .epochs import EpochConfig, Trained, inputs, pictures_of, train_epochs
 
 
@@ -82,7 +82,7 @@ def name_of(model: str) -> str:
     return Path(model).stem
 
 
-def _needs(config: BenchmarkConfig) -> list[Needed]:
+def _needs(config: BenchmarkConfig) -> list[RequiredInput]:
     return inputs(config)
 
 
@@ -114,8 +114,8 @@ def _train(config: EpochConfig, run: Run, rank: int) -> Trained | None:
     return train_epochs(config, run, rank, pictures)
 
 
-def _exam(config: BenchmarkConfig) -> Examination:
-    return Examination(
+def _exam(config: BenchmarkConfig) -> Validator:
+    return Validator(
         config.data,
         config.val,
         config.labels,

@@ -8,11 +8,11 @@ from typing import Any
 
 from ..engine.processes import together
 from ..runs import Run
-from .base import Needed, Phase
+from .base import Phase, RequiredInput
 from .epochs import EpochConfig, Trained, inputs, pictures_of, train_epochs
 
 
-def _needs(config: EpochConfig) -> list[Needed]:
+def _needs(config: EpochConfig) -> list[RequiredInput]:
     return inputs(config)
 
 

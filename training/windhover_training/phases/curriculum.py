@@ -10,16 +10,23 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from windhover_training.data.augment.heavy import HeavySampler
+from windhover_training.data.convert.stages import (
+    HardNegative,
+    build_list,
+    read_lesson,
+    summary,
+    write_list,
+)
+
 from ..config import Strict
-from ..data.heavy import HeavySampler
-from ..data.stages import HardNegative, build_list, read_lesson, summary, write_list
 from ..engine.mining import MiningConfig, mine
 from ..engine.model import choose_device, load_weights
 from ..engine.objective import LossConfig
 from ..engine.processes import together
-from ..engine.validation import Examination
+from ..engine.validation import Validator
 from ..runs import Run, RunState
-from .base import Needed, Phase
+from .base import Phase, RequiredInput
 from .epochs import EpochConfig, Trained, inputs, pictures_of, train_epochs
 
 _LIST = "list.json"
@@ -91,7 +98,7 @@ class CurriculumConfig(EpochConfig):
         return EpochConfig.model_construct(**(own | {"schedule": schedule}))
 
 
-def _needs(config: CurriculumConfig) -> list[Needed]:
+def _needs(config: CurriculumConfig) -> list[RequiredInput]:
     return inputs(config, "windhover-train train bootstrap")
 
 
@@ -136,7 +143,7 @@ def _mine(config: CurriculumConfig, init: Path) -> list[HardNegative]:
     model.to(choose_device(config.schedule.device))
     found: list[HardNegative] = []
     for split in config.splits:
-        exam = Examination(
+        exam = Validator(
             config.data, split, config.labels, config.channels, (config.size, config.size)
         )
         found += mine(model, exam, split, config.mining)

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from ultralytics.nn.tasks import DetectionModel
 
+from windhover_training.data.augment.crops import CropSampler, load_samples
+
 from ..config import TrainConfig
-from ..data.crops import CropSampler, load_samples
 from ..engine.batches import DrawBatch
 from ..engine.model import build_model
 from ..runs import Run
-from .base import Needed, Phase
+from .base import Phase, RequiredInput
 from .steps import draw_in_order, metrics_of, run_steps, take_start
 
 
@@ -57,19 +58,21 @@ def _start(config: TrainConfig, rank: int) -> tuple[DetectionModel, DrawBatch]:
     return model, draw
 
 
-def _needs(config: TrainConfig) -> list[Needed]:
+def _needs(config: TrainConfig) -> list[RequiredInput]:
     truths = [config.data / "truth" / f"{split}.json" for split in config.splits]
     needs = [
-        Needed(path, f"windhover-train data convert hit-uav ROOT --out {config.data}")
+        RequiredInput(path, f"windhover-train data convert hit-uav ROOT --out {config.data}")
         for path in truths
     ]
     if config.rendered.share > 0 and config.rendered.pool is not None:
         pool = config.rendered.pool
-        needs.append(Needed(pool / "truth/train.json", f"windhover-train data render --out {pool}"))
+        needs.append(
+            RequiredInput(pool / "truth/train.json", f"windhover-train data render --out {pool}")
+        )
     if config.init is not None:
-        needs.append(Needed(config.init, "the phase before, see its config"))
+        needs.append(RequiredInput(config.init, "the phase before, see its config"))
     if config.start is not None:
-        needs.append(Needed(config.start, "a released float.onnx with the same labels"))
+        needs.append(RequiredInput(config.start, "a released float.onnx with the same labels"))
     return needs
 
 

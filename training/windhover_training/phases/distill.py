@@ -24,7 +24,7 @@ from ..engine.model import (
 )
 from ..engine.processes import together
 from ..runs import Run
-from .base import Needed, Phase
+from .base import Phase, RequiredInput
 from .epochs import EpochConfig, Trained, inputs, pictures_of, train_epochs
 
 
@@ -73,10 +73,10 @@ def load_teacher(config: DistillConfig) -> DetectionModel:
     return teacher
 
 
-def _needs(config: DistillConfig) -> list[Needed]:
+def _needs(config: DistillConfig) -> list[RequiredInput]:
     made = "windhover-train train bootstrap --config training/configs/teacher.yaml"
     student = "windhover-train train curriculum (or what else trains the student)"
-    return [*inputs(config, student), Needed(config.teacher, made)]
+    return [*inputs(config, student), RequiredInput(config.teacher, made)]
 
 
 def _train(config: DistillConfig, run: Run, rank: int) -> Trained | None:

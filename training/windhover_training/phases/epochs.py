@@ -15,17 +15,18 @@ import torch
 from pydantic import Field, model_validator
 from ultralytics.nn.tasks import DetectionModel
 
+from windhover_training.data.augment.heavy import HeavyAugmentation, HeavySampler
+from windhover_training.data.readers.pictures import Picture, load_pictures
+
 from ..config import ModelSpec, Optimisation, Strict
-from ..data.heavy import HeavyAugmentation, HeavySampler
-from ..data.pictures import Picture, load_pictures
 from ..engine.batches import Crop, DrawBatch, collate
 from ..engine.loop import Validation, short_float, train
 from ..engine.model import build_as, choose_device, save_weights, take_weights
 from ..engine.objective import LossConfig, Objective, detection_loss, set_criterion
 from ..engine.settings import Schedule, steps_of
-from ..engine.validation import Examination
+from ..engine.validation import Validator
 from ..runs import Run
-from .base import Needed
+from .base import RequiredInput
 
 
 class EpochConfig(Strict):
@@ -86,15 +87,15 @@ class EpochConfig(Strict):
         return ModelSpec.model_validate(self.model_dump())
 
 
-def inputs(config: EpochConfig, init_made_by: str = "an earlier phase") -> list[Needed]:
+def inputs(config: EpochConfig, init_made_by: str = "an earlier phase") -> list[RequiredInput]:
     """Truth files and weights that a config asks for."""
     made = f"windhover-train data convert ... --out {config.data}"
     needed = [
-        Needed(config.data / "truth" / f"{split}.json", made)
+        RequiredInput(config.data / "truth" / f"{split}.json", made)
         for split in [*config.splits, config.val]
     ]
     if config.init is not None:
-        needed.append(Needed(config.init, init_made_by))
+        needed.append(RequiredInput(config.init, init_made_by))
     return needed
 
 
@@ -184,7 +185,7 @@ def train_epochs(
     probe = partial(_probe, model, config, schedule.amp)
     batch, accumulate = schedule.portions(probe, device, run.folder / "batch.txt")
     o = schedule.optimisation(len(pictures), batch, accumulate)
-    exam = Examination(
+    exam = Validator(
         config.data, config.val, config.labels, config.channels,
         (config.size, config.size), config.val_images,
     )  # fmt: skip

@@ -10,19 +10,25 @@ from typing import Any
 
 import numpy as np
 
-from ..data.crops import CropSampler, Sample
-from ..data.cutouts import read_cutouts
-from ..data.pictures import read_truth
-from ..data.rgbt_crops import RgbtSampler, ThermalOnlySampler, load_frames, load_thermal
+from windhover_training.data.augment.crops import CropSampler, Sample
+from windhover_training.data.augment.cutouts import read_cutouts
+from windhover_training.data.augment.rgbt_crops import (
+    RgbtSampler,
+    ThermalOnlySampler,
+    load_frames,
+    load_thermal,
+)
+from windhover_training.data.readers.pictures import read_truth
+
 from ..engine.batches import DrawBatch
 from ..engine.fusion import RgbtModel
 from ..engine.mining import MiningConfig, mine
 from ..engine.objective import set_criterion
-from ..engine.validation import Examination
+from ..engine.validation import Validator
 from ..fusion_config import FusionConfig
 from ..progress import progress_bar
 from ..runs import Run
-from .base import Needed, Phase
+from .base import Phase, RequiredInput
 from .steps import draw_in_order, metrics_of, run_steps, take_start
 
 #: Split of scenes with nothing to find.
@@ -108,7 +114,7 @@ def mine_clear(config: FusionConfig, run: Run) -> Places:
     if not (run.folder / _MINED).is_file():
         height, width = (-(-truth[0][side] // _STRIDE) * _STRIDE for side in ("height", "width"))
         labels, most = config.labels, config.clear.mined
-        exam = Examination(config.data, CLEAR, labels, 4, (height, width), most, empty=True)
+        exam = Validator(config.data, CLEAR, labels, 4, (height, width), most, empty=True)
         model = prepare(config, lambda: make_draw(config)).eval()
         limits = MiningConfig(score=config.clear.score)
         with progress_bar("looking for hard negatives") as told:
@@ -129,20 +135,20 @@ def _start(config: FusionConfig, places: Places, rank: int) -> tuple[RgbtModel, 
     return model, draw
 
 
-def _needs(config: FusionConfig) -> list[Needed]:
+def _needs(config: FusionConfig) -> list[RequiredInput]:
     wanted = {"train": 1.0, "armed": config.armed_share, CLEAR: config.clear.share}
     splits = [split for split, share in wanted.items() if share]
     synth = f"windhover-train data synth --out {config.data}"
-    needed = [Needed(config.data / "truth" / f"{split}.json", synth) for split in splits]
+    needed = [RequiredInput(config.data / "truth" / f"{split}.json", synth) for split in splits]
     if config.thermal_only is not None and config.thermal_share:
         convert = f"windhover-train data convert hit-uav ROOT --out {config.thermal_only}"
-        needed.append(Needed(config.thermal_only / "truth" / "train.json", convert))
+        needed.append(RequiredInput(config.thermal_only / "truth" / "train.json", convert))
     if config.cutouts is not None:
         listed = config.cutouts / "_annotations.coco.json"
-        needed.append(Needed(listed, "a COCO folder of close-up pictures of weapons"))
+        needed.append(RequiredInput(listed, "a COCO folder of close-up pictures of weapons"))
     weights = "the weights to start from: a released float.onnx, or final.pt of a run"
     given = [path for path in (config.start, config.init) if path is not None]
-    return needed + [Needed(path, weights) for path in given]
+    return needed + [RequiredInput(path, weights) for path in given]
 
 
 def _run(config: FusionConfig, run: Run) -> dict[str, Any] | None:

@@ -13,10 +13,10 @@ from pydantic import Field
 from windhover.errors import ConfigError
 from windhover.inference.build import build_context
 from windhover.model import Bundle
+from windhover_training.data.augment.heavy import HeavyAugmentation, HeavySampler
+from windhover_training.data.readers.pictures import KINDS, load_pictures
 
 from ..config import ModelSpec, Optimisation, ReleaseConfig, Strict, load_config
-from ..data.heavy import HeavyAugmentation, HeavySampler
-from ..data.pictures import KINDS, load_pictures
 from ..engine.fusion import WINDOW
 from ..engine.loop import train
 from ..engine.model import load_model
@@ -26,7 +26,7 @@ from ..export.bundle import Exported, calibration_images, write
 from ..export.graph import export_core, finish_float, shape_of
 from ..export.quantise import output_quantisation, with_quantised_ends
 from ..runs import Run
-from .base import Needed, Phase
+from .base import Phase, RequiredInput
 from .epochs import draw_share
 
 #: The guide's learning rate: rounding is learnt, nothing else.
@@ -72,16 +72,18 @@ class QatConfig(Strict):
     checkpoint_seconds: float = Field(240.0, gt=0, le=600)
 
 
-def _needs(config: QatConfig) -> list[Needed]:
+def _needs(config: QatConfig) -> list[RequiredInput]:
     made = "windhover-train data convert or data synth"
     truths = [config.data / "truth" / f"{split}.json" for split in config.splits]
     scored, split = config.scored_on
-    needed = [Needed(path, made) for path in (*truths, scored / "truth" / f"{split}.json")]
-    needed.append(Needed(config.release, "the repository"))
+    needed = [RequiredInput(path, made) for path in (*truths, scored / "truth" / f"{split}.json")]
+    needed.append(RequiredInput(config.release, "the repository"))
     if config.release.exists():
         release = load_config(config.release, ReleaseConfig)
-        needed.append(Needed(release.checkpoint, "an earlier phase, or a released bundle"))
-        needed += [Needed(root / "truth" / "train.json", made) for root in release.calibration.data]
+        needed.append(RequiredInput(release.checkpoint, "an earlier phase, or a released bundle"))
+        needed += [
+            RequiredInput(root / "truth" / "train.json", made) for root in release.calibration.data
+        ]
     return needed
 
 

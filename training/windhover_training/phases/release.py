@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from windhover.errors import ConfigError, DataError
-from windhover.evaluation.fidelity_run import variant_names
 from windhover.inference.build import build_htp_files
 from windhover.inference.qnn_api.library import load_libraries
 from windhover.model import Bundle
+from windhover_evaluation.fidelity.run import variant_names
+from windhover_training.data.readers.dataset import load_set
 
 from ..config import ReleaseConfig
-from ..data.dataset import load_set
 from ..evaluate.score import best_thresholds, false_alarms, quiet_thresholds, score
 from ..evaluate.stress import stress
 from ..export.bundle import export_graphs, write

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from ultralytics.nn.tasks import DetectionModel
 
+from windhover_training.data.augment.crops import CropSampler
+
 from ..config import TrainConfig
-from ..data.crops import CropSampler
 from ..engine.batches import Crop, DrawBatch, collate
 from ..engine.loop import train
 from ..engine.model import save_weights, take_weights

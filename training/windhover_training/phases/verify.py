@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from windhover.errors import ConfigError
-from windhover.evaluation.fidelity_run import Variant, evaluate_fidelity, spread, table
-from windhover.evaluation.files import write_atomic, write_json
+from windhover.files import write_atomic, write_json
 from windhover.model import Bundle, Role
+from windhover_evaluation.fidelity.run import Variant, evaluate_fidelity, spread, table
 
 from ..config import ReleaseConfig
 from ..evaluate.score import grouped_truth
@@ -58,7 +58,7 @@ def verify(
         config: names the sets, and the images whose inner tensors are compared.
         bundle: to look at.
         names: what to hold against float.onnx, as
-            :func:`~windhover.evaluation.fidelity_run.variant_names` gives them.
+            :func:`~windhover_evaluation.fidelity.run.variant_names` gives them.
         frames: images of each set, evenly from all.
         out: folder for ``verify.md``, ``verify.json`` and the sets' own files.
         progress: is told of each image.

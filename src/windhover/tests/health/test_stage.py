@@ -1,7 +1,7 @@
 import pytest
 
 from windhover.health.level import Level
-from windhover.health.stage import Said, StageLimits, StageWatch
+from windhover.health.stage import StageLimits, StageReport, StageWatch
 
 S = 1_000_000_000
 
@@ -45,13 +45,13 @@ def test_a_stage_that_was_without_input_has_its_time_once_that_is_back():
 
 def test_a_stage_that_says_all_is_well_but_gives_nothing_is_stale():
     stage = watch(stale_after_s=1.0)
-    stage.hear(Said(Level.OK, "running", at_s=105.0, values={"state": "active"}))
+    stage.hear(StageReport(Level.OK, "running", at_s=105.0, values={"state": "active"}))
     assert stage.judge(105.0).level is Level.STALE
 
 
 def test_its_own_error_is_told_with_its_silence():
     stage = watch(stale_after_s=1.0)
-    stage.hear(Said(Level.ERROR, "int8.dlc is gone", at_s=105.0))
+    stage.hear(StageReport(Level.ERROR, "int8.dlc is gone", at_s=105.0))
     verdict = stage.judge(105.0)
     assert verdict.level is Level.STALE
     assert verdict.text.endswith("detector says: int8.dlc is gone")
@@ -59,7 +59,7 @@ def test_its_own_error_is_told_with_its_silence():
 
 def test_what_was_said_long_ago_counts_no_more():
     stage = watch()
-    stage.hear(Said(Level.ERROR, "old", at_s=100.0))
+    stage.hear(StageReport(Level.ERROR, "old", at_s=100.0))
     now = flow(stage, 104.0, 30.0, 2.0)
     assert stage.judge(now).level is Level.OK
 
@@ -83,15 +83,15 @@ def test_frames_that_are_dropped_are_counted_as_a_share_of_the_last_seconds():
     stage = watch(max_drop_share=0.5)
     for second in range(6):
         now = flow(stage, 100.0 + second, 10.0, 1.0)
-        stage.hear(Said(Level.OK, "", at_s=now, values={"dropped": str(20 * second)}))
+        stage.hear(StageReport(Level.OK, "", at_s=now, values={"dropped": str(20 * second)}))
     assert stage.drop_share() == pytest.approx(2 / 3)
     assert "67% of its frames are dropped" in stage.judge(now).text
 
 
 def test_a_counter_that_began_anew_is_no_drop():
     stage = watch()
-    stage.hear(Said(Level.OK, "", at_s=100.0, values={"dropped": "500"}))
-    stage.hear(Said(Level.OK, "", at_s=101.0, values={"dropped": "0"}))
+    stage.hear(StageReport(Level.OK, "", at_s=100.0, values={"dropped": "500"}))
+    stage.hear(StageReport(Level.OK, "", at_s=101.0, values={"dropped": "0"}))
     assert stage.drop_share() == 0.0
 
 
@@ -117,7 +117,7 @@ def test_a_stage_whose_process_is_new_has_time_to_load_and_is_watched_once_it_sa
     # What others see is told all the same.
     assert stage.judge(now + 5.0).level is Level.STALE
     assert not stage.stands_still(now + 15.0)
-    stage.hear(Said(Level.OK, "running", at_s=now + 15.0, values={"state": "active"}))
+    stage.hear(StageReport(Level.OK, "running", at_s=now + 15.0, values={"state": "active"}))
     assert not stage.stands_still(now + 15.7)
     assert stage.stands_still(now + 15.8)
 
@@ -125,7 +125,7 @@ def test_a_stage_whose_process_is_new_has_time_to_load_and_is_watched_once_it_sa
 def test_a_stage_that_was_down_has_its_time_to_begin_again():
     stage = watch(stale_after_s=0.75)
     now = flow(stage, 100.0, 30.0, 2.0)
-    stage.hear(Said(Level.ERROR, "camera gone", at_s=now, values={"state": "unconfigured"}))
-    stage.hear(Said(Level.OK, "running", at_s=now + 3.0, values={"state": "active"}))
+    stage.hear(StageReport(Level.ERROR, "camera gone", at_s=now, values={"state": "unconfigured"}))
+    stage.hear(StageReport(Level.OK, "running", at_s=now + 3.0, values={"state": "active"}))
     assert not stage.stands_still(now + 3.7)
     assert stage.stands_still(now + 3.8)

@@ -16,7 +16,7 @@ from windhover.imaging.thermal import (
     ThermalState,
     lepton_ffc,
 )
-from windhover.sources.scene import SceneConfig, SceneSource
+from windhover_sim import SceneConfig, SceneSource
 
 MS = 1_000_000
 FRESH, REPEATED, FFC, FROZEN, STALLED = ThermalState

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from test.support.processes import start
+from tests.support.processes import start
 from windhover.errors import DataError
 from windhover.imaging import video
 from windhover.imaging.video import VideoWriter

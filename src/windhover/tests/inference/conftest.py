@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from test.support.quantised_bundle import build_quantised_bundle, write_manifest
+from tests.support.quantised_bundle import build_quantised_bundle, write_manifest
 from windhover.model.bundle import Bundle
 
 

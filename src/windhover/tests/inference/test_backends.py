@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 
-from test.support.blob_bundle import build_blob_bundle
+from tests.support.blob_bundle import build_blob_bundle
 from windhover import inference
 from windhover.errors import BackendError, BundleError, ConfigError
 from windhover.inference import (

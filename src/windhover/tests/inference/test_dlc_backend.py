@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from test.support.quantised_bundle import build_quantised_bundle, write_manifest
+from tests.support.quantised_bundle import build_quantised_bundle, write_manifest
 from windhover.errors import BackendError, BundleError, ConfigError
 from windhover.inference import Backend, open_backend
 from windhover.inference.dlc import DlcBackend

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from test.support.quantised_bundle import FOREIGN_OP, write_manifest, write_onnx_with_foreign_op
+from tests.support.quantised_bundle import FOREIGN_OP, write_manifest, write_onnx_with_foreign_op
 from windhover.errors import BackendError, ConfigError
 from windhover.inference.build import add_to_bundle, build_context, build_dlc, build_htp_files
 from windhover.inference.qnn_api.binary import read_binary

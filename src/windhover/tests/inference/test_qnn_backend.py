@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from test.support.blob_bundle import build_blob_bundle
-from test.support.quantised_bundle import FOREIGN_OP, write_manifest, write_onnx_with_foreign_op
+from tests.support.blob_bundle import build_blob_bundle
+from tests.support.quantised_bundle import FOREIGN_OP, write_manifest, write_onnx_with_foreign_op
 from windhover.errors import BackendError, ConfigError
 from windhover.inference import Backend, open_backend
 from windhover.inference.qnn import QnnBackend

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from test.support.blob_bundle import build_blob_bundle
+from tests.support.blob_bundle import build_blob_bundle
 from windhover.errors import BackendError, BundleError, ConfigError, EncodingError
 from windhover.imaging.agc import ToneConfig, ToneMapper
 from windhover.model.bundle import Bundle

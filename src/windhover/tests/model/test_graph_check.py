@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from test.support.blob_bundle import build_blob_bundle
+from tests.support.blob_bundle import build_blob_bundle
 from windhover.errors import BundleError
 from windhover.model.bundle import Bundle
 from windhover.model.graph import TensorSpec, check_graph

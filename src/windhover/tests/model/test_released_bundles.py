@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
-from test.support.fixtures import data_folder
-from windhover.evaluation.truth import load_truth
+from tests.support.fixtures import data_folder
 from windhover.imaging.agc import percentile_agc
 from windhover.model.bundle import Bundle
 from windhover.model.detector import Detector
-from windhover.pairing.rendered import true_homography
-from windhover.sources.scene import Scene, SceneConfig
 from windhover.types import Frame
+from windhover_evaluation.detection.truth import load_truth
+from windhover_sim import Scene, SceneConfig
+from windhover_sim.calibration import true_homography
 
 MODELS = Path(__file__).parents[4] / "models"
 # Of flight night-70m-00862, which is held out of training.

@@ -5,7 +5,7 @@ import itertools
 import cv2
 import numpy as np
 
-from windhover.pairing.geometry import Lens
+from windhover.geometry import Lens
 
 SQUARE_M = 0.06
 COLUMNS, ROWS = 8, 5

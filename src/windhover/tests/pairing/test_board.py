@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from windhover.errors import CalibrationError
+from windhover.geometry import Extrinsics, Lens, down_of_pitch, ray_map
 from windhover.imaging.agc import tone_map
 from windhover.pairing.board import Board, find_corners, fit_lens, fit_pose_to_boards, same_way
-from windhover.pairing.geometry import Extrinsics, Lens, down_of_pitch, ray_map
 
 _spec = importlib.util.spec_from_file_location("boards", Path(__file__).with_name("boards.py"))
 boards = importlib.util.module_from_spec(_spec)

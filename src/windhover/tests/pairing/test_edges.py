@@ -3,16 +3,16 @@ import numpy as np
 import pytest
 
 from windhover.errors import CalibrationError
+from windhover.geometry import Extrinsics, down_of_pitch, ray_map
 from windhover.imaging.agc import tone_map
 from windhover.pairing.edges import align, apply_homography, match
 from windhover.pairing.files import Calibration, FixedHomography
 from windhover.pairing.fitting import fit_homography, fit_pose
-from windhover.pairing.geometry import Extrinsics, down_of_pitch, ray_map
 from windhover.pairing.refine import RefineLimits, Refiner
 from windhover.pairing.registration import Pose
-from windhover.pairing.rendered import down_of, scene_calibration
-from windhover.pairing.residuals import aware, fixed, residuals
-from windhover.sources.scene import Scene, SceneConfig
+from windhover_evaluation.registration.residuals import aware, fixed, residuals
+from windhover_sim import Scene, SceneConfig
+from windhover_sim.calibration import down_of, scene_calibration
 
 TRUE = scene_calibration(SceneConfig())
 WHOLE = np.ones((256, 320), np.uint8)

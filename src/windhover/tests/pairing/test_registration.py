@@ -3,12 +3,12 @@ import numpy as np
 import pytest
 
 from windhover.errors import CalibrationError
+from windhover.geometry import Extrinsics, Lens, down_of_pitch, ray_map
 from windhover.pairing.files import Calibration, FixedHomography
-from windhover.pairing.geometry import Extrinsics, Lens, down_of_pitch, ray_map
 from windhover.pairing.registration import Pose, Registration, ThermalWarp, merge_rgbt
-from windhover.pairing.rendered import down_of, scene_calibration, true_homography
-from windhover.sources.scene import Scene, SceneConfig
 from windhover.types import Frame, RgbtFrame
+from windhover_sim import Scene, SceneConfig
+from windhover_sim.calibration import down_of, scene_calibration, true_homography
 
 DOWN = down_of_pitch(60)
 RGB, THERMAL = Lens.from_hfov((1280, 720), 66), Lens.from_hfov((640, 512), 60)

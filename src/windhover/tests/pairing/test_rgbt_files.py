@@ -3,10 +3,17 @@ import pytest
 import yaml
 
 from windhover.errors import CalibrationError
-from windhover.pairing.files import Calibration, FixedHomography, load_lens, load_rgbt, save_rgbt
-from windhover.pairing.geometry import Lens
-from windhover.pairing.rendered import open_calibration, scene_calibration
-from windhover.sources.scene import SceneConfig
+from windhover.geometry import Lens
+from windhover.pairing.files import (
+    Calibration,
+    FixedHomography,
+    load_lens,
+    load_rgbt,
+    open_calibration,
+    save_rgbt,
+)
+from windhover_sim import SceneConfig
+from windhover_sim.calibration import scene_calibration
 
 
 def made():

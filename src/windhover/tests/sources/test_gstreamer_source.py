@@ -8,10 +8,10 @@ import time
 import numpy as np
 import pytest
 
-from test.support.fixtures import PATIENCE_S
+from tests.support.fixtures import PATIENCE_S
 from windhover.errors import SourceError
 from windhover.sources import Source, open_source
-from windhover.sources.gstreamer import Caps, Told, parse_caps, parse_frame
+from windhover.sources.gstreamer import Caps, FrameTiming, parse_caps, parse_frame
 
 
 def _has(element: str) -> bool:
@@ -48,8 +48,8 @@ FRAME = (
 
 
 def test_what_is_said_of_a_frame_is_read():
-    assert parse_frame(FRAME) == Told(3723 * 10**9 + 72_164_915, 41)
-    assert parse_frame(FRAME.replace("1:02:03.072164915", "none")) == Told(None, 41)
+    assert parse_frame(FRAME) == FrameTiming(3723 * 10**9 + 72_164_915, 41)
+    assert parse_frame(FRAME.replace("1:02:03.072164915", "none")) == FrameTiming(None, 41)
     # Bytes of a file, or nothing at all, are no frame numbers.
     assert parse_frame(FRAME.replace("offset_end:  42", "offset_end:  2489")).sequence is None
     assert parse_frame(FRAME.replace("offset: 41, offset_end:  42", "")).sequence is None

@@ -1,6 +1,6 @@
 """V4L2 cameras: driver stamps, sequence numbers, controls, and what goes wrong.
 
-There is no camera where tests run: the kernel is faked (``test/support/fake_v4l2.py``);
+There is no camera where tests run: the kernel is faked (``tests/support/fake_v4l2.py``);
 linuxpy and what is above it are real.
 """
 
@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
-from test.support.fake_v4l2 import BROKEN, COPIED, Control
-from test.support.fixtures import PATIENCE_S, wait_for
+from tests.support.fake_v4l2 import BROKEN, COPIED, Control
+from tests.support.fixtures import PATIENCE_S, wait_for
 from windhover.errors import SourceError
 from windhover.sources import Source, open_source
 from windhover.sources.clock import read_clocks

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from windhover.errors import ConfigError
-from windhover.pairing.geometry import Lens, down_of_attitude
+from windhover.geometry import Lens, down_of_attitude
 from windhover.tracking.attitude import (
     AttitudeHistory,
     body_to_optical,

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from windhover.pairing.geometry import Lens
+from windhover.geometry import Lens
 from windhover.tracking import camera_motion, make_tracker
 from windhover.tracking.attitude import turn_motion
 from windhover.tracking.camera_motion import CameraMotion, ImageMotion

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from test.support.processes import ROOT, finished, start
+from tests.support.processes import ROOT, finished, start
 
 # In a process of its own: what other tests have left in this one comes and goes as it likes.
 PROGRAM = """

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from windhover.evaluation.latency import NS_PER_S, LatencyStats, LatencySummary
+from windhover.health.latency import NS_PER_S, LatencyStats, LatencySummary
 from windhover.health.level import Level, Verdict
 
 _SAID_FOR_S = 3.0
@@ -34,7 +34,7 @@ class StageLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class StageReport:
     """What a stage said of itself last, in /diagnostics.
 
     Attributes:
@@ -65,7 +65,7 @@ class StageWatch:
         self.topic = topic
         self.limits = limits
         self.results = LatencyStats(window=256)
-        self.said = Said()
+        self.said = StageReport()
         self._began_s = self._up_s = now_s
         self._loading = True
         self._drops: list[tuple[float, int, int]] = []
@@ -80,7 +80,7 @@ class StageWatch:
         self.results.record(latency_ns, at_ns)
         self._loading = False
 
-    def hear(self, said: Said) -> None:
+    def hear(self, said: StageReport) -> None:
         """Take in what the stage says of itself.
 
         One that was down, and is active again, has its time to begin.
@@ -98,7 +98,7 @@ class StageWatch:
 
     def new_start(self, now_s: float) -> None:
         """Its process was started anew, and may be loading."""
-        self.said = Said()
+        self.said = StageReport()
         self._up_s = now_s
         self._loading = True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from windhover.inference import cpu, dlc, qnn
 from windhover.inference.base import Backend
 from windhover.inference.soc import obstacle, on_device
 from windhover.model.bundle import Bundle
+from windhover.registry import Registry
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +62,7 @@ class Choice:
 
 # Fastest first: the order in which "auto" tries them. Where the HTP is only
 # emulated it is a hundred times slower than the CPU and never chosen.
-BACKENDS: Mapping[str, BackendEntry] = {
+_BUILT_IN = {
     "dlc": BackendEntry(
         dlc.DlcBackend,
         frozenset({"soc", "performance", "profiling", "fresh"}),
@@ -77,6 +79,8 @@ BACKENDS: Mapping[str, BackendEntry] = {
     ),
     "cpu": BackendEntry(cpu.CpuBackend, frozenset({"precision", "threads", "keep"}), cpu.probe),
 }
+BACKENDS: Mapping[str, BackendEntry] = Registry("windhover.backends", BackendEntry, _BUILT_IN)
+"""Backends by name; a package adds one as an entry point in ``windhover.backends``."""
 
 
 def open_backend(bundle: Bundle, name: str = "auto", **options: Any) -> Backend:
@@ -103,8 +107,8 @@ def choose_backend(bundle: Bundle, name: str = "auto", **options: Any) -> Choice
         raise BackendError(
             f"this build has no backend {name!r}; it has {', '.join(BACKENDS)} (or auto)"
         )
-    tried = BACKENDS if name == "auto" else {name: BACKENDS[name]}
-    unknown = sorted(set(options).difference(*(entry.options for entry in tried.values())))
+    known = _options_of_all() if name == "auto" else BACKENDS[name].options
+    unknown = sorted(set(options) - known)
     if unknown:
         raise ConfigError(f"backend {name} has no option {', '.join(unknown)}; leave it out")
     if name != "auto":
@@ -112,9 +116,22 @@ def choose_backend(bundle: Bundle, name: str = "auto", **options: Any) -> Choice
     return _first_that_opens(bundle, options)
 
 
+def _options_of_all() -> frozenset[str]:
+    usable = []
+    for name in BACKENDS:
+        with suppress(ConfigError):
+            usable.append(BACKENDS[name].options)
+    return frozenset().union(*usable)
+
+
 def _first_that_opens(bundle: Bundle, options: Mapping[str, Any]) -> Choice:
     reasons = []
-    for name, entry in BACKENDS.items():
+    for name in BACKENDS:
+        try:
+            entry = BACKENDS[name]
+        except ConfigError as error:
+            reasons.append(f"{name}: {error}")
+            continue
         if not entry.in_auto():
             reasons.append(f"{name}: {obstacle() or 'no HTP here, only its emulator'}")
             continue
@@ -137,7 +154,14 @@ def emulates(name: str) -> bool:
 
 def available_backends() -> list[BackendStatus]:
     """Every backend of this build, whether it can run here, and with what."""
-    return [BackendStatus(name, *entry.probe()) for name, entry in BACKENDS.items()]
+    return [_status(name) for name in BACKENDS]
+
+
+def _status(name: str) -> BackendStatus:
+    try:
+        return BackendStatus(name, *BACKENDS[name].probe())
+    except ConfigError as error:
+        return BackendStatus(name, False, str(error))
 
 
 __all__ = [

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windhover.errors import BackendError, ConfigError
+from windhover.files import write_bytes_atomic
 from windhover.inference.base import check_input
 from windhover.inference.ort import (
     LOG_FATAL,
@@ -22,7 +23,7 @@ from windhover.inference.ort import (
     onnxruntime_module,
     tensor_specs,
 )
-from windhover.inference.store import store_folder, write_whole
+from windhover.inference.store import store_folder
 from windhover.model.bundle import Bundle
 from windhover.model.graph import check_graph
 from windhover.model.manifest import FileSpec, Role
@@ -151,7 +152,7 @@ def _open_kept(path: Path, sha256: str, threads: int) -> Any:
             optimised = Path(folder) / "graph.onnx"
             options.optimized_model_filepath = str(optimised)
             session = ort.InferenceSession(path, options, providers=_CPU)
-            write_whole(kept, optimised.read_bytes())
+            write_bytes_atomic(kept, optimised.read_bytes())
             return session
     except OSError as error:
         _log.warning("%s can't be kept optimised (%s); set WINDHOVER_CACHE", path, error)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windhover.errors import BackendError, BundleError, ConfigError
+from windhover.files import write_bytes_atomic
 from windhover.inference.base import check_input
 from windhover.inference.qnn_api.context import FINALIZE_EFFORT, Context
 from windhover.inference.qnn_api.device import HtpDevice
@@ -29,7 +30,7 @@ from windhover.inference.soc import (
     warn_of_emulator,
     where_it_runs,
 )
-from windhover.inference.store import store_folder, write_whole
+from windhover.inference.store import store_folder
 from windhover.model.bundle import Bundle
 from windhover.model.graph import TensorSpec, check_graph
 from windhover.model.manifest import Role
@@ -206,7 +207,7 @@ def _open_context(
                     return context, f"{path.name} as compiled in {compiled.name}"
     context = Context.compose(device, path)
     try:
-        write_whole(kept, context.binary())
+        write_bytes_atomic(kept, context.binary())
     except (OSError, QnnError) as error:
         _log.warning("%s is compiled but can't be kept (%s); set WINDHOVER_CACHE", path, error)
     return context, f"{path.name} compiled here"

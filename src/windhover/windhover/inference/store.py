@@ -17,21 +17,3 @@ def store_folder() -> Path:
         return Path(own) / "graphs"
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "windhover" / "graphs"
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that a reader, or a power cut, never meets half of it.
-
-    Raises:
-        OSError: the folder can't be made or written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

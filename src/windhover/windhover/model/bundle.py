@@ -135,27 +135,45 @@ class Bundle(Manifest):
 def search_path() -> Iterator[Path]:
     """Folders where a bundle is looked up by name, first match wins.
 
-    ``$WINDHOVER_MODELS`` (folders divided as in ``$PATH``), ``./models``, then
-    the ``share/windhover/models`` that an installation has.
+    ``$WINDHOVER_MODELS`` (folders separated as in ``$PATH``), the ``models`` folder of the
+    checkout this package is installed from, then ``share/windhover_models/models`` of each
+    ROS prefix and of this Python.
     """
     for entry in os.environ.get("WINDHOVER_MODELS", "").split(os.pathsep):
         if entry:
             yield Path(entry)
-    yield Path("models")
+    checkout = Path(__file__).resolve().parents[4]
+    if (checkout / "src" / "windhover_models").is_dir():
+        yield checkout / "models"
+    share = Path("share") / "windhover_models" / "models"
     for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep):
         if prefix:
-            yield Path(prefix) / "share" / "windhover" / "models"
-    yield Path(sys.prefix) / "share" / "windhover" / "models"
+            yield Path(prefix) / share
+    yield Path(sys.prefix) / share
 
 
 def find_bundle(path_or_name: str | os.PathLike[str], search: Iterable[Path] | None = None) -> Path:
     """Folder of a bundle given by path or name.
+
+    A name without a slash is a released bundle's first; only where no release has it is it a
+    folder in the current directory.
+
+    Args:
+        path_or_name: ``thermal-n``, ``./mine``, or a path of ``bundle.yaml``.
+        search: folders to look a name up in; :func:`search_path` by default.
 
     Raises:
         BundleError: there is none; says where it was looked for.
     """
     text = os.fspath(path_or_name)
     path = Path(text)
+    tried = []
+    if text and path.name == text:
+        # The prefix of this Python is often named in AMENT_PREFIX_PATH as well.
+        for folder in dict.fromkeys(search_path() if search is None else search):
+            if (folder / text / MANIFEST_NAME).is_file():
+                return folder / text
+            tried.append(str(folder))
     if path.name == MANIFEST_NAME and path.is_file():
         return path.parent
     if (path / MANIFEST_NAME).is_file():
@@ -165,14 +183,8 @@ def find_bundle(path_or_name: str | os.PathLike[str], search: Iterable[Path] | N
             f"{text} is no model bundle: it holds no {MANIFEST_NAME}; "
             "give a bundle's folder or name"
         )
-    if not text or path.name != text:
+    if not tried:
         raise BundleError(f"there is no model bundle at {text!r}; give a bundle's folder or name")
-    tried = []
-    # The prefix of this Python is often named in AMENT_PREFIX_PATH as well.
-    for folder in dict.fromkeys(search_path() if search is None else search):
-        if (folder / text / MANIFEST_NAME).is_file():
-            return folder / text
-        tried.append(str(folder))
     raise BundleError(
         f"no model bundle {text!r} in {', '.join(tried)}; give its folder or set WINDHOVER_MODELS"
     )

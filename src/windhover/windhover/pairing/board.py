@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windhover.errors import CalibrationError
-from windhover.pairing.geometry import Extrinsics, Floats, Lens
+from windhover.geometry import Extrinsics, Floats, Lens
 
 #: Fewer views leave focal length and distortion undecided.
 LEAST_VIEWS = 8

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from windhover.pairing.geometry import Extrinsics, Floats, Lens, ray_map
+from windhover.geometry import Extrinsics, Floats, Lens, ray_map
 from windhover.pairing.registration import Picture, Pose, ThermalWarp
 
 _BLUR_PX = 1.5
@@ -37,7 +37,7 @@ class Alignment:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class EdgeCorrespondences:
     """The same spots of the ground in both pictures of one instant.
 
     Attributes:
@@ -106,7 +106,7 @@ def align(
 
 def match(
     bgr: Picture, thermal: Picture, rgb: Lens, thermal_lens: Lens, guess: Extrinsics, pose: Pose
-) -> Seen | None:
+) -> EdgeCorrespondences | None:
     """Find the same spots in a pair of pictures of the ground.
 
     Args:
@@ -136,7 +136,7 @@ def match(
         return None
     spots = _spots(cover)
     moved = apply_homography(found.matrix, spots)
-    return Seen(
+    return EdgeCorrespondences(
         rgb.project(grid.rays(spots)),
         thermal_lens.project(grid.rays(moved) @ between.T),
         pose.altitude_m,

@@ -16,10 +16,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from windhover.calibration import load_calibration, save_calibration
-from windhover.errors import CalibrationError
-from windhover.evaluation.files import write_atomic
-from windhover.pairing.geometry import Extrinsics, Floats, Lens
+from windhover.errors import CalibrationError, SourceError
+from windhover.files import write_atomic
+from windhover.geometry import Extrinsics, Floats, Lens
 from windhover.plain_yaml import YamlError, dump_yaml, read_yaml
+from windhover.sources import kind_of
 
 FORMAT = 1
 """The only ``format`` of rgbt.yaml that this code reads and writes."""
@@ -132,6 +133,29 @@ def load_lens(path: Path | str) -> Lens:
         return Lens.of(load_calibration(path), str(path))
     except FileNotFoundError:
         raise CalibrationError(f"calibration {path} is not there; {_HINT}") from None
+
+
+def open_calibration(text: str) -> Calibration | FixedHomography | None:
+    """The calibration that a parameter names.
+
+    Args:
+        text: path of ``rgbt.yaml``, the URI of a source whose calibration is known, such as
+            ``scene:NAME?...``, or nothing for no calibration.
+
+    Raises:
+        CalibrationError: it can't be read, or no such source is there.
+    """
+    if not text:
+        return None
+    try:
+        kind = kind_of(text)
+    except SourceError as error:
+        raise CalibrationError(str(error)) from None
+    if kind is None:
+        return load_rgbt(text)
+    if kind.calibration is None:
+        raise CalibrationError(f"{text} has no calibration of its own; give an rgbt.yaml")
+    return kind.calibration(text)
 
 
 def load_rgbt(path: Path | str) -> Calibration | FixedHomography:

@@ -9,13 +9,17 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from windhover.errors import CalibrationError
+from windhover.geometry import Extrinsics, Floats, Lens, ray_map
 from windhover.pairing.board import PoseFit
-from windhover.pairing.edges import Seen
-from windhover.pairing.geometry import Extrinsics, Floats, Lens, ray_map
+from windhover.pairing.edges import EdgeCorrespondences
 
 
 def fit_pose(
-    seen: Sequence[Seen], rgb: Lens, thermal: Lens, first: Extrinsics, baseline_sigma_m: float
+    seen: Sequence[EdgeCorrespondences],
+    rgb: Lens,
+    thermal: Lens,
+    first: Extrinsics,
+    baseline_sigma_m: float,
 ) -> PoseFit:
     """Fit the pose to what was seen of the ground.
 
@@ -67,7 +71,7 @@ def fit_pose(
     return PoseFit(pose(found.x), off(found.x))
 
 
-def fit_homography(seen: Seen) -> Floats:
+def fit_homography(seen: EdgeCorrespondences) -> Floats:
     """One homography, ``(3, 3)``, RGB pixels to thermal ones, for one pair of pictures' height.
 
     Raises:

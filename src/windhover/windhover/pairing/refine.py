@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from windhover.pairing.edges import Seen, align, apply_homography, covered
+from windhover.geometry import Extrinsics, Floats, ray_map
+from windhover.pairing.edges import EdgeCorrespondences, align, apply_homography, covered
 from windhover.pairing.files import Calibration
 from windhover.pairing.fitting import fit_pose
-from windhover.pairing.geometry import Extrinsics, Floats, ray_map
 from windhover.pairing.registration import Picture, Pose, ThermalWarp
 
 
@@ -88,7 +88,7 @@ class Refiner:
         self.steps += 1
         return True
 
-    def _look(self, bgr: Picture, thermal: Picture, pose: Pose) -> Seen | None:
+    def _look(self, bgr: Picture, thermal: Picture, pose: Pose) -> EdgeCorrespondences | None:
         now = self.calibration
         assert pose.altitude_m is not None
         # Half the thermal grid: a tenth of a pixel there is enough for so small a step.
@@ -107,7 +107,7 @@ class Refiner:
         )
         spots = np.column_stack([x.ravel(), y.ravel()])
         moved = apply_homography(found.matrix, spots)
-        return Seen(
+        return EdgeCorrespondences(
             now.rgb.project(grid.rays(spots)),
             now.thermal.project(grid.rays(moved) @ between.T),
             pose.altitude_m,

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from windhover.calibration import CameraCalibration
 from windhover.errors import CalibrationError
+from windhover.geometry import Floats, Lens, ray_map
 from windhover.imaging.agc import ToneConfig, ToneMapper
 from windhover.imaging.formats import to_bgr, to_gray8
 from windhover.pairing.files import Calibration, FixedHomography
-from windhover.pairing.geometry import Floats, Lens, ray_map
 from windhover.types import Frame, RgbtFrame
 
 Picture = NDArray[np.uint8]
@@ -72,7 +72,7 @@ class ThermalWarp:
         Args:
             thermal: ``(h, w)`` uint8 of the thermal lens's size.
             between: ``(3, 3)`` that takes RGB rays to thermal rays
-                (:func:`~windhover.pairing.geometry.ray_map`).
+                (:func:`~windhover.geometry.ray_map`).
             out: ``(H, W)`` uint8 to write into.
 
         Returns:

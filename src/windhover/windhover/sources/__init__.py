@@ -1,28 +1,36 @@
 """Where frames come from.
 
-:func:`open_source` turns a URI into a :class:`~windhover.sources.base.Source`.
-Adding a kind is a module with a class that fits that protocol, and one line in
-:data:`SCHEMES` (``name:...``) or :data:`SUFFIXES` (a file's ending).
+:func:`open_source` turns a URI into a :class:`~windhover.sources.base.Source`. A kind of
+source is a :class:`~windhover.sources.kinds.SourceKind` in :data:`SOURCES`: one module, and
+one line here or an entry point in the group ``windhover.sources``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from windhover.errors import SourceError
+from windhover.registry import Registry
 from windhover.sources.base import Source
 from windhover.sources.files import IMAGE_SUFFIXES, ImageFiles
+from windhover.sources.kinds import Opener, SourceKind
 from windhover.sources.options import SourceOptions, with_query
 from windhover.sources.video import VIDEO_SUFFIXES, VideoFile
 
-__all__ = ["SCHEMES", "SUFFIXES", "Source", "SourceOptions", "open_source"]
-
-Opener = Callable[[str, str, SourceOptions], Source]
-"""Takes what follows the scheme (or the path), the whole URI, and the options."""
+__all__ = [
+    "SOURCES",
+    "SUFFIXES",
+    "Source",
+    "SourceKind",
+    "SourceOptions",
+    "is_bag",
+    "is_device",
+    "kind_of",
+    "open_source",
+]
 
 
 def _images(rest: str, uri: str, options: SourceOptions) -> Source:
@@ -53,25 +61,22 @@ def _gstreamer(rest: str, uri: str, options: SourceOptions) -> Source:
     return GStreamerSource(rest, uri, options)
 
 
-def _scene(_rest: str, uri: str, options: SourceOptions) -> Source:
-    from windhover.sources.rendered import open_scene
-
-    return open_scene(uri, options)
-
-
 def _file(rest: str, uri: str, options: SourceOptions) -> Source:
     return _open_path(Path(unquote(urlsplit(f"file:{rest}").path)), uri, options)
 
 
-SCHEMES: dict[str, Opener] = {
-    "file": _file,
-    "images": _images,
-    "video": _video,
-    "rosbag": _rosbag,
-    "v4l2": _v4l2,
-    "gst": _gstreamer,
-    "scene": _scene,
-}
+SOURCES: Registry[SourceKind] = Registry(
+    "windhover.sources",
+    SourceKind,
+    {
+        "file": SourceKind(_file, "file:PATH"),
+        "images": SourceKind(_images, "images:PATH"),
+        "video": SourceKind(_video, "video:PATH"),
+        "rosbag": SourceKind(_rosbag, "rosbag:PATH?topic=/camera/image_raw"),
+        "v4l2": SourceKind(_v4l2, "v4l2:///dev/video0?size=1280x720&rate=30", live=True),
+        "gst": SourceKind(_gstreamer, "gst:PIPELINE", live=True),
+    },
+)
 """What opens ``scheme:rest``."""
 
 SUFFIXES: dict[str, Opener] = {
@@ -79,24 +84,62 @@ SUFFIXES: dict[str, Opener] = {
     **dict.fromkeys(VIDEO_SUFFIXES, _video),
     **dict.fromkeys((".mcap", ".db3", ".bag"), _rosbag),
 }
-"""What opens a file with that ending."""
+"""What opens a file by its suffix."""
+
+_BAG_FILES = ("metadata.yaml", "*.mcap", "*.db3")
+# Schemes of packages that need not be installed.
+_OPTIONAL = {"scene": "windhover_sim"}
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+-]+):(.*)", re.DOTALL)
+
+
+def kind_of(uri: str) -> SourceKind | None:
+    """The kind of source that a URI's scheme names; ``None`` for a path.
+
+    Raises:
+        SourceError: no such scheme is registered.
+        ConfigError: the package that registered it cannot be imported.
+    """
+    match = _SCHEME.match(uri)
+    if match is None or Path(uri).exists():
+        return SOURCES["v4l2"] if Path(uri).is_char_device() else None
+    scheme = match[1].lower()
+    if scheme in SOURCES:
+        return SOURCES[scheme]
+    if scheme in _OPTIONAL:
+        raise SourceError(
+            f"{scheme}: sources need the package {_OPTIONAL[scheme]}; "
+            f"install it with 'pip install ./src/{_OPTIONAL[scheme]}' from a checkout"
+        )
+    raise SourceError(
+        f"unknown kind of source {match[1]}: in {uri!r}, "
+        f"use a path or one of {', '.join(f'{name}:' for name in SOURCES)}"
+    )
+
+
+def is_device(uri: str) -> bool:
+    """Whether a URI names a camera, which may be absent now and come back later."""
+    if uri.startswith("/dev/"):
+        return True
+    kind = kind_of(uri)
+    return kind is not None and kind.live
 
 
 def open_source(uri: str | Path, **options: Any) -> Source:
-    """Open whatever gives frames.
+    """Open a source of frames.
 
     Args:
         uri: a path (folder of images, image, video, rosbag2 folder or file) or one
             of ``file:PATH``, ``images:PATH``, ``video:PATH``,
             ``rosbag:PATH?topic=/camera/image_raw``,
             ``v4l2:///dev/video0?size=1280x720&rate=30&format=mjpeg``,
-            ``gst:PIPELINE``, ``scene:NAME?seed=1&altitude=40&...``.
+            ``gst:PIPELINE``, ``scene:NAME?seed=1&altitude=40&...`` or another scheme
+            in :data:`SOURCES`.
         **options: fields of :class:`~windhover.sources.options.SourceOptions`, such
             as ``rate_hz``, ``loop``, ``start_stamp_ns``, ``frame_id``, ``as_gray``
-            and ``on_bad``; a URI's query goes before them.
+            and ``on_bad``; a URI's query overrides them.
 
     Returns:
-        The source, checked as far as it can be without reading it whole.
+        The source, checked as far as possible without reading all of it.
 
     Raises:
         SourceError: it does not exist, is of no known kind, or can't be opened.
@@ -107,35 +150,32 @@ def open_source(uri: str | Path, **options: Any) -> Source:
         raise SourceError("name a source: a path, or v4l2:, gst:, rosbag: or scene: and more")
     chosen = SourceOptions(**options)
     path = Path(text)
-    match = re.match(r"([A-Za-z][A-Za-z0-9+-]+):(.*)", text, re.DOTALL)
-    if match is None or path.exists():
+    match = _SCHEME.match(text)
+    kind = kind_of(text)
+    if match is None or kind is None or path.exists():
         return _open_path(path, text, chosen)
-    opener = SCHEMES.get(match[1].lower())
-    if opener is None:
-        raise SourceError(
-            f"unknown kind of source {match[1]}: in {text!r}, "
-            f"use a path or one of {', '.join(f'{name}:' for name in SCHEMES)}"
-        )
-    return opener(match[2], text, chosen)
+    return kind.open(match[2], text, chosen)
+
+
+def is_bag(path: Path | str) -> bool:
+    """Whether a path is a rosbag2 folder or file, or a ROS 1 bag."""
+    path = Path(path)
+    if path.is_dir():
+        return any(next(path.glob(pattern), None) for pattern in _BAG_FILES)
+    return path.is_file() and path.suffix in {".mcap", ".db3", ".bag"}
 
 
 def _open_path(path: Path, uri: str, options: SourceOptions) -> Source:
     if not path.exists():
         raise SourceError(f"no such file or folder: {path}")
     if path.is_dir():
-        return (_rosbag if _is_bag(path) else _images)(str(path), uri, options)
+        return (_rosbag if is_bag(path) else _images)(str(path), uri, options)
     if path.is_char_device():
         return _v4l2(str(path), uri, options)
     opener = SUFFIXES.get(path.suffix.lower())
     if opener is None:
         raise SourceError(
-            f"{path} has no known ending ({path.suffix or 'none'}): "
+            f"{path} has no known suffix ({path.suffix or 'none'}): "
             f"use one of {', '.join(SUFFIXES)}"
         )
     return opener(str(path), uri, options)
-
-
-def _is_bag(folder: Path) -> bool:
-    if (folder / "metadata.yaml").is_file():
-        return True
-    return any(next(folder.glob(pattern), None) for pattern in ("*.mcap", "*.db3"))

@@ -74,7 +74,7 @@ def parse_caps(text: str) -> Caps | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class FrameTiming:
     """What the pipeline says of one frame.
 
     Attributes:
@@ -87,7 +87,7 @@ class Told:
     sequence: int | None
 
 
-def parse_frame(text: str) -> Told | None:
+def parse_frame(text: str) -> FrameTiming | None:
     """Read what ``gst-launch-1.0 -v`` prints for each frame of our ``identity``.
 
     Args:
@@ -108,7 +108,7 @@ def parse_frame(text: str) -> Told | None:
     # Of a file the offset is in bytes; of a camera each frame ends where the next begins.
     if count is not None and int(count[2]) == int(count[1]) + 1:
         sequence = int(count[1])
-    return Told(pts_ns, sequence)
+    return FrameTiming(pts_ns, sequence)
 
 
 class GStreamerSource(LiveSource):
@@ -136,7 +136,7 @@ class GStreamerSource(LiveSource):
         self._process, self._frames = _launch(pipeline, name)
         self._caps: Caps | None = None
         self._caps_count = 0
-        self._told: deque[Told] = deque()
+        self._told: deque[FrameTiming] = deque()
         self._silent = False
         self._problem = ""
         self._readers = [
@@ -194,7 +194,7 @@ class GStreamerSource(LiveSource):
             view = view[got:]
         return received
 
-    def _await_told(self) -> Told:
+    def _await_told(self) -> FrameTiming:
         """What was said of the frame that was just read: lines come in their order."""
         with self._changed:
             if not self._silent:
@@ -202,7 +202,9 @@ class GStreamerSource(LiveSource):
                 self._silent = not self._changed.wait_for(
                     lambda: bool(self._told) or self._ended, _TOLD_WITHIN_S
                 )
-            return self._told.popleft() if self._told and not self._silent else Told(None, None)
+            return (
+                self._told.popleft() if self._told and not self._silent else FrameTiming(None, None)
+            )
 
     def _release(self) -> None:
         if self._process.poll() is None:

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from windhover.errors import ConfigError
+from windhover.registry import Registry
 from windhover.tracking.base import Tracker
 from windhover.tracking.bytetrack import ByteTracker, ByteTrackParams
 
@@ -28,9 +29,12 @@ class TrackerKind:
     build: Callable[[Any], Tracker]
 
 
-TRACKERS: dict[str, TrackerKind] = {
-    "bytetrack": TrackerKind(ByteTrackParams, ByteTracker),
-}
+TRACKERS: Registry[TrackerKind] = Registry(
+    "windhover.trackers",
+    TrackerKind,
+    {"bytetrack": TrackerKind(ByteTrackParams, ByteTracker)},
+)
+"""Trackers by name; a package adds one as an entry point in ``windhover.trackers``."""
 
 
 def make_tracker(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windhover.errors import ConfigError
-from windhover.pairing.geometry import Lens
+from windhover.geometry import Lens
 
 Array = NDArray[np.float64]
 Quaternion = tuple[float, float, float, float]

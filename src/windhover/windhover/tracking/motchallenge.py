@@ -15,7 +15,6 @@ range: they are compared to the tracker's thresholds as they stand.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windhover.errors import ConfigError, DataError
+from windhover.files import atomic_path
 from windhover.tracking import Tracker, make_tracker
 from windhover.types import Detections, Tracks
 
@@ -239,16 +239,9 @@ def write_results(
     Raises:
         DataError: it can't be written.
     """
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("w", encoding="utf-8") as file:
-                file.writelines(format_rows(number, rows, classes) for number, rows in results)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        with atomic_path(Path(path)) as part, part.open("w", encoding="utf-8") as file:
+            file.writelines(format_rows(number, rows, classes) for number, rows in results)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; choose another place for results") from None
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import typer
 from typer.main import get_command
 
-from windhover.command_line import complain, run_command
+from windhover.command_line import print_error, run_command
 from windhover_bringup.cli import (
     bench,
     bundle,
@@ -69,7 +69,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in _ROS:
             raise
-        return complain(
+        return print_error(
             f"this command needs ROS 2 and {error.name} is not installed; run 'make setup', "
             "or source a Jazzy workspace ('windhover doctor' says what is missing)"
         )

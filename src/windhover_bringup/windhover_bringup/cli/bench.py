@@ -17,8 +17,8 @@ from windhover_bringup.cli.show import progress
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from windhover.evaluation.speed import Speed
-    from windhover.inference.estimate import Estimate
+    from windhover_evaluation.speed.backends import Speed
+    from windhover_evaluation.speed.estimate import Estimate
 
 
 def bench(
@@ -64,10 +64,10 @@ def _run_table(folder: Path, only: str | None) -> None:
 
 def _measure(model: str, backend: str, frames: int, json: Path | None) -> None:
     from windhover.errors import BackendError
-    from windhover.evaluation.files import write_json
-    from windhover.evaluation.machine import machine_facts
-    from windhover.evaluation.speed import FORMAT, backend_names, measure_backends
+    from windhover.files import write_json
+    from windhover.machine import machine_facts
     from windhover.model.bundle import Bundle
+    from windhover_evaluation.speed.backends import FORMAT, backend_names, measure_backends
 
     bundle = Bundle.load(model)
     names = backend_names(backend)
@@ -149,7 +149,7 @@ def _cells(speed: Speed) -> list[str]:
 
 
 def _note(speed: Speed) -> str:
-    from windhover.evaluation.speed import EMULATOR_NOTE
+    from windhover_evaluation.speed.backends import EMULATOR_NOTE
 
     if speed.failure:
         return "not measured, see below"
@@ -157,9 +157,9 @@ def _note(speed: Speed) -> str:
 
 
 def _estimate(model: str, json: Path | None) -> None:
-    from windhover.evaluation.files import write_json
-    from windhover.inference.estimate import estimate_bundle
+    from windhover.files import write_json
     from windhover.model.bundle import Bundle
+    from windhover_evaluation.speed.estimate import estimate_bundle
 
     bundle = Bundle.load(model)
     found = estimate_bundle(bundle)

@@ -11,9 +11,9 @@ from windhover.errors import CalibrationError, ConfigError
 from windhover_bringup.cli.show import progress
 
 if TYPE_CHECKING:
+    from windhover.geometry import Floats, Lens
     from windhover.pairing.board import Board, LensFit
-    from windhover.pairing.edges import Seen
-    from windhover.pairing.geometry import Floats, Lens
+    from windhover.pairing.edges import EdgeCorrespondences
     from windhover.pairing.registration import Picture
 
 app = typer.Typer(
@@ -40,7 +40,7 @@ def board(
     """Lenses and pose from pairs of pictures of a heated checkerboard."""
     from windhover.pairing.board import Board, fit_pose_to_boards
     from windhover.pairing.files import Calibration, save_rgbt
-    from windhover.pairing.report import calibration_figure, save
+    from windhover_evaluation.registration.figures import calibration_figure, save
 
     target = Board(columns, rows, square)
     pairs = _pairs(rgb, thermal)
@@ -90,12 +90,12 @@ def scene(
     ] = False,
 ) -> None:
     """The pose from edges that both pictures of a scene on the ground show."""
+    from windhover.geometry import Extrinsics, down_of_pitch
     from windhover.pairing.edges import match
     from windhover.pairing.files import Calibration, FixedHomography, save_rgbt
     from windhover.pairing.fitting import fit_homography, fit_pose
-    from windhover.pairing.geometry import Extrinsics, down_of_pitch
     from windhover.pairing.registration import Pose
-    from windhover.pairing.study import BASELINE_SIGMA_M
+    from windhover_evaluation.registration.study import BASELINE_SIGMA_M
 
     pairs = [(_bgr(a), _grey(b)) for a, b in _pairs(rgb, thermal)]
     heights = altitude * len(pairs) if len(altitude) == 1 else altitude
@@ -105,7 +105,7 @@ def scene(
     other = _lens_or_hfov(thermal_lens, thermal_hfov, pairs[0][1], "thermal")
     first = Extrinsics(translation=_vector(baseline))
     poses = [Pose(height, down_of_pitch(pitch)) for height in heights]
-    seen: list[Seen] = []
+    seen: list[EdgeCorrespondences] = []
     with progress("matching edges", len(pairs)) as bar:
         for index, ((bgr, grey), pose) in enumerate(zip(pairs, poses, strict=True)):
             one = match(bgr, grey, lens, other, first, pose)
@@ -134,9 +134,9 @@ def residual(
     altitude: Annotated[float, typer.Option(help="Height to calibrate at, metres.")] = 40,
 ) -> None:
     """Calibrate on rendered scenes, and measure against their geometry at 10 to 120 m."""
-    from windhover.evaluation.files import write_atomic
-    from windhover.pairing.report import altitude_figure, save
-    from windhover.pairing.study import measure_residuals, residual_table
+    from windhover.files import write_atomic
+    from windhover_evaluation.registration.figures import altitude_figure, save
+    from windhover_evaluation.registration.study import measure_residuals, residual_table
 
     with progress("rendering and matching", pairs) as bar:
         rows = measure_residuals(pairs, altitude, bar.update)
@@ -196,8 +196,8 @@ def _lens(views: list[Any], target: Board, size: tuple[int, int], name: str) -> 
 
 
 def _lens_or_hfov(file: Path | None, hfov: float, picture: Picture, name: str) -> Lens:
+    from windhover.geometry import Lens
     from windhover.pairing.files import load_lens
-    from windhover.pairing.geometry import Lens
 
     size = picture.shape[1], picture.shape[0]
     if file is None:
@@ -227,7 +227,12 @@ def _vector(text: str) -> Floats:
 
 def _draw(result: Any, pairs: Any, poses: Any, residuals_px: Floats, out: Path) -> None:
     from windhover.pairing.registration import Registration
-    from windhover.pairing.report import calibration_figure, chequered, overlay, save
+    from windhover_evaluation.registration.figures import (
+        calibration_figure,
+        chequered,
+        overlay,
+        save,
+    )
 
     bgr, grey = pairs[0]
     registered = Registration(result).warp(grey, (bgr.shape[1], bgr.shape[0]), poses[0])

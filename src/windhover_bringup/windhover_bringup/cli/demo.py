@@ -10,7 +10,7 @@ import typer
 from windhover_bringup.cli import options
 
 if TYPE_CHECKING:
-    from windhover_bringup.composed import Pipeline
+    from windhover_bringup.runtime.composed import Pipeline
 
 
 def demo(
@@ -25,10 +25,10 @@ def demo(
     backend: options.GivenBackend = None,
 ) -> None:
     """Fly a rendered scene through the chain; overlay, bag, scores and report in --out."""
-    from windhover_bringup.cli.replay import NOT_WHOLE, fly
-    from windhover_bringup.scene_truth import TruthKeeper
-    from windhover_bringup.scores import Judge
-    from windhover_bringup.settings import settings_of
+    from windhover_bringup.cli.replay import NOT_WHOLE, run_and_report
+    from windhover_bringup.runtime.settings import settings_of
+    from windhover_bringup.scoring.scene_truth import TruthKeeper
+    from windhover_bringup.scoring.scores import ScoringSpec
 
     uri = f"{scene}{'&' if '?' in scene else '?'}frames={frames}"
     settings = settings_of(None, uri, model, backend, rate=0.0)
@@ -37,7 +37,7 @@ def demo(
     def prepare(pipeline: Pipeline) -> None:
         pipeline.camera.opener = keeper.open
 
-    def judge(folder: Path) -> Judge:
-        return Judge(keeper.write(folder), warnings=[NOT_WHOLE])
+    def judge(folder: Path) -> ScoringSpec:
+        return ScoringSpec(keeper.write(folder), warnings=[NOT_WHOLE])
 
-    fly(settings, out, "Windhover demo", judge, prepare)
+    run_and_report(settings, out, "Windhover demo", judge, prepare)

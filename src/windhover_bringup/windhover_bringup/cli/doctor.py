@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from windhover.finding import as_text
-from windhover_bringup.checkup import examine
+from windhover_bringup.doctor.checkup import examine
 
 
 def doctor(

@@ -14,10 +14,10 @@ from windhover_bringup.cli import options
 from windhover_bringup.cli.show import progress
 
 if TYPE_CHECKING:
-    from windhover.evaluation.baseline import Baseline, Comparison
-    from windhover.evaluation.detection import DetectionScores
-    from windhover.evaluation.fidelity_run import Variant
-    from windhover.evaluation.tracking import TrackScores
+    from windhover_evaluation.detection.scores import DetectionScores
+    from windhover_evaluation.fidelity.run import Variant
+    from windhover_evaluation.report.baseline import Baseline, Comparison
+    from windhover_evaluation.tracking.scores import TrackScores
 
 _BaselineOption = Annotated[
     Path | None,
@@ -54,8 +54,8 @@ def detections(
     ratio: _RatioOption = 0.25,
 ) -> None:
     """Score a model's detections of images against their truth."""
-    from windhover.evaluation.run import evaluate_model, open_for_evaluation
-    from windhover.evaluation.truth import load_truth
+    from windhover_evaluation.detection.run import evaluate_model, open_for_evaluation
+    from windhover_evaluation.detection.truth import load_truth
 
     before = _baseline(baseline, tolerance, ratio)
     with open_for_evaluation(model, backend) as detector:
@@ -93,7 +93,7 @@ def tracks(
     ratio: _RatioOption = 0.25,
 ) -> None:
     """Score tracks of a sequence against truth: HOTA, MOTA, IDF1 and id switches."""
-    from windhover.evaluation.mot_files import evaluate_mot, read_pair
+    from windhover_evaluation.tracking.mot_files import evaluate_mot, read_pair
 
     before = _baseline(baseline, tolerance, ratio)
     pair = read_pair(truth, result, _split(labels), _split(truth_labels))
@@ -130,15 +130,15 @@ def bag(
     stamp to tracks is a live one and what is too slow drops frames; at rate 0 every
     frame is scored and only the stages' times are told.
     """
-    from windhover_bringup.cli.replay import NOT_WHOLE, Cut, fly, settings_of_bag
-    from windhover_bringup.scores import Judge
+    from windhover_bringup.cli.replay import NOT_WHOLE, Cut, run_and_report, settings_of_bag
+    from windhover_bringup.scoring.scores import ScoringSpec
 
     before = _baseline(baseline, tolerance, ratio)
     cut = Cut(start, duration, remap or [])
     stamps = "now" if rate > 0.0 else "source"
     settings = settings_of_bag(bag, cut, stamps, config, model, backend, rate)
-    judge = Judge(truth, cut.is_part, before, [NOT_WHOLE])
-    _judge(fly(settings, out, f"Evaluation of {bag}", lambda _: judge))
+    judge = ScoringSpec(truth, cut.is_part, before, [NOT_WHOLE])
+    _judge(run_and_report(settings, out, f"Evaluation of {bag}", lambda _: judge))
 
 
 @app.command("fidelity")
@@ -155,9 +155,9 @@ def fidelity(
     ] = 60,
 ) -> None:
     """Score what quantising and compiling costs: float, INT8 and HTP on the same images."""
-    from windhover.evaluation.fidelity_run import evaluate_fidelity, spread, variant_names
-    from windhover.evaluation.truth import load_truth
     from windhover.model.bundle import Bundle
+    from windhover_evaluation.detection.truth import load_truth
+    from windhover_evaluation.fidelity.run import evaluate_fidelity, spread, variant_names
 
     names = variant_names(backends)
     bundle = Bundle.load(model)
@@ -169,14 +169,14 @@ def fidelity(
 
 
 def _baseline(path: Path | None, tolerance: float, ratio: float) -> Baseline | None:
-    from windhover.evaluation.baseline import Baseline
+    from windhover_evaluation.report.baseline import Baseline
 
     return Baseline.read(path, tolerance, ratio) if path else None
 
 
 def _judge(comparisons: Sequence[Comparison]) -> None:
     """Print what changed against the baseline; exit status 1 on a regression."""
-    from windhover.evaluation.baseline import rows_of
+    from windhover_evaluation.report.baseline import rows_of
 
     if not comparisons:
         return
@@ -214,7 +214,7 @@ def _print_fidelity(variants: Sequence[Variant], images: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from windhover.evaluation.fidelity_run import table
+    from windhover_evaluation.fidelity.run import table
 
     heading, *rows = table(variants)
     shown = Table(title=f"{images} images, scores in percent", title_justify="left")

@@ -12,7 +12,7 @@ def ready(
     timeout: Annotated[float, typer.Option(help="Longest wait, seconds.", min=0.1)] = 60.0,
 ) -> None:
     """Wait until all of the nodes are active; status 2 if they are not in time."""
-    from windhover_bringup.processes import States
+    from windhover_bringup.runtime.processes import States
     from windhover_ros.runner import StopRequest, ros
 
     with StopRequest(last=True) as stop, ros():

@@ -12,7 +12,7 @@ def recover(
     bag: Annotated[Path, typer.Argument(help="Folder of a recording without metadata.yaml.")],
 ) -> None:
     """Save what is whole of a recording that broke off into BAG_recovered."""
-    from windhover_bringup.bag_recovery import recover as save
+    from windhover_bringup.recording.recovery import recover as save
 
     saved = save(bag)
     typer.echo(f"{saved.messages} messages in {saved.path}")

@@ -1,4 +1,4 @@
-"""``windhover replay``: fly a recording again, and score it against truth."""
+"""``windhover replay``: run_and_report a recording again, and score it against truth."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from urllib.parse import urlencode
 import typer
 
 from windhover.errors import ConfigError
+from windhover.sources import is_bag
 from windhover_bringup.cli import options
 from windhover_bringup.cli.show import progress
 
 if TYPE_CHECKING:
-    from windhover.evaluation.baseline import Comparison
-    from windhover_bringup.composed import Pipeline
-    from windhover_bringup.config import Config
-    from windhover_bringup.scores import Judge
+    from windhover_bringup.runtime.composed import Pipeline
+    from windhover_bringup.runtime.config import Config
+    from windhover_bringup.scoring.scores import ScoringSpec
+    from windhover_evaluation.report.baseline import Comparison
 
 NOT_WHOLE = (
     "Detections are those that the chain published, so AP counts none below the model's own "
@@ -41,12 +42,12 @@ def replay(
     remap: options.Remap = None,
 ) -> None:
     """Run a recording through the chain with its own stamps; by default losing no frame."""
-    from windhover_bringup.scores import Judge
+    from windhover_bringup.scoring.scores import ScoringSpec
 
     cut = Cut(start, duration, remap or [])
     settings = settings_of_bag(bag, cut, "source", config, model, backend, rate)
-    judge = Judge(truth, cut.is_part, warnings=[NOT_WHOLE])
-    fly(settings, out, f"Replay of {bag}", lambda _: judge)
+    judge = ScoringSpec(truth, cut.is_part, warnings=[NOT_WHOLE])
+    run_and_report(settings, out, f"Replay of {bag}", lambda _: judge)
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Cut:
         topics = dict(_camera_topic(rule) for rule in self.remap)
         if not query and not topics:
             return bag
-        if not _is_bag(bag):
+        if not is_bag(bag):
             raise ConfigError(f"{bag} is no rosbag2; --start, --duration and --remap are for bags")
         uris = {
             camera: f"rosbag:{bag}?{urlencode({**query, 'topic': topic})}"
@@ -117,7 +118,7 @@ def settings_of_bag(
     Raises:
         WindhoverError: an input is wrong.
     """
-    from windhover_bringup.settings import settings_of
+    from windhover_bringup.runtime.settings import settings_of
 
     settings: Config = settings_of(config, cut.source(bag), model, backend, rate=rate)
     for camera in ("rgb", "thermal"):
@@ -136,18 +137,11 @@ def _camera_topic(rule: str) -> tuple[str, str]:
     return match[1], name
 
 
-def _is_bag(bag: str) -> bool:
-    path = Path(bag)
-    return path.suffix in {".mcap", ".db3", ".bag"} or any(
-        next(path.glob(pattern), None) for pattern in ("metadata.yaml", "*.mcap", "*.db3")
-    )
-
-
-def fly(
+def run_and_report(
     settings: Config,
     out: Path,
     title: str,
-    judge: Callable[[Path], Judge],
+    judge: Callable[[Path], ScoringSpec],
     prepare: Callable[[Pipeline], None] | None = None,
 ) -> list[Comparison]:
     """Run the composed process over a recorded source and write all outputs.
@@ -165,9 +159,9 @@ def fly(
     Raises:
         WindhoverError: an input is wrong, or a result can't be written.
     """
-    from windhover_bringup.composed import Pipeline
-    from windhover_bringup.outputs import RunOutputs, Show
-    from windhover_bringup.scores import write_scored
+    from windhover_bringup.recording.outputs import OverlayVideoWriter, RunOutputs
+    from windhover_bringup.runtime.composed import Pipeline
+    from windhover_bringup.scoring.scores import write_scored
     from windhover_ros.runner import StopRequest, ros, spinning
 
     # What is scored is not started anew in between.
@@ -178,7 +172,7 @@ def fly(
             prepare(pipeline)
         clear_outputs(out, settings)
         outputs = RunOutputs(out, pipeline)
-        show = Show(out, pipeline.rate_hz, pipeline.lossless)
+        show = OverlayVideoWriter(out, pipeline.rate_hz, pipeline.lossless)
         pipeline.tap(show.result)
         try:
             pipeline.start()
@@ -192,7 +186,7 @@ def fly(
         summary, compared = write_scored(outputs, show, pipeline, title, judge(out))
     typer.echo(summary)
     typer.echo(f"wrote {out}")
-    pipeline.complain_of_lost()
+    pipeline.report_lost_stages()
     return compared
 
 

@@ -11,7 +11,7 @@ from windhover_bringup.cli import options
 from windhover_bringup.cli.show import progress
 
 if TYPE_CHECKING:
-    from windhover_bringup.config import Config
+    from windhover_bringup.runtime.config import Config
 
 
 def up(
@@ -38,11 +38,11 @@ def up(
     ] = False,
 ) -> None:
     """Run source, detector and tracker as ROS nodes until the source ends or Ctrl-C."""
-    from windhover_bringup.settings import settings_of
+    from windhover_bringup.runtime.settings import settings_of
 
     settings = settings_of(config, source, model, backend, frames, rate)
     if node_per_process:
-        from windhover_bringup.processes import run_processes
+        from windhover_bringup.runtime.processes import run_processes
 
         run_processes(settings, out)
         return
@@ -50,8 +50,8 @@ def up(
 
 
 def _run_composed(settings: Config, out: Path | None) -> None:
-    from windhover_bringup.composed import Pipeline
-    from windhover_bringup.outputs import RunOutputs
+    from windhover_bringup.recording.outputs import RunOutputs
+    from windhover_bringup.runtime.composed import Pipeline
     from windhover_ros.runner import StopRequest, ros, spinning
 
     with StopRequest(last=True) as stop, ros():
@@ -77,4 +77,4 @@ def _run_composed(settings: Config, out: Path | None) -> None:
     if outputs is not None:
         outputs.write_metrics()
         typer.echo(f"wrote {out}")
-    pipeline.complain_of_lost()
+    pipeline.report_lost_stages()

@@ -1,0 +1,30 @@
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+from windhover.types import Detections, Frame
+from windhover_bringup.overlay.picture import draw, fused
+
+
+def picture(grey, thermal):
+    image = np.full((64, 80, 4), grey, np.uint8)
+    image[..., 3] = 0
+    image[20:40, 20:40, 3] = thermal
+    return image
+
+
+def test_by_night_people_are_shown_by_their_warmth_and_by_day_by_rgb():
+    night, day = fused(picture(5, 220)), fused(picture(160, 220))
+    assert night[30, 30].min() > 150
+    assert night[5, 5].max() < 20
+    assert abs(int(day[5, 5, 0]) - 120) <= 1
+
+
+def test_results_are_drawn_over_pictures_of_four_planes():
+    boxes = np.array([[20, 20, 40, 40]], np.float32)
+    found = Detections(boxes, np.ones(1, np.float32), np.zeros(1, np.int32))
+    frame = Frame(picture(5, 220), "8UC4", 0)
+    drawn = draw(frame, found, ["person"])
+    assert drawn.shape[2] == 3
+    assert (drawn != draw(frame, Detections(), ["person"])).any()

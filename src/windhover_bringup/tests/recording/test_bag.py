@@ -1,0 +1,181 @@
+import sys
+
+import numpy as np
+import pytest
+
+from windhover.errors import ConfigError, DataError
+from windhover.types import Detections, Frame, Tracks
+
+pytest.importorskip("rclpy")
+pytest.importorskip("vision_msgs")
+
+from rosbags.highlevel import AnyReader
+
+from tests.support.processes import start
+from windhover_bringup.recording.bag import BagWriter
+from windhover_bringup.recording.recorder import WAITING, RunRecorder
+from windhover_bringup.recording.recovery import recover
+
+LABELS = ("person", "vehicle")
+STAMP = 1_700_000_000_000_000_000
+
+
+def frame(index, encoding="mono16"):
+    rng = np.random.default_rng(index)
+    if encoding == "mono16":
+        image = rng.integers(20000, 40000, (64, 80), np.uint16)
+    else:
+        image = np.full((64, 80, 3), index, np.uint8)
+    return Frame(image, encoding, STAMP + index * 40_000_000, "cam", index)
+
+
+def found(index):
+    boxes = np.array([[index, 1, index + 10.25, 21]], np.float32)
+    return (
+        Detections(boxes, np.array([0.75], np.float32), np.array([1], np.int32)),
+        Tracks(
+            boxes, np.array([0.75], np.float32), np.array([1], np.int32), np.array([7], np.int64)
+        ),
+    )
+
+
+def no_lens(_frame):
+    return None
+
+
+def record(path, count=5, camera="thermal", encoding="mono16", namespace=""):
+    recorder = RunRecorder(
+        path, {camera: no_lens}, namespace=namespace, threshold=0.25, lossless=True
+    )
+    for index in range(count):
+        recorder.result(frame(index, encoding), *found(index), LABELS)
+    recorder.close()
+    assert recorder.error is None
+
+
+def read(path):
+    topics = {}
+    with AnyReader([path]) as reader:
+        for connection, stamp, data in reader.messages():
+            message = reader.deserialize(data, connection.msgtype)
+            topics.setdefault(connection.topic, []).append((stamp, message))
+        digests = {c.topic: c.digest for c in reader.connections}
+    return topics, digests
+
+
+def test_a_recording_reads_back_with_the_images_stamps(tmp_path):
+    record(tmp_path / "bag")
+    topics, digests = read(tmp_path / "bag")
+    assert set(topics) == {
+        "/detections", "/tracks", "/label_info", "/camera/thermal/camera_info",
+        "/camera/thermal/image_raw/compressed",
+    }  # fmt: skip
+    for name in set(topics) - {"/label_info"}:
+        assert [stamp for stamp, _ in topics[name]] == [STAMP + i * 40_000_000 for i in range(5)]
+        for stamp, message in topics[name]:
+            header = message.header
+            assert header.stamp.sec * 10**9 + header.stamp.nanosec == stamp
+            assert header.frame_id == "cam"
+    track = topics["/tracks"][3][1].detections[0]
+    assert (track.id, track.results[0].hypothesis.class_id) == ("7", "vehicle")
+    assert (track.bbox.center.position.x, track.bbox.size_x) == (8.125, 10.25)
+    assert topics["/detections"][3][1].detections[0].id == ""
+    (labels,) = topics["/label_info"]
+    assert [c.class_name for c in labels[1].class_map] == list(LABELS)
+    # The type hash of upstream's vision_msgs 4.1: a Jazzy machine plays this.
+    assert digests["/tracks"] == (
+        "RIHS01_214274120007f4a683866481336b70310268cfa107aebe9d594a6acf75bda968"
+    )
+
+
+def test_thermal_images_are_recorded_without_loss(tmp_path):
+    import cv2
+
+    record(tmp_path / "bag")
+    topics, _ = read(tmp_path / "bag")
+    for index, (_, message) in enumerate(topics["/camera/thermal/image_raw/compressed"]):
+        assert message.format.startswith("mono16; png")
+        image = cv2.imdecode(np.asarray(message.data), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(image, frame(index).image)
+
+
+def test_colour_is_recorded_as_jpeg_and_a_namespace_is_kept(tmp_path):
+    record(tmp_path / "bag", 2, "rgb", "bgr8", namespace="/drone1/")
+    topics, _ = read(tmp_path / "bag")
+    assert "/drone1/tracks" in topics
+    (_, message), _ = topics["/drone1/camera/rgb/image_raw/compressed"]
+    assert message.format == "bgr8; jpeg compressed bgr8"
+
+
+def test_an_earlier_recording_is_never_written_over(tmp_path):
+    record(tmp_path / "bag")
+    before = (tmp_path / "bag" / "bag.mcap").read_bytes()
+    with pytest.raises(ConfigError, match="exists already"):
+        BagWriter(tmp_path / "bag")
+    record(tmp_path / "bag")
+    assert (tmp_path / "bag" / "bag.mcap").read_bytes() == before
+    assert len(read(tmp_path / "bag_1")[0]["/tracks"]) == len(read(tmp_path / "bag")[0]["/tracks"])
+
+
+def test_whatever_goes_wrong_in_recording_is_told_and_nothing_waits_for_it(tmp_path):
+    """More frames than may wait to be compressed, and none must be left out."""
+    told = []
+
+    def broken(_frame):
+        raise ValueError("no such lens")
+
+    recorder = RunRecorder(
+        tmp_path / "bag", {"thermal": broken}, lossless=True, tell=lambda *said: told.append(said)
+    )
+    for index in range(WAITING + 2):
+        recorder.result(frame(index), *found(index), LABELS)
+    recorder.close()
+    assert recorder.error == "recording stopped: no such lens"
+    assert told[0] == (recorder.error, True)
+    assert read(tmp_path / "bag")
+
+
+def test_what_was_recorded_before_kill_9_is_recovered(tmp_path):
+    bag = tmp_path / "bag"
+    script = tmp_path / "killed.py"
+    script.write_text(
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "import numpy as np\n"
+        "from windhover.types import Detections, Frame, Tracks\n"
+        "from windhover_bringup.recording.recorder import RunRecorder\n"
+        "recorder = RunRecorder(Path(sys.argv[1]), {'thermal': lambda _: None}, lossless=True)\n"
+        "for i in range(10**6):\n"
+        "    image = np.random.default_rng(i).integers(0, 65535, (512, 640), np.uint16)\n"
+        "    frame = Frame(image, 'mono16', 10**18 + i, 'cam', i)\n"
+        "    recorder.result(frame, Detections(), Tracks(), ('person',))\n"
+        "    print(i, flush=True)\n"
+    )
+    child = start(sys.executable, script, bag, stderr=None)
+    # A frame is more than half a MiB, so chunks are written all the time.
+    while (bag / "bag.mcap").exists() is False or (bag / "bag.mcap").stat().st_size < 3 << 20:
+        assert child.poll() is None
+        child.stdout.readline()
+    child.kill()
+    child.wait()
+    assert not (bag / "metadata.yaml").exists()
+    saved = recover(bag)
+    topics, _ = read(saved.path)
+    assert len(topics["/tracks"]) >= 3
+    assert sum(len(messages) for messages in topics.values()) == saved.messages
+    images = topics["/camera/thermal/image_raw/compressed"]
+    assert [stamp for stamp, _ in images] == [10**18 + i for i in range(len(images))]
+    assert next(c for c in _connections(saved.path) if c.topic == "/label_info")
+
+
+def _connections(path):
+    with AnyReader([path]) as reader:
+        return list(reader.connections)
+
+
+def test_recovery_of_what_is_no_recording_says_so(tmp_path):
+    with pytest.raises(DataError, match=r"no \.mcap file"):
+        recover(tmp_path)
+    (tmp_path / "x.mcap").write_bytes(b"")
+    with pytest.raises(DataError, match="not MCAP"):
+        recover(tmp_path)

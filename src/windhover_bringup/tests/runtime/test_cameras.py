@@ -1,0 +1,129 @@
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("vision_msgs")
+
+from tests.support.blob_bundle import build_blob_bundle
+from windhover.errors import ConfigError, SourceError
+from windhover.model.bundle import Bundle
+from windhover_bringup.runtime.cameras import (
+    check_inputs,
+    feed_of,
+    image_topic,
+    pairing_values,
+    sources_of,
+    started,
+)
+from windhover_bringup.runtime.config import Config
+from windhover_bringup.runtime.plan import make_plan
+from windhover_bringup.runtime.settings import settings_of
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    return build_blob_bundle(
+        tmp_path_factory.mktemp("models") / "both", height=64, width=64, channels="rgbt"
+    )
+
+
+def test_the_feed_is_what_the_model_is_for(blob_bundle, both):
+    assert feed_of(Config(), Bundle.load(blob_bundle)) == "thermal"
+    assert feed_of(Config(), both) == "rgbt"
+    assert feed_of(Config().replaced("bringup", camera="rgb"), both) == "rgb"
+    assert image_topic("rgbt") == "rgbt/image"
+    assert image_topic("rgb") == "camera/rgb/image_raw"
+
+
+@pytest.mark.parametrize(
+    ("source", "feed", "wanted"),
+    [
+        ("clip.mp4", "thermal", {"thermal": "clip.mp4"}),
+        ("rgb=a b,thermal=gst:x,y ! z", "rgbt", {"rgb": "a b", "thermal": "gst:x,y ! z"}),
+        ("thermal=v4l2:///dev/video2,rgb=c", "rgbt", {"rgb": "c", "thermal": "v4l2:///dev/video2"}),
+        ("rgb=a,thermal=b", "thermal", {"thermal": "b"}),
+        (
+            "scene:demo?seed=3&camera=thermal",
+            "rgbt",
+            {"rgb": "scene:demo?seed=3", "thermal": "scene:demo?seed=3"},
+        ),
+        ("scene:", "rgbt", {"rgb": "scene:", "thermal": "scene:"}),
+    ],
+)
+def test_what_each_camera_plays(source, feed, wanted):
+    assert sources_of(source, feed) == wanted
+
+
+def test_a_folder_of_two_cameras_and_a_bag_are_for_both(tmp_path):
+    (tmp_path / "flight" / "rgb").mkdir(parents=True)
+    (tmp_path / "flight" / "thermal").mkdir()
+    assert sources_of(str(tmp_path / "flight"), "rgbt") == {
+        "rgb": str(tmp_path / "flight" / "rgb"),
+        "thermal": str(tmp_path / "flight" / "thermal"),
+    }
+    bag = tmp_path / "bag"
+    bag.mkdir()
+    (bag / "metadata.yaml").touch()
+    assert sources_of(str(bag), "rgbt") == {"rgb": str(bag), "thermal": str(bag)}
+
+
+def test_one_camera_for_a_model_of_two_is_refused(blob_folder):
+    for one in ("v4l2:///dev/video0", str(blob_folder)):
+        with pytest.raises(ConfigError, match="rgb=URI,thermal=URI"):
+            sources_of(one, "rgbt")
+
+
+def test_the_pairing_node_knows_a_scene_and_the_models_tones(both):
+    config = Config().replaced("rgb_camera", source="scene:demo?altitude=25&pitch=50")
+    values = pairing_values(config, both)
+    assert values["calibration"] == "scene:demo?altitude=25&pitch=50"
+    assert (values["nominal_altitude_m"], values["camera_pitch_deg"]) == (25.0, 50.0)
+    assert values["tone.method"] == both.tone.method
+    given = config.replaced("pairing", calibration="mine.yaml")
+    assert pairing_values(given, both)["calibration"] == "mine.yaml"
+    plain = pairing_values(Config().replaced("rgb_camera", source="a.mp4"), both)
+    assert "calibration" not in plain
+
+
+def two_scenes(**rgb):
+    return (
+        Config()
+        .replaced("rgb_camera", source="scene:empty?rate=30&duration=2", **rgb)
+        .replaced("thermal_camera", source="scene:empty?rate=9&duration=2")
+    )
+
+
+def test_two_recorded_cameras_end_and_begin_together():
+    config, lead = check_inputs(two_scenes(max_frames=10), "rgbt")
+    assert lead.length == 10
+    assert lead.rate_hz == 30
+    assert config["thermal_camera"]["max_frames"] == 3
+    begun = started(config, "rgbt", 77)
+    assert begun["rgb_camera"]["start_time_ns"] == begun["thermal_camera"]["start_time_ns"] == 77
+    assert "start_time_ns" not in started(config, "rgb", 77)["rgb_camera"]
+
+
+def test_a_missing_second_source_is_told_before_anything_starts(tmp_path):
+    with pytest.raises(ConfigError, match="no source for the thermal camera"):
+        check_inputs(Config().replaced("rgb_camera", source="scene:empty"), "rgbt")
+    gone = Config().replaced("rgb_camera", source="scene:empty")
+    gone = gone.replaced("thermal_camera", source=str(tmp_path / "gone"))
+    with pytest.raises(SourceError, match="gone"):
+        check_inputs(gone, "rgbt")
+
+
+def test_both_cameras_and_the_pairing_node_are_planned(rgbt_bundle):
+    config = settings_of(None, "scene:empty?frames=3", str(rgbt_bundle))
+    plan = make_plan(config, "/tmp/nowhere")
+    assert plan.consumers == (
+        "tracker", "detector", "overlay", "pairing", "recorder", "monitor",
+    )  # fmt: skip
+    assert plan.cameras == ("rgb_camera", "thermal_camera")
+    assert plan.config["recorder"]["cameras"] == ["rgb", "thermal"]
+    assert plan.config["detector"]["image_topic"] == "rgbt/image"
+    assert plan.config["overlay"]["image_topic"] == "rgbt/image"
+    assert plan.config["pairing"]["calibration"] == "scene:empty?frames=3"
+    assert plan.config["monitor"]["watch"] == [
+        "rgb_camera", "thermal_camera", "pairing", "detector", "tracker",
+    ]  # fmt: skip
+    assert set(plan.start_values()) == {"start_time_ns"}
+    plan.config.validate()

@@ -1,0 +1,1 @@
+"""Writing recordings and result files, and recovering interrupted ones."""

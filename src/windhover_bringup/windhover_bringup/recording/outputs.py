@@ -1,0 +1,219 @@
+"""What a run of the composed process leaves in its folder."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windhover.errors import ConfigError, DataError
+from windhover.files import write_json
+from windhover.health.latency import LatencySummary
+from windhover.health.level import Level
+from windhover.health.metrics import FORMAT, latency_metrics
+from windhover.imaging.video import VideoWriter
+from windhover.machine import machine_facts
+from windhover.types import Detections, Frame, Tracks
+from windhover_bringup.overlay.picture import draw
+from windhover_bringup.recording.recorder import RunRecorder
+from windhover_bringup.runtime.composed import Pipeline
+
+EXAMPLES = 6
+
+
+class RunOutputs:
+    """Writes ``bag/`` and ``metrics.json`` of a run.
+
+    Args:
+        folder: where to; made if need be.
+        pipeline: not started yet.
+
+    Raises:
+        ConfigError: the folder can't be made.
+    """
+
+    def __init__(self, folder: Path, pipeline: Pipeline) -> None:
+        self.folder = folder
+        self._pipeline = pipeline
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"can't make {folder}: {error.strerror}; choose another") from None
+        self.recorder = RunRecorder(
+            folder / "bag",
+            {camera.camera: camera.lens for camera in pipeline.cameras},
+            namespace=pipeline.namespace,
+            threshold=pipeline.bundle.thresholds.score,
+            lossless=pipeline.lossless,
+            tell=self._tell,
+        )
+        pipeline.tap(self.recorder.result)
+        if len(pipeline.cameras) > 1:
+            for camera in pipeline.cameras:
+                camera.outputs.append(self.recorder.side(camera.camera))
+
+    def close(self) -> None:
+        """Write what waits and the bag's index."""
+        self.recorder.close()
+
+    def _tell(self, text: str, bad: bool) -> None:
+        sys.stderr.write(f"{'warning: ' if bad else ''}{text}\n")
+        monitor = self._pipeline.monitor
+        if monitor is not None and bad:
+            monitor.health.problem("recording", Level.ERROR, text)
+        elif monitor is not None:
+            monitor.health.solved("recording")
+
+    def metrics(self, **parts: Any) -> dict[str, Any]:
+        """What metrics.json holds of any run.
+
+        Args:
+            **parts: more parts of it, such as ``detection``.
+        """
+        facts = run_facts(self._pipeline)
+        # How many were not recorded, since the disk was slower than the cameras.
+        facts["images_left_out"] = str(self.recorder.images_left_out)
+        return {
+            "format": FORMAT,
+            "run": facts,
+            **latency_metrics(stage_latencies(self._pipeline), facts["backend"]),
+            **parts,
+        }
+
+    def write_metrics(self, **parts: Any) -> None:
+        """Write ``metrics.json``.
+
+        Raises:
+            DataError: it can't be written.
+        """
+        write_json(self.folder / "metrics.json", self.metrics(**parts))
+
+
+def run_facts(pipeline: Pipeline) -> dict[str, str]:
+    """What was run, on what, and how many frames."""
+    values = pipeline.detector.health.report().values
+    health = pipeline.tracker.health
+    return {
+        "source": ", ".join(dict.fromkeys(c.params.source for c in pipeline.cameras)),
+        "model": values.get("model", ""),
+        "model_hash": values.get("model_hash", ""),
+        "backend": values.get("backend", ""),
+        "device": values.get("device", ""),
+        "frames": str(health.frames.count),
+        "frames_dropped": str(pipeline.link.dropped),
+        "frames_refused": str(pipeline.detector.health.counter("frames_refused")),
+        "frames_unreadable": str(
+            sum(camera.health.counter("frames_unreadable") for camera in pipeline.cameras)
+        ),
+        **(pipeline.pairing.facts() if pipeline.pairing else {}),
+        **machine_facts(),
+    }
+
+
+def stage_latencies(pipeline: Pipeline) -> dict[str, LatencySummary]:
+    """Latency of each stage, in the order in which they happen.
+
+    ``publish`` is that of tracks; ``total`` is from frame in to tracks out;
+    ``capture_to_tracks`` from the frame's stamp to the same, where frames were played
+    at their pace with stamps of now.
+    """
+    detector, tracker = pipeline.detector.health.timings, pipeline.tracker.health.timings
+    stages = {"source": pipeline.camera.health.timings["source"]}
+    if pipeline.pairing:
+        stages["register"] = pipeline.pairing.health.timings["register"]
+    stages |= {name: detector[name] for name in ("preprocess", "inference", "postprocess")}
+    stages |= {"tracking": tracker["tracking"], "publish": tracker["publish"]}
+    stages |= {"total": pipeline.total}
+    if pipeline.camera.params.stamps == "now" and not pipeline.lossless:
+        stages["capture_to_tracks"] = pipeline.capture
+    return {name: stats.summary() for name, stats in stages.items() if stats.count}
+
+
+@dataclass(frozen=True, slots=True)
+class FrameResult:
+    """What was found in one frame.
+
+    Attributes:
+        index: of the frame in its source.
+        stamp_ns: of the frame.
+        detections: of the frame.
+        tracks: of the frame.
+    """
+
+    index: int
+    stamp_ns: int
+    detections: Detections
+    tracks: Tracks
+
+
+class OverlayVideoWriter:
+    """Draws a run into ``overlay.mp4`` and keeps what a report shows.
+
+    Drawing has a thread of its own. The pipeline waits for it where no frame may be
+    left out; else frames that it can't follow are left out of the video.
+
+    Args:
+        folder: where to.
+        rate_hz: nominal frames a second of the video.
+        lossless: let the pipeline wait.
+    """
+
+    def __init__(self, folder: Path, rate_hz: float, lossless: bool = True) -> None:
+        self.results: list[FrameResult] = []
+        self.examples: list[tuple[int, NDArray[np.uint8]]] = []
+        self.error: DataError | None = None
+        self._stride = 1
+        self._lossless = lossless
+        self._video = VideoWriter(folder / "overlay.mp4", rate_hz)
+        self._queue: queue.Queue[tuple[Frame, Tracks, tuple[str, ...]] | None] = queue.Queue(16)
+        self._thread = threading.Thread(target=self._run, name="show", daemon=True)
+        self._thread.start()
+
+    def result(
+        self, frame: Frame, detections: Detections, tracks: Tracks, labels: tuple[str, ...]
+    ) -> None:
+        """Take one frame's results."""
+        self.results.append(FrameResult(frame.index, frame.stamp_ns, detections, tracks))
+        with contextlib.suppress(queue.Full):
+            self._queue.put((frame, tracks, labels), block=self._lossless)
+
+    def close(self) -> None:
+        """Finish the video.
+
+        Raises:
+            DataError: it could not be written.
+        """
+        self._queue.put(None)
+        self._thread.join()
+        self._video.close()
+        if self.error is not None:
+            raise self.error
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            if self.error is None:
+                try:
+                    self._draw(*item)
+                except DataError as error:
+                    self.error = error
+                # Whatever it is: were this thread gone, the pipeline would wait for it for ever.
+                except Exception as error:
+                    self.error = DataError(f"the video ended: {type(error).__name__}: {error}")
+
+    def _draw(self, frame: Frame, tracks: Tracks, labels: tuple[str, ...]) -> None:
+        picture = draw(frame, tracks, labels)
+        number = self._video.count
+        self._video.write(picture, frame.stamp_ns)
+        # Evenly spread examples without knowing how many frames will come.
+        if number % self._stride == 0:
+            self.examples.append((frame.index, picture))
+            if len(self.examples) > 2 * EXAMPLES:
+                self.examples = self.examples[::2]
+                self._stride *= 2

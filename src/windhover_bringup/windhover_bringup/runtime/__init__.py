@@ -1,0 +1,1 @@
+"""Running the stages: config, launch plan, composed process, process per node."""

@@ -1,0 +1,207 @@
+"""All stages in one process: frames pass as arrays, only results cross DDS.
+
+The nodes are the very nodes of the other way to run; here they are linked. The
+camera's thread hands frames over, one worker detects and tracks, one executor
+serves the callbacks of all nodes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from windhover.errors import NewStartError, SourceError, WindhoverError
+from windhover.health.latency import LatencyStats
+from windhover.sources import is_device
+from windhover.types import Detections, Frame, Tracks
+from windhover_bringup.monitor.node import MonitorNode
+from windhover_bringup.overlay.node import OverlayNode
+from windhover_bringup.runtime.cameras import (
+    CAMERAS,
+    check_inputs,
+    feed_of,
+    pairing_values,
+    started,
+)
+from windhover_bringup.runtime.config import Config
+from windhover_bringup.runtime.plan import watched_of
+from windhover_cameras.base import CameraNode
+from windhover_cameras.rgb_camera import RgbCamera
+from windhover_cameras.thermal_camera import ThermalCamera
+from windhover_detector.node import DetectorNode
+from windhover_pairing.intake import Intake
+from windhover_pairing.node import PairingNode
+from windhover_ros.links import Link, make_link
+from windhover_ros.runner import StopRequest
+from windhover_tracker.node import TrackerNode
+
+NODES: dict[str, type[RgbCamera] | type[ThermalCamera]] = {
+    "rgb": RgbCamera,
+    "thermal": ThermalCamera,
+}
+
+# From the making of two cameras that play recordings to their first frames.
+_START_NS = 500_000_000
+
+Tap = Callable[[Frame, Detections, Tracks, tuple[str, ...]], None]
+
+
+class Pipeline:
+    """The stages of one run, linked.
+
+    Args:
+        config: of all nodes.
+        taps: get each frame with its results, in order, in the worker's thread.
+
+    Attributes:
+        feed: what the detector is fed: ``rgb``, ``thermal`` or ``rgbt``.
+        cameras: the camera nodes; the first leads.
+        pairing: the node between two cameras and the detector; ``None`` for one.
+        total: from the moment a frame is taken to the moment its tracks are out.
+        capture: from a frame's stamp to the moment its tracks are out; means something
+            where stamps are of now.
+
+    Raises:
+        WindhoverError: the bundle, the source or a parameter is wrong.
+    """
+
+    def __init__(self, config: Config, taps: list[Tap] | None = None) -> None:
+        bringup = config.bringup()
+        bundle = config.bundle()
+        self.feed = feed_of(config, bundle)
+        config, lead = check_inputs(config, self.feed)
+        self.length, self.rate_hz = lead.length, lead.rate_hz
+        names = CAMERAS[self.feed]
+        self.lossless = all(float(config[f"{n}_camera"].get("rate", 1.0)) == 0.0 for n in names)
+        self.link: Link[Frame] = make_link(self.lossless)
+        space = bringup.namespace
+        config = started(config, self.feed, time.time_ns() + _START_NS)
+        self.cameras: tuple[CameraNode[Any], ...] = tuple(
+            NODES[name](config[f"{name}_camera"], space) for name in names
+        )
+        self.pairing: PairingNode | None = None
+        if len(names) > 1:
+            self._pair(pairing_values(config, bundle), space)
+        else:
+            self.camera.outputs.append(self.link)
+        self.detector = DetectorNode(config["detector"], space, frames=self.link)
+        self.tracker = TrackerNode(config["tracker"], space, linked=True)
+        # Where they are, which ROS arguments may have changed.
+        self.namespace = str(self.tracker.get_namespace())
+        self.overlay = (
+            OverlayNode(config["overlay"], space, linked=True) if bringup.overlay else None
+        )
+        self.monitor: MonitorNode | None = None
+        if config.is_watched(self.lossless):
+            watch = watched_of(names)
+            self.monitor = MonitorNode({**config["monitor"], "watch": watch}, space)
+        self._taps = list(taps or [])
+        # A run of half an hour at 30 frames a second keeps all of its times.
+        self.total = LatencyStats(window=65_536)
+        self.capture = LatencyStats(window=65_536)
+        self.labels = bundle.labels
+        self.bundle = bundle
+        self.detector.on_result(self._track)
+        self.tracker.on_result(self._hand_on)
+
+    @property
+    def camera(self) -> CameraNode[Any]:
+        """The camera that leads: frames carry its stamps."""
+        return self.cameras[0]
+
+    @property
+    def nodes(self) -> list[Any]:
+        """All nodes, in the order in which they are brought up."""
+        between = [self.pairing] if self.pairing else []
+        nodes: list[Any] = [self.tracker, self.detector, *between, *self.cameras]
+        return [node for node in (self.overlay, *nodes, self.monitor) if node is not None]
+
+    def tap(self, tap: Tap) -> None:
+        """Give a stage outside ROS each frame with its results; before :meth:`start`."""
+        self._taps.append(tap)
+
+    def start(self) -> None:
+        """Bring all nodes up, the last stage first so that no frame is missed.
+
+        Raises:
+            WindhoverError: a node can't come up for a reason that a person has
+                to mend. A device that is absent is retried instead.
+        """
+        for node in self.nodes:
+            if not node.bring_up() and not self._may_come_later(node):
+                raise node.last_error or WindhoverError(f"{node.label} did not come up")
+
+    def finished(self) -> bool:
+        """Whether a recorded source has ended and all of it went through."""
+        return self.camera.ended.is_set() and self.detector.idle.is_set()
+
+    def wait(self, stop: StopRequest, each: Callable[[], None] = lambda: None) -> None:
+        """Wait until the run is over or someone says stop.
+
+        Args:
+            stop: ends the wait.
+            each: called ten times a second, to show progress.
+
+        Raises:
+            WindhoverError: a recorded source can't be read on.
+            NewStartError: the monitor could not bring a stage back.
+        """
+        recorded = [c for c in self.cameras if not is_device(c.params.source)]
+        while not self.finished() and not stop.wait(0.1):
+            each()
+            for camera in recorded:
+                if camera.last_error is not None:
+                    # A file that broke off would break off at the same place again.
+                    raise camera.last_error
+            if self.monitor is not None and self.monitor.hopeless:
+                raise NewStartError(self.monitor.hopeless)
+        each()
+
+    def trouble(self) -> str:
+        """Why a stage is down now; empty while all are up."""
+        down = [node for node in self.nodes if node.state != "active" and node.last_error]
+        return f"{down[0].label}: {down[0].last_error}" if down else ""
+
+    def report_lost_stages(self) -> None:
+        """Raise if frames could not be read or not be used.
+
+        Raises:
+            SourceError: how many, and why the last; all the others went through.
+        """
+        for node in (self.pairing, self.detector):
+            refused = node.health.counter("frames_refused") if node else 0
+            if node and refused:
+                raise SourceError(f"{refused} frames could not be used; {node.refusal}")
+        for camera in self.cameras:
+            count = camera.health.counter("frames_unreadable")
+            if count:
+                raise SourceError(
+                    f"{count} frames could not be read and were left out; {camera.unreadable}"
+                )
+
+    def close(self) -> None:
+        """Stop the stages from the first to the last and destroy the nodes."""
+        for node in reversed(self.nodes):
+            node.close()
+
+    def _may_come_later(self, node: Any) -> bool:
+        return node in self.cameras and is_device(node.params.source)
+
+    def _pair(self, values: dict[str, Any], namespace: str) -> None:
+        intake = Intake(self.lossless)
+        for camera, side in zip(self.cameras, (intake.rgb, intake.thermal), strict=True):
+            camera.outputs.append(side)
+        self.pairing = PairingNode(values, namespace, intake)
+        self.pairing.outputs.append(self.link)
+
+    def _track(self, frame: Frame, detections: Detections) -> None:
+        self.tracker.track(frame, detections, self.labels)
+
+    def _hand_on(self, frame: Frame, detections: Detections, tracks: Tracks) -> None:
+        self.total.record(time.monotonic_ns() - self.detector.taken_ns)
+        self.capture.record(self.tracker.get_clock().now().nanoseconds - frame.stamp_ns)
+        if self.overlay is not None:
+            self.overlay.offer(frame, detections, tracks, self.labels)
+        for tap in self._taps:
+            tap(frame, detections, tracks, self.labels)

@@ -1,0 +1,161 @@
+"""Which nodes run as processes, in which order, and what follows when one ends.
+
+The same for ``windhover up --node-per-process`` and for ``ros2 launch``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from windhover_bringup.runtime.cameras import (
+    CAMERAS,
+    check_inputs,
+    feed_of,
+    image_topic,
+    pairing_values,
+)
+from windhover_bringup.runtime.config import BringupParams, Config
+
+MODULES = {
+    "rgb_camera": "windhover_cameras.rgb_camera",
+    "thermal_camera": "windhover_cameras.thermal_camera",
+    "pairing": "windhover_pairing.node",
+    "detector": "windhover_detector.node",
+    "tracker": "windhover_tracker.node",
+    "overlay": "windhover_bringup.overlay.node",
+    "recorder": "windhover_bringup.recording.recorder",
+    "monitor": "windhover_bringup.monitor.node",
+}
+# From the start of two cameras' processes to their first frames, where these are recorded.
+START_NS = 4_000_000_000
+# Exit status of a program whose config or input is wrong: trying again would not mend it.
+NEEDS_A_PERSON = 2
+
+
+def program_of(node: str) -> tuple[str, str]:
+    """The ROS package and executable of a node."""
+    return MODULES[node].partition(".")[0], node
+
+
+def enclave_of(node: str) -> str:
+    """The SROS2 enclave of a node that has a process of its own; see config/sros2/."""
+    return f"/windhover/{node}"
+
+
+def watched_of(cameras: Sequence[str]) -> list[str]:
+    """The nodes of a run whose results the monitor watches; cameras are ``rgb``, ``thermal``."""
+    pairing = ["pairing"] if len(cameras) > 1 else []
+    return [*(f"{camera}_camera" for camera in cameras), *pairing, "detector", "tracker"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The processes of one run.
+
+    Attributes:
+        consumers: nodes that come first, so that no frame is missed.
+        cameras: nodes that start once the consumers are active.
+        config: of all of them.
+        frames: how many frames will come, where known.
+    """
+
+    consumers: tuple[str, ...]
+    cameras: tuple[str, ...]
+    config: Config
+    frames: int | None = None
+
+    def start_values(self) -> dict[str, int]:
+        """Parameters by which cameras that are started now keep step; none for one camera."""
+        if len(self.cameras) < 2:
+            return {}
+        return {"start_time_ns": time.time_ns() + START_NS}
+
+
+def make_plan(config: Config, out: str | Path | None) -> Plan:
+    """What to run for a config.
+
+    Args:
+        config: of all nodes.
+        out: folder to record into, if at all.
+
+    Raises:
+        WindhoverError: the model or the source can't be used.
+    """
+    bundle = config.bundle()
+    feed = feed_of(config, bundle)
+    config, lead = check_inputs(config, feed)
+    cameras = CAMERAS[feed]
+    for camera in cameras:
+        config = config.replaced(f"{camera}_camera", end_process=True)
+    consumers = ["tracker", "detector", *(["overlay"] if config.bringup().overlay else [])]
+    if len(cameras) > 1:
+        config = config.replaced("pairing", **pairing_values(config, bundle))
+        config = config.replaced("detector", image_topic=image_topic(feed))
+        consumers.append("pairing")
+    if out is not None:
+        config = config.replaced("recorder", path=str(Path(out) / "bag"), cameras=list(cameras))
+        consumers.append("recorder")
+    camera_nodes = tuple(f"{camera}_camera" for camera in cameras)
+    if config.is_watched():
+        config = config.replaced("monitor", watch=watched_of(cameras))
+        consumers.append("monitor")
+    return Plan(tuple(consumers), camera_nodes, config, lead.length)
+
+
+@dataclass
+class Respawn:
+    """Whether, and when, a process that ended is started again.
+
+    Attributes:
+        wanted: whether it is at all.
+        most: so many times within ``window_s``; more is a fault that a new start won't mend.
+        window_s: seconds.
+        delay_s: wait before the second new start within the window, for the first is at
+            once; each further one waits twice as long.
+        clock: monotonic seconds.
+    """
+
+    wanted: bool = True
+    most: int = 5
+    window_s: float = 60.0
+    delay_s: float = 0.2
+    clock: Callable[[], float] = time.monotonic
+    _ends: deque[float] = field(default_factory=deque)
+
+    @classmethod
+    def of(cls, bringup: BringupParams) -> Respawn:
+        """As the config says."""
+        return cls(wanted=bringup.respawn)
+
+    def after_exit(self, status: int) -> float | None:
+        """How long to wait before the new start; ``None`` where there is to be none.
+
+        Args:
+            status: the exit status, negative where a signal ended it.
+        """
+        if not self.wanted or status in {0, NEEDS_A_PERSON}:
+            return None
+        now = self.clock()
+        while self._ends and now - self._ends[0] > self.window_s:
+            self._ends.popleft()
+        self._ends.append(now)
+        if len(self._ends) > self.most:
+            return None
+        count = len(self._ends)
+        return self.delay_s * 2.0 ** (count - 2) if count > 1 else 0.0
+
+    def told(self, status: int, delay_s: float | None) -> str:
+        """One line, after the process's name: how it ended and what happens now."""
+        ended = f"ended with status {status}"
+        if delay_s is not None:
+            return f"{ended}; it is started again {f'in {delay_s:g} s' if delay_s else 'at once'}"
+        if status == NEEDS_A_PERSON or not self.wanted:
+            return f"{ended}; see its message above"
+        return (
+            f"{ended} for the {len(self._ends)}th time in {self.window_s:.0f} s; it is not started "
+            "again: see its messages above and 'windhover doctor'"
+        )

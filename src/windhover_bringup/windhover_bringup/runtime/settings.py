@@ -1,0 +1,53 @@
+"""A config with values of the command line, or of launch arguments, over it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from windhover.inference import emulates
+from windhover_bringup.runtime.cameras import CAMERAS, feed_of, image_topic, sources_of
+from windhover_bringup.runtime.config import Config
+from windhover_ros.environment import prepare_environment
+
+_log = logging.getLogger(__name__)
+
+
+def settings_of(
+    config: str | Path | None,
+    source: str | None = None,
+    model: str | None = None,
+    backend: str | None = None,
+    frames: int | None = None,
+    rate: float | None = None,
+) -> Config:
+    """A config with other values over it; ``None`` leaves one as it is.
+
+    Args:
+        config: parameter file, or the name of one in the installed config/.
+        source: of the camera that the model is for; ``rgb=URI,thermal=URI`` of two.
+        model: bundle folder, or its name in models/.
+        backend: ``auto``, ``cpu``, ``qnn`` or ``dlc``.
+        frames: end after so many.
+        rate: speed of recorded frames; on an HTP emulator it is 0 unless given.
+
+    Raises:
+        ConfigError: a value is unknown or out of range.
+        BundleError: the model can't be used.
+    """
+    prepare_environment()
+    settings = Config.load(config).replaced("detector", model=model, backend=backend)
+    settings.validate()
+    if emulates(settings["detector"].get("backend", "auto")):
+        # Seconds a frame: at a recording's own pace nearly all frames would be lost.
+        _log.warning("an HTP emulator runs the model: no health monitor, and no frame is skipped")
+        rate = 0.0 if rate is None else rate
+    feed = feed_of(settings, settings.bundle())
+    sources = sources_of(source, feed) if source else {}
+    for camera in CAMERAS[feed]:
+        settings = settings.replaced(
+            f"{camera}_camera", source=sources.get(camera), max_frames=frames, rate=rate
+        )
+    settings = settings.replaced("overlay", image_topic=image_topic(feed))
+    settings.validate()
+    return settings

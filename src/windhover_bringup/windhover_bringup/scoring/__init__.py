@@ -1,0 +1,1 @@
+"""Scoring a finished run; needs windhover_evaluation."""

@@ -1,0 +1,1 @@
+"""Detection scores against truth: COCO AP, operating points, confusion."""

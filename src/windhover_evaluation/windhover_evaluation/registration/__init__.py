@@ -1,0 +1,1 @@
+"""How well thermal is registered on RGB: residual studies and figures."""

@@ -1,0 +1,1 @@
+"""metrics.json, comparison with a baseline, plots and the report page."""

@@ -1,0 +1,1 @@
+"""Track scores against truth: HOTA, CLEAR MOT and IDF1."""

@@ -1,0 +1,125 @@
+"""What the two cameras' electronics and optics do to an ideal picture."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from windhover_sim.camera import Floats
+from windhover_sim.climate import Climate
+from windhover_sim.config import SceneConfig
+from windhover_sim.noise import fractal
+
+#: Counts of a linear radiometric Y16 stream: hundredths of a kelvin.
+COUNTS_PER_KELVIN: Final = 100.0
+ZERO_CELSIUS_K: Final = 273.15
+
+#: Exposure, or the bolometer's time constant, seconds.
+THERMAL_EXPOSURE_S: Final = 0.010
+_RGB_EXPOSURE_S: Final = (0.002, 0.016)
+
+# After the camera's own temporal filter and flat-field correction.
+_NETD_K: Final = 0.035
+_PIXEL_K: Final = 0.02
+_COLUMN_K: Final = 0.03
+_SHADING_K: Final = 0.35
+_BLUR_PX: Final = 0.7
+
+
+class ThermalSensor:
+    """An uncooled microbolometer: soft optics, fixed pattern, temporal noise."""
+
+    def __init__(self, config: SceneConfig, rng: np.random.Generator) -> None:
+        width, height = config.thermal_size
+        self._seed = int(rng.integers(2**31))
+        self._noise = config.noise
+        pattern = rng.standard_normal((height, width), np.float32) * _PIXEL_K
+        pattern += rng.standard_normal((1, width), np.float32) * _COLUMN_K
+        pattern += rng.standard_normal((height, 1), np.float32) * (0.5 * _COLUMN_K)
+        shading = np.asarray(cv2.resize(fractal(rng, 256, 2, 4, 1.0), (width, height)), np.float32)
+        self._pattern = (pattern + _SHADING_K * shading) * np.float32(config.noise)
+
+    def expose(self, celsius: NDArray[np.float32], blur: Floats, index: int) -> NDArray[np.uint16]:
+        """Turn ideal temperatures into counts.
+
+        Args:
+            celsius: ``(H, W)``.
+            blur: ``(2,)`` image motion while exposing, pixels.
+            index: of the frame, which decides its temporal noise.
+
+        Returns:
+            ``(H, W)`` uint16, hundredths of a kelvin.
+        """
+        image = np.asarray(cv2.GaussianBlur(smear(celsius, blur), (0, 0), _BLUR_PX), np.float32)
+        if self._noise:
+            rng = np.random.default_rng([self._seed, index])
+            grain = rng.standard_normal(image.shape, np.float32)
+            image += self._pattern + grain * np.float32(_NETD_K * self._noise)
+        counts = (image + np.float32(ZERO_CELSIUS_K)) * np.float32(COUNTS_PER_KELVIN)
+        return np.asarray(np.clip(np.rint(counts), 0, 65535), np.uint16)
+
+
+class RgbSensor:
+    """A small colour camera: gain rises as light falls, and noise with it.
+
+    Attributes:
+        exposure_s: seconds.
+        lamps_lit: whether it is dark enough for street lamps.
+    """
+
+    def __init__(self, config: SceneConfig, climate: Climate, rng: np.random.Generator) -> None:
+        self._seed = int(rng.integers(2**31))
+        self._noise = config.noise
+        dark = 1 - climate.daylight
+        low, high = _RGB_EXPOSURE_S
+        self.exposure_s = low + (high - low) * dark
+        self.lamps_lit = climate.daylight < 0.3
+        self._light = np.float32(0.24 + 0.76 * climate.daylight**0.5)
+        warm = np.array([-0.10, 0.0, 0.10]) * climate.phase[2]
+        cool = np.array([0.12, 0.0, -0.10]) * climate.phase[0]
+        self._tint = (1 + warm + cool).astype(np.float32) * self._light
+        self._grain = np.float32((1.6 + 5.0 * dark) * config.noise)
+        # Reading noise from a bank at a random place is several times as fast
+        # as drawing three channels anew each frame.
+        width, height = config.rgb_size
+        self._bank = rng.standard_normal((height + 64, width + 64), np.float32)
+
+    def expose(self, colour: NDArray[np.float32], blur: Floats, index: int) -> NDArray[np.uint8]:
+        """Turn ideal colour into an image.
+
+        Args:
+            colour: ``(H, W, 3)`` BGR, 0..255 in full light.
+            blur: ``(2,)`` image motion while exposing, pixels.
+            index: of the frame, which decides its temporal noise.
+
+        Returns:
+            ``(H, W, 3)`` uint8 BGR.
+        """
+        image = cv2.GaussianBlur(smear(colour, blur), (0, 0), 0.6) * self._tint
+        if self._noise:
+            height, width = image.shape[:2]
+            rng = np.random.default_rng([self._seed, index])
+            for channel in range(3):
+                y, x = rng.integers(0, 64, 2)
+                image[..., channel] += self._grain * self._bank[y : y + height, x : x + width]
+        return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+
+
+def smear(image: NDArray[np.float32], blur: Floats) -> NDArray[np.float32]:
+    """Average ``(H, W)`` or ``(H, W, C)`` along a motion of ``blur`` x, y pixels, centred."""
+    length = float(np.hypot(*blur))
+    if length < 0.4:
+        return image
+    half = int(np.ceil(np.abs(blur).max() / 2)) + 1
+    kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
+    for share in np.linspace(-0.5, 0.5, max(3, int(4 * length))):
+        x, y = half + blur[0] * share, half + blur[1] * share
+        x0, y0 = int(np.floor(x)), int(np.floor(y))
+        for dx, wx in ((0, 1 - (x - x0)), (1, x - x0)):
+            for dy, wy in ((0, 1 - (y - y0)), (1, y - y0)):
+                if wx * wy > 0:
+                    kernel[y0 + dy, x0 + dx] += wx * wy
+    return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum()))

@@ -1,0 +1,328 @@
+"""Cars, vans and two-wheelers with their riders."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windhover_sim.camera import Floats
+from windhover_sim.climate import Climate
+from windhover_sim.shapes import (
+    FACE_CORNERS,
+    Shape,
+    face,
+    normals,
+    place,
+    place_capsules,
+)
+
+_NO_CAPSULES: Final = np.empty((0, 8))
+
+#: Side profile by kind: length, width, height, bonnet height, then where the
+#: windscreen and the rear window start and end along the length (front = +).
+_KINDS: Final = {
+    "sedan": (4.6, 1.80, 1.45, 0.88, (1.05, 0.30), (-1.05, -1.70)),
+    "hatch": (4.0, 1.75, 1.50, 0.90, (0.95, 0.25), (-1.55, -1.95)),
+    "suv": (4.7, 1.90, 1.75, 1.05, (1.10, 0.45), (-1.90, -2.30)),
+    "van": (5.2, 2.00, 2.10, 1.10, (1.90, 1.30), (-2.55, -2.60)),
+}
+_ODDS: Final = (0.4, 0.25, 0.25, 0.1)
+_PAINTS: Final = np.array(
+    [
+        [225, 228, 230],
+        [190, 194, 198],
+        [120, 122, 126],
+        [40, 40, 44],
+        [38, 38, 168],
+        [140, 76, 36],
+        [64, 92, 70],
+    ],
+    np.float64,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RigidBody:
+    """A body that moves without changing shape, in its own frame (x forward).
+
+    Attributes:
+        capsules: ``(K, 8)`` body metres.
+        faces: ``(F, 12, 3)`` body metres.
+        layer: ``(K + F,)`` paint order.
+        celsius: ``(K + F,)`` temperature out of the sun.
+        bgr: ``(K + F, 3)`` colour facing the light.
+        soak: ``(K + F,)`` kelvin that full sun adds to a part.
+        radius: of a sphere round the body's middle, metres.
+        climate: light of the scene.
+    """
+
+    capsules: Floats
+    faces: Floats
+    layer: NDArray[np.int64]
+    celsius: NDArray[np.float32]
+    bgr: NDArray[np.float32]
+    soak: NDArray[np.float32]
+    radius: float
+    climate: Climate
+
+    def shape(self, x: float, y: float, heading: float) -> Shape:
+        """The body at a place; faces are lit and warmed by where they look."""
+        capsules = place_capsules(self.capsules, x, y, heading)
+        faces = place(self.faces, x, y, heading)
+        sunward = np.full(len(self.layer), 0.5 * self.climate.sunlight)
+        sky = np.full(len(self.layer), 0.85)
+        if len(faces):
+            facing = normals(faces)
+            sunward[len(capsules) :] = self.climate.sunward(facing)
+            sky[len(capsules) :] = 0.72 + 0.28 * facing[:, 2]
+        light = sky * (1 - 0.45 * self.climate.sunlight) + 0.6 * sunward
+        return Shape(
+            capsules=capsules,
+            faces=faces,
+            layer=self.layer,
+            celsius=self.celsius + self.soak * sunward.astype(np.float32),
+            bgr=np.clip(self.bgr * light[:, None], 0, 255).astype(np.float32),
+            entity=np.zeros(len(self.layer), np.uint8),
+        )
+
+
+class _Parts:
+    """Collects faces and capsules with their paint, in paint order."""
+
+    def __init__(self) -> None:
+        self.faces: list[Floats] = []
+        self.capsules: list[list[float]] = []
+        self._face_rows: list[tuple[int, float, Floats, float]] = []
+        self._capsule_rows: list[tuple[int, float, Floats, float]] = []
+
+    def face(self, layer: int, corners: Floats, celsius: float, bgr: Floats, soak: float) -> None:
+        self.faces.append(corners)
+        self._face_rows.append((layer, celsius, bgr, soak))
+
+    def capsule(self, layer: int, ends: list[float], celsius: float, bgr: Floats) -> None:
+        self.capsules.append(ends)
+        self._capsule_rows.append((layer, celsius, bgr, 0.0))
+
+    def build(self, radius: float, climate: Climate) -> RigidBody:
+        rows = self._capsule_rows + self._face_rows
+        return RigidBody(
+            capsules=np.array(self.capsules) if self.capsules else _NO_CAPSULES,
+            faces=np.array(self.faces).reshape(-1, FACE_CORNERS, 3),
+            layer=np.array([row[0] for row in rows], np.int64),
+            celsius=np.array([row[1] for row in rows], np.float32),
+            bgr=np.array([row[2] for row in rows], np.float32),
+            soak=np.array([row[3] for row in rows], np.float32),
+            radius=radius,
+            climate=climate,
+        )
+
+
+def make_car(rng: np.random.Generator, climate: Climate, running: float) -> RigidBody:
+    """Draw a car.
+
+    Args:
+        rng: random generator.
+        climate: weather of the scene.
+        running: warmth of its engine and tyres, 0 (long parked) to 1 (driving).
+    """
+    kind = str(rng.choice(list(_KINDS), p=_ODDS))
+    length, width, height, belt, screen, rear = _KINDS[kind]
+    grow = float(rng.uniform(0.95, 1.06))
+    paint = _PAINTS[int(rng.integers(len(_PAINTS)))] * rng.uniform(0.85, 1.08)
+    dark = 1 - float(paint.mean()) / 255
+    glass_bgr = np.array([62, 56, 50]) * rng.uniform(0.6, 1.2)
+    metal = climate.surface("metal") + float(rng.normal(0, 0.8))
+    glass = climate.surface("glass") + float(rng.normal(0, 0.6))
+    rubber = climate.surface("rubber") + 14 * running
+    soak, night = 4 + 16 * dark, climate.phase[0]
+    bonnet = metal + running * float(rng.uniform(9, 20))
+    x1, hw = length / 2, width / 2
+    roof_w, z0 = hw * (0.78 if kind != "van" else 0.92), 0.28
+    parts = _Parts()
+    # Sides see the warm ground, the top sees the cold sky.
+    side_c = metal + 2.2 * night + 2.0 * running
+    _lower_body(parts, (x1, hw, z0, belt), (metal, side_c, bonnet), paint, soak)
+    _details(parts, (x1, hw, belt), climate, running)
+    _wheels(parts, (x1, hw), rubber)
+    sizes, colours = (hw, roof_w, belt, height), (paint, glass_bgr)
+    _cabin(parts, sizes, (screen, rear), (metal, glass), colours, soak)
+    body = parts.build(radius=length * grow / 2 + 0.4, climate=climate)
+    body.faces[...] *= grow
+    body.capsules[...] *= grow
+    return body
+
+
+def _lower_body(
+    parts: _Parts,
+    size: tuple[float, float, float, float],
+    warmth: tuple[float, float, float],
+    paint: Floats,
+    soak: float,
+) -> None:
+    x1, hw, z0, belt = size
+    metal, side_c, bonnet = warmth
+    nose = 0.12 * x1
+    low, high = belt - 0.16, belt
+    plan = [(x1, hw * 0.86), (x1 - nose, hw), (-x1 + nose, hw), (-x1, hw * 0.88)]
+    outline = plan + [(x, -y) for x, y in reversed(plan)]
+    for (xa, ya), (xb, yb) in pairwise([*outline, outline[0]]):
+        warm = bonnet if xa > x1 - nose and xb > x1 - nose else side_c
+        za, zb = (high if abs(x) < x1 - 0.01 else low for x in (xa, xb))
+        corners = [(xa, ya, z0), (xb, yb, z0), (xb, yb, zb), (xa, ya, za)]
+        parts.face(0, face(corners), warm, paint * 0.95, soak)
+    front, back = 0.45 * x1, -0.62 * x1
+    hood = [(front, -hw), (x1 - nose, -hw), (x1, -hw * 0.86), (x1, hw * 0.86)]
+    hood += [(x1 - nose, hw), (front, hw)]
+    tops = [(hood, bonnet), ([(back, -hw), (front, -hw), (front, hw), (back, hw)], metal)]
+    boot = [(-x1 + nose, -hw), (back, -hw), (back, hw), (-x1 + nose, hw), (-x1, hw * 0.88)]
+    tops.append(([*boot, (-x1, -hw * 0.88)], metal))
+    for plan_top, warm in tops:
+        corners = [(x, y, high if abs(x) < x1 - 0.01 else low) for x, y in plan_top]
+        parts.face(2, face(corners), warm, paint, soak)
+
+
+def _details(
+    parts: _Parts, size: tuple[float, float, float], climate: Climate, running: float
+) -> None:
+    """Lamps, plates and bumpers: the small contrasts that make a car's ends."""
+    x1, hw, belt = size
+    warm = climate.air_c + 6 * running
+    for sign in _BOTH:
+        y0, y1 = sorted((sign * hw * 0.45, sign * hw * 0.84))
+        front = [(x1 + 0.01, y0, 0.55), (x1 + 0.01, y1, 0.55), (x1 + 0.01, y1, 0.72)]
+        parts.face(1, face([*front, (x1 + 0.01, y0, 0.72)]), warm, np.array([235, 240, 240]), 2)
+        back = [(-x1 - 0.01, y1, 0.6), (-x1 - 0.01, y0, 0.6), (-x1 - 0.01, y0, belt - 0.2)]
+        red = np.array([40, 30, 190])
+        parts.face(1, face([*back, (-x1 - 0.01, y1, belt - 0.2)]), warm, red, 2)
+    # Exhaust and the hot underside near it.
+    tail = [-x1 + 0.1, -hw * 0.5, 0.28, 0.06, -x1 - 0.02, -hw * 0.5, 0.28, 0.06]
+    parts.capsule(-1, tail, climate.air_c + 1 + 35 * running, np.array([60, 60, 60]))
+
+
+_BOTH: Final = (1.0, -1.0)
+
+
+def _wheels(parts: _Parts, size: tuple[float, float], rubber: float) -> None:
+    x1, hw = size
+    angle = np.linspace(0, 2 * math.pi, FACE_CORNERS, endpoint=False)
+    for x in (0.62 * x1, -0.60 * x1):
+        for sign in _BOTH:
+            across = np.full(FACE_CORNERS, sign * (hw + 0.01))
+            ring = np.column_stack([x + 0.33 * np.cos(angle), across, 0.33 + 0.33 * np.sin(angle)])
+            ring = ring[::-1] if sign > 0 else ring
+            parts.face(1, ring, rubber, np.array([34, 34, 36]), 3)
+
+
+def _cabin(
+    parts: _Parts,
+    size: tuple[float, float, float, float],
+    spans: tuple[tuple[float, float], tuple[float, float]],
+    warmth: tuple[float, float],
+    colours: tuple[Floats, Floats],
+    soak: float,
+) -> None:
+    hw, roof_w, belt, height = size
+    (screen0, screen1), (rear1, rear0) = spans
+    metal, glass = warmth
+    paint, glass_bgr = colours
+    base_w = hw * 0.94
+    corners = {
+        "screen": [
+            (screen0, -base_w, belt),
+            (screen0, base_w, belt),
+            (screen1, roof_w, height),
+            (screen1, -roof_w, height),
+        ],
+        "rear": [
+            (rear0, base_w, belt),
+            (rear0, -base_w, belt),
+            (rear1, -roof_w, height),
+            (rear1, roof_w, height),
+        ],
+        "left": [
+            (screen0, base_w, belt),
+            (rear0, base_w, belt),
+            (rear1, roof_w, height),
+            (screen1, roof_w, height),
+        ],
+        "right": [
+            (rear0, -base_w, belt),
+            (screen0, -base_w, belt),
+            (screen1, -roof_w, height),
+            (rear1, -roof_w, height),
+        ],
+        "roof": [
+            (rear1, -roof_w, height),
+            (screen1, -roof_w, height),
+            (screen1, roof_w, height),
+            (rear1, roof_w, height),
+        ],
+    }
+    for name, points in corners.items():
+        if name == "roof":
+            parts.face(6, face(points), metal - 0.5, paint, soak)
+            continue
+        # The pillar shows round a pane that is drawn smaller on top of it.
+        parts.face(3, face(points), metal + 0.8, paint * 0.92, soak)
+        pane = np.array(points)
+        middle = pane.mean(axis=0)
+        pane = middle + (pane - middle) * (0.9 if name in ("screen", "rear") else 0.86)
+        parts.face(4, face(pane), glass, glass_bgr, 2.0)
+
+
+def make_motorcycle(rng: np.random.Generator, climate: Climate, ridden: bool) -> RigidBody:
+    """Draw a motorcycle or scooter, with its rider when it is ridden."""
+    hot = float(rng.uniform(0.6, 1.0)) if ridden else float(rng.choice([0.0, 0.0, 0.5]))
+    paint = _PAINTS[int(rng.integers(len(_PAINTS)))] * rng.uniform(0.7, 1.0)
+    metal = climate.surface("metal")
+    rubber = climate.surface("rubber") + 10 * hot
+    grow = float(rng.uniform(0.92, 1.08))
+    dark = np.array([36, 36, 38])
+    parts = _Parts()
+    add = parts.capsule
+    for x in (0.68, -0.66):
+        # Two short thick strokes across a ring read as a narrow wheel from any side.
+        for turn in np.arange(0, math.pi, math.pi / 3):
+            dx, dz = 0.25 * math.cos(turn), 0.25 * math.sin(turn)
+            add(0, [x - dx, 0, 0.31 - dz, 0.065, x + dx, 0, 0.31 + dz, 0.065], rubber, dark)
+    add(0, [0.68, 0, 0.35, 0.05, 0.42, 0, 0.95, 0.045], metal + 1, dark * 2)
+    add(0, [0.2, 0, 0.42, 0.17, -0.15, 0, 0.42, 0.16], climate.air_c + 3 + 42 * hot, dark * 1.6)
+    add(0, [0.1, -0.16, 0.3, 0.05, -0.7, -0.18, 0.42, 0.06], climate.air_c + 2 + 30 * hot, dark * 3)
+    add(0, [0.35, 0, 0.82, 0.14, 0.02, 0, 0.78, 0.12], metal + 3 * hot, paint)
+    add(0, [-0.05, 0, 0.76, 0.11, -0.72, 0, 0.82, 0.09], climate.air_c + 4 * hot, dark)
+    add(0, [0.36, 0.36, 1.0, 0.025, 0.36, -0.36, 1.0, 0.025], metal + 1, dark * 1.5)
+    add(0, [0.55, 0, 0.85, 0.09, 0.5, 0, 0.9, 0.09], climate.air_c + 10 * hot, paint)
+    if ridden:
+        _rider(parts, rng, climate)
+    body = parts.build(radius=1.5 * grow, climate=climate)
+    body.capsules[...] *= grow
+    return body
+
+
+def _rider(parts: _Parts, rng: np.random.Generator, climate: Climate) -> None:
+    top_c = climate.cloth(float(rng.uniform(0.3, 0.8)))
+    legs_c = climate.cloth(float(rng.uniform(0.3, 0.7)))
+    top = np.clip(rng.uniform(25, 210) + rng.normal(0, 40, 3), 12, 240)
+    legs = np.clip(rng.uniform(20, 120) + rng.normal(0, 12, 3), 10, 200)
+    helmet = np.clip(rng.uniform(20, 230) + rng.normal(0, 40, 3), 12, 245)
+    add = parts.capsule
+    add(0, [-0.25, 0, 0.95, 0.15, -0.02, 0, 1.38, 0.16], top_c, top)
+    add(0, [0.0, 0.18, 1.4, 0.08, 0.0, -0.18, 1.4, 0.08], top_c + 0.3, top)
+    add(0, [0.06, 0, 1.6, 0.135, 0.1, 0, 1.63, 0.13], climate.cloth(0.75), helmet)
+    if rng.random() < 0.25:
+        add(0, [-0.55, 0, 0.95, 0.15, -0.42, 0, 1.36, 0.16], top_c - 0.8, legs * 1.2)
+        add(0, [-0.38, 0, 1.58, 0.12, -0.36, 0, 1.62, 0.12], climate.cloth(0.5), helmet * 0.7)
+    for side in _BOTH:
+        shoulder, elbow, hand = (0.0, 0.2, 1.38), (0.2, 0.34, 1.16), (0.38, 0.32, 1.02)
+        for a, b, r, warm in ((shoulder, elbow, 0.055, top_c), (elbow, hand, 0.045, top_c - 0.6)):
+            ends = [a[0], a[1] * side, a[2], r, b[0], b[1] * side, b[2], r * 0.85]
+            add(0, ends, warm, top * 0.95)
+        hip, knee, foot = (-0.2, 0.12, 0.88), (0.2, 0.24, 0.72), (0.0, 0.24, 0.34)
+        for a, b, r, warm in ((hip, knee, 0.09, legs_c), (knee, foot, 0.065, legs_c - 0.7)):
+            ends = [a[0], a[1] * side, a[2], r, b[0], b[1] * side, b[2], r * 0.8]
+            add(0, ends, warm, legs)

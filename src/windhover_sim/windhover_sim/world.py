@@ -1,0 +1,384 @@
+"""Everything in a scene, and where it is at an instant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windhover_sim.camera import Camera, Flight, Floats
+from windhover_sim.climate import Climate
+from windhover_sim.clutter import (
+    Woods,
+    box_shape,
+    building_shape,
+    crown_points,
+    lamp_shape,
+    trunk_shape,
+)
+from windhover_sim.config import SCENE_LABELS, SceneConfig
+from windhover_sim.ground import Ground
+from windhover_sim.kinds import LOOKALIKES
+from windhover_sim.layout import PERIOD_M, Rect, Spot, make_layout
+from windhover_sim.motion import (
+    Path,
+    circle,
+    drive,
+    gait_phase,
+    standing,
+    wander,
+)
+from windhover_sim.paint import Target
+from windhover_sim.people import Person, carrying, make_person
+from windhover_sim.shapes import Shape, capsule_shadows, face_shadow
+from windhover_sim.vehicles import RigidBody, make_car, make_motorcycle
+
+_PERSON, _WEAPON, _TWO_WHEELER, _VEHICLE = range(len(SCENE_LABELS))
+_SPEEDS: Final = {"walk": 1.35, "run": 3.4}
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """An object of the truth: a body, its path and its names."""
+
+    body: Person | RigidBody
+    path: Path
+    targets: tuple[Target, ...]
+    start_phase: float = 0.0
+
+    def shape(self, t: float) -> Shape:
+        """The body at ``t`` seconds."""
+        x, y, heading, walked = self.path.at(t)
+        if isinstance(self.body, RigidBody):
+            return self.body.shape(x, y, heading)
+        speed = self.path.speed(t)
+        # Short steps at low speed; a standing figure sways by a few degrees.
+        stride = float(np.clip(speed / 1.35, 0, 1) if speed < 2 else 1.0 + (speed - 2) * 0.35)
+        phase = self.start_phase + gait_phase(walked, self.body.stature)
+        if stride < 0.05:
+            stride, phase = 0.06, self.start_phase + 0.8 * t
+        return self.body.shape(x, y, heading, phase, min(stride, 1.35))
+
+    def velocity(self, t: float) -> Floats:
+        """``(3,)`` metres a second."""
+        before, after = self.path.at(t - 0.05), self.path.at(t + 0.05)
+        return np.array([after[0] - before[0], after[1] - before[1], 0.0]) * 10.0
+
+    def centre(self, t: float) -> tuple[float, float, float]:
+        """Middle of the body at ``t`` seconds, world metres."""
+        x, y, _, _ = self.path.at(t)
+        return x, y, 0.9 if isinstance(self.body, Person) else 0.7
+
+    @property
+    def radius(self) -> float:
+        """Of a sphere round the middle that holds the body, metres."""
+        return 1.9 if isinstance(self.body, Person) else self.body.radius
+
+    @property
+    def moves(self) -> bool:
+        """Whether its shadow is drawn frame by frame, not on the ground's map."""
+        return isinstance(self.body, Person) or not self.path.still
+
+
+@dataclass(frozen=True, slots=True)
+class Fixture:
+    """A body that stands still and is not in the truth."""
+
+    shape: Shape
+    centre: Floats
+    footprint: Rect | None = None
+
+
+class World:
+    """A scene's contents, all drawn from the seed in one fixed order."""
+
+    def __init__(self, config: SceneConfig) -> None:
+        self.config = config
+        # One stream a part, so that more cars do not change the people's faces.
+        flight, weather, place, ground, woods, crowd, traffic, props, extra = (
+            np.random.default_rng(child) for child in np.random.SeedSequence(config.seed).spawn(9)
+        )
+        self.flight = Flight(config, flight)
+        self.climate = Climate.at(config.hour, weather)
+        self.reach = _reach(self.flight.camera("thermal", 0.0))
+        self.layout = make_layout(place, self.reach, config.clutter)
+        self.ground = Ground(ground, self.layout, self.climate)
+        self.woods = Woods(woods, self.climate)
+        self.fixtures = self._stand(props)
+        self._next_id = 1
+        self._parked: list[tuple[float, float, float]] = []
+        parked = self._cars(traffic)
+        bikes = self._motorcycles(traffic)
+        self.actors = [*parked, *bikes, *self._people(crowd, extra)]
+        self._cast_standing_shadows()
+
+    def _name(self) -> int:
+        self._next_id += 1
+        return self._next_id - 1
+
+    def _stand(self, rng: np.random.Generator) -> list[Fixture]:
+        climate, layout = self.climate, self.layout
+        found = []
+        for building in layout.buildings:
+            r = building.footprint
+            centre = np.array([(r.x0 + r.x1) / 2, (r.y0 + r.y1) / 2, building.height / 2])
+            found.append(Fixture(building_shape(building, climate, rng), centre, r))
+        found += [
+            Fixture(lamp_shape(lamp, climate), np.array([lamp.x, lamp.y, 3.0]))
+            for lamp in layout.lamps
+        ]
+        for spot in layout.bins:
+            shape = box_shape(spot, climate, rng)
+            found.append(Fixture(shape, np.array([spot.x, spot.y, 0.4])))
+        for tree in layout.trees:
+            if tree.height > 2:
+                middle = np.array([tree.x, tree.y, tree.height / 2])
+                found.append(Fixture(trunk_shape(tree, climate), middle))
+        return found
+
+    def _cars(self, rng: np.random.Generator) -> list[Actor]:
+        config, layout = self.config, self.layout
+        moving = round(0.4 * config.n_cars) if layout.road is not None else 0
+        actors = []
+        for path in self._lanes(rng, moving):
+            body = make_car(rng, self.climate, running=float(rng.uniform(0.7, 1.0)))
+            actors.append(Actor(body, path, (Target(self._name(), _VEHICLE),)))
+        for spot in self._parking(rng, config.n_cars - moving):
+            running = float(rng.choice([0.0, 0.25, 0.8], p=[0.7, 0.2, 0.1]))
+            body = make_car(rng, self.climate, running)
+            turn = np.pi if rng.random() < 0.35 else 0.0
+            heading = spot.heading + turn + float(rng.normal(0, 0.03))
+            path = standing(spot.x + float(rng.normal(0, 0.15)), spot.y, heading)
+            for ahead in (-1.6, 0.0, 1.6):
+                along = spot.x + ahead * np.cos(heading), spot.y + ahead * np.sin(heading)
+                self._parked.append((float(along[0]), float(along[1]), 1.2))
+            actors.append(Actor(body, path, (Target(self._name(), _VEHICLE),)))
+            if self.climate.phase[0] > 0.3:
+                self.ground.warm(spot.x, spot.y, 1.2, 1.5 + 3.0 * running)
+        return actors
+
+    def _lanes(self, rng: np.random.Generator, count: int) -> list[Path]:
+        """Paths of cars that drive in the two lanes, each lane at one speed."""
+        duration = self.config.duration_s
+        paths = []
+        for lane, (x, heading) in enumerate(
+            zip(self.layout.lane_x, (-np.pi / 2, np.pi / 2), strict=True)
+        ):
+            share = (count + 1 - lane) // 2
+            speed, phase = float(rng.uniform(4, 11)), float(rng.uniform(0, 2 * np.pi))
+            back = float(rng.uniform(-0.8, 0.5)) * self.reach
+            for _ in range(share):
+                y = back if heading > 0 else -back
+                paths.append(drive((x, y), heading, speed, phase, duration))
+                back -= 9.0 + float(rng.uniform(0, 14)) + 0.4 * speed * duration / max(share, 1)
+        return paths
+
+    def _parking(self, rng: np.random.Generator, count: int) -> list[Spot]:
+        """Free slots, those in the first frame's view first, then kerbside grass."""
+        slots = list(self.layout.slots)
+        rng.shuffle(slots)
+        slots.sort(key=lambda spot: not self._seen(spot.x, spot.y))
+        slots = slots[:count]
+        while len(slots) < count:
+            x, y = rng.uniform(-1.2, 1.2, 2) * self.reach
+            near = any((x - s.x) ** 2 + (y - s.y) ** 2 < 36 for s in slots)
+            # Now and then a crowded or overgrown place is taken, so that this ends.
+            if (near or self._blocked(float(x), float(y), 3.0)) and rng.random() < 0.97:
+                continue
+            slots.append(Spot(float(x), float(y), float(rng.uniform(0, 2 * np.pi))))
+        return slots
+
+    def _motorcycles(self, rng: np.random.Generator) -> list[Actor]:
+        actors = []
+        duration = self.config.duration_s
+        for index in range(self.config.n_motorcycles):
+            ridden = bool(rng.random() < 0.75)
+            body = make_motorcycle(rng, self.climate, ridden)
+            x, y = self._free_point(rng, 1.5)
+            if not ridden:
+                path = standing(x, y, float(rng.uniform(0, 2 * np.pi)))
+            elif self.layout.road is not None and rng.random() < 0.6:
+                side = 1 if index % 2 else -1
+                edge = self.layout.road.x1 - 0.8 if side > 0 else self.layout.road.x0 + 0.8
+                speed = float(rng.uniform(3, 9))
+                lead = speed * duration * float(rng.uniform(0.0, 0.6))
+                start = (edge, float(rng.uniform(-0.8, 0.8)) * self.reach - side * lead)
+                path = drive(start, side * np.pi / 2, speed, float(rng.uniform(0, 6)), duration)
+            else:
+                speed = float(rng.uniform(2.5, 6)) * float(rng.choice([-1, 1]))
+                phase = float(rng.uniform(0, 2 * np.pi))
+                radius = float(rng.uniform(0.2, 0.5)) * self.reach
+                centre = (x - radius * np.cos(phase), y - radius * np.sin(phase))
+                path = circle(centre, radius, speed, phase, duration)
+            actors.append(Actor(body, path, (Target(self._name(), _TWO_WHEELER),)))
+        return actors
+
+    def _people(self, rng: np.random.Generator, extra: np.random.Generator) -> list[Actor]:
+        """Everyone on foot.
+
+        What came later than the first scenes is drawn from ``extra``, so that those
+        stay as they were.
+        """
+        config = self.config
+        count = config.n_people + config.n_armed
+        bodies = [make_person(rng, self.climate, i < config.n_armed) for i in range(count)]
+        if config.weapon_kinds != ("rifle",):
+            for row in range(config.n_armed):
+                kind = str(extra.choice(config.weapon_kinds))
+                bodies[row] = carrying(bodies[row], kind, extra, self.climate)
+        others = []
+        for _ in range(config.n_lookalikes):
+            body = make_person(extra, self.climate, True)
+            others.append(carrying(body, str(extra.choice(LOOKALIKES)), extra, self.climate))
+        return self._walkers(rng, bodies, extra) + self._walkers(extra, others, extra)
+
+    def _walkers(
+        self, rng: np.random.Generator, bodies: list[Person], extra: np.random.Generator
+    ) -> list[Actor]:
+        config, count = self.config, len(bodies)
+        if not count:
+            return []
+        starts: list[tuple[float, float]] = []
+        for _ in range(count):
+            start = self._free_point(rng, 0.6)
+            if starts and rng.random() < config.crowding:
+                x, y = starts[int(rng.integers(len(starts)))]
+                near = x + float(rng.normal(0, 1.2)), y + float(rng.normal(0, 1.2))
+                start = start if self._blocked(*near, 0.6) else near
+            starts.append(start)
+        if config.occlusion:
+            starts = [self._beside(start, extra) for start in starts]
+        speeds = np.array([_SPEEDS.get(b.posture, 0.0) for b in bodies])
+        speeds *= rng.uniform(0.75, 1.2, count)
+        paths = wander(
+            rng, np.array(starts), speeds, self._obstacles(), self.layout, config.duration_s
+        )
+        phases = rng.uniform(0, 2 * np.pi, count)
+        actors = []
+        for body, path, phase in zip(bodies, paths, phases, strict=True):
+            person = self._name()
+            targets: tuple[Target, ...] = (Target(person, _PERSON),)
+            if body.armed:
+                targets += (Target(self._name(), _WEAPON, person),)
+            actors.append(Actor(body, path, targets, float(phase)))
+        return actors
+
+    def _beside(self, start: tuple[float, float], rng: np.random.Generator) -> tuple[float, float]:
+        """At times, a place that something nearby half hides instead of ``start``."""
+        hides = [(t.x, t.y, 0.9 * t.radius) for t in self.layout.trees] + self._parked
+        hides = [(x, y, r) for x, y, r in hides if self._seen(x, y)]
+        if not hides or rng.random() >= self.config.occlusion:
+            return start
+        x, y, radius = hides[int(rng.integers(len(hides)))]
+        angle = float(rng.uniform(0, 2 * np.pi))
+        reach = radius * float(rng.uniform(0.5, 1.3)) + 0.4
+        near = x + reach * float(np.cos(angle)), y + reach * float(np.sin(angle))
+        return start if self._blocked(*near, 0.3) else near
+
+    def _free_point(self, rng: np.random.Generator, room: float) -> tuple[float, float]:
+        """A ground point that the thermal camera sees at some time of the clip."""
+        x = y = 0.0
+        for _ in range(60):
+            t = float(rng.uniform(0, self.config.duration_s))
+            camera = self.flight.camera("thermal", t if self.config.speed_mps else 0.0)
+            lens = camera.intrinsics
+            pixel = rng.uniform([0.03, 0.03], [0.97, 0.97]) * [lens.width, lens.height]
+            x, y = (float(v) for v in camera.to_ground(pixel[None])[0])
+            far = np.hypot(x - camera.position[0], y - camera.position[1])
+            if not np.isfinite(far) or far > 2.2 * self.config.altitude_m:
+                continue
+            on_road = self.layout.road is not None and self.layout.road.contains(x, y, 0.5)
+            if not self._blocked(x, y, room) and (not on_road or rng.random() < 0.15):
+                return x, y
+        return (x, y) if np.isfinite(x + y) else (0.0, 0.0)
+
+    def _blocked(self, x: float, y: float, room: float) -> bool:
+        layout = self.layout
+        if any(b.footprint.contains(x, y, room) for b in layout.buildings):
+            return True
+        if any((x - cx) ** 2 + (y - cy) ** 2 < (r + room) ** 2 for cx, cy, r in self._parked):
+            return True
+        return any((x - t.x) ** 2 + (y - t.y) ** 2 < (0.3 + room) ** 2 for t in layout.trees)
+
+    def _obstacles(self) -> Floats:
+        """``(M, 3)`` discs x, y, radius that people walk round: stems and parked cars."""
+        trees = [(tree.x, tree.y, 0.3) for tree in self.layout.trees]
+        return np.array([*trees, *self._parked], float).reshape(-1, 3)
+
+    def _seen(self, x: float, y: float) -> bool:
+        camera = self.flight.camera("thermal", 0.0)
+        pixel, depth = camera.project(np.array([x, y, 0.5]))
+        lens = camera.intrinsics
+        inside = 0 < pixel[0] < lens.width and 0 < pixel[1] < lens.height
+        return bool(depth > 0 and inside)
+
+    def _cast_standing_shadows(self) -> None:
+        for lamp in self.layout.lamps:
+            head = 1.75 * np.array([np.cos(lamp.heading), np.sin(lamp.heading)])
+            self.ground.light(lamp.x + float(head[0]), lamp.y + float(head[1]))
+        if not self.climate.casts_shadows:
+            return
+        sun = self.climate.sun
+        still = [actor.shape(0.0) for actor in self.actors if not actor.moves]
+        for shape in [fixture.shape for fixture in self.fixtures] + still:
+            for outline in capsule_shadows(shape.capsules, sun):
+                self.ground.shade(outline)
+        for shape in still:
+            for outline in face_shadow(shape.faces, sun):
+                self.ground.shade(outline)
+        for fixture in self.fixtures:
+            if len(fixture.shape.faces):
+                self.ground.shade(_fall(fixture.shape.faces.reshape(-1, 3), sun))
+        for tree in self.layout.trees:
+            self.ground.shade(_fall(crown_points(tree), sun), dappled=True)
+
+    @cached_property
+    def fixture_spheres(self) -> tuple[Floats, Floats]:
+        """``(N, 3)`` centres and ``(N,)`` radii, metres, that hold the fixtures."""
+        radii = [
+            np.linalg.norm(_points(fixture.shape) - fixture.centre, axis=1).max() + 0.2
+            for fixture in self.fixtures
+        ]
+        centres = np.array([fixture.centre for fixture in self.fixtures])
+        return centres.reshape(-1, 3), np.array(radii, float)
+
+
+def _fall(points: Floats, sun: Floats) -> Floats:
+    """``(N, 2)`` where the shadows of ``(N, 3)`` points fall, metres."""
+    return np.asarray(points[:, :2] - points[:, 2:] * (sun[:2] / sun[2]))
+
+
+def _points(shape: Shape) -> Floats:
+    """``(N, 3)`` points whose hull is about the body's."""
+    ends = shape.capsules.reshape(-1, 4)[:, :3]
+    return np.concatenate([ends, shape.faces.reshape(-1, 3)])
+
+
+def _reach(camera: Camera) -> float:
+    """Half of what the camera sees of the ground across its middle, metres."""
+    lens = camera.intrinsics
+    slant = float(np.linalg.norm(camera.position))
+    return float(np.clip(slant * lens.width / 2 / lens.focal, 8, 0.4 * PERIOD_M))
+
+
+def behind(points: Floats, eye: Floats, rect: Rect) -> NDArray[np.bool_]:
+    """Which ground points a footprint stands in front of, seen from ``eye``.
+
+    Args:
+        points: ``(N, 2)`` metres.
+        eye: ``(2,)`` ground point under the camera.
+        rect: footprint.
+
+    Returns:
+        ``(N,)`` whether the line from the eye to the point crosses the footprint.
+    """
+    step = points - eye
+    step = np.where(np.abs(step) < 1e-9, 1e-9, step)
+    low = (np.array([rect.x0, rect.y0]) - eye) / step
+    high = (np.array([rect.x1, rect.y1]) - eye) / step
+    enter = np.minimum(low, high).max(axis=1)
+    leave = np.maximum(low, high).min(axis=1)
+    return np.asarray((enter < leave) & (enter < 1) & (leave > 0))

@@ -1,0 +1,158 @@
+"""The ROS contract: what others rely on. A change here is a change for all of them.
+
+The table of the README is held to what the nodes really offer, and the meaning of the
+fields to a frame of which all is known.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("vision_msgs")
+
+from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
+from vision_msgs.msg import Detection2DArray, LabelInfo
+
+from tests.support.fixtures import PERSON_BOX, VEHICLE_BOX, blob_image, wait_for
+from windhover_bringup.runtime.composed import Pipeline
+from windhover_bringup.runtime.config import Config
+from windhover_cameras.rgb_camera import RgbCamera
+from windhover_pairing.node import PairingNode
+from windhover_ros import qos
+from windhover_ros.runner import spinning
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+GOLDEN = Path(__file__).with_name("contract.json")
+IN, OUT = "subscription", "publisher"
+
+
+def offered(node, topic, side):
+    """Type and QoS of an endpoint, as its peers see them."""
+    ask = node.get_publishers_info_by_topic if side == OUT else node.get_subscriptions_info_by_topic
+    (found,) = {
+        (i.topic_type, words(i.qos_profile)) for i in ask(topic) if i.node_name == node.get_name()
+    }
+    return {"topic": topic, "side": side, "type": found[0], "qos": found[1]}
+
+
+def words(profile):
+    """A QoS profile in the README's words, less its depth, which DDS does not tell."""
+    parts = [
+        "reliable" if profile.reliability == ReliabilityPolicy.RELIABLE else "best effort",
+    ]
+    if profile.durability == DurabilityPolicy.TRANSIENT_LOCAL:
+        parts.append("transient local")
+    seconds = profile.deadline.nanoseconds / 1e9
+    if 0 < seconds < 1e9:  # else none, which DDS writes as for ever
+        parts.append(f"deadline {seconds:g} s")
+    return ", ".join(parts)
+
+
+@pytest.fixture(scope="module")
+def pipeline(ros, blob_bundle, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("flight")
+    cv2.imwrite(str(folder / "0.png"), blob_image(0))
+    cv2.imwrite(str(folder / "1.png"), np.full((256, 320), 40, np.uint8))
+    config = (
+        Config()
+        .replaced("detector", model=str(blob_bundle))
+        .replaced("thermal_camera", source=str(folder), loop=True, rate=0.1)
+    )
+    built = Pipeline(config)
+    built.start()
+    with spinning(built.nodes):
+        yield built
+    built.close()
+
+
+@pytest.fixture(scope="module")
+def endpoints(pipeline):
+    rgb, pairing = RgbCamera(), PairingNode({})
+    nodes = {node.get_name(): node for node in [*pipeline.nodes, rgb, pairing]}
+    asked = [
+        ("rgb_camera", "/camera/rgb/image_raw", OUT),
+        ("rgb_camera", "/camera/rgb/camera_info", OUT),
+        ("thermal_camera", "/camera/thermal/image_raw", OUT),
+        ("thermal_camera", "/camera/thermal/camera_info", OUT),
+        ("pairing", "/camera/rgb/image_raw", IN),
+        ("pairing", "/camera/thermal/image_raw", IN),
+        ("pairing", "/mavros/imu/data", IN),
+        ("pairing", "/rgbt/image", OUT),
+        ("pairing", "/rgbt/camera_info", OUT),
+        ("detector", "/detections", OUT),
+        ("detector", "/label_info", OUT),
+        ("detector", "/mavros/global_position/rel_alt", IN),
+        ("tracker", "/tracks", OUT),
+        ("overlay", "/overlay/image/compressed", OUT),
+        ("monitor", "/health", OUT),
+        ("monitor", "/heartbeat", OUT),
+        ("detector", "/diagnostics", OUT),
+    ]
+    yield [offered(nodes[name], topic, side) for name, topic, side in asked]
+    rgb.close()
+    pairing.close()
+
+
+def test_topics_types_and_qos_are_those_that_others_rely_on(endpoints):
+    """When this fails: it is a new contract. Say so, and write contract.json anew."""
+    assert endpoints == json.loads(GOLDEN.read_text())
+
+
+def rows():
+    """Topic, type, QoS of every row of the README's table."""
+    section = README.partition("## The ROS contract")[2].partition("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("| ")]
+    for line in lines[1:]:
+        topics, kinds, policy = (cell.strip() for cell in line.strip("|").split("|")[:3])
+        for topic in re.findall(r"`([^`]+)`", topics):
+            yield topic, kinds, policy
+
+
+def test_the_readme_says_what_is_offered(endpoints):
+    told = {topic.lstrip("/"): (kinds, policy) for topic, kinds, policy in rows()}
+    for one in endpoints:
+        kinds, policy = told[one["topic"].lstrip("/")]
+        package, _, name = one["type"].partition("/msg/")
+        assert package in kinds
+        assert name in kinds
+        assert re.sub(r"keep last \d+, |, keep last \d+", "", policy) == one["qos"], one
+
+
+def test_queues_are_as_long_as_the_readme_says():
+    depths = {t.lstrip("/"): int(d[0]) for t, _, p in rows() if (d := re.findall(r"last (\d+)", p))}
+    assert depths["camera/thermal/image_raw"] == qos.image().depth
+    assert depths["detections"] == depths["tracks"] == qos.result(0.5).depth
+    assert depths["heartbeat"] == qos.result(1.0).depth
+
+
+def test_fields_mean_what_the_contract_says(pipeline, nodes):
+    detections = nodes.listener(Detection2DArray, "detections", qos.result())
+    tracks = nodes.listener(Detection2DArray, "tracks", qos.result())
+    labels = nodes.listener(LabelInfo, "label_info", qos.latched())
+    wait_for(lambda: any(len(m.detections) == 2 for m in detections), "both objects")
+    wait_for(lambda: any(len(m.detections) == 0 for m in detections[3:]), "an empty array")
+    wait_for(lambda: any(m.detections for m in tracks), "tracks")
+    wait_for(lambda: labels, "labels")
+    message = next(m for m in detections if len(m.detections) == 2)
+    assert message.header.frame_id == "thermal_camera"
+    age_s = pipeline.detector.get_clock().now().nanoseconds / 1e9 - message.header.stamp.sec
+    assert 0 <= age_s < 3600
+    by_label = {one.results[0].hypothesis.class_id: one for one in message.detections}
+    assert set(by_label) == {"person", "vehicle"} == {c.class_name for c in labels[0].class_map}
+    for label, (x1, y1, x2, y2) in (("person", PERSON_BOX), ("vehicle", VEHICLE_BOX)):
+        one = by_label[label]
+        box = one.bbox
+        # Source pixels: centre and size, not the network's.
+        assert (box.center.position.x, box.center.position.y, box.size_x, box.size_y) == (
+            pytest.approx(((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1), abs=1.5)
+        )
+        assert one.header == message.header
+        assert one.id == ""
+        assert 0.25 < one.results[0].hypothesis.score <= 1.0
+    track = next(m for m in tracks if m.detections).detections[0]
+    assert track.id.isdecimal()

@@ -1,0 +1,1 @@
+"""Conversion to the one layout, splits and filters."""

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from windhover.inference.soc import FASTRPC_NODES
 ROOT = Path(__file__).resolve().parents[1]
 DOCKER = ROOT / "docker"
 FILES = sorted(DOCKER.glob("Dockerfile.*"))
-PACKAGES = [path.parent.name for path in sorted(ROOT.glob("src/*/package.xml"))]
+MANIFESTS = {path.parent.name: ET.parse(path) for path in ROOT.glob("src/*/package.xml")}
 HADOLINT = Path(sys.prefix) / "bin" / "hadolint"
 
 
@@ -52,14 +53,31 @@ def test_it_runs_without_rights_and_copies_what_there_is(file):
     assert all("jazzy" in base and ":latest" not in base for base in bases)
 
 
-def test_the_drones_requirements_are_those_of_the_packages():
+def packages_up_to(names):
+    """The packages that ``colcon build --packages-up-to`` builds for some."""
+    found = set()
+    while names:
+        found |= names
+        depends = {e.text for name in names for e in MANIFESTS[name].findall("exec_depend")}
+        names = (depends & MANIFESTS.keys()) - found
+    return found
+
+
+def test_the_drone_is_built_without_scores_plots_and_the_renderer():
+    (built,) = re.findall(r"--packages-up-to ([\w ]+)", (DOCKER / "Dockerfile.qcs8550").read_text())
+    found = packages_up_to(set(built.split()))
+    assert found >= {"windhover", "windhover_ros", "windhover_bringup", "windhover_models"}
+    assert not found & {"windhover_evaluation", "windhover_sim"}
+
+
+def test_the_drones_requirements_are_those_of_its_packages():
     text = (DOCKER / "requirements.txt").read_text()
     listed = {line.lower() for line in text.splitlines() if line and not line.startswith("#")}
     asked = set()
-    for package in PACKAGES:
+    for package in packages_up_to({"windhover_bringup", "windhover_models"}):
         for line in requires(package) or ():
             name = re.split(r"[<>=!~;\[ ]", line)[0].lower()
-            if 'extra == "test"' not in line and name.replace("-", "_") not in PACKAGES:
+            if 'extra == "test"' not in line and name.replace("-", "_") not in MANIFESTS:
                 asked.add(name)
     assert listed == asked
     pinned = {line.partition("==")[0].lower() for line in (ROOT / "constraints.txt").open()}

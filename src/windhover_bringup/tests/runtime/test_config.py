@@ -15,7 +15,7 @@ from windhover_bringup.runtime.config import SECTIONS, Config, render_default
 from windhover_ros.params import flatten
 from windhover_tracker.node import TrackerNode
 
-DEFAULT = Path(__file__).resolve().parents[3] / "config" / "default.yaml"
+DEFAULT = Path(__file__).resolve().parents[4] / "config" / "default.yaml"
 
 
 def write(tmp_path, text):

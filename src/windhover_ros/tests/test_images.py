@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -99,6 +100,22 @@ def test_colour_is_compressed_as_jpeg_with_its_channels_in_order():
         back = frame_from_compressed(received)
         assert back.encoding == "bgr8"
         assert np.abs(back.image.astype(int) - image).max() < 6
+
+
+def test_the_live_decoder_is_the_bag_readers():
+    """Empty format, alpha, TIFF: both call ``decode_compressed``."""
+    four = np.dstack((FRAMES["bgr8"], np.full((17, 31), 255, np.uint8)))
+    for kind, suffix, image, encoding in (
+        ("", ".png", FRAMES["mono16"], "mono16"),
+        ("bgra8; png compressed bgra8", ".png", four, "bgr8"),
+        ("mono16; tiff compressed ", ".tiff", FRAMES["mono16"], "mono16"),
+        ("16UC1; compressedDepth png", ".png", FRAMES["mono16"], "mono16"),
+    ):
+        data = cv2.imencode(suffix, image)[1].tobytes()
+        data = bytes(12) + data if "Depth" in kind else data
+        back = frame_from_compressed(CompressedImage(format=kind, data=data))
+        assert back.encoding == encoding
+        np.testing.assert_array_equal(back.image, image[..., :3] if encoding == "bgr8" else image)
 
 
 def test_damaged_compression_is_refused():

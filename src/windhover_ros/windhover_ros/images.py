@@ -19,9 +19,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage
 from sensor_msgs.msg import Image as ImageMessage
 
 from windhover.calibration import CameraCalibration
-from windhover.errors import EncodingError, SourceError
+from windhover.errors import EncodingError
+from windhover.imaging.compressed import decode_compressed
 from windhover.imaging.formats import decode_image
-from windhover.sources.files import decode_image_file
 from windhover.types import Frame
 from windhover_ros.cdr import CdrWriter
 
@@ -58,16 +58,16 @@ def frame_from_image(message: ImageMessage, index: int = 0) -> Frame:
 
 
 def frame_from_compressed(message: CompressedImage, index: int = 0) -> Frame:
-    """A received JPEG or PNG as a frame (``mono8``, ``mono16`` or ``bgr8``).
+    """A received compressed picture as a frame.
+
+    Args:
+        message: JPEG, PNG, TIFF or WebP, or a depth image as PNG.
+        index: count of the frame in its stream.
 
     Raises:
         EncodingError: the data is not an image that can be decoded.
     """
-    what = f"compressed image ({message.format})"
-    try:
-        image, encoding = decode_image_file(message.data, what)
-    except SourceError as error:
-        raise EncodingError(str(error)) from None
+    image, encoding = decode_compressed(message.data, message.format)
     return Frame(image, encoding, to_ns(message.header.stamp), message.header.frame_id, index)
 
 

@@ -43,32 +43,49 @@ def bayer_rows(pattern: str, bgr) -> np.ndarray:
     return rows
 
 
-def encoded(encoding: str, bgr) -> np.ndarray:
+PIXELS = {
+    "bgr8": lambda b, g, r: [b, g, r],
+    "8UC3": lambda b, g, r: [b, g, r],
+    "rgb8": lambda b, g, r: [r, g, b],
+    "bgra8": lambda b, g, r: [b, g, r, 9],
+    "rgba8": lambda b, g, r: [r, g, b, 9],
+}
+TWO_PIXELS = {
+    "uyvy": lambda y, cb, cr: [cb, y, cr, y],
+    "yuv422": lambda y, cb, cr: [cb, y, cr, y],
+    "yuyv": lambda y, cb, cr: [y, cb, y, cr],
+    "yuv422_yuy2": lambda y, cb, cr: [y, cb, y, cr],
+}
+# Rows of chroma under the H rows of luma, and a pair of it. A row of nv24's is two long.
+PLANAR = {
+    "nv12": (H // 2, lambda cb, cr: [cb, cr]),
+    "nv21": (H // 2, lambda cb, cr: [cr, cb]),
+    "nv24": (2 * H, lambda cb, cr: [cb, cr]),
+}
+
+
+def encoded(encoding: str, bgr, order="<") -> np.ndarray:
     """A picture of one colour as the rows of bytes of ``encoding``."""
-    b, g, r = bgr
+    if encoding.endswith("16") or encoding == "16UC3":
+        # Every byte twice: 0x5656 is to 16 bits what 0x56 is to 8.
+        name = "8UC3" if encoding == "16UC3" else encoding.removesuffix("16") + "8"
+        deep = encoded(name, bgr).astype(np.uint16) * 257
+        return deep.astype(f"{order}u2").view(np.uint8)
     y, cb, cr = ycbcr(bgr)
-    pixels = {
-        "bgr8": [b, g, r],
-        "8UC3": [b, g, r],
-        "rgb8": [r, g, b],
-        "bgra8": [b, g, r, 9],
-        "rgba8": [r, g, b, 9],
-    }
-    if encoding in pixels:
-        return np.tile(np.array(pixels[encoding], np.uint8), (H, W))
-    if encoding in {"yuv422", "uyvy"}:
-        return np.tile(np.array([cb, y, cr, y], np.uint8), (H, W // 2))
-    if encoding in {"yuv422_yuy2", "yuyv"}:
-        return np.tile(np.array([y, cb, y, cr], np.uint8), (H, W // 2))
-    if encoding in {"nv12", "nv21"}:
-        chroma = [cb, cr] if encoding == "nv12" else [cr, cb]
-        return np.vstack(
-            [np.full((H, W), y, np.uint8), np.tile(np.array(chroma, np.uint8), (H // 2, W // 2))]
-        )
+    if encoding in PIXELS:
+        return np.tile(np.array(PIXELS[encoding](*bgr), np.uint8), (H, W))
+    if encoding in TWO_PIXELS:
+        return np.tile(np.array(TWO_PIXELS[encoding](y, cb, cr), np.uint8), (H, W // 2))
+    if encoding in PLANAR:
+        rows, pair = PLANAR[encoding]
+        chroma = np.tile(np.array(pair(cb, cr), np.uint8), (rows, W // 2))
+        return np.vstack([np.full((H, W), y, np.uint8), chroma])
     return bayer_rows(encoding.removeprefix("bayer_").removesuffix("8"), bgr)
 
 
-COLOUR = [name for name in ENCODINGS if name not in {"8UC4", "mono8", "8UC1", "mono16", "16UC1"}]
+COUNTS = {"mono16", "16UC1", "mono10", "mono12", "mono14"}
+SAMPLE_BYTES = {"16SC1": 2, "32FC1": 4, "64FC1": 8} | dict.fromkeys(COUNTS, 2)
+COLOUR = [name for name in ENCODINGS if name not in {"8UC4", "mono8", "8UC1", *SAMPLE_BYTES}]
 
 
 @pytest.mark.parametrize("extra", [0, 5])
@@ -77,7 +94,10 @@ COLOUR = [name for name in ENCODINGS if name not in {"8UC4", "mono8", "8UC1", "m
 def test_colours_survive(encoding, colour, extra):
     rows = encoded(encoding, colour)
     step = rows.shape[1] + extra
-    image, canonical = decode_image(padded(rows, step), encoding, H, W, step)
+    data = padded(rows, step)
+    if encoding == "nv24":
+        data = padded(rows[:H], step) + padded(rows[H:].reshape(H, 2 * W), 2 * step)
+    image, canonical = decode_image(data, encoding, H, W, step)
     bgr = to_bgr(image, canonical)
     assert bgr.shape == (H, W, 3)
     inner = bgr[1:-1, 1:-1].reshape(-1, 3).astype(int)
@@ -122,12 +142,81 @@ def test_semi_planar_equals_opencv(encoding):
     np.testing.assert_array_equal(image, cv2.cvtColor(raw, code))
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("encoding", [name for name in COLOUR if "16" in name])
+def test_deep_colour_honours_byte_order(encoding, order):
+    rows = encoded(encoding, RED, order)
+    image, canonical = decode_image(rows.tobytes(), encoding, H, W, rows.shape[1], order == ">")
+    assert canonical == "bgr8"
+    assert (image[1:-1, 1:-1] == RED).all()
+
+
+def test_full_resolution_chroma_keeps_its_place():
+    """nv24 with padding: each chroma row is two luma rows long, padding included."""
+    rng = np.random.default_rng(8)
+    step = W + 4
+    ycbcr_image = rng.integers(60, 190, (H, W, 3), np.uint8)
+    luma = padded(ycbcr_image[..., 0], step)
+    chroma = padded(ycbcr_image[..., 1:].reshape(H, 2 * W), 2 * step)
+    image, _ = decode_image(luma + chroma, "nv24", H, W, step)
+    y, cb, cr = (ycbcr_image[..., k].astype(float) for k in range(3))
+    luma_part = 255 / 219 * (y - 16)
+    # ITU-R BT.601-7: the inverse of ``ycbcr`` above.
+    blue = luma_part + 1.772 * 255 / 224 * (cb - 128)
+    red = luma_part + 1.402 * 255 / 224 * (cr - 128)
+    green = luma_part - (0.344136 * (cb - 128) + 0.714136 * (cr - 128)) * 255 / 224
+    expected = np.clip(np.dstack((blue, green, red)), 0, 255)
+    assert np.abs(image - expected).max() <= 1
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(("encoding", "dtype"), [("32FC1", "f4"), ("64FC1", "f8")])
+@pytest.mark.parametrize("zero", [0.0, 273.15])
+def test_temperatures_become_hundredths_of_a_kelvin(encoding, dtype, order, zero):
+    celsius = np.linspace(-20.0, 120.0, H * W).reshape(H, W)
+    data = (celsius + zero).astype(f"{order}{dtype}").tobytes()
+    step = W * np.dtype(dtype).itemsize
+    image, canonical = decode_image(data, encoding, H, W, step, order == ">")
+    assert (canonical, image.dtype) == ("mono16", np.uint16)
+    np.testing.assert_allclose(image, (celsius + 273.15) * 100, atol=0.6)
+
+
+def test_temperatures_out_of_range_are_clipped_and_dead_pixels_are_cold():
+    values = np.full((H, W), 20.0, np.float32)
+    values[0, :5] = np.nan, np.inf, -np.inf, 1e38, 500.0
+    values[1, 0] = -40.0
+    image, _ = decode_image(values.tobytes(), "32FC1", H, W, W * 4)
+    assert list(image[0, :5]) == [0, 65_535, 0, 65_535, 65_535]
+    assert (image[1, 0], image[2, 2]) == (23_315, 29_315)
+    values[0, 2] = 20.0
+    image, _ = decode_image(values.tobytes(), "32FC1", H, W, W * 4)
+    assert image[0, 0] == 23_315
+    with pytest.raises(EncodingError, match="no pixel holds a number"):
+        decode_image(np.full((H, W), np.nan, np.float32).tobytes(), "32FC1", H, W, W * 4)
+
+
+def test_counts_stored_as_floats_stay_counts():
+    counts = np.arange(7000, 7000 + H * W, dtype=np.float32).reshape(H, W)
+    image, canonical = decode_image(counts.tobytes(), "32FC1", H, W, W * 4)
+    assert canonical == "mono16"
+    np.testing.assert_array_equal(image, counts)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_signed_counts_keep_their_order(order):
+    values = np.linspace(-32_768, 32_767, H * W).astype(np.int16).reshape(H, W)
+    data = values.astype(f"{order}i2").tobytes()
+    image, canonical = decode_image(data, "16SC1", H, W, W * 2, order == ">")
+    assert canonical == "mono16"
+    np.testing.assert_array_equal(image, values.astype(int) + 32_768)
+
+
 @given(
     st.sampled_from(["<", ">"]),
     st.integers(0, 7),
     st.integers(0, 3),
     st.tuples(st.integers(1, 12), st.integers(1, 12)),
-    st.sampled_from(["mono16", "16UC1"]),
+    st.sampled_from(sorted(COUNTS)),
 )
 def test_mono16_honours_byte_order_step_and_offset(order, extra, offset, size, name):
     height, width = size
@@ -186,10 +275,14 @@ def test_padding_after_the_last_row_may_be_missing():
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_a_short_buffer_is_named_with_both_sizes(encoding):
-    row = W * {"bgr8": 3, "8UC3": 3, "rgb8": 3, "bgra8": 4, "rgba8": 4, "8UC4": 4}.get(encoding, 1)
-    if encoding in {"mono16", "16UC1", "yuv422", "uyvy", "yuv422_yuy2", "yuyv"}:
-        row = W * 2
-    size = row * (H * 3 // 2 if encoding.startswith("nv") else H)
+    if encoding in SAMPLE_BYTES:
+        size, row = H * W * SAMPLE_BYTES[encoding], W * SAMPLE_BYTES[encoding]
+    elif encoding in COLOUR:
+        rows = encoded(encoding, RED)
+        size, row = rows.size, rows.shape[1]
+    else:
+        row = W * (4 if encoding == "8UC4" else 1)
+        size = H * row
     decode_image(bytes(size), encoding, H, W, row)
     with pytest.raises(EncodingError, match=rf"{encoding}.*expected {size} bytes, got {size - 1}"):
         decode_image(bytes(size - 1), encoding, H, W, row)

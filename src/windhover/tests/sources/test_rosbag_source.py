@@ -113,6 +113,24 @@ def test_compressed_topics_play(tmp_path):
     assert np.abs(frames[3].image.astype(int) - colour).max() <= 4
 
 
+def test_alpha_in_a_bag_is_not_taken_for_thermal(tmp_path):
+    four = np.full((12, 16, 4), (40, 90, 200, 255), np.uint8)
+    bag = write(
+        tmp_path / "bag",
+        {
+            "/camera/compressed": [
+                (T0, compressed(T0, four, ".png", "bgra8; png compressed bgra8")),
+                (T0 + 1, compressed(T0 + 1, four, ".png", "")),
+                (T0 + 2, compressed(T0 + 2, four, ".png", "8UC4; png")),
+            ]
+        },
+    )
+    frames = list(open_source(bag))
+    assert [frame.encoding for frame in frames] == ["bgr8", "bgr8", "8UC4"]
+    np.testing.assert_array_equal(frames[0].image, four[..., :3])
+    np.testing.assert_array_equal(frames[2].image, four)
+
+
 def test_a_header_without_a_stamp_takes_the_bag_time(tmp_path):
     bag = write(tmp_path / "bag", {"/image": [(T0, raw(0, thermal(0), "mono16"))]})
     (frame,) = open_source(bag)
@@ -175,7 +193,7 @@ def test_bad_messages_are_named_or_skipped(tmp_path):
     source = open_source(other, on_bad="skip")
     with pytest.raises(SourceError, match="not one readable frame"):
         list(source)
-    assert "compressed as 'h264': use jpeg or png" in source.skipped[1]
+    assert "compressed as 'h264' can't be decoded: use jpeg, png, tiff or webp" in source.skipped[1]
 
 
 @pytest.mark.parametrize("storage", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])

@@ -1,8 +1,8 @@
 """Pixel formats: raw camera and message buffers to arrays, and arrays to channels.
 
-Names are those of ROS 2's ``sensor_msgs/image_encodings.hpp``, with ``uyvy``,
-``yuyv``, ``nv12`` and ``nv21`` as drivers spell them. YUV is BT.601 limited range,
-which is what UVC cameras and ROS drivers send.
+Names are those of ROS 2's ``sensor_msgs/image_encodings.hpp`` and of OpenCV's types, with
+``uyvy``, ``yuyv``, ``nv12`` and ``mono12`` as drivers spell them. YUV is BT.601 limited
+range, which is what UVC cameras and ROS drivers send.
 """
 
 from __future__ import annotations
@@ -17,6 +17,12 @@ from numpy.typing import NDArray
 
 from windhover.errors import EncodingError
 from windhover.imaging.agc import percentile_agc
+from windhover.imaging.conversions import (
+    high_byte,
+    signed_to_counts,
+    temperatures_to_counts,
+    ycbcr_to_bgr,
+)
 from windhover.types import Image
 
 Channels = Literal["rgb", "thermal", "rgbt"]
@@ -33,45 +39,74 @@ ToneMap = Callable[[NDArray[np.uint16]], NDArray[np.uint8]]
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """How an encoding lies in memory and what it becomes.
+    """How an encoding is stored and what it becomes.
 
     Attributes:
         canonical: encoding of the array that comes out.
         channels: samples a pixel in the buffer.
-        depth: bytes a sample.
-        chroma: True for a half-height chroma plane after the luma rows.
+        dtype: of a sample, in native byte order.
+        chroma_rows: rows of interleaved chroma after the luma, per luma row.
         even: which of (rows, columns) must be even.
         convert: view of the buffer, height, width -> image; ``None`` = as it is.
     """
 
     canonical: str
     channels: int = 1
-    depth: int = 1
-    chroma: bool = False
+    dtype: str = "u1"
+    chroma_rows: float = 0.0
     even: tuple[bool, bool] = (False, False)
     convert: Convert | None = None
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes a pixel in a row."""
+        return self.channels * np.dtype(self.dtype).itemsize
 
 
 def _by_code(code: int) -> Convert:
     return lambda view, _height, _width: cv2.cvtColor(view, code)
 
 
-def _semi_planar(code: int) -> Convert:
+def _high_byte_by_code(code: int) -> Convert:
+    return lambda view, _height, _width: high_byte(np.asarray(cv2.cvtColor(view, code), np.uint16))
+
+
+def _by_value(convert: Callable[[NDArray[Any]], NDArray[Any]]) -> Convert:
+    return lambda view, _height, _width: convert(view)
+
+
+def _semi_planar(code: int) -> _Layout:
     def convert(view: NDArray[Any], height: int, width: int) -> NDArray[Any]:
         chroma = view[height:].reshape(height // 2, width // 2, 2)
         return cv2.cvtColorTwoPlane(view[:height], chroma, code)
 
-    return convert
+    return _Layout("bgr8", chroma_rows=0.5, even=(True, True), convert=convert)
 
 
-def _bayer(code: int) -> _Layout:
+def _semi_planar_full(view: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    # A row of chroma, and its padding, is twice as long as one of luma.
+    rows = 2 * view.strides[0], 2, 1
+    chroma = np.lib.stride_tricks.as_strided(view[height:], (height, width, 2), rows)
+    return ycbcr_to_bgr(np.dstack((view[:height], chroma)))
+
+
+def _bayer(pattern: str) -> dict[str, _Layout]:
     # OpenCV's two-letter Bayer names give the second row's second and third
     # pixel and so disagree with ROS; its four-letter aliases agree.
-    return _Layout("bgr8", even=(True, True), convert=_by_code(code))
+    code: int = getattr(cv2, f"COLOR_Bayer{pattern.upper()}2BGR")
+    even = (True, True)
+    return {
+        f"bayer_{pattern}8": _Layout("bgr8", even=even, convert=_by_code(code)),
+        f"bayer_{pattern}16": _Layout(
+            "bgr8", dtype="u2", even=even, convert=_high_byte_by_code(code)
+        ),
+    }
 
 
 _UYVY = _Layout("bgr8", 2, even=(False, True), convert=_by_code(cv2.COLOR_YUV2BGR_UYVY))
 _YUYV = _Layout("bgr8", 2, even=(False, True), convert=_by_code(cv2.COLOR_YUV2BGR_YUY2))
+_DEEP_GRAY = _Layout("mono16", dtype="u2")
+_DEEP_BGR = _Layout("bgr8", 3, "u2", convert=_by_value(high_byte))
 
 _LAYOUTS: dict[str, _Layout] = {
     "bgr8": _Layout("bgr8", 3),
@@ -79,31 +114,34 @@ _LAYOUTS: dict[str, _Layout] = {
     "rgb8": _Layout("rgb8", 3),
     "bgra8": _Layout("bgr8", 4, convert=_by_code(cv2.COLOR_BGRA2BGR)),
     "rgba8": _Layout("bgr8", 4, convert=_by_code(cv2.COLOR_RGBA2BGR)),
+    "bgr16": _DEEP_BGR,
+    "16UC3": _DEEP_BGR,
+    "rgb16": _Layout("bgr8", 3, "u2", convert=_high_byte_by_code(cv2.COLOR_RGB2BGR)),
+    "bgra16": _Layout("bgr8", 4, "u2", convert=_high_byte_by_code(cv2.COLOR_BGRA2BGR)),
+    "rgba16": _Layout("bgr8", 4, "u2", convert=_high_byte_by_code(cv2.COLOR_RGBA2BGR)),
     "8UC4": _Layout("8UC4", 4),
     "mono8": _Layout("mono8"),
     "8UC1": _Layout("mono8"),
-    "mono16": _Layout("mono16", depth=2),
-    "16UC1": _Layout("mono16", depth=2),
-    "nv12": _Layout(
-        "bgr8",
-        chroma=True,
-        even=(True, True),
-        convert=_semi_planar(cv2.COLOR_YUV2BGR_NV12),
-    ),
-    "nv21": _Layout(
-        "bgr8",
-        chroma=True,
-        even=(True, True),
-        convert=_semi_planar(cv2.COLOR_YUV2BGR_NV21),
-    ),
+    "mono16": _DEEP_GRAY,
+    "16UC1": _DEEP_GRAY,
+    # GenICam's names for counts in the low bits of 16.
+    "mono10": _DEEP_GRAY,
+    "mono12": _DEEP_GRAY,
+    "mono14": _DEEP_GRAY,
+    "16SC1": _Layout("mono16", dtype="i2", convert=_by_value(signed_to_counts)),
+    "32FC1": _Layout("mono16", dtype="f4", convert=_by_value(temperatures_to_counts)),
+    "64FC1": _Layout("mono16", dtype="f8", convert=_by_value(temperatures_to_counts)),
+    "nv12": _semi_planar(cv2.COLOR_YUV2BGR_NV12),
+    "nv21": _semi_planar(cv2.COLOR_YUV2BGR_NV21),
+    "nv24": _Layout("bgr8", chroma_rows=2.0, convert=_semi_planar_full),
     "yuv422": _UYVY,
     "uyvy": _UYVY,
     "yuv422_yuy2": _YUYV,
     "yuyv": _YUYV,
-    "bayer_rggb8": _bayer(cv2.COLOR_BayerRGGB2BGR),
-    "bayer_bggr8": _bayer(cv2.COLOR_BayerBGGR2BGR),
-    "bayer_gbrg8": _bayer(cv2.COLOR_BayerGBRG2BGR),
-    "bayer_grbg8": _bayer(cv2.COLOR_BayerGRBG2BGR),
+    **_bayer("rggb"),
+    **_bayer("bggr"),
+    **_bayer("gbrg"),
+    **_bayer("grbg"),
 }
 
 ENCODINGS = tuple(_LAYOUTS)
@@ -123,13 +161,16 @@ def decode_image(
             cv_bridge and OpenCV do.
         height: rows.
         width: columns.
-        step: bytes from one row to the next, padding included; for ``nv12`` and
-            ``nv21`` of luma and chroma rows alike.
-        is_bigendian: byte order of 16-bit samples.
+        step: bytes from one row to the next, padding included; for ``nv12``,
+            ``nv21`` and ``nv24`` that of luma rows.
+        is_bigendian: byte order of samples of more than 8 bits.
 
     Returns:
         The image and its encoding, one of :data:`CANONICAL`: colour formats with
-        alpha, YUV and Bayer become ``bgr8``; ``bgr8``, ``rgb8``, ``mono8``,
+        alpha, 16 bits, YUV and Bayer become ``bgr8`` (alpha is left out; of 16 bits the
+        high byte is taken); ``32FC1`` and ``64FC1`` are taken as temperatures and
+        become ``mono16`` counts of 0.01 K, ``16SC1`` becomes ``mono16`` raised by
+        32768 (see :mod:`windhover.imaging.conversions`); ``bgr8``, ``rgb8``, ``mono8``,
         ``8UC4`` and native-endian ``mono16`` are views of ``data``, not copies
         (read-only where ``data`` is, with row strides of ``step``).
 
@@ -143,17 +184,15 @@ def decode_image(
             f"unknown image encoding {encoding!r}: use one of {', '.join(ENCODINGS)}"
         )
     _check_geometry(encoding, layout, height, width, step)
-    rows = height * 3 // 2 if layout.chroma else height
+    rows = height + int(height * layout.chroma_rows)
     raw = _as_bytes(data, encoding)
-    expected = (rows - 1) * step + width * layout.channels * layout.depth
+    expected = (rows - 1) * step + width * layout.pixel_bytes
     if len(raw) < expected:
         raise EncodingError(
             f"{encoding} image {width}x{height} with step {step}: "
             f"expected {expected} bytes, got {len(raw)}"
         )
-    view = _view(raw, layout, rows, width, step)
-    if layout.depth == 2:
-        view = _native16(view, bool(is_bigendian))
+    view = _view(raw, layout, rows, width, step, bool(is_bigendian))
     image = layout.convert(view, height, width) if layout.convert else view
     return image, layout.canonical
 
@@ -255,7 +294,7 @@ def _check_geometry(encoding: str, layout: _Layout, height: int, width: int, ste
     if (layout.even[0] and height % 2) or (layout.even[1] and width % 2):
         which = "width and height" if layout.even[0] else "width"
         raise EncodingError(f"{encoding} image of {width}x{height} pixels: {which} must be even")
-    row = width * layout.channels * layout.depth
+    row = width * layout.pixel_bytes
     if step < row:
         raise EncodingError(
             f"{encoding} image {width} pixels wide needs a step of at least {row} bytes, got {step}"
@@ -271,20 +310,17 @@ def _as_bytes(data: object, encoding: str) -> memoryview:
         ) from error
 
 
-def _view(data: memoryview, layout: _Layout, rows: int, width: int, step: int) -> NDArray[Any]:
-    """See the buffer as rows of pixels, without a copy."""
+def _view(
+    data: memoryview, layout: _Layout, rows: int, width: int, step: int, is_bigendian: bool
+) -> NDArray[Any]:
+    """The buffer as rows of pixels, without a copy where byte order and alignment allow."""
+    stored = np.dtype(layout.dtype).newbyteorder(">" if is_bigendian else "<")
     shape: tuple[int, ...] = (rows, width)
-    strides: tuple[int, ...] = (step, layout.channels * layout.depth)
+    strides: tuple[int, ...] = (step, layout.pixel_bytes)
     if layout.channels > 1:
-        shape, strides = (*shape, layout.channels), (*strides, layout.depth)
-    dtype = np.uint8 if layout.depth == 1 else np.uint16
-    return np.ndarray(shape, dtype, buffer=data, strides=strides)
-
-
-def _native16(view: NDArray[Any], is_bigendian: bool) -> NDArray[Any]:
-    """Swap and align 16-bit samples where they need it."""
-    stored = view.view(np.dtype(">u2" if is_bigendian else "<u2"))
-    native: NDArray[Any] = stored.astype(np.uint16, copy=False)
+        shape, strides = (*shape, layout.channels), (*strides, stored.itemsize)
+    view: NDArray[Any] = np.ndarray(shape, stored, buffer=data, strides=strides)
+    native = view.astype(layout.dtype, copy=False)
     # An odd step or an odd offset in a message: OpenCV can't read that.
     return native if native.flags.aligned else native.copy()
 
@@ -293,11 +329,11 @@ def _check_canonical(image: Image, encoding: str) -> None:
     if encoding not in CANONICAL:
         raise EncodingError(f"a frame can't be {encoding!r}: use one of {', '.join(CANONICAL)}")
     layout = _LAYOUTS[encoding]
-    dtype = np.uint8 if layout.depth == 1 else np.uint16
+    dtype = np.dtype(layout.dtype)
     channels = 1 if image.ndim == 2 else image.shape[-1]
     if image.dtype != dtype or image.ndim not in (2, 3) or channels != layout.channels:
         raise EncodingError(
-            f"a {encoding} frame is {np.dtype(dtype)} with {layout.channels} channel(s), "
+            f"a {encoding} frame is {dtype} with {layout.channels} channel(s), "
             f"got {image.dtype} of shape {image.shape}"
         )
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from windhover.errors import EncodingError, SourceError
+from windhover.imaging.compressed import decode_compressed
 from windhover.imaging.formats import decode_image, to_gray8
-from windhover.sources.files import decode_image_file
 from windhover.sources.options import DEFAULT_RATE_HZ, SourceOptions
 from windhover.sources.recorded import RecordedSource, Shot
 from windhover.types import Image
@@ -99,11 +99,9 @@ class RosbagImages(RecordedSource):
         what = f"message {count} of {self.topic} in bag {self._path}"
         try:
             message: Any = reader.deserialize(raw, connection.msgtype)
-            image, encoding = _decode(message, connection.msgtype, what)
+            image, encoding = _decode(message, connection.msgtype)
         except EncodingError as error:
             return SourceError(f"{what}: {error}")
-        except SourceError as error:
-            return error
         except Exception as error:  # as above: the parser's own
             return SourceError(f"{what} is damaged: {_one_line(error)}")
         if self._options.as_gray and encoding in {"bgr8", "rgb8"}:
@@ -186,7 +184,7 @@ def _rate(count: int, seconds: float) -> float:
     return (count - 1) / seconds if count > 1 and seconds > 0 else DEFAULT_RATE_HZ
 
 
-def _decode(message: Any, msgtype: str, what: str) -> tuple[Image, str]:
+def _decode(message: Any, msgtype: str) -> tuple[Image, str]:
     if msgtype == IMAGE:
         return decode_image(
             message.data,
@@ -196,12 +194,7 @@ def _decode(message: Any, msgtype: str, what: str) -> tuple[Image, str]:
             message.step,
             message.is_bigendian,
         )
-    # image_transport appends the codec: "mono16; png compressed "; JPEG and PNG of
-    # colour hold B, G, R whatever the original was.
-    kind = message.format.lower()
-    if "compresseddepth" in kind or not any(name in kind for name in ("jpeg", "jpg", "png")):
-        raise SourceError(f"{what} is compressed as {message.format!r}: use jpeg or png")
-    return decode_image_file(message.data, what)
+    return decode_compressed(message.data, message.format)
 
 
 def _one_line(error: Exception) -> str:

@@ -55,7 +55,7 @@ def test_the_mission_consumer_hears_tracks_and_health(ros, blob_bundle, blob_fol
         .replaced("tracker", deadline_s=0.0)
         .replaced("thermal_camera", source=str(blob_folder), loop=True, rate=0.5)
         .replaced("monitor", max_drop_share=1.0, silence_s=30.0, camera_silence_s=30.0)
-        .replaced("monitor", warm_c=200.0, hot_c=200.0, least_memory_mib=0.0, better_after_s=0.0)
+        .replaced("monitor", warm_c=200.0, hot_c=200.0, min_free_memory_mib=0.0, clear_delay_s=0.0)
     )
     pipeline = Pipeline(config)
     try:

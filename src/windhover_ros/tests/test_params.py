@@ -1,4 +1,4 @@
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,6 +15,7 @@ from windhover_ros.params import NodeParams, check, declare, read_only
 
 class Inner(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+    former_names: ClassVar = {"least_overlap": "overlap"}
     overlap: float = Field(0.3, ge=0.0, le=1.0, description="least overlap")
 
 
@@ -24,6 +25,13 @@ class Example(NodeParams):
     kind: Literal["a", "b"] = read_only("a", description="which")
     names: list[str] = Field(["x"], description="some names")
     inner: Inner = read_only(Inner())
+    gain: float = Field(1.0, gt=0.0, description="above nothing")
+    share: float = Field(0.5, gt=0.0, lt=1.0, description="a real part")
+    port: int = Field(7400, gt=1024, description="a port of anyone's")
+    offset: float = Field(0.0, le=0.0, description="never late")
+    free: float = Field(0.0, description="any number")
+
+    former_names: ClassVar = {"speed": "rate"}
 
 
 @pytest.fixture
@@ -107,3 +115,51 @@ def test_a_change_is_checked_and_followed(make):
 def test_unknown_names_are_refused():
     with pytest.raises(ConfigError, match="here: rats: no such parameter"):
         check(Example, {"rats": 1}, "here")
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "inside", "outside"),
+    [
+        ("gain", "above 0", [1e-9, 1e300], [0.0, -1.0]),
+        ("share", "above 0, below 1", [1e-9, 0.999999], [0.0, 1.0]),
+        ("offset", "at most 0", [0.0, -1e300], [0.1]),
+        ("port", "above 1024", [1025, 2**40], [1024]),
+        ("count", "at least 1, at most 9", [1, 9], [0, 10]),
+    ],
+)
+def test_ranges_are_advertised_as_they_are(make, name, words, inside, outside):
+    node, params = make()
+    told = node.describe_parameter(name)
+    assert told.additional_constraints == words
+    (range_,) = [*told.floating_point_range, *told.integer_range]
+    for value in inside:
+        assert range_.from_value <= value <= range_.to_value
+        assert node.set_parameters([Parameter(name, value=value)])[0].successful
+    for value in outside:
+        assert not range_.from_value <= value <= range_.to_value
+        assert not node.set_parameters([Parameter(name, value=value)])[0].successful
+    assert getattr(params.value, name) == inside[-1]
+
+
+def test_a_number_without_bounds_advertises_none_and_takes_no_nan(make):
+    node, _ = make()
+    told = node.describe_parameter("free")
+    assert (told.additional_constraints, list(told.floating_point_range)) == ("", [])
+    assert not node.set_parameters([Parameter("free", value=float("nan"))])[0].successful
+    with pytest.raises(ConfigError, match="free"):
+        check(Example, {"free": float("inf")}, "here")
+
+
+@pytest.mark.parametrize(
+    ("former", "name"), [("speed", "rate"), ("inner__least_overlap", "inner.overlap")]
+)
+def test_a_former_name_from_outside_is_taken_with_a_warning(make, caplog, former, name):
+    node, _ = make(**{former: 0.25})
+    assert node.get_parameter(name).value == 0.25
+    assert f"{former.replace('__', '.')} is now called {name}; rename it" in caplog.text
+    assert len(caplog.records) == 1
+
+
+def test_of_both_names_the_present_one_counts(make, caplog):
+    node, _ = make(speed=2.0, rate=3.0)
+    assert node.get_parameter("rate").value == 3.0

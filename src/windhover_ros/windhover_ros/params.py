@@ -11,15 +11,23 @@ written.
         source: str = read_only("", description="where frames come from")
 
     params = declare(node, CameraParams)      # params.value is a CameraParams
+
+A field that was renamed is still taken by its former name for one version::
+
+    former_names: ClassVar[Mapping[str, str]] = {"old_name": "new_name"}
 """
 
 from __future__ import annotations
 
+import logging
+import math
+import re
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -34,6 +42,9 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from windhover.errors import ConfigError
+from windhover_ros.nesting import flatten, nest
+
+_log = logging.getLogger(__name__)
 
 _TYPES = {
     bool: Parameter.Type.BOOL,
@@ -49,9 +60,15 @@ _ARRAYS = {
 
 
 class NodeParams(BaseModel):
-    """Base of the parameters of a node; frozen, so a stage can keep one."""
+    """Base of the parameters of a node; frozen, so a stage can keep one.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Attributes:
+        former_names: of this model's own fields, former name to the name now.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    former_names: ClassVar[Mapping[str, str]] = {}
 
 
 M = TypeVar("M", bound=NodeParams)
@@ -83,20 +100,64 @@ class Param:
     read_only: bool
 
 
-def bounds(field: FieldInfo) -> tuple[float | None, float | None]:
-    """Lowest and highest value of a number field, ``None`` where open."""
-    low: Any = None
-    high: Any = None
-    for item in field.metadata:
-        if isinstance(item, Ge):
-            low = item.ge
-        elif isinstance(item, Gt):
-            low = item.gt
-        elif isinstance(item, Le):
-            high = item.le
-        elif isinstance(item, Lt):
-            high = item.lt
-    return low, high
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Range of a number field; ``None`` where a side is open.
+
+    Attributes:
+        low: lower bound.
+        high: upper bound.
+        above: whether ``low`` itself is excluded.
+        below: whether ``high`` itself is excluded.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    above: bool = False
+    below: bool = False
+
+    @classmethod
+    def of(cls, field: FieldInfo) -> Bounds:
+        """The bounds that a field declares by ``ge``, ``gt``, ``le`` and ``lt``."""
+        low: Any = None
+        high: Any = None
+        above = below = False
+        for item in field.metadata:
+            if isinstance(item, Ge):
+                low, above = item.ge, False
+            elif isinstance(item, Gt):
+                low, above = item.gt, True
+            elif isinstance(item, Le):
+                high, below = item.le, False
+            elif isinstance(item, Lt):
+                high, below = item.lt, True
+        return cls(low, high, above, below)
+
+    def floats(self) -> tuple[float, float]:
+        """The smallest and the largest float within; ROS knows inclusive ranges only."""
+        low = -sys.float_info.max if self.low is None else float(self.low)
+        high = sys.float_info.max if self.high is None else float(self.high)
+        return (
+            math.nextafter(low, math.inf) if self.above else low,
+            math.nextafter(high, -math.inf) if self.below else high,
+        )
+
+    def integers(self) -> tuple[int, int]:
+        """The smallest and the largest integer of 64 bits within."""
+        low = -(2**63) if self.low is None else int(self.low) + self.above
+        high = 2**63 - 1 if self.high is None else int(self.high) - self.below
+        return low, high
+
+    def __bool__(self) -> bool:
+        return self.low is not None or self.high is not None
+
+    def __str__(self) -> str:
+        parts = []
+        if self.low is not None:
+            parts.append(f"{'above' if self.above else 'at least'} {self.low:g}")
+        if self.high is not None:
+            parts.append(f"{'below' if self.below else 'at most'} {self.high:g}")
+        return ", ".join(parts)
 
 
 def parameter_type(field: FieldInfo) -> Parameter.Type:
@@ -128,15 +189,16 @@ def descriptor(name: str, param: Param) -> ParameterDescriptor:
     if typing.get_origin(field.annotation) is typing.Literal:
         choices = ", ".join(str(choice) for choice in typing.get_args(field.annotation))
         result.additional_constraints = f"one of: {choices}"
-    low, high = bounds(field)
-    if low is None or high is None:
+    bounds = Bounds.of(field)
+    if not bounds:
         return result
+    result.additional_constraints = str(bounds)
     if kind is Parameter.Type.DOUBLE:
-        result.floating_point_range = [
-            FloatingPointRange(from_value=float(low), to_value=float(high))
-        ]
+        low, high = bounds.floats()
+        result.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
     elif kind is Parameter.Type.INTEGER:
-        result.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=1)]
+        first, last = bounds.integers()
+        result.integer_range = [IntegerRange(from_value=first, to_value=last, step=1)]
     return result
 
 
@@ -154,27 +216,34 @@ def flat_params(model: type[BaseModel], prefix: str = "", fixed: bool = False) -
     return params
 
 
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings to dotted names."""
-    flat: dict[str, Any] = {}
+def former_names(model: type[BaseModel], prefix: str = "") -> dict[str, str]:
+    """Former name to present name of every renamed parameter, nested ones dotted."""
+    own: Mapping[str, str] = getattr(model, "former_names", {})
+    names = {prefix + former: prefix + name for former, name in own.items()}
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            names.update(former_names(kind, f"{prefix}{name}."))
+    return names
+
+
+def with_present_names(
+    model: type[BaseModel], values: Mapping[str, Any], where: str
+) -> dict[str, Any]:
+    """Values with former names replaced; each is one line of warning.
+
+    Args:
+        model: of the parameters.
+        values: dotted name to value; a present name wins over its former one.
+        where: origin of the values, for the warning.
+    """
+    renamed = former_names(model)
+    present = {name: value for name, value in values.items() if name not in renamed}
     for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat.update(flatten(value, f"{prefix}{name}."))
-        else:
-            flat[prefix + name] = value
-    return flat
-
-
-def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted names to nested mappings."""
-    nested: dict[str, Any] = {}
-    for name, value in flat.items():
-        *outer, last = name.split(".")
-        place = nested
-        for part in outer:
-            place = place.setdefault(part, {})
-        place[last] = value
-    return nested
+        if name in renamed:
+            _log.warning("%s: %s is now called %s; rename it", where, name, renamed[name])
+            present.setdefault(renamed[name], value)
+    return present
 
 
 def explain(error: ValidationError) -> str:
@@ -201,11 +270,56 @@ def check(model: type[M], values: Mapping[str, Any], where: str) -> M:
     Raises:
         ConfigError: a value is unknown, of the wrong type or out of range.
     """
+    given = with_present_names(model, values, where)
     try:
         # A nested model's defaults are those given to it here, not its class's own.
-        return model(**nest({**flatten(model().model_dump()), **values}))
+        return model(**nest({**flatten(model().model_dump()), **given}))
     except ValidationError as error:
         raise ConfigError(f"{where}: {explain(error)}") from None
+
+
+_QOS_OVERRIDE = re.compile(
+    r"qos_overrides\.(?P<topic>/[\w/]+)\.(publisher|subscription)(_\w+)?\.(?P<policy>\w+)"
+)
+_QOS_CHOICES = {
+    "history": {"keep_last", "keep_all"},
+    "reliability": {"reliable", "best_effort"},
+    "durability": {"volatile", "transient_local"},
+}
+_QOS_NUMBERS = {"depth": "messages", "deadline": "nanoseconds"}
+_FLAGS_OF_ROS = frozenset({"use_sim_time", "start_type_description_service"})
+
+
+def is_for_ros(name: str) -> bool:
+    """Whether a parameter is one that rclpy itself gives to every node."""
+    return name in _FLAGS_OF_ROS or name.startswith("qos_overrides.")
+
+
+def check_for_ros(name: str, value: Any, where: str) -> None:
+    """Check a parameter that :func:`is_for_ros`; rclpy would say little, or nothing.
+
+    Raises:
+        ConfigError: it is malformed.
+    """
+    if name in _FLAGS_OF_ROS:
+        if not isinstance(value, bool):
+            raise ConfigError(f"{where}: {name} is true or false (got {value!r})")
+        return
+    match = _QOS_OVERRIDE.fullmatch(name)
+    policy = match["policy"] if match else ""
+    if policy not in _QOS_CHOICES and policy not in _QOS_NUMBERS:
+        raise ConfigError(
+            f"{where}: {name}: write qos_overrides.</full/topic>.<publisher|subscription>."
+            f"<{'|'.join([*_QOS_CHOICES, *_QOS_NUMBERS])}>"
+        )
+    if policy in _QOS_CHOICES:
+        if value not in _QOS_CHOICES[policy]:
+            choices = " or ".join(sorted(_QOS_CHOICES[policy]))
+            raise ConfigError(f"{where}: {name} is {choices} (got {value!r})")
+    elif not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ConfigError(
+            f"{where}: {name} is a whole number of {_QOS_NUMBERS[policy]} (got {value!r})"
+        )
 
 
 class Declared(Generic[M]):
@@ -255,7 +369,7 @@ def declare(node: Node, model: type[M]) -> Declared[M]:
     """
     params = flat_params(model)
     given: dict[str, Any] = {}
-    for name in params:
+    for name in [*params, *former_names(model)]:
         # rclpy refuses `rate: 30` for a float and gives no public view of what
         # was asked, so the value is taken from where it keeps it and declared
         # in the type that the model has made of it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 
 from windhover.command_line import print_error
 from windhover.errors import ConfigError, WindhoverError
+from windhover_ros.arguments import parse_ros_arguments, ros_arguments
 from windhover_ros.environment import prepare_environment
 
 SAME_STOP_S = 1.0
@@ -55,31 +57,6 @@ class StopRequest(threading.Event):
         self.set()
 
 
-def ros_arguments(args: Sequence[str] | None = None) -> list[str]:
-    """What stands between ``--ros-args`` and ``--`` (or the end) on a command line.
-
-    Args:
-        args: the command line; ``None`` takes that of the process.
-    """
-    return [word for word, for_ros in _told_apart(args) if for_ros]
-
-
-def own_arguments(args: Sequence[str] | None = None) -> list[str]:
-    """A command line without what is meant for ROS; args as in :func:`ros_arguments`."""
-    return [word for word, for_ros in _told_apart(args) if not for_ros]
-
-
-def _told_apart(args: Sequence[str] | None) -> Iterator[tuple[str, bool]]:
-    inside = False
-    for word in sys.argv if args is None else args:
-        if word == "--ros-args":
-            inside = True
-        elif inside and word == "--":
-            inside = False
-        else:
-            yield word, inside
-
-
 @contextmanager
 def ros(args: Sequence[str] | None = None) -> Iterator[None]:
     """ROS is up inside, down after; signals are left to :class:`StopRequest`.
@@ -88,23 +65,25 @@ def ros(args: Sequence[str] | None = None) -> Iterator[None]:
         args: ROS arguments; ``None`` takes those of the process.
 
     Raises:
-        ConfigError: the environment lacks what ROS needs, or ROS refuses for want of security
+        ConfigError: the environment lacks what ROS needs, an argument is wrong, a topic, node
+            or namespace has a name that ROS does not take, or ROS refuses for want of security
             that was asked for.
     """
     prepare_environment()
+    parse_ros_arguments(ros_arguments(args))
     import rclpy
+    from rclpy.exceptions import NameValidationException
     from rclpy.impl.implementation_singleton import rclpy_implementation
     from rclpy.signals import SignalHandlerOptions
 
     try:
-        rclpy.init(
-            args=sys.argv if args is None else list(args),
-            signal_handler_options=SignalHandlerOptions.NO,
-        )
+        _init(sys.argv if args is None else list(args), SignalHandlerOptions.NO)
         try:
             yield
         finally:
             rclpy.try_shutdown()
+    except NameValidationException as error:
+        raise ConfigError(" ".join(str(error).rstrip(" ^\n").split())) from error
     except rclpy_implementation.RCLError as error:
         if os.environ.get("ROS_SECURITY_ENABLE") != "true":
             raise
@@ -114,6 +93,24 @@ def ros(args: Sequence[str] | None = None) -> Iterator[None]:
             "ROS_SECURITY_KEYSTORE, the enclave (--ros-args --enclave) and its permissions, and "
             "that this Fast DDS has security (that of the wheels has not)"
         ) from error
+
+
+def _init(args: list[str], handlers: Any) -> None:
+    """rclpy.init, with what rcl refuses of the arguments as an error of ours."""
+    import rclpy
+    from rclpy.impl.implementation_singleton import rclpy_implementation as rcl
+    from rclpy.utilities import get_default_context
+
+    try:
+        rclpy.init(args=args, signal_handler_options=handlers)
+    except (rcl.RCLError, rcl.UnknownROSArgsError) as error:
+        # A context that failed can't be used again.
+        get_default_context(shutting_down=True)
+        if os.environ.get("ROS_SECURITY_ENABLE") == "true":
+            raise
+        # Less the lines of rcl's own source.
+        text = re.sub(r", at /\S+", "", str(error)).removeprefix("failed to initialize rcl: ")
+        raise ConfigError(f"ROS does not take its arguments: {text}") from error
 
 
 @contextmanager

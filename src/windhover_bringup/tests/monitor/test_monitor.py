@@ -41,9 +41,9 @@ def running(ros, blob_folder, blob_bundle):
             # However late the machine that runs the tests is, and whatever it says of itself.
             .replaced("detector", deadline_s=0.0)
             .replaced("tracker", deadline_s=0.0)
-            .replaced("monitor", warm_c=200.0, hot_c=200.0, least_memory_mib=0.0)
+            .replaced("monitor", warm_c=200.0, hot_c=200.0, min_free_memory_mib=0.0)
             .replaced(
-                "monitor", better_after_s=0.2, max_drop_share=1.0, **sections.get("monitor", {})
+                "monitor", clear_delay_s=0.2, max_drop_share=1.0, **sections.get("monitor", {})
             )
         )
         pipeline = Pipeline(config)

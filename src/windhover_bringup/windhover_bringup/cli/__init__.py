@@ -28,7 +28,7 @@ from windhover_bringup.cli import (
     track,
     up,
 )
-from windhover_ros.runner import own_arguments
+from windhover_ros.arguments import own_arguments
 
 app = typer.Typer(
     name="windhover",

@@ -87,6 +87,13 @@ _TRANSITIONS = {
 class MonitorParams(StageParams):
     """Parameters of the health monitor."""
 
+    former_names = {
+        "most_steps": "max_recovery_steps",
+        "worse_after_s": "raise_delay_s",
+        "better_after_s": "clear_delay_s",
+        "least_memory_mib": "min_free_memory_mib",
+    }
+
     watch: list[str] = read_only(
         ["thermal_camera", "detector", "tracker"], description="nodes whose results are watched"
     )
@@ -111,19 +118,19 @@ class MonitorParams(StageParams):
     max_drop_share: float = Field(
         0.5, ge=0.0, le=1.0, description="largest share of a stage's frames that may be dropped"
     )
-    worse_after_s: float = Field(
+    raise_delay_s: float = Field(
         0.5, ge=0.0, le=60.0, description="a level gets worse once it was so for so long"
     )
-    better_after_s: float = Field(
+    clear_delay_s: float = Field(
         2.0, ge=0.0, le=60.0, description="a level gets better once it was so for so long"
     )
     warm_c: float = Field(85.0, ge=0.0, le=200.0, description="temperature that is a warning, °C")
     hot_c: float = Field(95.0, ge=0.0, le=200.0, description="temperature that is an error, °C")
-    least_memory_mib: float = Field(
+    min_free_memory_mib: float = Field(
         200.0, ge=0.0, le=1e6, description="least memory left, MiB, before a warning"
     )
     recover: bool = Field(True, description="take steps to bring back a stage that stands still")
-    most_steps: int = read_only(
+    max_recovery_steps: int = read_only(
         8, ge=1, le=1000, description="such steps a stage within ten minutes; then it is given up"
     )
     end_process: bool = read_only(
@@ -179,7 +186,7 @@ class MonitorNode(StageNode[MonitorParams]):
         self.hopeless = ""
         self._looked = 0.0
         self._stages: dict[str, _Watched] = {}
-        self._machine = Hysteresis(self.params.worse_after_s, self.params.better_after_s)
+        self._machine = Hysteresis(self.params.raise_delay_s, self.params.clear_delay_s)
         self._all = Verdict(Level.STALE, "nothing yet")
         self._health = self.advertise(DiagnosticArray, "health", qos.latched())
         self._beats = self.advertise(Time, "heartbeat", qos.result(BEAT_DEADLINE_S))
@@ -207,8 +214,8 @@ class MonitorNode(StageNode[MonitorParams]):
             client = self.create_client(ChangeState, f"{name}/change_state")
             self._stages[name] = _Watched(
                 watch=StageWatch(name, topic, limits, now),
-                shown=Hysteresis(params.worse_after_s, params.better_after_s),
-                ladder=Ladder(most=params.most_steps),
+                shown=Hysteresis(params.raise_delay_s, params.clear_delay_s),
+                ladder=Ladder(most=params.max_recovery_steps),
                 feeds=feeds_of(name, params.watch),
                 verdict=Verdict(Level.STALE, "nothing yet"),
                 client=client,
@@ -275,7 +282,7 @@ class MonitorNode(StageNode[MonitorParams]):
         vitals = read_vitals()
         params = self.params
         machine = self._machine.judge(
-            vitals.judge(VitalLimits(params.warm_c, params.hot_c, params.least_memory_mib)), now
+            vitals.judge(VitalLimits(params.warm_c, params.hot_c, params.min_free_memory_mib)), now
         )
         own = self.health.report()
         verdicts = [machine, *(self._told(name) for name in self._stages)]

@@ -1,26 +1,27 @@
 """One config for all ways to run: a ROS 2 parameter file.
 
-``config/*.yaml`` has a section per node, ``/**/<node>: ros__parameters:``. The
-composed process, a process per node and ``ros2 launch`` all read it, and
-``default.yaml`` is written from the nodes' own declarations, so that a default
-is said in one place only.
+``config/*.yaml`` has a section per node, ``/**/<node>: ros__parameters:``. The composed
+process, a process per node and ``ros2 launch`` all read it by ROS's own rules, and ROS
+arguments (``--params-file``, ``-p``) apply over it. ``default.yaml`` is written from the
+nodes' declarations, so that a default stands in one place only.
 """
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from windhover.errors import ConfigError
 from windhover.inference import emulates
 from windhover.model.bundle import Bundle
-from windhover.plain_yaml import YamlError, dump_yaml, read_yaml
+from windhover.plain_yaml import dump_yaml
 from windhover_bringup.monitor.node import MonitorParams
 from windhover_bringup.overlay.node import OverlayParams
 from windhover_bringup.recording.recorder import RecorderParams
@@ -28,8 +29,22 @@ from windhover_cameras.rgb_camera import RgbCameraParams
 from windhover_cameras.thermal_camera import ThermalCameraParams
 from windhover_detector.node import DetectorParams
 from windhover_pairing.params import PairingParams
-from windhover_ros.params import NodeParams, check, flat_params, flatten, read_only
+from windhover_ros.arguments import NAMESPACE, RosArguments
+from windhover_ros.nesting import flatten
+from windhover_ros.parameter_files import ParameterSection, read_sections
+from windhover_ros.params import (
+    NodeParams,
+    check,
+    check_for_ros,
+    flat_params,
+    former_names,
+    is_for_ros,
+    read_only,
+    with_present_names,
+)
 from windhover_tracker.node import TrackerNode
+
+_log = logging.getLogger(__name__)
 
 
 class BringupParams(NodeParams):
@@ -45,6 +60,13 @@ class BringupParams(NodeParams):
     respawn: bool = read_only(
         True, description="start a process again that crashed; at most five times a minute"
     )
+
+    @field_validator("namespace")
+    @classmethod
+    def _check_namespace(cls, value: str) -> str:
+        if value.strip("/") and not NAMESPACE.fullmatch(f"/{value.strip('/')}"):
+            raise ValueError("a namespace holds letters, digits, '_' and '/' only")
+        return value
 
 
 SECTIONS: Mapping[str, type[NodeParams]] = {
@@ -73,22 +95,49 @@ class Config:
     origin: str = "command line"
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str] | None = None) -> Config:
-        """Read a config file and check all of it.
+    def load(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        arguments: RosArguments | None = None,
+        namespace: str | None = None,
+    ) -> Config:
+        """Read a config file and ROS arguments, and check all of it.
 
         Args:
             path: the file, or the name of one in the installed config/ with or without
                 its ``.yaml``; ``None`` takes every node's defaults.
+            arguments: of ROS; their parameters apply over the file's.
+            namespace: of all nodes, over what arguments and file say.
 
         Raises:
             ConfigError: no such file, not a parameter file, or a value in it is
                 unknown or out of range.
         """
-        if path is None:
-            return cls()
-        file = _found(path)
-        config = cls(_sections(file), str(file))
+        file = _found(path) if path is not None else None
+        sections = read_sections(file) if file is not None else []
+        for section in sections:
+            if not section.is_for_all and section.node not in SECTIONS:
+                raise ConfigError(
+                    f"{section.origin} has a section {section.pattern!r} for no node; there are "
+                    f"{', '.join(SECTIONS)}"
+                )
+        arguments = arguments or RosArguments()
+        sections += arguments.sections
+        if namespace is None:
+            namespace = arguments.namespace
+        if namespace is None:
+            namespace = str(_values("bringup", sections, "").get("namespace", ""))
+        space = namespace.strip("/")
+        values = {name: _values(name, sections, space) for name in SECTIONS}
+        values = {name: given for name, given in values.items() if given}
+        if space:
+            values.setdefault("bringup", {})["namespace"] = space
+        origin = str(file) if file is not None else "command line"
+        if file is not None and arguments.sections:
+            origin += " and --ros-args"
+        config = cls(values, origin)
         config.validate()
+        _report_unused(sections, space)
         return config
 
     def __getitem__(self, section: str) -> dict[str, Any]:
@@ -108,7 +157,11 @@ class Config:
             ConfigError: names the file, section and parameter.
         """
         for section, values in self.values.items():
-            check(SECTIONS[section], values, f"{self.origin}: {section}")
+            where = f"{self.origin}: {section}"
+            check(SECTIONS[section], _declared(values), where)
+            for name, value in values.items():
+                if is_for_ros(name):
+                    check_for_ros(name, value, where)
 
     def bundle(self) -> Bundle:
         """The detector's model bundle, verified as the detector verifies it.
@@ -117,12 +170,17 @@ class Config:
             BundleError: it is missing, damaged or not signed as the config asks.
             ConfigError: the public key can't be used.
         """
-        detector = check(DetectorParams, self["detector"], f"{self.origin}: detector")
+        where = f"{self.origin}: detector"
+        detector = check(DetectorParams, _declared(self["detector"]), where)
         return Bundle.load(detector.model, public_key=detector.public_key)
 
     def bringup(self) -> BringupParams:
         """The launchers' own section."""
-        return check(BringupParams, self["bringup"], f"{self.origin}: bringup")
+        return check(BringupParams, _declared(self["bringup"]), f"{self.origin}: bringup")
+
+    def uses_sim_time(self) -> bool:
+        """Whether a node takes its time from ``/clock``."""
+        return any(values.get("use_sim_time", False) for values in self.values.values())
 
     def is_watched(self, waits: bool = False) -> bool:
         """Whether a run has a health monitor.
@@ -138,10 +196,9 @@ class Config:
 
     def typed(self, section: str) -> dict[str, Any]:
         """Overrides of one section by dotted name, in their declared types."""
-        values = self[section]
-        model = check(SECTIONS[section], values, f"{self.origin}: {section}")
-        typed = flatten(model.model_dump())
-        return {name: typed[name] for name in values}
+        values, where = self[section], f"{self.origin}: {section}"
+        typed = flatten(check(SECTIONS[section], _declared(values), where).model_dump())
+        return {name: typed.get(name, value) for name, value in values.items()}
 
     def write(self, path: Path) -> Path:
         """Write as a parameter file that any node takes with ``--params-file``.
@@ -168,26 +225,55 @@ def _found(path: str | os.PathLike[str]) -> Path:
     return file
 
 
-def _sections(file: Path) -> dict[str, dict[str, Any]]:
-    try:
-        document = read_yaml(file)
-    except OSError as error:
-        raise ConfigError(f"config {file} can't be read: {error.strerror or error}") from None
-    except YamlError as error:
-        raise ConfigError(f"config {file} is not YAML: {error}") from None
-    if not isinstance(document, dict):
-        raise ConfigError(f"config {file} has no sections; start from config/default.yaml")
-    sections: dict[str, dict[str, Any]] = {}
-    for key, content in document.items():
-        name = str(key).rsplit("/", 1)[-1]
-        if name not in SECTIONS:
-            raise ConfigError(
-                f"config {file} has a section {key!r} for no node; there are {', '.join(SECTIONS)}"
-            )
-        if not isinstance(content, dict) or set(content) != {"ros__parameters"}:
-            raise ConfigError(f"config {file}: section {key!r} must hold 'ros__parameters:' only")
-        sections[name] = flatten(content["ros__parameters"] or {})
-    return sections
+def _declared(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Less what rclpy itself declares for every node."""
+    return {name: value for name, value in values.items() if not is_for_ros(name)}
+
+
+def _values(node: str, sections: Sequence[ParameterSection], namespace: str) -> dict[str, Any]:
+    """What a node in a namespace is given; of equal names the last one."""
+    model = SECTIONS[node]
+    known = {*flat_params(model), *former_names(model)}
+    values: dict[str, Any] = {}
+    for section in sections:
+        if section.matches(f"/{namespace}/{node}" if namespace else f"/{node}"):
+            given = {
+                name: value
+                for name, value in section.values.items()
+                if not section.is_for_all or name in known or is_for_ros(name)
+            }
+            values |= with_present_names(model, given, f"{section.origin}: {section.pattern}")
+    return values
+
+
+def _report_unused(sections: Sequence[ParameterSection], namespace: str) -> None:
+    """Refuse parameters that no node has; warn of sections that miss this namespace.
+
+    Raises:
+        ConfigError: a section for nodes of any name holds a parameter that none of them has.
+    """
+    known = set().union(*({*flat_params(m), *former_names(m)} for m in SECTIONS.values()))
+    for section in sections:
+        for name in section.values if section.is_for_all else ():
+            if name not in known and not is_for_ros(name):
+                raise ConfigError(f"{section.origin}: {name}: no node has such a parameter")
+    for section in _elsewhere(sections, namespace):
+        _log.warning(
+            "%s: %s is not in this run's namespace %s; write /**/%s for any namespace",
+            section.origin, section.pattern, f"/{namespace}", section.node,
+        )  # fmt: skip
+
+
+def _elsewhere(sections: Sequence[ParameterSection], namespace: str) -> Iterator[ParameterSection]:
+    """Sections that look mistaken: for a node of ours, alone in its name, in no other run.
+
+    Two drones may share a file, so a section for another namespace is fine as long as this
+    run's own has one for the same node.
+    """
+    space = f"/{namespace}/" if namespace else "/"
+    named = [s for s in sections if not s.is_for_all and s.node in SECTIONS]
+    served = {s.node for s in named if s.matches(space + s.node)}
+    yield from (s for s in named if s.node not in served)
 
 
 def render_default() -> str:

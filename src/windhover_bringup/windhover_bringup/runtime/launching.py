@@ -89,8 +89,8 @@ def command(
 
     def start(context: Any) -> list[Any]:
         values = given(context, ["config", "namespace", *names])
-        namespace = values.pop("namespace", "")
-        bringup = Config.load(values.get("config")).bringup()
+        namespace = values.pop("namespace", None)
+        bringup = Config.load(values.get("config"), namespace=namespace).bringup()
         respawn = Respawn.of(bringup) if keep_up else Respawn(wanted=False)
 
         def make() -> Any:
@@ -98,7 +98,7 @@ def command(
                 package=PACKAGE,
                 executable="windhover",
                 exec_name="windhover",
-                namespace=namespace or bringup.namespace or None,
+                namespace=bringup.namespace or None,
                 arguments=[*words(values)],
                 output="screen",
                 sigterm_timeout=STOP_S,
@@ -131,9 +131,10 @@ def processes(names: Sequence[str]) -> Any:
             backend=values.get("backend"),
             frames=int(values["frames"]) if "frames" in values else None,
             rate=float(values["rate"]) if "rate" in values else None,
+            namespace=values.get("namespace"),
         )
         plan = make_plan(settings, values.get("out"))
-        namespace = values.get("namespace") or settings.bringup().namespace
+        namespace = settings.bringup().namespace
         folder = Path(tempfile.mkdtemp(prefix="windhover-"))
         parameters = plan.config.write(folder / "parameters.yaml")
 

@@ -20,7 +20,8 @@ from windhover_bringup.cli.show import progress
 from windhover_bringup.runtime.config import BringupParams, Config
 from windhover_bringup.runtime.forker import Forker, forked_status, reap_others
 from windhover_bringup.runtime.plan import MODULES, Respawn, enclave_of, make_plan
-from windhover_ros.runner import StopRequest, ros, ros_arguments
+from windhover_ros.arguments import ros_arguments, without_parameters
+from windhover_ros.runner import StopRequest, ros
 
 READY_S = 120.0
 # Between looks whether a process has crashed.
@@ -63,7 +64,9 @@ class Processes:
         return [pid for node, pid in self._pids.items() if node not in self._ended]
 
     def _spawn(self, node: str) -> int:
-        arguments = ["--ros-args", *ros_arguments(), "--params-file", str(self._parameters)]
+        # All parameters, those of the arguments as well, are in the file.
+        arguments = ["--ros-args", *without_parameters(ros_arguments())]
+        arguments += ["--params-file", str(self._parameters)]
         arguments += ["--enclave", enclave_of(node)]
         for name, value in self._values.items():
             arguments += ["-p", f"{name}:={value}"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from windhover.inference import emulates
 from windhover_bringup.runtime.cameras import CAMERAS, feed_of, image_topic, sources_of
 from windhover_bringup.runtime.config import Config
+from windhover_ros.arguments import parse_ros_arguments, ros_arguments
 from windhover_ros.environment import prepare_environment
 
 _log = logging.getLogger(__name__)
@@ -20,8 +21,11 @@ def settings_of(
     backend: str | None = None,
     frames: int | None = None,
     rate: float | None = None,
+    namespace: str | None = None,
 ) -> Config:
-    """A config with other values over it; ``None`` leaves one as it is.
+    """A config with the process's ROS arguments and then other values over it.
+
+    ``None`` leaves a value as it is.
 
     Args:
         config: parameter file, or the name of one in the installed config/.
@@ -30,13 +34,16 @@ def settings_of(
         backend: ``auto``, ``cpu``, ``qnn`` or ``dlc``.
         frames: end after so many.
         rate: speed of recorded frames; on an HTP emulator it is 0 unless given.
+        namespace: of all nodes.
 
     Raises:
         ConfigError: a value is unknown or out of range.
         BundleError: the model can't be used.
     """
     prepare_environment()
-    settings = Config.load(config).replaced("detector", model=model, backend=backend)
+    arguments = parse_ros_arguments(ros_arguments())
+    settings = Config.load(config, arguments, namespace)
+    settings = settings.replaced("detector", model=model, backend=backend)
     settings.validate()
     if emulates(settings["detector"].get("backend", "auto")):
         # Seconds a frame: at a recording's own pace nearly all frames would be lost.

@@ -29,8 +29,9 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSPolicyKind, QoSProfile
 
-from windhover.errors import WindhoverError
+from windhover.errors import ConfigError, WindhoverError
 from windhover_ros import qos
+from windhover_ros.clock import NO_CLOCK, has_time
 from windhover_ros.diagnostics import Health, Level, to_status
 from windhover_ros.params import NodeParams, declare, read_only
 
@@ -137,7 +138,7 @@ class StageNode(LifecycleNode, Generic[P]):
 
     def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback."""
-        return self._attempt(self.configure, self.release)
+        return self._attempt(self._configure, self.release)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback."""
@@ -240,6 +241,11 @@ class StageNode(LifecycleNode, Generic[P]):
             if self.state in {"unconfigured", "inactive", "active"}:
                 self.trigger_shutdown()
         self.destroy_node()
+
+    def _configure(self) -> None:
+        if not has_time(self):
+            raise ConfigError(NO_CLOCK)
+        self.configure()
 
     def _take_down(self) -> None:
         self._failure = None

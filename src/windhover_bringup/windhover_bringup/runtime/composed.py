@@ -32,6 +32,7 @@ from windhover_cameras.thermal_camera import ThermalCamera
 from windhover_detector.node import DetectorNode
 from windhover_pairing.intake import Intake
 from windhover_pairing.node import PairingNode
+from windhover_ros.clock import ros_time_ns, wait_for_clock
 from windhover_ros.links import Link, make_link
 from windhover_ros.runner import StopRequest
 from windhover_tracker.node import TrackerNode
@@ -55,6 +56,7 @@ class Pipeline:
         taps: get each frame with its results, in order, in the worker's thread.
 
     Attributes:
+        config: of all nodes, as they were started.
         feed: what the detector is fed: ``rgb``, ``thermal`` or ``rgbt``.
         cameras: the camera nodes; the first leads.
         pairing: the node between two cameras and the detector; ``None`` for one.
@@ -76,7 +78,10 @@ class Pipeline:
         self.lossless = all(float(config[f"{n}_camera"].get("rate", 1.0)) == 0.0 for n in names)
         self.link: Link[Frame] = make_link(self.lossless)
         space = bringup.namespace
-        config = started(config, self.feed, time.time_ns() + _START_NS)
+        if len(names) > 1:
+            now_ns = ros_time_ns(config.uses_sim_time(), space)
+            config = started(config, self.feed, now_ns + _START_NS)
+        self.config = config
         self.cameras: tuple[CameraNode[Any], ...] = tuple(
             NODES[name](config[f"{name}_camera"], space) for name in names
         )
@@ -128,6 +133,8 @@ class Pipeline:
             WindhoverError: a node can't come up for a reason that a person has
                 to mend. A device that is absent is retried instead.
         """
+        for node in self.nodes:
+            wait_for_clock(node)
         for node in self.nodes:
             if not node.bring_up() and not self._may_come_later(node):
                 raise node.last_error or WindhoverError(f"{node.label} did not come up")

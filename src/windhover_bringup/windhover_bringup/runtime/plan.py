@@ -10,7 +10,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from windhover.errors import ConfigError
 from windhover_bringup.runtime.cameras import (
     CAMERAS,
     check_inputs,
@@ -89,6 +91,11 @@ def make_plan(config: Config, out: str | Path | None) -> Plan:
     feed = feed_of(config, bundle)
     config, lead = check_inputs(config, feed)
     cameras = CAMERAS[feed]
+    if len(cameras) > 1 and lead.recorded and config.uses_sim_time():
+        raise ConfigError(
+            "two recorded cameras in processes of their own can't keep step by /clock; run them "
+            "in one process (without --node-per-process, or with composed.launch.py)"
+        )
     for camera in cameras:
         config = config.replaced(f"{camera}_camera", end_process=True)
     consumers = ["tracker", "detector", *(["overlay"] if config.bringup().overlay else [])]
@@ -97,13 +104,25 @@ def make_plan(config: Config, out: str | Path | None) -> Plan:
         config = config.replaced("detector", image_topic=image_topic(feed))
         consumers.append("pairing")
     if out is not None:
-        config = config.replaced("recorder", path=str(Path(out) / "bag"), cameras=list(cameras))
+        values = recorder_values(config)
+        values |= {"path": str(Path(out) / "bag"), "cameras": list(cameras)}
+        config = config.replaced("recorder", **values)
         consumers.append("recorder")
     camera_nodes = tuple(f"{camera}_camera" for camera in cameras)
     if config.is_watched():
         config = config.replaced("monitor", watch=watched_of(cameras))
         consumers.append("monitor")
     return Plan(tuple(consumers), camera_nodes, config, lead.length)
+
+
+def recorder_values(config: Config) -> dict[str, Any]:
+    """Overrides of the recorder, which listens to the drone where the other nodes do."""
+    wanted = {"altitude_topic": "detector", "attitude_topic": "tracker", "attitude_type": "tracker"}
+    given = {name: config[node].get(name) for name, node in wanted.items()}
+    if given["attitude_topic"] is None:
+        given |= {name: config["pairing"].get(name) for name in ("attitude_topic", "attitude_type")}
+    known = {name: value for name, value in given.items() if value is not None}
+    return {**known, **config["recorder"]}
 
 
 @dataclass

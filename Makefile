@@ -20,7 +20,7 @@ export YOLO_CONFIG_DIR ?= $(CACHE)/ultralytics
 # Keeps temporary files and shared memory from outliving a command.
 TIDY := $(VENV_BIN)/python -m embedded.tidy
 
-.PHONY: help setup demo test faults lint typecheck audit check bench bench-peers train-env train-test clean
+.PHONY: help setup demo test faults lint typecheck audit check bench bench-peers docs train-env train-test clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -53,6 +53,17 @@ check: lint typecheck test ## everything that .ci/run looks at
 
 bench: setup ## table of speed ratios, all measured in one run
 	@$(TIDY) $(VENV_BIN)/windhover bench
+
+DOCS_BIN := .venv-docs/bin
+
+docs: $(DOCS_BIN)/.ready ## build the manual into .cache/site and check every link
+	@NO_MKDOCS_2_WARNING=1 $(DOCS_BIN)/mkdocs build --quiet --strict
+	@echo "the manual is in .cache/site/index.html"
+
+$(DOCS_BIN)/.ready: docs/requirements.txt
+	@test -x $(DOCS_BIN)/python || "$(PYTHON)" -m venv .venv-docs
+	$(DOCS_BIN)/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt
+	@touch $@
 
 TRAIN_BIN := .venv-train/bin
 TRAIN_PIP := $(TRAIN_BIN)/python -m pip install -c training/constraints.txt

@@ -1,6 +1,6 @@
 """The ROS contract: what others rely on. A change here is a change for all of them.
 
-The table of the README is held to what the nodes really offer, and the meaning of the
+The table of docs/reference/topics.md is held to what the nodes really offer, and the meaning of the
 fields to a frame of which all is known.
 """
 
@@ -26,7 +26,7 @@ from windhover_pairing.node import PairingNode
 from windhover_ros import qos
 from windhover_ros.runner import spinning
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+PAGE = (Path(__file__).resolve().parents[1] / "docs/reference/topics.md").read_text()
 GOLDEN = Path(__file__).with_name("contract.json")
 IN, OUT = "subscription", "publisher"
 
@@ -41,7 +41,7 @@ def offered(node, topic, side):
 
 
 def words(profile):
-    """A QoS profile in the README's words, less its depth, which DDS does not tell."""
+    """A QoS profile in the manual's words, less its depth, which DDS does not tell."""
     parts = [
         "reliable" if profile.reliability == ReliabilityPolicy.RELIABLE else "best effort",
     ]
@@ -104,16 +104,15 @@ def test_topics_types_and_qos_are_those_that_others_rely_on(endpoints):
 
 
 def rows():
-    """Topic, type, QoS of every row of the README's table."""
-    section = README.partition("## The ROS contract")[2].partition("\n## ")[0]
-    lines = [line for line in section.splitlines() if line.startswith("| ")]
+    """Topic, type, QoS of every row of the manual's table."""
+    lines = [line for line in PAGE.splitlines() if line.startswith("| ")]
     for line in lines[1:]:
         topics, kinds, policy = (cell.strip() for cell in line.strip("|").split("|")[:3])
         for topic in re.findall(r"`([^`]+)`", topics):
             yield topic, kinds, policy
 
 
-def test_the_readme_says_what_is_offered(endpoints):
+def test_the_manual_lists_what_is_offered(endpoints):
     told = {topic.lstrip("/"): (kinds, policy) for topic, kinds, policy in rows()}
     for one in endpoints:
         kinds, policy = told[one["topic"].lstrip("/")]
@@ -123,7 +122,7 @@ def test_the_readme_says_what_is_offered(endpoints):
         assert re.sub(r"keep last \d+, |, keep last \d+", "", policy) == one["qos"], one
 
 
-def test_queues_are_as_long_as_the_readme_says():
+def test_queues_are_as_long_as_the_manual_says():
     depths = {t.lstrip("/"): int(d[0]) for t, _, p in rows() if (d := re.findall(r"last (\d+)", p))}
     assert depths["camera/thermal/image_raw"] == qos.image().depth
     assert depths["detections"] == depths["tracks"] == qos.result(0.5).depth

@@ -105,7 +105,7 @@ def test_height_is_that_above_ground_where_it_is_known():
 
 
 def test_layouts_show_topics_that_there_are():
-    contract = (EXAMPLES.parent / "README.md").read_text()
+    contract = (EXAMPLES.parent / "docs/reference/topics.md").read_text()
     layout = (EXAMPLES / "foxglove.json").read_text()
     rviz = yaml.safe_load((EXAMPLES / "windhover.rviz").read_text())
     named = {m.split(".")[0] for m in re.findall(r'"(/[a-z_/.]+)', layout)}

@@ -1,0 +1,28 @@
+import xml.etree.ElementTree as ET
+
+from setuptools import find_packages, setup
+
+MANIFEST = ET.parse("package.xml").getroot()
+PACKAGE = MANIFEST.findtext("name", "")
+
+setup(
+    name=PACKAGE,
+    version=MANIFEST.findtext("version", ""),
+    description=MANIFEST.findtext("description", ""),
+    license=MANIFEST.findtext("license", ""),
+    maintainer="Windhover maintainers",
+    maintainer_email="maintainers@users.noreply.github.com",
+    packages=find_packages(exclude=["tests", "tests.*"]),
+    package_data={"": ["py.typed"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
+        (f"share/{PACKAGE}", ["package.xml"]),
+    ],
+    python_requires=">=3.10",
+    # rclpy and the messages come with ROS.
+    install_requires=[],
+    extras_require={
+        "test": ["pytest"],
+    },
+    zip_safe=False,
+)

@@ -53,6 +53,12 @@ def test_it_runs_without_rights_and_copies_what_there_is(file):
     assert all("jazzy" in base and ":latest" not in base for base in bases)
 
 
+def test_nothing_reports_its_use():
+    """ONNX Runtime does unless it is told not to before it is loaded."""
+    for file in (*FILES, ROOT / "config" / "systemd" / "windhover.service"):
+        assert "ORT_DISABLE_TELEMETRY=1" in file.read_text(), file.name
+
+
 def packages_up_to(names):
     """The packages that ``colcon build --packages-up-to`` builds for some."""
     found = set()

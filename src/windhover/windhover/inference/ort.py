@@ -19,7 +19,10 @@ _DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 
 
 def onnxruntime_module() -> Any:
-    """ONNX Runtime.
+    """ONNX Runtime, with its telemetry off.
+
+    ``import windhover`` switches it off. Where somebody loaded the library before that,
+    only later events can still be stopped.
 
     Raises:
         BackendError: it is not installed.
@@ -30,6 +33,7 @@ def onnxruntime_module() -> Any:
         raise BackendError(
             f"onnxruntime can't be imported ({one_line(error)}); pip install onnxruntime"
         ) from error
+    onnxruntime.disable_telemetry_events()
     return onnxruntime
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from windhover.sources.live import LiveCounts
+from windhover.sources.live import CaptureStatistics
 from windhover_ros.diagnostics import Health, Level
 
 # Of the last frame; everything else is counted up.
@@ -21,10 +21,10 @@ class LiveReport:
 
     def __init__(self, health: Health) -> None:
         self._health = health
-        self._before = LiveCounts()
-        self._now = LiveCounts()
+        self._before = CaptureStatistics()
+        self._now = CaptureStatistics()
 
-    def show(self, counts: LiveCounts) -> None:
+    def show(self, counts: CaptureStatistics) -> None:
         """Show the counts of the source that is open now."""
         last, self._now = self._now, counts
         total = _added(self._before, counts)
@@ -49,18 +49,18 @@ class LiveReport:
                 "the driver's stamps can't be true; the time of arrival stands in for them",
             )
 
-    def close(self, counts: LiveCounts) -> None:
+    def close(self, counts: CaptureStatistics) -> None:
         """A source was closed: what it counted is kept."""
-        self._before, self._now = _added(self._before, counts), LiveCounts()
+        self._before, self._now = _added(self._before, counts), CaptureStatistics()
 
     def _warn(self, key: str, text: str) -> None:
         self._health.problem(key, Level.WARN, text, for_s=_SHOWN_S)
 
 
-def _added(before: LiveCounts, now: LiveCounts) -> LiveCounts:
+def _added(before: CaptureStatistics, now: CaptureStatistics) -> CaptureStatistics:
     values = {
         field.name: getattr(now, field.name)
         + (0 if field.name in _LATEST else getattr(before, field.name))
-        for field in fields(LiveCounts)
+        for field in fields(CaptureStatistics)
     }
-    return LiveCounts(**values)
+    return CaptureStatistics(**values)

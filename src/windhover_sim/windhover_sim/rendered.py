@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from windhover.errors import ConfigError, SourceError
 from windhover.sources.kinds import SourceKind
 from windhover.sources.options import SourceOptions
-from windhover.sources.recorded import RecordedSource, Shot
+from windhover.sources.recorded import DecodedFrame, RecordedSource
 from windhover_sim import SceneSource, parse_scene_uri
 from windhover_sim.calibration import calibration_of, of_camera, pairing_values
 
@@ -35,7 +35,7 @@ class RenderedScene(RecordedSource):
         """Release the renderer's textures."""
         self.scene.close()
 
-    def _read(self) -> Iterator[Shot | SourceError]:
+    def _read(self) -> Iterator[DecodedFrame | SourceError]:
         first_ns: int | None = None
         for count, frame in enumerate(self.scene):
             if first_ns is None:
@@ -44,7 +44,7 @@ class RenderedScene(RecordedSource):
             if self._options.rate_hz:
                 passed_ns = round(count * 1e9 / self._rate_hz)
             stamp_ns = self._options.start_stamp_ns + passed_ns
-            yield Shot(frame.image, frame.encoding, stamp_ns, frame.frame_id)
+            yield DecodedFrame(frame.image, frame.encoding, stamp_ns, frame.frame_id)
 
 
 def open_scene(uri: str, options: SourceOptions) -> RenderedScene:

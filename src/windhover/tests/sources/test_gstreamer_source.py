@@ -11,7 +11,7 @@ import pytest
 from tests.support.fixtures import PATIENCE_S
 from windhover.errors import SourceError
 from windhover.sources import Source, open_source
-from windhover.sources.gstreamer import Caps, FrameTiming, parse_caps, parse_frame
+from windhover.sources.gstreamer import FrameTiming, VideoCaps, parse_caps, parse_frame
 
 
 def _has(element: str) -> bool:
@@ -32,9 +32,9 @@ LINE = (
 
 
 def test_caps_are_read_with_their_row_padding():
-    assert parse_caps(LINE + "BGR") == Caps("bgr8", 34, 24, 104, 20.0)
-    assert parse_caps(LINE + "GRAY8\n") == Caps("mono8", 34, 24, 36, 20.0)
-    assert parse_caps(LINE + "GRAY16_LE") == Caps("mono16", 34, 24, 68, 20.0)
+    assert parse_caps(LINE + "BGR") == VideoCaps("bgr8", 34, 24, 104, 20.0)
+    assert parse_caps(LINE + "GRAY8\n") == VideoCaps("mono8", 34, 24, 36, 20.0)
+    assert parse_caps(LINE + "GRAY16_LE") == VideoCaps("mono16", 34, 24, 68, 20.0)
     assert parse_caps(LINE + "NV12") is None
     assert parse_caps("Setting pipeline to PLAYING ...") is None
     assert parse_caps(LINE.replace("windhover_out", "other") + "BGR") is None

@@ -1,8 +1,10 @@
 """Video files keep their own times, and their grey."""
 
+import struct
 from fractions import Fraction
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -138,3 +140,102 @@ def test_a_truncated_video_gives_what_it_has_and_then_says_so(tmp_path, name):
     kept = list(source)
     assert 15 <= len(kept) <= 40
     assert source.skipped
+
+
+ONE = 1 << 16
+# Display matrices (a, b, c, d) and how the file stores an upright picture under them.
+MATRICES = {
+    (1, 0, 0, 1): lambda upright: upright,
+    (-1, 0, 0, -1): lambda upright: upright[::-1, ::-1],
+    (0, 1, -1, 0): lambda upright: np.rot90(upright, 1),
+    (0, -1, 1, 0): lambda upright: np.rot90(upright, -1),
+    (-1, 0, 0, 1): lambda upright: upright[:, ::-1],
+}
+
+
+def turned(path, matrix):
+    """Put a display matrix into an MP4's track header (ISO 14496-12, 8.3.2)."""
+    data = bytearray(path.read_bytes())
+    start = data.index(b"tkhd") + 44
+    a, b, c, d = matrix
+    struct.pack_into(">9i", data, start, a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+@pytest.mark.parametrize("camera", ["rgb", "thermal"])
+def test_frames_come_upright_as_the_display_matrix_says(tmp_path, matrix, camera):
+    upright = np.zeros((48, 64, 3), np.uint8)
+    upright[:10, :20] = 200
+    stored = np.ascontiguousarray(MATRICES[matrix](upright))
+    path = encode(tmp_path / "clip.mp4", [stored] * 2, codec="libx264", pixel="yuv444p")
+    turned(path, [ONE * each for each in matrix])
+    for frame in open_source(path, camera=camera):
+        gray = frame.image if camera == "thermal" else frame.image[..., 0]
+        assert gray.shape == (48, 64)
+        assert np.abs(gray.astype(int) - upright[..., 0]).max() <= 40
+
+
+def test_a_display_matrix_between_quarter_turns_is_refused(tmp_path):
+    path = encode(tmp_path / "clip.mp4", colours(2), codec="libx264", pixel="yuv420p")
+    turned(path, [56_756, 32_768, -32_768, 56_756])
+    with pytest.raises(SourceError, match=r"frame 0 of video .* turned by -\d+ degrees"):
+        list(open_source(path))
+
+
+@pytest.mark.parametrize("dropped", [(), (3, 7), (10, 11)])
+def test_an_avi_with_empty_chunks_is_complete(tmp_path, dropped):
+    path = tmp_path / "clip.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=10, options={"q": "2"})
+        stream.pix_fmt, stream.height, stream.width = "yuvj420p", 48, 64
+        for index in sorted(set(range(12)) - set(dropped)):
+            frame = av.VideoFrame.from_ndarray(colours(12)[index], format="bgr24")
+            frame.pts, frame.time_base = index, Fraction(1, 10)
+            container.mux(stream.encode(frame.reformat(format="yuvj420p")))
+        container.mux(stream.encode(None))
+    source = open_source(path)
+    stamps = [frame.stamp_ns for frame in source]
+    assert stamps == [100_000_000 * each for each in range(12) if each not in dropped]
+    assert source.length == len(stamps)
+    assert source.rate_hz == pytest.approx(10)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 3 // 5])
+    with pytest.raises(SourceError, match=r"clip\.avi is (truncated|damaged)"):
+        list(open_source(path))
+
+
+def test_an_avi_on_a_clock_of_milliseconds_has_the_rate_of_its_frames(tmp_path):
+    path = encode(
+        tmp_path / "clip.avi", colours(4), codec="mjpeg", pixel="yuvj420p",
+        times_ms=[0, 100, 200, 300],
+    )  # fmt: skip
+    source = open_source(path)
+    assert (source.length, source.rate_hz) == (4, pytest.approx(10))
+    assert [frame.stamp_ns for frame in source] == [i * 100_000_000 for i in range(4)]
+
+
+@pytest.mark.parametrize("name", ["raw.h264", "raw.264"])
+def test_a_raw_stream_has_the_rate_that_is_given(tmp_path, name):
+    path = tmp_path / name
+    with av.open(str(path), "w", format="h264") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.pix_fmt, stream.height, stream.width = "yuv420p", 48, 64
+        for image in colours(4):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+        container.mux(stream.encode(None))
+    frames = list(open_source(path, rate_hz=10))
+    assert [frame.stamp_ns for frame in frames] == [i * 100_000_000 for i in range(4)]
+
+
+def test_a_thermal_video_in_a_colour_palette_is_refused_until_it_is_named(tmp_path):
+    heat = np.tile(np.arange(64, dtype=np.uint8) * 4, (48, 1))
+    images = [cv2.applyColorMap(heat, cv2.COLORMAP_INFERNO)] * 2
+    path = encode(tmp_path / "clip.mkv", images)
+    with pytest.raises(SourceError, match=r"frame 0 of video .*clip\.mkv is in a colour palette"):
+        list(open_source(path, camera="thermal"))
+    frames = list(open_source(f"{path}?palette=ironbow", camera="thermal"))
+    assert {frame.encoding for frame in frames} == {"mono8"}
+    (first, _) = open_source(f"video:{path}?palette=black-hot", camera="thermal")
+    np.testing.assert_array_equal(first.image, 255 - frames[0].image)
+    assert {frame.encoding for frame in open_source(path, camera="rgb")} == {"bgr8"}

@@ -34,18 +34,28 @@ __all__ = [
 
 
 def _images(rest: str, uri: str, options: SourceOptions) -> Source:
-    return ImageFiles(Path(rest), uri, options)
+    path, options = _path_and_options(rest, uri, options)
+    return ImageFiles(path, uri, options)
 
 
 def _video(rest: str, uri: str, options: SourceOptions) -> Source:
-    return VideoFile(Path(rest), uri, options)
+    path, options = _path_and_options(rest, uri, options)
+    return VideoFile(path, uri, options)
 
 
 def _rosbag(rest: str, uri: str, options: SourceOptions) -> Source:
     from windhover.sources.rosbag import RosbagImages
 
+    path, options = _path_and_options(rest, uri, options)
+    return RosbagImages(path, uri, options)
+
+
+def _path_and_options(rest: str, uri: str, options: SourceOptions) -> tuple[Path, SourceOptions]:
+    """Split a path from the query behind it; a file may well have a ``?`` in its name."""
     path, _, query = rest.partition("?")
-    return RosbagImages(Path(path), uri, with_query(options, query, uri))
+    if not query or Path(rest).exists():
+        return Path(rest), options
+    return Path(path), with_query(options, query, uri)
 
 
 def _v4l2(rest: str, uri: str, options: SourceOptions) -> Source:
@@ -166,6 +176,7 @@ def is_bag(path: Path | str) -> bool:
 
 
 def _open_path(path: Path, uri: str, options: SourceOptions) -> Source:
+    path, options = _path_and_options(str(path), uri, options)
     if not path.exists():
         raise SourceError(f"no such file or folder: {path}")
     if path.is_dir():

@@ -21,21 +21,22 @@ from fractions import Fraction
 from typing import BinaryIO
 
 from windhover.errors import SourceError
-from windhover.imaging.formats import decode_image, to_gray8
+from windhover.imaging.formats import decode_image
 from windhover.sources.clock import Reading, read_clocks
-from windhover.sources.live import LiveShot, LiveSource
+from windhover.sources.live import CapturedFrame, LiveSource
 from windhover.sources.options import SourceOptions
+from windhover.sources.palette import ThermalConverter
 
 _SINK = "windhover_out"
 _STAMPS = "windhover_stamps"
-_TOLD_WITHIN_S = 3.0
+_TIMING_TIMEOUT_S = 3.0
 _ENCODINGS = {"BGR": ("bgr8", 3), "GRAY8": ("mono8", 1), "GRAY16_LE": ("mono16", 2)}
 _INSTALL = "install gstreamer1.0-tools gstreamer1.0-plugins-base (and -good for v4l2src)"
 
 
 @dataclass(frozen=True, slots=True)
-class Caps:
-    """What the pipeline's frames are.
+class VideoCaps:
+    """The format of the pipeline's frames.
 
     Attributes:
         encoding: ``bgr8``, ``mono8`` or ``mono16``.
@@ -52,7 +53,7 @@ class Caps:
     rate_hz: float
 
 
-def parse_caps(text: str) -> Caps | None:
+def parse_caps(text: str) -> VideoCaps | None:
     """Read the caps that ``gst-launch-1.0 -v`` prints for the output.
 
     Args:
@@ -70,12 +71,12 @@ def parse_caps(text: str) -> Caps | None:
     width = int(fields["width"])
     step = (width * pixel_bytes + 3) // 4 * 4
     rate_hz = float(Fraction(fields.get("framerate", "0/1")))
-    return Caps(encoding, width, int(fields["height"]), step, rate_hz)
+    return VideoCaps(encoding, width, int(fields["height"]), step, rate_hz)
 
 
 @dataclass(frozen=True, slots=True)
 class FrameTiming:
-    """What the pipeline says of one frame.
+    """What the pipeline reports on one frame.
 
     Attributes:
         pts_ns: presentation time on the pipeline's running time, which a camera's
@@ -88,13 +89,13 @@ class FrameTiming:
 
 
 def parse_frame(text: str) -> FrameTiming | None:
-    """Read what ``gst-launch-1.0 -v`` prints for each frame of our ``identity``.
+    """Read the line that ``gst-launch-1.0 -v`` prints for each frame of our ``identity``.
 
     Args:
         text: one line of its output.
 
     Returns:
-        What it says of a frame; ``None`` where the line is about something else.
+        The frame's timing; ``None`` where the line is about something else.
     """
     if f"{_STAMPS}: last-message = chain" not in text:
         return None
@@ -120,23 +121,24 @@ class GStreamerSource(LiveSource):
     """
 
     def __init__(self, pipeline: str, name: str, options: SourceOptions) -> None:
-        """Start the pipeline and wait until it says what its frames are.
+        """Start the pipeline and wait for the format of its frames.
 
         Args:
             pipeline: such as ``v4l2src device=/dev/video0 ! image/jpeg ! jpegdec``; a
                 last ``! appsink`` is taken off.
             name: the URI, for messages.
-            options: ``frame_id``, ``as_gray`` and ``timeout_s`` are read.
+            options: ``frame_id``, ``as_gray``, ``palette`` and ``timeout_s`` are read.
 
         Raises:
             SourceError: GStreamer is not installed, the pipeline is wrong, or it
                 gives no frame.
         """
         super().__init__(name, options)
+        self._converter = ThermalConverter(options.palette)
         self._process, self._frames = _launch(pipeline, name)
-        self._caps: Caps | None = None
+        self._caps: VideoCaps | None = None
         self._caps_count = 0
-        self._told: deque[FrameTiming] = deque()
+        self._timings: deque[FrameTiming] = deque()
         self._silent = False
         self._problem = ""
         self._readers = [
@@ -148,19 +150,19 @@ class GStreamerSource(LiveSource):
         caps = self._await_caps(options.timeout_s)
         if caps is None:
             self.close()
-            # It may have ended before its last words were read.
+            # It may have ended before its last messages were read.
             self._readers[1].join(timeout=1.0)
             raise SourceError(f"{name}: {self._problem or 'the pipeline gives no frames'}")
         self._rate_hz = caps.rate_hz or self._rate_hz
 
-    def _await_caps(self, timeout_s: float) -> Caps | None:
+    def _await_caps(self, timeout_s: float) -> VideoCaps | None:
         with self._changed:
             self._changed.wait_for(
                 lambda: self._caps is not None or self._process.poll() is not None, timeout_s
             )
             return self._caps
 
-    def _capture(self) -> Iterator[LiveShot | SourceError]:
+    def _capture(self) -> Iterator[CapturedFrame | SourceError]:
         caps = self._caps
         assert caps is not None
         while True:
@@ -168,15 +170,17 @@ class GStreamerSource(LiveSource):
             received = self._fill(buffer)
             if received is None:
                 break
-            told = self._await_told()
+            timing = self._next_timing()
             if self._caps_count > 1:
-                raise SourceError(f"{self._name}: frames changed their size or format, open anew")
+                raise SourceError(
+                    f"{self._name}: frames changed their size or format; open it again"
+                )
             image, encoding = decode_image(
                 buffer, caps.encoding, caps.height, caps.width, caps.step
             )
-            if self._options.as_gray and encoding == "bgr8":
-                image, encoding = to_gray8(image, encoding), "mono8"
-            yield LiveShot(image, encoding, received, told.pts_ns, False, told.sequence)
+            if self._options.thermal:
+                image, encoding = self._converter.convert(image, encoding, self._name)
+            yield CapturedFrame(image, encoding, received, timing.pts_ns, False, timing.sequence)
         self._process.wait()
         self._readers[1].join(timeout=1.0)
         if self._problem or self._process.returncode:
@@ -194,17 +198,17 @@ class GStreamerSource(LiveSource):
             view = view[got:]
         return received
 
-    def _await_told(self) -> FrameTiming:
-        """What was said of the frame that was just read: lines come in their order."""
+    def _next_timing(self) -> FrameTiming:
+        """The report on the frame that was just read: they come in the order of the frames."""
         with self._changed:
             if not self._silent:
-                # The line goes another way than the frame and may be the later one.
+                # The line takes another way than the frame and may come later.
                 self._silent = not self._changed.wait_for(
-                    lambda: bool(self._told) or self._ended, _TOLD_WITHIN_S
+                    lambda: bool(self._timings) or self._ended, _TIMING_TIMEOUT_S
                 )
-            return (
-                self._told.popleft() if self._told and not self._silent else FrameTiming(None, None)
-            )
+            if self._silent or not self._timings:
+                return FrameTiming(None, None)
+            return self._timings.popleft()
 
     def _release(self) -> None:
         if self._process.poll() is None:
@@ -221,11 +225,11 @@ class GStreamerSource(LiveSource):
         assert self._process.stdout is not None
         with self._process.stdout as lines:
             for line in lines:
-                told = parse_frame(line)
-                if told is not None:
+                timing = parse_frame(line)
+                if timing is not None:
                     with self._changed:
                         if not self._silent:
-                            self._told.append(told)
+                            self._timings.append(timing)
                         self._changed.notify_all()
                     continue
                 caps = parse_caps(line)

@@ -14,7 +14,7 @@ from windhover.types import Frame, Image
 
 
 @dataclass(frozen=True, slots=True)
-class LiveShot:
+class CapturedFrame:
     """One frame as a camera gives it.
 
     Attributes:
@@ -35,7 +35,7 @@ class LiveShot:
 
 
 @dataclass(frozen=True, slots=True)
-class LiveCounts:
+class CaptureStatistics:
     """What has become of a camera's frames since it was opened.
 
     Attributes:
@@ -110,10 +110,10 @@ class LiveSource(ABC):
         return True
 
     @property
-    def counts(self) -> LiveCounts:
+    def counts(self) -> CaptureStatistics:
         """What has become of its frames so far."""
         clock = self._clock or ClockMap(True)
-        return LiveCounts(
+        return CaptureStatistics(
             self._read,
             self._numbers.lost,
             self._numbers.late,
@@ -156,7 +156,7 @@ class LiveSource(ABC):
             self._thread.join(timeout=2.0)
 
     @abstractmethod
-    def _capture(self) -> Iterator[LiveShot | SourceError]:
+    def _capture(self) -> Iterator[CapturedFrame | SourceError]:
         """Yield frames until the device ends; runs in the thread.
 
         A ``SourceError`` that is yielded is one damaged frame; one that is raised
@@ -206,7 +206,7 @@ class LiveSource(ABC):
             self._ended = True
             self._changed.notify_all()
 
-    def _offer(self, shot: LiveShot) -> None:
+    def _offer(self, shot: CapturedFrame) -> None:
         """Stamp a frame and let it take the place of the one before."""
         if self._clock is None:
             self._clock = ClockMap(shot.monotonic)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import parse_qsl
 
 from windhover.errors import SourceError
+from windhover.imaging.compressed import FourthChannel
+from windhover.sources.palette import PALETTES, Palette
 
+Camera = Literal["rgb", "thermal"]
 OnBad = Literal["raise", "skip"]
 
 DEFAULT_RATE_HZ = 30.0
@@ -29,6 +32,8 @@ class SourceOptions:
         frame_id: tf frame; ``None`` takes a bag's own, else ``camera``.
         as_gray: give 8-bit colour files as ``mono8``: thermal recordings are often
             stored as grey in three channels.
+        fourth_channel: image files: what the last of four channels is. ``alpha`` is
+            left out; ``thermal`` makes the picture an ``8UC4`` frame of both cameras.
         on_bad: ``raise`` on a frame that can't be read, or ``skip`` it and go on.
         on_skip: called with the error of each skipped frame.
         topic: bags: the image topic; needed where there are several.
@@ -39,7 +44,10 @@ class SourceOptions:
         timeout_s: cameras: how long without a frame counts as gone.
         exposure_us: V4L2: microseconds; 0 lets the camera choose, ``None`` leaves it.
         gain: V4L2: in the camera's own units; ``None`` leaves it.
-        camera: rendered scenes and bags of two: which of the two cameras.
+        camera: which camera's frames are wanted: of files, an R-JPEG's picture or its
+            counts; of rendered scenes and bags of two, which of the two cameras.
+        palette: thermal pictures without counts: the palette that they are in.
+        page: TIFF files of several pages: which one, 0 for the first.
     """
 
     rate_hz: float | None = None
@@ -47,6 +55,7 @@ class SourceOptions:
     start_stamp_ns: int = 0
     frame_id: str | None = None
     as_gray: bool = False
+    fourth_channel: FourthChannel = "alpha"
     on_bad: OnBad = "raise"
     on_skip: Callable[[SourceError], None] | None = None
     topic: str | None = None
@@ -57,14 +66,20 @@ class SourceOptions:
     timeout_s: float = 5.0
     exposure_us: float | None = None
     gain: float | None = None
-    camera: Literal["rgb", "thermal"] | None = None
+    camera: Camera | None = None
+    palette: Palette = "auto"
+    page: int | None = None
+
+    @property
+    def thermal(self) -> bool:
+        """Whether frames of a thermal camera are wanted."""
+        return self.as_gray or self.camera == "thermal"
 
     def __post_init__(self) -> None:
         """Check what every source relies on.
 
         Raises:
-            SourceError: a rate, time-out or duration that is not above 0, a start
-                below 0, or an unknown ``on_bad``.
+            SourceError: a number is out of its range, or a word is unknown.
         """
         if not (math.isfinite(self.start_s) and self.start_s >= 0):
             raise SourceError(f"start must be 0 s or more, got {self.start_s}")
@@ -75,11 +90,20 @@ class SourceOptions:
         ):
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise SourceError(f"{what} must be above 0, got {value}")
-        for what, value in (("exposure_us", self.exposure_us), ("gain", self.gain)):
+        for what, value in (
+            ("exposure_us", self.exposure_us),
+            ("gain", self.gain),
+            ("page", self.page),
+        ):
             if value is not None and not (math.isfinite(value) and value >= 0):
                 raise SourceError(f"{what} must be 0 or more, got {value}")
-        if self.on_bad not in {"raise", "skip"}:
-            raise SourceError(f"on_bad must be raise or skip, got {self.on_bad!r}")
+        for what, chosen, known in (
+            ("fourth", self.fourth_channel, get_args(FourthChannel)),
+            ("on_bad", self.on_bad, get_args(OnBad)),
+            ("palette", self.palette, PALETTES),
+        ):
+            if chosen not in known:
+                raise SourceError(f"{what} must be {' or '.join(known)}, got {chosen!r}")
         if self.size is not None and min(self.size) < 1:
             raise SourceError(f"size must be at least 1x1, got {self.size[0]}x{self.size[1]}")
 
@@ -91,7 +115,8 @@ def with_query(options: SourceOptions, query: str, uri: str) -> SourceOptions:
         options: as the caller gave them.
         query: what follows the ``?``: ``size=1280x720``, ``rate=30``,
             ``format=mjpeg``, ``timeout=5``, ``exposure=8000``, ``gain=16``,
-            ``topic=/camera/image_raw``, ``start=12``, ``duration=5``.
+            ``fourth=thermal``, ``topic=/camera/image_raw``, ``start=12``, ``duration=5``,
+            ``palette=black-hot``, ``page=0``.
         uri: for messages.
 
     Returns:
@@ -129,7 +154,10 @@ _QUERY: dict[str, Callable[[str], dict[str, Any]]] = {
     "format": lambda value: {"pixel_format": value},
     "exposure": lambda value: {"exposure_us": float(value)},
     "gain": lambda value: {"gain": float(value)},
+    "fourth": lambda value: {"fourth_channel": value},
     "topic": lambda value: {"topic": value},
     "start": lambda value: {"start_s": float(value)},
     "duration": lambda value: {"duration_s": float(value)},
+    "palette": lambda value: {"palette": value},
+    "page": lambda value: {"page": int(value)},
 }

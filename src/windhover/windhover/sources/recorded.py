@@ -12,7 +12,7 @@ from windhover.types import Frame, Image
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class DecodedFrame:
     """One frame as a file gives it.
 
     Attributes:
@@ -35,8 +35,8 @@ class RecordedSource(ABC):
     included, so that it still says which frame of the file it was.
 
     Attributes:
-        skipped: messages of the frames left out under ``on_bad="skip"``, since
-            the source was opened.
+        skipped: how many frames were left out under ``on_bad="skip"`` since the source
+            was opened.
     """
 
     def __init__(
@@ -46,8 +46,9 @@ class RecordedSource(ABC):
         self._rate_hz = rate_hz
         self._length = length
         self._options = options
-        self.skipped: list[str] = []
-        # What a pass reads of the file, for messages.
+        self.skipped = 0
+        self._first_skipped = ""
+        # The part of the file that a pass reads, for messages.
         self._part = "it"
 
     @property
@@ -103,18 +104,20 @@ class RecordedSource(ABC):
                 )
                 index += 1
             if first_ns is None:
-                raise SourceError(f"{self._name}: not one readable frame in {self._part}")
+                reason = f": {self._first_skipped}" if self._first_skipped else ", it holds none"
+                raise SourceError(f"{self._name}: not one readable frame in {self._part}{reason}")
             if not self._options.loop:
                 return
             shift_ns += last_ns - first_ns + round(1e9 / self._rate_hz)
 
     @abstractmethod
-    def _read(self) -> Iterator[Shot | SourceError | None]:
+    def _read(self) -> Iterator[DecodedFrame | SourceError | None]:
         """One pass: each frame, why it can't be read, or ``None`` where it is passed over."""
 
     def _bad(self, error: SourceError) -> None:
         if self._options.on_bad == "raise":
             raise error
-        self.skipped.append(str(error))
+        self.skipped += 1
+        self._first_skipped = self._first_skipped or str(error)
         if self._options.on_skip is not None:
             self._options.on_skip(error)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from windhover.errors import EncodingError, SourceError
 from windhover.imaging.compressed import decode_compressed
-from windhover.imaging.formats import decode_image, to_gray8
+from windhover.imaging.formats import decode_image
 from windhover.sources.options import DEFAULT_RATE_HZ, SourceOptions
-from windhover.sources.recorded import RecordedSource, Shot
+from windhover.sources.palette import ThermalConverter
+from windhover.sources.recorded import DecodedFrame, RecordedSource
 from windhover.types import Image
 
 if TYPE_CHECKING:
@@ -45,14 +46,15 @@ class RosbagImages(RecordedSource):
             path: the bag's folder or file.
             name: the URI, for messages.
             options: ``topic``, ``rate_hz`` (nominal only), ``loop``, ``frame_id``,
-                ``as_gray``, ``start_s``, ``duration_s`` and ``on_bad`` are read; of
-                several topics ``camera`` chooses the one below ``camera/<camera>/``.
+                ``as_gray``, ``palette``, ``start_s``, ``duration_s`` and ``on_bad`` are
+                read; of several topics ``camera`` chooses the one below ``camera/<camera>/``.
 
         Raises:
             SourceError: it is empty or damaged, has no image topic, or several and
                 none is named, or ends before ``start_s``.
         """
         self._path = path
+        self._converter = ThermalConverter(options.palette)
         with _Bag(path) as reader:
             connections = _choose(reader, path, options.topic, options.camera)
             self.topic = connections[0].topic
@@ -69,7 +71,7 @@ class RosbagImages(RecordedSource):
             until = "its end" if options.duration_s is None else f"{options.duration_s:g} s on"
             self._part = f"the part from {options.start_s:g} s to {until}"
 
-    def _read(self) -> Iterator[Shot | SourceError | None]:
+    def _read(self) -> Iterator[DecodedFrame | SourceError | None]:
         with _Bag(self._path) as reader:
             connections = _choose(reader, self._path, self.topic)
             begin = reader.start_time + round(self._options.start_s * 1e9)
@@ -95,7 +97,7 @@ class RosbagImages(RecordedSource):
 
     def _shot(
         self, reader: AnyReader, connection: Connection, log_ns: int, raw: bytes, count: int
-    ) -> Shot | SourceError:
+    ) -> DecodedFrame | SourceError:
         what = f"message {count} of {self.topic} in bag {self._path}"
         try:
             message: Any = reader.deserialize(raw, connection.msgtype)
@@ -104,12 +106,12 @@ class RosbagImages(RecordedSource):
             return SourceError(f"{what}: {error}")
         except Exception as error:  # as above: the parser's own
             return SourceError(f"{what} is damaged: {_one_line(error)}")
-        if self._options.as_gray and encoding in {"bgr8", "rgb8"}:
-            image, encoding = to_gray8(image, encoding), "mono8"
+        if self._options.thermal:
+            image, encoding = self._converter.convert(image, encoding, what)
         stamp = message.header.stamp
         sec, nanosec = stamp.sec, stamp.nanosec
         stamp_ns = sec * 10**9 + nanosec
-        return Shot(image, encoding, stamp_ns or log_ns, message.header.frame_id or None)
+        return DecodedFrame(image, encoding, stamp_ns or log_ns, message.header.frame_id or None)
 
 
 class _Bag:

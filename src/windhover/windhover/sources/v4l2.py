@@ -20,10 +20,11 @@ import cv2
 import numpy as np
 
 from windhover.errors import EncodingError, SourceError
-from windhover.imaging.formats import decode_image, to_gray8
+from windhover.imaging.formats import decode_image
 from windhover.sources.clock import read_clocks
-from windhover.sources.live import LiveShot, LiveSource
+from windhover.sources.live import CapturedFrame, LiveSource
 from windhover.sources.options import SourceOptions
+from windhover.sources.palette import ThermalConverter
 from windhover.types import Image
 
 if TYPE_CHECKING:
@@ -79,16 +80,18 @@ class V4l2Camera(LiveSource):
             capture: with its buffers mapped, not streaming.
             chosen: key of :data:`PIXEL_FORMATS`.
             name: the URI, for messages.
-            options: ``frame_id``, ``as_gray``, ``on_skip`` and ``timeout_s`` are read.
+            options: ``frame_id``, ``as_gray``, ``palette``, ``on_skip`` and
+                ``timeout_s`` are read.
         """
         super().__init__(name, options)
+        self._converter = ThermalConverter(options.palette)
         self._device = device
         self._video = capture
         self._encoding = PIXEL_FORMATS[chosen].encoding
         self._format = capture.get_format()
         self._rate_hz = _rate_of(capture) or self._rate_hz
 
-    def _capture(self) -> Iterator[LiveShot | SourceError]:
+    def _capture(self) -> Iterator[CapturedFrame | SourceError]:
         try:
             self._video.open()
             while not self._stop.is_set():
@@ -109,7 +112,7 @@ class V4l2Camera(LiveSource):
         finally:
             _close(self._device, self._video)
 
-    def _shot(self, frame: Any, received: Any) -> LiveShot | SourceError:
+    def _shot(self, frame: Any, received: Any) -> CapturedFrame | SourceError:
         from linuxpy.video.device import BufferFlag
 
         flags = int(frame.buff.flags)
@@ -123,24 +126,28 @@ class V4l2Camera(LiveSource):
         taken = frame.buff.timestamp
         device_ns = (taken.secs * 1_000_000 + taken.usecs) * 1000
         monotonic = flags & BufferFlag.TIMESTAMP_MASK == BufferFlag.TIMESTAMP_MONOTONIC
-        return LiveShot(
+        return CapturedFrame(
             image, encoding, received, device_ns or None, monotonic, int(frame.buff.sequence)
         )
 
     def _decode(self, data: bytes) -> tuple[Image, str]:
-        gray = self._options.as_gray
-        if not self._encoding:
-            flag = cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
-            if image is None:
-                raise EncodingError(f"{len(data)} bytes that are no JPEG")
-            return np.asarray(image, np.uint8), "mono8" if gray else "bgr8"
-        layout = self._format
-        step = layout.bytes_per_line or len(data) // layout.height
-        image, encoding = decode_image(data, self._encoding, layout.height, layout.width, step)
-        if gray and encoding in {"bgr8", "rgb8"}:
-            return to_gray8(image, encoding), "mono8"
-        return image, encoding
+        thermal = self._options.thermal
+        if self._encoding:
+            layout = self._format
+            step = layout.bytes_per_line or len(data) // layout.height
+            image, encoding = decode_image(data, self._encoding, layout.height, layout.width, step)
+        else:
+            image, encoding = self._decode_jpeg(data, gray=thermal and self._converter.checked)
+        return (
+            self._converter.convert(image, encoding, self._name) if thermal else (image, encoding)
+        )
+
+    def _decode_jpeg(self, data: bytes, *, gray: bool) -> tuple[Image, str]:
+        flag = cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
+        if image is None:
+            raise EncodingError(f"{len(data)} bytes that are no JPEG")
+        return np.asarray(image, np.uint8), "mono8" if gray else "bgr8"
 
     def _release(self) -> None:
         # The thread closes the device when it sees the stop; here only where it never ran.
@@ -183,7 +190,7 @@ def open_v4l2(device: str, name: str, options: SourceOptions) -> V4l2Camera:
     capture = VideoCapture(camera, size=_BUFFERS)
     try:
         camera.open()
-        chosen = _choose(camera, device, wanted, options.as_gray)
+        chosen = _choose(camera, device, wanted, options.thermal)
         _set_up(camera, capture, device, chosen, options)
         capture.arm()
     except (OSError, V4L2Error, KeyError) as error:

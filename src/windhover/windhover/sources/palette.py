@@ -1,0 +1,133 @@
+"""Thermal pictures as grey that rises with temperature, from what colours they were saved in.
+
+A thermal camera that stores no counts stores a picture through a palette. White-hot is
+grey already, black-hot is grey the wrong way round, and of the coloured ones only some
+have a brightness that rises with temperature.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windhover.errors import SourceError
+from windhover.imaging.formats import to_channels
+from windhover.types import Image
+
+Palette = Literal["auto", "white-hot", "black-hot", "ironbow"]
+PALETTES: tuple[str, ...] = get_args(Palette)
+"""What ``palette`` may be. ``ironbow`` stands for every colour palette whose brightness
+rises with temperature (ironbow, iron red, hot iron, lava)."""
+
+# Mean distance of a pixel's largest to its smallest channel. Fully coloured palettes of
+# DJI's and FLIR's cameras had 81 to 230 in 34 files; 66 aerial pictures of six data sets
+# had 6 to 47, grey saved in three channels 0.
+_FALSE_COLOUR = 70.0
+_SAMPLE_STEP = 4
+
+
+def is_false_colour(image: NDArray[np.uint8]) -> bool:
+    """Whether a picture is in a thermal camera's colour palette.
+
+    Args:
+        image: ``(H, W, 3)`` uint8, channels in any order.
+    """
+    sample = image[::_SAMPLE_STEP, ::_SAMPLE_STEP]
+    spread = sample.max(axis=2).astype(np.float32) - sample.min(axis=2)
+    return float(spread.mean()) > _FALSE_COLOUR
+
+
+def refuse_false_colour(image: Image, encoding: str, *, description: str = "", what: str) -> None:
+    """Refuse a picture whose grey would not rise with temperature.
+
+    Args:
+        image: in its canonical ``encoding``; grey always passes.
+        encoding: of the image.
+        description: EXIF ImageDescription, which may name the palette.
+        what: how to name the picture in messages.
+
+    Raises:
+        SourceError: it is in a thermal camera's colour palette.
+    """
+    if encoding not in {"bgr8", "rgb8"} or not is_false_colour(image.view(np.uint8)):
+        return
+    named = f" ({description})" if description and description != "default" else ""
+    raise SourceError(
+        f"{what} is in a colour palette{named} and holds no thermal counts; use the camera's "
+        f"radiometric files, or name the palette: ?palette={', ?palette='.join(PALETTES[1:])} "
+        "(ironbow stands for any that gets brighter with heat)"
+    )
+
+
+def to_thermal(
+    image: Image, encoding: str, palette: Palette = "auto", description: str = "", *, what: str
+) -> tuple[Image, str]:
+    """Make a picture of a thermal camera grey that rises with temperature.
+
+    Args:
+        image: in its canonical ``encoding``.
+        encoding: ``mono16`` is taken as counts and stays as it is; of ``8UC4`` the
+            thermal channel is taken.
+        palette: what the picture is in; ``auto`` takes grey as white-hot unless
+            ``description`` says black-hot, and refuses colour palettes.
+        description: EXIF ImageDescription; DJI's cameras name their palette there.
+        what: how to name the picture in messages.
+
+    Returns:
+        The image and its encoding, ``mono8`` or ``mono16``.
+
+    Raises:
+        SourceError: it is in a colour palette and none is named.
+    """
+    if encoding == "mono16":
+        return image, encoding
+    if palette == "auto":
+        refuse_false_colour(image, encoding, description=description, what=what)
+    gray = to_channels(image, encoding, "thermal")
+    if palette == "black-hot" or (palette == "auto" and _says_black_hot(description)):
+        gray = np.bitwise_not(gray)
+    return gray, "mono8"
+
+
+class ThermalConverter:
+    """Makes the frames of one stream grey that rises with temperature.
+
+    A stream keeps its palette, so only the first frame is looked at for false colour.
+
+    Attributes:
+        checked: whether the first frame has passed.
+    """
+
+    def __init__(self, palette: Palette) -> None:
+        """Set up.
+
+        Args:
+            palette: what the frames are in, as for :func:`to_thermal`.
+        """
+        self._palette = palette
+        self.checked = palette != "auto"
+
+    def convert(self, image: Image, encoding: str, what: str) -> tuple[Image, str]:
+        """Convert one frame; see :func:`to_thermal`.
+
+        Args:
+            image: in its canonical ``encoding``; the first frame in its own colours,
+                later ones may be grey already.
+            encoding: of the image.
+            what: how to name the stream in messages.
+
+        Raises:
+            SourceError: the first frame is in a colour palette and none is named.
+        """
+        if not self.checked:
+            refuse_false_colour(image, encoding, what=what)
+            self.checked = True
+        palette = "white-hot" if self._palette == "auto" else self._palette
+        return to_thermal(image, encoding, palette, what=what)
+
+
+def _says_black_hot(description: str) -> bool:
+    letters = "".join(each for each in description.casefold() if each.isalpha())
+    return letters == "blackhot"

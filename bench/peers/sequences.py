@@ -23,10 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windhover.errors import DataError
-from windhover.tracking.motchallenge import MotDetections, read_detections, read_tracks
+from windhover.tracking.motchallenge import MotDetections, read_detections
 from windhover.types import Detections
 from windhover_evaluation.tracking.mot_files import ALL
-from windhover_evaluation.tracking.scores import TrackTable
+from windhover_evaluation.tracking.mot_truth import read_truth
+from windhover_evaluation.tracking.scores import ANY_CLASS, TrackTable
 
 RATE_HZ = 30
 _KEPT_PICTURES = 300
@@ -106,7 +107,7 @@ def read_folder(folder: Path) -> list[Sequence]:
 
 def _read_sequence(folder: Path, kind: str) -> Sequence:
     there, rows = (
-        read_tracks(folder / "gt" / "gt.txt"),
+        read_truth(folder / "gt" / "gt.txt"),
         read_detections(folder / "det" / "det.txt"),
     )
     count = int(max(there.frames[-1], rows.frames.max(initial=1)))
@@ -124,8 +125,8 @@ def _read_sequence(folder: Path, kind: str) -> Sequence:
             there.frames - 1,
             there.ids,
             there.boxes,
-            np.zeros(len(there.ids), np.int32),
-            there.seventh == 0,
+            np.where(there.regions, ANY_CLASS, 0).astype(np.int32),
+            there.ignored,
         ),
         tuple(by_score(rows, number) for number in range(1, count + 1)),
         images[:count],

@@ -14,7 +14,7 @@ import pytest
 from windhover.errors import ConfigError
 from windhover.sources.base import Source
 from windhover.tracking.motchallenge import read_detections
-from windhover_evaluation.detection.truth import load_truth
+from windhover_evaluation.detection.truth_file import load_truth
 from windhover_sim import (
     SCENE_LABELS,
     Scene,

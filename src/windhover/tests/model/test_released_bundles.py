@@ -13,7 +13,7 @@ from windhover.imaging.agc import percentile_agc
 from windhover.model.bundle import Bundle
 from windhover.model.detector import Detector
 from windhover.types import Frame
-from windhover_evaluation.detection.truth import load_truth
+from windhover_evaluation.detection.truth_file import load_truth
 from windhover_sim import Scene, SceneConfig
 from windhover_sim.calibration import true_homography
 

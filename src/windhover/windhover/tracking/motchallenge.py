@@ -9,7 +9,8 @@ counts pixels from 1, and result files come out on the grid of the detections.
 The eighth field is a class index in rows of 8 or 9 fields, and in rows of 10
 when it is a whole number from 0 on and the last two are -1; else it is the
 world coordinate x, which is not used, and the class is 0. Scores may have any
-range: they are compared to the tracker's thresholds as they stand.
+range: they are compared to the tracker's thresholds without scaling. A byte order
+mark and a comma at the end of a row are accepted.
 """
 
 from __future__ import annotations
@@ -83,23 +84,26 @@ class TrackFileSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class MotTracks:
-    """The rows of a truth or result file, by frame.
+class MotRows:
+    """The rows of any MOTChallenge file, by frame.
 
     Attributes:
         frames: ``(N,)`` int64 frame numbers, ascending.
-        ids: ``(N,)`` int64 object or track ids.
+        ids: ``(N,)`` float64 second field.
         boxes: ``(N, 4)`` float64 x1, y1, x2, y2, pixels.
-        seventh: ``(N,)`` float64 field seven: a result's score, a truth's flag
-            (0: need not be tracked).
+        seventh: ``(N,)`` float64: a detection's score, a truth's flag.
         class_ids: ``(N,)`` int32 as the file has them, -1 where it has none.
+        extra: ``(N, 3)`` float64 fields eight to ten, NaN where a row has fewer.
+        lines: ``(N,)`` int64 line number of each row, from 1.
     """
 
     frames: NDArray[np.int64]
-    ids: NDArray[np.int64]
+    ids: NDArray[np.float64]
     boxes: NDArray[np.float64]
     seventh: NDArray[np.float64]
     class_ids: NDArray[np.int32]
+    extra: NDArray[np.float64]
+    lines: NDArray[np.int64]
 
 
 def read_detections(path: Path | str) -> MotDetections:
@@ -114,66 +118,56 @@ def read_detections(path: Path | str) -> MotDetections:
             number that is negative, not whole or beyond :data:`MAX_FRAME`. The
             message names the line.
     """
-    table = _read_rows(Path(path), "detection")
+    rows = read_rows(path, "detection")
     return MotDetections(
-        frames=table[:, 0].astype(np.int64),
+        frames=rows.frames,
         rows=Detections(
-            _corners(table).astype(np.float32),
-            table[:, 6].astype(np.float32),
-            np.maximum(table[:, 7], 0).astype(np.int32),
+            rows.boxes.astype(np.float32),
+            rows.seventh.astype(np.float32),
+            np.maximum(rows.class_ids, 0),
         ),
     )
 
 
-def read_tracks(path: Path | str) -> MotTracks:
-    """Read a truth file (gt.txt) or a result file; rows may be in any order.
+def read_rows(path: Path | str, kind: str) -> MotRows:
+    """Read the rows of a MOTChallenge file, sorted by frame.
 
     Args:
         path: the file.
+        kind: what it should be, for messages.
 
     Raises:
-        DataError: as :func:`read_detections`; also an id that is not a whole number,
-            or no row at all.
+        DataError: as :func:`read_detections`.
     """
-    table = _read_rows(Path(path), "truth or result")
-    if not len(table):
-        raise DataError(f"{path}: holds no rows; give a MOTChallenge truth or result file")
-    odd = np.flatnonzero(table[:, 1] != np.floor(table[:, 1]))
-    if len(odd):
-        frame, number = table[odd[0], :2]
-        raise DataError(f"{path}: id {number:g} in frame {frame:.0f} is not a whole number")
-    return MotTracks(
-        table[:, 0].astype(np.int64),
-        table[:, 1].astype(np.int64),
-        _corners(table),
-        table[:, 6],
-        table[:, 7].astype(np.int32),
-    )
-
-
-def _corners(table: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.concatenate((table[:, 2:4], table[:, 2:4] + table[:, 4:6]), axis=1)
-
-
-def _read_rows(path: Path, kind: str) -> NDArray[np.float64]:
-    """Frame, id, x, y, w, h, field seven and class of each row, ``(N, 8)``, by frame."""
+    path = Path(path)
     values: list[tuple[float, ...]] = []
     try:
-        with path.open(encoding="utf-8") as lines:
+        with path.open(encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
-                    values.append(_parse(line, f"{path} line {number}"))
+                    values.append((number, *_parse(line, f"{path} line {number}")))
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; give a MOTChallenge {kind} file") from None
     except UnicodeDecodeError:
         raise DataError(f"{path}: not a text file; give a MOTChallenge {kind} file") from None
-    table = np.array(values, np.float64).reshape(-1, 8)
-    return table[np.argsort(table[:, 0], kind="stable")]
+    table = np.array(values, np.float64).reshape(-1, 12)
+    table = table[np.argsort(table[:, 1], kind="stable")]
+    return MotRows(
+        frames=table[:, 1].astype(np.int64),
+        ids=table[:, 2],
+        boxes=np.concatenate((table[:, 3:5], table[:, 3:5] + table[:, 5:7]), axis=1),
+        seventh=table[:, 7],
+        class_ids=table[:, 8].astype(np.int32),
+        extra=table[:, 9:],
+        lines=table[:, 0].astype(np.int64),
+    )
 
 
 def _parse(line: str, where: str) -> tuple[float, ...]:
-    """Frame number, id, x, y, w, h, field seven and class (-1 for none) of one row."""
+    """Frame, id, x, y, w, h, field seven, class (-1 for none) and fields eight to ten."""
     fields = line.split(",") if "," in line else line.split()
+    while fields and not fields[-1].strip():
+        fields.pop()
     if len(fields) < _MIN_FIELDS:
         raise DataError(f"{where}: {len(fields)} fields; needs at least {_FIELDS}")
     try:
@@ -187,8 +181,9 @@ def _parse(line: str, where: str) -> tuple[float, ...]:
         raise DataError(f"{where}: frame {fields[0].strip()} is not a whole number from 0 on")
     if width <= 0 or height <= 0:
         raise DataError(f"{where}: box of {width:g} x {height:g} px; width and height must be > 0")
-    label = _class_of(values[_MIN_FIELDS:], where)
-    return frame, number, x, y, width, height, score, label
+    rest = values[_MIN_FIELDS:]
+    extra = [*rest, math.nan, math.nan, math.nan][:3]
+    return frame, number, x, y, width, height, score, _class_of(rest, where), *extra
 
 
 def _class_of(extra: list[float], where: str) -> int:

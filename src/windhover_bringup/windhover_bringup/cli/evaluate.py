@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from windhover.errors import ConfigError, SourceError
+from windhover.progress import progress
 from windhover_bringup.cli import options
-from windhover_bringup.cli.show import progress
 
 if TYPE_CHECKING:
     from windhover_evaluation.detection.scores import DetectionScores
@@ -21,14 +22,27 @@ if TYPE_CHECKING:
 
 _BaselineOption = Annotated[
     Path | None,
-    typer.Option("--baseline", help="metrics.json (or its folder) of an earlier run to beat."),
+    typer.Option(
+        "--baseline",
+        help="metrics.json (or its folder) of an earlier run; exit status 1 if a score is worse.",
+    ),
 ]
 _ToleranceOption = Annotated[
-    float, typer.Option("--tolerance", help="Change of a score that is still the same.", min=0.0)
+    float,
+    typer.Option("--tolerance", help="A score that changed by less counts as the same.", min=0.0),
 ]
 _RatioOption = Annotated[
     float,
-    typer.Option("--ratio", help="The same of counts and times, as a share of theirs.", min=0.0),
+    typer.Option(
+        "--ratio", help="The same for counts and times, as a share of the baseline's.", min=0.0
+    ),
+]
+_LatencyOption = Annotated[
+    bool,
+    typer.Option(
+        "--latency",
+        help="Compare latency and dropped frames with the baseline too; only on one machine.",
+    ),
 ]
 
 app = typer.Typer(help="Score against truth.", no_args_is_help=True, rich_markup_mode=None)
@@ -49,21 +63,25 @@ def detections(
     labels: Annotated[
         str | None, typer.Option(help="Score these labels only, such as person,vehicle.")
     ] = None,
+    label_map: options.LabelMap = None,
     baseline: _BaselineOption = None,
     tolerance: _ToleranceOption = 0.01,
     ratio: _RatioOption = 0.25,
+    latency: _LatencyOption = False,
 ) -> None:
     """Score a model's detections of images against their truth."""
-    from windhover_evaluation.detection.run import evaluate_model, open_for_evaluation
-    from windhover_evaluation.detection.truth import load_truth
+    from windhover_evaluation.detection.categories import parse_mapping
+    from windhover_evaluation.detection.model_evaluation import evaluate_model, open_for_evaluation
+    from windhover_evaluation.detection.truth_file import load_truth
 
-    before = _baseline(baseline, tolerance, ratio)
+    before = _baseline(baseline, tolerance, ratio, latency)
+    mapping = parse_mapping(label_map or [])
     with open_for_evaluation(model, backend) as detector:
-        known = load_truth(truth, detector.labels)
+        known = load_truth(truth, detector.labels, mapping)
         chosen = _labels(labels, detector.labels)
         with progress("detecting", len(known.images)) as bar:
             result = evaluate_model(detector, images, known, out, chosen, bar.update, before)
-    _print(result.scores)
+    _print_detections(result.scores)
     for warning in result.warnings:
         typer.echo(f"note: {warning}")
     typer.echo(f"wrote {out}")
@@ -73,7 +91,7 @@ def detections(
             f"{len(result.unreadable)} of {len(known.images)} images could not be read and count "
             f"as images in which nothing was found; the first is {first.file_name}: {first.reason}"
         )
-    _judge(result.baseline)
+    _report_baseline(result.baseline)
 
 
 @app.command("tracks")
@@ -86,24 +104,31 @@ def tracks(
         typer.Option(help="Names of the result's classes 0, 1, ...: each is scored apart."),
     ] = None,
     truth_labels: Annotated[
-        str | None, typer.Option(help="Names of the truth's classes 1, 2, ...; default --labels.")
+        str | None,
+        typer.Option(
+            help="Names of the truth's classes 1, 2, ..., or visdrone or mot17; default --labels, "
+            "or VisDrone's where the file is written as VisDrone writes it."
+        ),
     ] = None,
+    label_map: options.LabelMap = None,
     baseline: _BaselineOption = None,
     tolerance: _ToleranceOption = 0.01,
     ratio: _RatioOption = 0.25,
 ) -> None:
     """Score tracks of a sequence against truth: HOTA, MOTA, IDF1 and id switches."""
+    from windhover_evaluation.detection.categories import parse_mapping
     from windhover_evaluation.tracking.mot_files import evaluate_mot, read_pair
 
     before = _baseline(baseline, tolerance, ratio)
-    pair = read_pair(truth, result, _split(labels), _split(truth_labels))
+    mapping = parse_mapping(label_map or [])
+    pair = read_pair(truth, result, _split(labels), _split(truth_labels), mapping)
     facts = {"truth": str(truth), "result": str(result)}
     scores, compared = evaluate_mot(pair, out, facts, before)
     _print_tracks(scores)
     for warning in pair.warnings:
         typer.echo(f"warning: {warning}", err=True)
     typer.echo(f"wrote {out}")
-    _judge(compared)
+    _report_baseline(compared)
 
 
 @app.command("bag")
@@ -120,25 +145,30 @@ def bag(
     start: options.Start = 0.0,
     duration: options.Duration = None,
     remap: options.Remap = None,
+    label_map: options.LabelMap = None,
     baseline: _BaselineOption = None,
     tolerance: _ToleranceOption = 0.01,
     ratio: _RatioOption = 0.25,
+    latency: _LatencyOption = False,
 ) -> None:
     """Play a recording to the live nodes: detections, tracks, latency and drops in one report.
 
-    At its own pace frames are stamped as they are played, so that the latency from
-    stamp to tracks is a live one and what is too slow drops frames; at rate 0 every
-    frame is scored and only the stages' times are told.
+    At the recording's own pace frames are stamped as they are played, so the latency from
+    stamp to tracks is a live one and frames that come too fast are dropped. At rate 0 every
+    frame is scored, and latencies are those of the stages alone.
     """
-    from windhover_bringup.cli.replay import NOT_WHOLE, Cut, run_and_report, settings_of_bag
+    from windhover_bringup.runtime.bag_playback import BagPart, settings_of_bag
+    from windhover_bringup.runtime.recorded_run import LOWER_BOUND, run_and_report
     from windhover_bringup.scoring.scores import ScoringSpec
+    from windhover_evaluation.detection.categories import parse_mapping
 
-    before = _baseline(baseline, tolerance, ratio)
-    cut = Cut(start, duration, remap or [])
+    before = _baseline(baseline, tolerance, ratio, latency)
+    mapping = parse_mapping(label_map or [])
+    part = BagPart(start, duration, remap or [])
     stamps = "now" if rate > 0.0 else "source"
-    settings = settings_of_bag(bag, cut, stamps, config, model, backend, rate)
-    judge = ScoringSpec(truth, cut.is_part, before, [NOT_WHOLE])
-    _judge(run_and_report(settings, out, f"Evaluation of {bag}", lambda _: judge))
+    settings = settings_of_bag(bag, part, stamps, config, model, backend, rate)
+    spec = ScoringSpec(truth, part.is_part, before, [LOWER_BOUND], mapping)
+    _report_baseline(run_and_report(settings, out, f"Evaluation of {bag}", lambda _: spec))
 
 
 @app.command("fidelity")
@@ -148,33 +178,39 @@ def fidelity(
     truth: options.Truth,
     out: Annotated[Path, typer.Option(help="Folder for fidelity.json and fidelity.md.")],
     backends: Annotated[
-        str, typer.Option(help="What to hold against the float graph: cpu (INT8), qnn, dlc.")
+        str, typer.Option(help="What to compare with the float graph: cpu (INT8), qnn, dlc.")
     ] = "cpu,dlc",
     frames: Annotated[
         int, typer.Option(help="Images to score, evenly from all: an HTP emulator takes seconds.")
     ] = 60,
+    label_map: options.LabelMap = None,
 ) -> None:
     """Score what quantising and compiling costs: float, INT8 and HTP on the same images."""
     from windhover.model.bundle import Bundle
-    from windhover_evaluation.detection.truth import load_truth
+    from windhover_evaluation.detection.categories import parse_mapping
+    from windhover_evaluation.detection.truth_file import load_truth
     from windhover_evaluation.fidelity.run import evaluate_fidelity, spread, variant_names
 
     names = variant_names(backends)
     bundle = Bundle.load(model)
-    known = spread(load_truth(truth, bundle.labels), frames)
+    known = spread(load_truth(truth, bundle.labels, parse_mapping(label_map or [])), frames)
     with progress("comparing", len(known.images)) as bar:
         result = evaluate_fidelity(bundle, known, images, names, out, bar.update)
     _print_fidelity(result, len(known.images))
     typer.echo(f"wrote {out}")
 
 
-def _baseline(path: Path | None, tolerance: float, ratio: float) -> Baseline | None:
+def _baseline(
+    path: Path | None, tolerance: float, ratio: float, latency: bool = False
+) -> Baseline | None:
     from windhover_evaluation.report.baseline import Baseline
 
-    return Baseline.read(path, tolerance, ratio) if path else None
+    if latency and path is None:
+        raise ConfigError("--latency compares with an earlier run; give it with --baseline")
+    return Baseline.read(path, tolerance, ratio, latency) if path else None
 
 
-def _judge(comparisons: Sequence[Comparison]) -> None:
+def _report_baseline(comparisons: Sequence[Comparison]) -> None:
     """Print what changed against the baseline; exit status 1 on a regression."""
     from windhover_evaluation.report.baseline import rows_of
 
@@ -204,8 +240,9 @@ def _print_tracks(scores: TrackScores) -> None:
     rows = scores.classes if len(scores.classes) == 1 else (*scores.classes, scores.overall)
     for each in rows:
         typer.echo(
-            f"{each.label:<14}{each.hota:>7.3f}{each.det_a:>7.3f}{each.ass_a:>7.3f}"
-            f"{each.mota:>8.3f}{each.idf1:>7.3f}{each.clear.switches:>10}"
+            f"{each.label:<14}{_score(each.hota):>7}{_score(each.det_a):>7}"
+            f"{_score(each.ass_a):>7}{_score(each.mota):>8}{_score(each.idf1):>7}"
+            f"{each.clear.switches:>10}"
             f"{each.clear.fragments:>11}{each.objects:>9}{each.tracks:>8}"
         )
 
@@ -238,13 +275,24 @@ def _labels(text: str | None, known: Sequence[str]) -> list[str] | None:
     return chosen
 
 
-def _print(scores: DetectionScores) -> None:
+def _print_detections(scores: DetectionScores) -> None:
     typer.echo(
         f"{'label':<14}{'AP50':>7}{'AP50-95':>9}{'AR':>7}{'prec.':>7}{'recall':>8}{'objects':>9}"
     )
     for each in scores.classes:
         point = each.at_threshold
         typer.echo(
-            f"{each.label:<14}{each.ap50:>7.3f}{each.ap50_95:>9.3f}{each.recall:>7.3f}"
-            f"{point.precision:>7.3f}{point.recall:>8.3f}{each.truths:>9}"
+            f"{each.label:<14}{_score(each.ap50):>7}{_score(each.ap50_95):>9}"
+            f"{_score(each.recall):>7}{_score(point.precision):>7}{_score(point.recall):>8}"
+            f"{each.truths:>9}"
         )
+    if scores.empty_images:
+        typer.echo(
+            f"{scores.empty_images} of {scores.images} images hold no object: "
+            f"{scores.empty_images_false_positives} false alarms, in "
+            f"{scores.empty_images_with_detections} of them"
+        )
+
+
+def _score(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"

@@ -33,6 +33,15 @@ def _folder(path: Path) -> Path:
 Images = Annotated[Path, typer.Option(help="Folder of the truth's images.", callback=_folder)]
 Truth = Annotated[Path, typer.Option(help="COCO JSON, or HIT-UAV's own JSON.")]
 
+LabelMap = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        help="NAME=LABEL: a category of the truth and which label of the model it is, such as "
+        "motor=two-wheeler; NAME=ignore leaves it out of the scores. May be given again.",
+    ),
+]
+
 BagTruth = Annotated[
     Path | None, typer.Option(help="COCO JSON whose images are the bag's, in their order.")
 ]

@@ -1,4 +1,4 @@
-"""Keeps a rendered scene's exact truth while it is played, as a COCO file."""
+"""Records a rendered scene's exact truth while it is played, as a COCO file."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from windhover_sim.rendered import RenderedScene
 from windhover_sim.write import coco, without_pixels
 
 
-class _Recording(SceneSource):
-    """A scene that remembers the truth of what it rendered."""
+class _RecordedScene(SceneSource):
+    """A scene that records the truth of the frames that it renders."""
 
-    def __init__(self, scene: SceneSource, kept: dict[int, SceneFrame]) -> None:
+    def __init__(self, scene: SceneSource, frames: dict[int, SceneFrame]) -> None:
         super().__init__(scene.config, scene.camera, scene.encoding)
-        self._kept = kept
+        self._frames = frames
 
     def render(self, index: int) -> SceneFrame:
-        """A frame with its truth, which is kept."""
+        """Render a frame and record its truth."""
         frame = super().render(index)
-        self._kept[index] = without_pixels(frame)
+        self._frames[index] = without_pixels(frame)
         return frame
 
 
-class TruthKeeper:
-    """Opens a scene so that its truth is kept."""
+class SceneTruthRecorder:
+    """Opens a scene and records its truth."""
 
     def __init__(self) -> None:
-        self._kept: dict[int, SceneFrame] = {}
+        self._frames: dict[int, SceneFrame] = {}
         self._scene: SceneSource | None = None
 
     def open(self, uri: str, **options: Any) -> Source:
@@ -44,7 +44,7 @@ class TruthKeeper:
         source = open_source(uri, **options)
         if not isinstance(source, RenderedScene):
             raise SourceError(f"{uri} is not a rendered scene; only those have a known truth")
-        self._scene = source.scene = _Recording(source.scene, self._kept)
+        self._scene = source.scene = _RecordedScene(source.scene, self._frames)
         return source
 
     def write(self, folder: Path) -> Path | None:
@@ -56,9 +56,9 @@ class TruthKeeper:
         Raises:
             DataError: it can't be written.
         """
-        if self._scene is None or not self._kept:
+        if self._scene is None or not self._frames:
             return None
         path = folder / "truth.json"
-        frames = [frame for _, frame in sorted(self._kept.items())]
+        frames = [frame for _, frame in sorted(self._frames.items())]
         write_json(path, coco(self._scene.config, self._scene.camera, frames), indent=None)
         return path

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,10 @@ from windhover_bringup.recording.outputs import (
 )
 from windhover_bringup.runtime.composed import Pipeline
 from windhover_evaluation.detection.confusion import Confusion, confusion
+from windhover_evaluation.detection.frames import check_size
 from windhover_evaluation.detection.scores import DetectionScores, Predictions, evaluate_detections
-from windhover_evaluation.detection.truth import Truth, load_truth
+from windhover_evaluation.detection.truth import ANY_LABEL, NO_TRACK, Truth
+from windhover_evaluation.detection.truth_file import load_truth
 from windhover_evaluation.report.baseline import Baseline, Comparison, baseline_part
 from windhover_evaluation.report.metrics import detection_metrics, tracking_metrics
 from windhover_evaluation.report.page import Example, ReportData, Timeline, write_report
@@ -35,7 +36,7 @@ from windhover_evaluation.tracking.scores import TrackScores, TrackTable, evalua
 
 @dataclass(frozen=True, slots=True)
 class ScoringSpec:
-    """What a run is held against.
+    """How a run is scored.
 
     Attributes:
         truth: COCO JSON whose images are the source's in natural order of their
@@ -45,20 +46,23 @@ class ScoringSpec:
             after its last do not count.
         baseline: an earlier run.
         warnings: what to know before trusting the scores.
+        mapping: label by the truth's category name, where it is not in the table of
+            :mod:`windhover_evaluation.detection.categories`.
     """
 
     truth: Path | None = None
     part: bool = False
     baseline: Baseline | None = None
     warnings: Sequence[str] = ()
+    mapping: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_scored(
     outputs: RunOutputs,
-    show: OverlayVideoWriter,
+    video: OverlayVideoWriter,
     pipeline: Pipeline,
     title: str,
-    judge: ScoringSpec,
+    spec: ScoringSpec,
 ) -> tuple[str, list[Comparison]]:
     """Score a run and write ``metrics.json``, ``report.html`` and the results as text.
 
@@ -67,10 +71,10 @@ def write_scored(
 
     Args:
         outputs: of the run.
-        show: of the run; its examples are shown.
+        video: of the run; its examples are shown.
         pipeline: that was run.
         title: of the page.
-        judge: what to score it by.
+        spec: how to score it.
 
     Returns:
         The scores in a few words, and those of the baseline beside them.
@@ -79,18 +83,18 @@ def write_scored(
         DataError: the truth does not fit the run, or the baseline has no score of it.
     """
     folder = outputs.folder
-    write_results(folder / "tracks.txt", ((r.index + 1, r.tracks) for r in show.results), True)
+    write_results(folder / "tracks.txt", ((r.index + 1, r.tracks) for r in video.results), True)
     write_results(
-        folder / "detections.txt", ((r.index + 1, _nameless(r)) for r in show.results), True
+        folder / "detections.txt", ((r.index + 1, _as_tracks(r)) for r in video.results), True
     )
-    scored = _score(show, pipeline, judge, folder) if judge.truth is not None else _Scored()
+    scored = _score(video, pipeline, spec, folder) if spec.truth is not None else _Scored()
     parts: dict[str, Any] = {}
     if scored.detection is not None:
         parts["detection"] = detection_metrics(scored.detection, scored.confusion)
     if scored.tracking is not None:
         parts["tracking"] = tracking_metrics(scored.tracking)
     metrics = outputs.metrics(**parts, warnings=scored.notes)
-    compared = judge.baseline.against(metrics) if judge.baseline else []
+    compared = spec.baseline.against(metrics) if spec.baseline else []
     write_json(folder / "metrics.json", {**metrics, **baseline_part(compared)})
     facts = run_facts(pipeline)
     latency = stage_latencies(pipeline)
@@ -109,15 +113,15 @@ def write_scored(
             latency_samples_ms={last: samples.samples_ms()},
             latency_note=f"Measured with {facts['device']} on {facts['processor']}; "
             "not a flight computer's.",
-            timeline=_timeline(show),
+            timeline=_timeline(video),
             examples=[
-                Example(picture, f"frame {index}") for index, picture in show.examples[-EXAMPLES:]
+                Example(picture, f"frame {index}") for index, picture in video.examples[-EXAMPLES:]
             ],
             warnings=scored.notes,
         ),
         folder / "report.html",
     )
-    return _in_words(pipeline, scored.detection, scored.tracking), compared
+    return _summary(pipeline, scored.detection, scored.tracking), compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,23 +132,24 @@ class _Scored:
     notes: list[str] = field(default_factory=list)
 
 
-def _nameless(result: FrameResult) -> Tracks:
+def _as_tracks(result: FrameResult) -> Tracks:
     """Detections as result rows: MOTChallenge gives what has no track the id -1."""
     found = result.detections
     return Tracks(found.boxes, found.scores, found.class_ids, np.full(len(found), -1, np.int64))
 
 
 def _score(
-    show: OverlayVideoWriter, pipeline: Pipeline, judge: ScoringSpec, folder: Path
+    video: OverlayVideoWriter, pipeline: Pipeline, spec: ScoringSpec, folder: Path
 ) -> _Scored:
-    assert judge.truth is not None
-    truth = load_truth(judge.truth, pipeline.labels)
+    assert spec.truth is not None
+    truth = load_truth(spec.truth, pipeline.labels, spec.mapping)
+    truth.require_objects()
     rows = _rows_in_order(truth)
-    _check_fit(show, rows, judge.truth)
-    notes = [*judge.warnings, *(str(problem) for problem in truth.problems)]
-    indices = [result.index for result in show.results]
-    first = min(indices, default=0) if judge.part else 0
-    if judge.part:
+    _check_fit(video, truth, rows, spec.truth)
+    notes = [*spec.warnings, *(str(problem) for problem in truth.problems)]
+    indices = [result.index for result in video.results]
+    first = min(indices, default=0) if spec.part else 0
+    if spec.part:
         rows = rows[first : max(indices, default=-1) + 1]
     elif len(set(indices)) < len(rows):
         notes.append(
@@ -153,13 +158,13 @@ def _score(
             "was found"
         )
     played = truth.of_images(rows)
-    found = Predictions.collect((r.index - first, r.detections) for r in show.results)
+    found = Predictions.collect((r.index - first, r.detections) for r in video.results)
     write_json(folder / "predictions.json", found.results(played, pipeline.labels), indent=None)
-    limits = pipeline.bundle.thresholds.score_vector(pipeline.labels)
+    limits = pipeline.detector.thresholds_for(pipeline.bundle).score_vector(pipeline.labels)
     tracking = None
-    table = truth_tracks(truth, rows, judge.truth)
+    table = truth_tracks(played)
     if table is not None:
-        result = TrackTable.collect((r.index - first, r.tracks) for r in show.results)
+        result = TrackTable.collect((r.index - first, r.tracks) for r in video.results)
         tracking = evaluate_tracks(table, result, pipeline.labels, len(rows))
     return _Scored(
         evaluate_detections(played, found, dict(zip(pipeline.labels, limits, strict=True))),
@@ -175,63 +180,45 @@ def _rows_in_order(truth: Truth) -> list[int]:
     )
 
 
-def _check_fit(show: OverlayVideoWriter, rows: Sequence[int], path: Path) -> None:
-    last = max((result.index for result in show.results), default=-1)
+def _check_fit(video: OverlayVideoWriter, truth: Truth, rows: Sequence[int], path: Path) -> None:
+    last = max((result.index for result in video.results), default=-1)
     if last >= len(rows):
         raise DataError(
             f"{path} has {len(rows)} images and the recording at least {last + 1}; "
             "give the truth of this recording"
         )
+    for result in video.results:
+        check_size(truth, rows[result.index], result.size, f"frame {result.index}")
 
 
-def truth_tracks(truth: Truth, rows: Sequence[int], path: Path) -> TrackTable | None:
-    """Truth as tracks, where its annotations carry ``track_id``.
-
-    Args:
-        truth: as loaded, for its labels and image order.
-        rows: the truth's images in frame order.
-        path: of the file.
-    """
-    document = json.loads(path.read_text(encoding="utf-8"))
-    annotations = document.get("annotations") or document.get("annotation") or []
-    names = {category["id"]: category["name"] for category in document.get("categories", [])}
-    label_of = {name: i for i, label in enumerate(truth.labels) for name in truth.categories[label]}
-    frame_of = {truth.images[row].image_id: frame for frame, row in enumerate(rows)}
-    kept = [
-        (frame_of[a["image_id"]], a["track_id"], a["bbox"], label_of[names[a["category_id"]]],
-         bool(a.get("ignore") or a.get("iscrowd")))
-        for a in annotations
-        if isinstance(a.get("track_id"), int)
-        and names.get(a.get("category_id")) in label_of
-        and a.get("image_id") in frame_of
-    ]  # fmt: skip
-    if not kept:
+def truth_tracks(truth: Truth) -> TrackTable | None:
+    """Truth as tracks, in the order of its images; ``None`` where it has no ``track_id``."""
+    if truth.track_ids is None:
         return None
-    boxes = np.array([box for _, _, box, _, _ in kept], np.float64).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
+    kept = (truth.track_ids != NO_TRACK) & (truth.label_ids != ANY_LABEL)
     return TrackTable(
-        np.array([frame for frame, *_ in kept], np.int64),
-        np.array([track for _, track, *_ in kept], np.int64),
-        boxes,
-        np.array([label for _, _, _, label, _ in kept], np.int32),
-        np.array([ignored for *_, ignored in kept], np.bool_),
+        truth.image_rows[kept],
+        truth.track_ids[kept],
+        truth.boxes[kept],
+        truth.label_ids[kept],
+        truth.ignored[kept],
     )
 
 
-def _timeline(show: OverlayVideoWriter) -> Timeline | None:
-    if not show.results:
+def _timeline(video: OverlayVideoWriter) -> Timeline | None:
+    if not video.results:
         return None
-    stamps = np.array([result.stamp_ns for result in show.results], np.int64)
+    stamps = np.array([result.stamp_ns for result in video.results], np.int64)
     return Timeline(
         (stamps - stamps[0]) / 1e9,
         {
-            "detections": np.array([len(r.detections) for r in show.results], np.int64),
-            "tracks": np.array([len(r.tracks) for r in show.results], np.int64),
+            "detections": np.array([len(r.detections) for r in video.results], np.int64),
+            "tracks": np.array([len(r.tracks) for r in video.results], np.int64),
         },
     )
 
 
-def _in_words(
+def _summary(
     pipeline: Pipeline, detection: DetectionScores | None, tracking: TrackScores | None
 ) -> str:
     words = [f"{pipeline.tracker.health.frames.count} frames"]

@@ -1,10 +1,12 @@
 """What objects were taken for, by hand."""
 
 import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from windhover.types import Detections
 from windhover_evaluation.detection.confusion import confusion
-from windhover_evaluation.detection.scores import Predictions
+from windhover_evaluation.detection.scores import Predictions, evaluate_detections
 from windhover_evaluation.detection.truth import Truth, TruthImage
 
 A, B, C = (10, 10, 30, 50), (100, 100, 140, 120), (300, 300, 320, 340)
@@ -37,9 +39,44 @@ def test_right_mixed_up_missed_and_invented():
     assert counts(there, seen) == [[1, 0, 1], [1, 0, 0], [0, 1, 0]]
 
 
-def test_the_surest_detection_takes_the_object():
+def test_a_detection_of_the_right_class_takes_the_object_first():
+    # As precision and recall count: the person is found, the vehicle is a false alarm.
     there = truth([A], [0])
-    assert counts(there, found((A, 0.5, 0), (A, 0.9, 1))) == [[0, 1, 0], [0, 0, 0], [1, 0, 0]]
+    assert counts(there, found((A, 0.5, 0), (A, 0.9, 1))) == [[1, 0, 0], [0, 0, 0], [0, 1, 0]]
+
+
+def test_of_two_wrong_detections_the_surest_takes_the_object():
+    there = truth([A], [0])
+    assert counts(there, found((A, 0.5, 1), (A, 0.9, 1))) == [[0, 1, 0], [0, 0, 0], [0, 1, 0]]
+
+
+boxes = st.tuples(st.integers(0, 60), st.integers(0, 60), st.integers(4, 40), st.integers(4, 40))
+objects = st.lists(st.tuples(boxes, st.sampled_from([-1, 0, 1]), st.booleans()), max_size=8)
+detections = st.lists(st.tuples(boxes, st.floats(0.05, 0.95), st.sampled_from([0, 1])), max_size=12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(objects, detections)
+def test_confusion_and_scores_agree(there, seen):
+    """Right, false and missed add up to the same in both, whatever overlaps whatever."""
+    known = truth(
+        [corners(box) for box, _, _ in there],
+        [label for _, label, _ in there],
+        [n for n, (_, label, ignored) in enumerate(there) if ignored or label < 0],
+    )
+    seen = found(*((corners(box), score, label) for box, score, label in seen))
+    scores = evaluate_detections(known, seen, 0.3)
+    mixed = confusion(known, seen, LIMITS).counts
+    for place, each in enumerate(scores.classes):
+        point = each.at_threshold
+        assert mixed[place, place] == point.true_positives
+        assert mixed[:, place].sum() == point.true_positives + point.false_positives
+        assert mixed[place].sum() == each.truths
+
+
+def corners(box):
+    x, y, width, height = box
+    return x, y, x + width, y + height
 
 
 def test_what_lies_on_an_ignored_region_is_not_counted():

@@ -11,13 +11,15 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from tests.support.blob_bundle import build_blob_bundle
 from windhover.errors import ConfigError, DataError
 from windhover.model.detector import Detector
-from windhover_evaluation.detection.run import evaluate_model, open_for_evaluation
+from windhover_evaluation.detection.frames import SizeMismatchError
+from windhover_evaluation.detection.model_evaluation import evaluate_model, open_for_evaluation
 
 Rectangle = tuple[int, int, int, int, int]
 # x1, y1, x2, y2, grey level: what the bundle takes for a person or a vehicle.
@@ -247,12 +249,12 @@ def test_both_files_of_a_pair_are_looked_at(
     path = write(folder, truth)
     result = evaluate_model(detectors["rgbt"], folder / "images", path, folder / "rgb_alone")
     assert result.scores.classes[0].at_threshold.recall == 0.5
-    told = "2 of 2 images have no thermal picture: the model saw black there"
-    assert told in result.warnings
-    assert told in json.loads((folder / "rgb_alone" / "metrics.json").read_text())["warnings"]
+    warning = "2 of 2 images have no thermal picture: the model saw black there"
+    assert warning in result.warnings
+    assert warning in json.loads((folder / "rgb_alone" / "metrics.json").read_text())["warnings"]
 
 
-def test_a_missing_or_unfitting_half_of_a_pair_is_told(
+def test_a_missing_or_unfitting_half_of_a_pair_is_reported(
     detectors: dict[str, Detector], pair: tuple[Path, dict[str, Any]]
 ) -> None:
     folder, truth = pair
@@ -271,3 +273,61 @@ def test_a_missing_or_unfitting_half_of_a_pair_is_told(
     # RGB alone is read where the model looks at nothing else.
     result = evaluate_model(detectors["rgb"], folder / "images", path, folder / "colour")
     assert not result.unreadable
+
+
+def test_pictures_of_another_size_than_the_truth_are_refused(
+    detector: Detector, case: tuple[Path, dict[str, Any]]
+) -> None:
+    folder, truth = case
+    for image in truth["images"]:
+        path = folder / "images" / image["file_name"]
+        pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        assert cv2.imwrite(str(path), cv2.resize(pixels, (320, 256)))
+    with pytest.raises(SizeMismatchError, match=r"a\.png is 320x256 pixels .* gives 640x512"):
+        evaluate_model(detector, folder / "images", write(folder, truth), folder / "out")
+    # A truth that gives no size is known by its boxes.
+    for image in truth["images"]:
+        del image["width"], image["height"]
+    with pytest.raises(SizeMismatchError, match=r"has a box of it at 300,300 to 360,330, outside"):
+        evaluate_model(detector, folder / "images", write(folder, truth), folder / "out")
+    assert not (folder / "out").exists()
+
+
+def test_a_picture_that_lies_on_its_side_is_named(
+    detector: Detector, case: tuple[Path, dict[str, Any]]
+) -> None:
+    folder, truth = case
+    for image in truth["images"]:
+        image["width"], image["height"] = image["height"], image["width"]
+    truth["annotations"] = truth["annotations"][:1]
+    with pytest.raises(SizeMismatchError, match=r"640x512 pixels .* 512x640 .*EXIF orientation"):
+        evaluate_model(detector, folder / "images", write(folder, truth), folder / "out")
+
+
+def test_an_exif_rotated_picture_is_scored_upright(
+    detector: Detector, case: tuple[Path, dict[str, Any]]
+) -> None:
+    folder, truth = case
+    for image in truth["images"]:
+        upright = Image.open(folder / "images" / image["file_name"]).convert("RGB")
+        image["file_name"] = image["file_name"].replace(".png", ".jpg")
+        exif = upright.getexif()
+        exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+        turned = upright.transpose(Image.Transpose.ROTATE_90)
+        turned.save(folder / "images" / image["file_name"], quality=98, exif=exif)
+    result = evaluate_model(detector, folder / "images", write(folder, truth), folder / "out")
+    assert result.scores.classes[0].at_threshold.recall == 1.0
+
+
+def test_a_truth_without_an_object_to_score_is_refused(
+    detector: Detector, case: tuple[Path, dict[str, Any]]
+) -> None:
+    folder, truth = case
+    for annotation in truth["annotations"]:
+        annotation["iscrowd"] = 1
+    with pytest.raises(DataError, match="none of its 5 annotations"):
+        evaluate_model(detector, folder / "images", write(folder, truth), folder / "out")
+    truth["annotations"] = []
+    empty = evaluate_model(detector, folder / "images", write(folder, truth), folder / "empty")
+    assert empty.scores.empty_images == 3
+    assert empty.scores.empty_images_false_positives == 4

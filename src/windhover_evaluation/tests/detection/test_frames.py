@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from windhover.errors import DataError, SourceError
+from windhover.imaging.compressed import FourthChannel
 from windhover.imaging.formats import Channels
 from windhover_evaluation.detection.frames import (
     Files,
@@ -44,8 +45,10 @@ def save(tmp_path: Path) -> Save:
     return write
 
 
-def taken(files: Files, channels: Channels) -> tuple[np.ndarray, str]:
-    frame = read_cameras(files).frame(channels, 7)
+def taken(
+    files: Files, channels: Channels, fourth: FourthChannel = "alpha"
+) -> tuple[np.ndarray, str]:
+    frame = read_cameras(files, fourth).frame(channels, 7)
     assert frame.index == 7
     return np.asarray(frame.image), frame.encoding
 
@@ -69,7 +72,13 @@ def test_a_bundle_for_both_sees_black_where_a_camera_is_not_there(save: Save) ->
 def test_each_bundle_gets_its_cameras(save: Save, pair: bool) -> None:
     files = save(FOUR[..., :3], FOUR[..., 3]) if pair else save(FOUR)
     for channels, expected in (("rgbt", FOUR), ("rgb", FOUR[..., :3]), ("thermal", FOUR[..., 3])):
-        np.testing.assert_array_equal(taken(files, channels)[0], expected)
+        np.testing.assert_array_equal(taken(files, channels, "thermal")[0], expected)
+
+
+def test_alpha_is_not_taken_for_thermal(save: Save) -> None:
+    image, encoding = taken(save(FOUR), "thermal")
+    assert encoding == "bgr8"
+    np.testing.assert_array_equal(image, FOUR[..., :3])
 
 
 def test_one_cameras_grey_stands_in_where_a_model_looks_at_one(save: Save) -> None:
@@ -98,12 +107,12 @@ def test_a_camera_that_is_missing_is_told(save: Save) -> None:
         ("rgb", thermal, "RGB picture: the other camera's grey stood in"),
         ("thermal", colour, "thermal picture: the other camera's grey stood in"),
     ):
-        lacking = MissingCameraCounter(channels)
+        missing = MissingCameraCounter(channels)
         for each in (both, files):
-            lacking.note(read_cameras(each))
-        assert lacking.warnings(2) == [f"1 of 2 images have no {expected}"]
+            missing.note(read_cameras(each, "thermal"))
+        assert missing.warnings(2) == [f"1 of 2 images have no {expected}"]
     # Thermal is often saved with three channels; a lone colour file is no sign of a mistake.
-    assert read_cameras(colour[:1]).lacking("thermal") is None
+    assert read_cameras(colour[:1]).missing_camera("thermal") is None
 
 
 def test_a_person_is_shown_the_camera_that_sees(save: Save) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from windhover.errors import DataError
+from windhover.errors import ConfigError, DataError
 from windhover_evaluation.detection.groups import altitude_band, image_groups
-from windhover_evaluation.detection.truth import ANY_LABEL, load_truth
+from windhover_evaluation.detection.truth import ANY_LABEL, NO_TRACK
+from windhover_evaluation.detection.truth_file import load_truth
 
 LABELS = ("person", "vehicle", "two-wheeler")
 DATA = Path(os.environ.get("WINDHOVER_DATA", Path(__file__).parents[5] / "shared" / "data"))
@@ -75,15 +77,15 @@ def test_own_name_beats_default_alias_and_given_alias_beats_both(tmp_path: Path)
     categories = [
         {"id": 4, "name": "Car"},
         {"id": 5, "name": "Vehicle"},
-        {"id": 6, "name": "Hiker"},
+        {"id": 6, "name": "Ranger"},
     ]
     path = written(tmp_path, coco(categories=categories, annotations=[]))
     assert load_truth(path, LABELS).category_ids == {"vehicle": 5}
-    # A model that has a label "car" keeps cars apart.
+    # A model that has a label "car" has cars as a class.
     assert load_truth(path, ("car", "vehicle")).category_ids == {"car": 4, "vehicle": 5}
-    given = load_truth(path, LABELS, {"hiker": "person", "Car": "two-wheeler"})
+    given = load_truth(path, LABELS, {"ranger": "person", "Car": "two-wheeler"})
     assert given.categories == {
-        "person": ("Hiker",),
+        "person": ("Ranger",),
         "vehicle": ("Vehicle",),
         "two-wheeler": ("Car",),
     }
@@ -117,7 +119,7 @@ def test_flawed_boxes_are_left_out_counted_and_named(tmp_path: Path) -> None:
         "box wholly outside its image": ("6",),
         "box that reaches beyond its image": ("7",),
         "box of a category that is not in the file": ("8",),
-        "annotation id given twice": ("1",),
+        "annotation id given twice": ("1 (annotations[0] and annotations[8])",),
     }
     assert "2 x box without area" in " / ".join(map(str, truth.problems))
 
@@ -149,8 +151,21 @@ def test_crowds_and_unknown_categories(tmp_path: Path) -> None:
         (coco(images=[]), "lists no images"),
         (coco(images=[{"id": 1}]), "'file_name'"),
         (coco(images=[{"id": 1, "file_name": "a", "thermal": None}]), "as its thermal file"),
-        (coco(images=[{"id": 1, "file_name": "a"}] * 2), "image id 1 is given twice"),
-        (coco(categories=[{"id": 1, "name": "person"}] * 2), "category id 1 is given twice"),
+        (
+            coco(images=[{"id": 1, "file_name": "a"}, {"id": "1", "file_name": "b"}]),
+            "image id 1 is given twice, in images[0] and images[1]",
+        ),
+        (
+            coco(categories=[{"id": 1, "name": "person"}] * 2),
+            "category id 1 is given twice, in categories[0] and categories[1]",
+        ),
+        (coco(images=[{"id": 1, "file_name": "a", "width": "wide"}]), "size of images[0]: 'wide'"),
+        (coco(images=[{"id": True, "file_name": "a"}]), "images[0] needs an 'id'"),
+        (coco(images=[{"id": 1, "file_name": "a\0b"}]), "images[0] has a file_name with a NUL"),
+        (
+            coco(annotations=[coco()["annotations"][0] | {"iscrowd": "maybe"}]),
+            "annotations[0]: 'maybe' is neither 0 nor 1",
+        ),
         (coco(categories=[{"id": 1, "name": "zebra"}]), "none of its categories (zebra)"),
         (coco(categories=[{"name": "person"}]), "needs an 'id'"),
     ],
@@ -167,8 +182,11 @@ def test_files_that_mean_nothing_are_refused(tmp_path: Path, data: Any, says: st
 def test_absent_file_and_unknown_alias_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="can't be read"):
         load_truth(tmp_path / "none.json", LABELS)
-    with pytest.raises(DataError, match="no label 'boat'"):
-        load_truth(written(tmp_path, coco()), LABELS, {"Car": "boat"})
+    with pytest.raises(ConfigError, match="no label 'boat'"):
+        load_truth(written(tmp_path, coco()), LABELS, {"Person": "boat"})
+    # A mistyped name must not be passed over.
+    with pytest.raises(DataError, match="no category 'persn'; it has person, vehicle"):
+        load_truth(written(tmp_path, coco()), LABELS, {"persn": "person"})
 
 
 def test_groups_come_from_the_record_first() -> None:
@@ -184,6 +202,103 @@ def test_groups_come_from_the_record_first() -> None:
         "50-70 m",
         "over 90 m",
     ]
+
+
+def each(records: str, **changes: Any) -> Callable[[dict[str, Any]], None]:
+    """Replaces values of each record by what a function makes of it."""
+
+    def change(data: dict[str, Any]) -> None:
+        for record in data[records]:
+            record |= {key: value(record) for key, value in changes.items()}
+
+    return change
+
+
+def polygon(record: dict[str, Any]) -> list[list[float]]:
+    x, y, width, height = record["bbox"]
+    return [[x, y, x + width, y, x + width, y + height, x, y + height]]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [each("annotations", iscrowd=lambda _: "0")],
+        [each("annotations", iscrowd=lambda _: None, ignore=lambda _: "false")],
+        [each("annotations", image_id=lambda r: str(r["image_id"]))],
+        [each("images", id=lambda r: float(r["id"]))],
+        [each("images", id=lambda r: str(r["id"])), each("annotations", id=lambda r: str(r["id"]))],
+        [each("annotations", category_id=lambda r: f"{r['category_id']}.0")],
+        [each("categories", id=lambda r: str(r["id"]))],
+        [each("annotations", segmentation=polygon), each("annotations", bbox=lambda _: None)],
+        [each("annotations", bbox=lambda r: [str(value) for value in r["bbox"]])],
+        [each("images", width=lambda r: str(r["width"]), height=lambda r: float(r["height"]))],
+        [each("categories", name=lambda r: f" {r['name'].upper()}S ")],
+        [each("images", file_name=lambda r: r["file_name"].replace("/", "\\"))],
+        [each("annotations", area=lambda _: float("nan"))],
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_files_of_annotation_tools_are_read_as_meant(
+    tmp_path: Path, changes: list[Callable[[dict[str, Any]], None]], encoding: str
+) -> None:
+    data = coco()
+    for image in data["images"]:
+        image["file_name"] = f"night/{image['file_name']}"
+    expected = load_truth(written(tmp_path, data), LABELS)
+    for change in changes:
+        change(data)
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(data), encoding=encoding)
+    truth = load_truth(path, LABELS)
+    assert not truth.problems
+    np.testing.assert_array_equal(truth.boxes, expected.boxes)
+    np.testing.assert_array_equal(truth.image_rows, expected.image_rows)
+    np.testing.assert_array_equal(truth.label_ids, expected.label_ids)
+    assert not truth.ignored.any()
+    names = [(image.file_name, image.width, image.height) for image in truth.images]
+    assert names == [("night/a.png", 100, 80), ("night/b.png", 100, 80)]
+
+
+def test_results_carry_ids_as_the_file_gives_them(tmp_path: Path) -> None:
+    data = coco()
+    each("images", id=lambda r: f"{r['id']}")(data)
+    each("categories", id=lambda r: f"{r['id']}")(data)
+    truth = load_truth(written(tmp_path, data), LABELS)
+    assert [image.image_id for image in truth.images] == ["7", "9"]
+    assert truth.category_ids == {"person": "1", "vehicle": "2"}
+    # "007" is a name and not the number 7.
+    data["images"] = [{"id": "007", "file_name": "a.png"}, {"id": 7, "file_name": "b.png"}]
+    data["annotations"] = [{"id": 1, "image_id": "007", "category_id": 1, "bbox": [1, 1, 5, 5]}]
+    assert load_truth(written(tmp_path, data), LABELS).image_rows.tolist() == [0]
+
+
+def test_a_truth_of_which_nothing_can_be_scored_is_refused(tmp_path: Path) -> None:
+    elsewhere = coco()
+    each("annotations", image_id=lambda _: 1234)(elsewhere)
+    crowds = coco()
+    each("annotations", iscrowd=lambda _: 1)(crowds)
+    for data, reason in ((elsewhere, "2 x box of an image"), (crowds, "2 x ignored region")):
+        truth = load_truth(written(tmp_path, data), LABELS)
+        with pytest.raises(DataError, match=f"none of its 2 annotations .*{reason}"):
+            truth.require_objects()
+    truth = load_truth(written(tmp_path, coco()), LABELS)
+    truth.require_objects()
+    truth.require_objects(["person"])
+    with pytest.raises(DataError, match="an object of two-wheeler"):
+        truth.require_objects(["two-wheeler"])
+    # Scenes that are known to be empty: false alarms are scored.
+    load_truth(written(tmp_path, coco(annotations=[])), LABELS).require_objects()
+
+
+def test_track_ids_are_read_where_there_are_some(tmp_path: Path) -> None:
+    assert load_truth(written(tmp_path, coco()), LABELS).track_ids is None
+    data = coco()
+    data["annotations"][1]["track_id"] = "31"
+    truth = load_truth(written(tmp_path, data), LABELS)
+    assert truth.track_ids is not None
+    assert truth.track_ids.tolist() == [NO_TRACK, 31]
+    (of_first,) = truth.boxes_of(0).track_ids  # type: ignore[misc]
+    assert of_first == 31
 
 
 @pytest.mark.data

@@ -14,7 +14,8 @@ from tests.support.blob_bundle import build_blob_bundle
 from windhover.errors import BackendError, ConfigError, SourceError
 from windhover.inference import BACKENDS, open_backend
 from windhover.model.bundle import Bundle
-from windhover_evaluation.detection.truth import Truth, load_truth
+from windhover_evaluation.detection.truth import Truth
+from windhover_evaluation.detection.truth_file import load_truth
 from windhover_evaluation.fidelity import run as fidelity_run
 from windhover_evaluation.fidelity.run import evaluate_fidelity, spread, table, variant_names
 

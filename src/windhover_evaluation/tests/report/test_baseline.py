@@ -28,19 +28,29 @@ def verdicts(before, now, **tolerances):
     return {each.name: each.verdict for each in compare(before, now, **tolerances)}
 
 
-def test_the_same_run_is_the_same_in_all():
-    result = verdicts(run(), run())
+SCORES = {
+    "detection.overall.mAP50",
+    "detection.classes.person.AP50",
+    "detection.empty_images.false_positives_per_image",
+    "tracking.overall.HOTA",
+    "tracking.overall.id_switches",
+}
+OF_THE_MACHINE = {"latency_ms.total.p50", "latency_ms.total.p99", "run.frames_dropped"}
+
+
+def test_identical_runs_are_the_same_in_every_score():
+    result = verdicts(run(), run(), latency=True)
     assert set(result.values()) == {"same"}
-    assert set(result) == {
-        "detection.overall.mAP50",
-        "detection.classes.person.AP50",
-        "detection.empty_images.false_positives_per_image",
-        "tracking.overall.HOTA",
-        "tracking.overall.id_switches",
-        "latency_ms.total.p50",
-        "latency_ms.total.p99",
-        "run.frames_dropped",
-    }
+    assert set(result) == SCORES | OF_THE_MACHINE
+
+
+def test_latency_and_drops_are_compared_on_request_alone(tmp_path):
+    slower = run(p99=90.0, run={"frames_dropped": "200"})
+    assert set(verdicts(run(), slower)) == SCORES
+    (tmp_path / "metrics.json").write_text(json.dumps(run()))
+    assert not [c for c in Baseline.read(tmp_path).against(slower) if c.regression]
+    worse = [c.name for c in Baseline.read(tmp_path, latency=True).against(slower) if c.regression]
+    assert set(worse) == {"latency_ms.total.p99", "run.frames_dropped"}
 
 
 @pytest.mark.parametrize(
@@ -59,24 +69,24 @@ def test_the_same_run_is_the_same_in_all():
     ],
 )
 def test_a_change_beyond_its_tolerance_has_a_verdict(change, name, verdict):
-    assert verdicts(run(), run(**change))[name] == verdict
+    assert verdicts(run(), run(**change), latency=True)[name] == verdict
 
 
-def test_a_single_switch_more_is_no_news():
+def test_a_single_switch_more_is_the_same():
     assert verdicts(run(switches=0), run(switches=1))["tracking.overall.id_switches"] == "same"
     assert verdicts(run(switches=0), run(switches=2))["tracking.overall.id_switches"] == "worse"
 
 
-def test_tolerances_are_the_callers():
+def test_tolerances_are_given_by_the_caller():
     assert verdicts(run(), run(hota=0.65), tolerance=0.1)["tracking.overall.HOTA"] == "same"
-    assert verdicts(run(), run(p99=30), ratio=0.6)["latency_ms.total.p99"] == "same"
+    assert verdicts(run(), run(p99=30), ratio=0.6, latency=True)["latency_ms.total.p99"] == "same"
     with pytest.raises(ConfigError, match="0 or more"):
         compare(run(), run(), tolerance=-1)
     with pytest.raises(ConfigError, match="0 or more"):
         compare(run(), run(), ratio=float("nan"))
 
 
-def test_a_score_that_can_not_be_told_any_more_is_a_regression():
+def test_a_score_that_is_missing_now_is_a_regression():
     gone = next(c for c in compare(run(), run(hota=None)) if c.name == "tracking.overall.HOTA")
     assert (gone.verdict, gone.regression) == ("gone", True)
     new = next(c for c in compare(run(hota=None), run()) if c.name == "tracking.overall.HOTA")

@@ -139,3 +139,87 @@ def test_several_sequences_add_up_by_their_boxes():
     good = evaluate_tracks(table(30), table(30), ("a",), 30)
     half = evaluate_tracks(table(10), table(5), ("a",), 10)
     assert add_scores([good, half]).mota == pytest.approx(35 / 40)
+
+
+VISDRONE = [*walk(1, 10, 10, 1, 1, 0, 0), *walk(2, 10, 200, 1, 4, 1, 2)]
+REGION = [(frame, 0, 400, 40, 200, 150, 0, 0, 0, 0) for frame in range(1, 11)]
+
+
+def test_visdrone_truth_has_its_classes_and_regions(write):
+    # Two regions a frame under one id; tracks of any class in them are neither right nor wrong.
+    other = [(frame, 0, 100, 300, 90, 90, 0, 0, 0, 0) for frame in range(1, 11)]
+    truth = write("gt.txt", [*VISDRONE, *REGION, *other])
+    tracks = [*walk(1, 10, 10, 0.9, 0, -1, -1), *walk(2, 10, 200, 0.9, 1, -1, -1),
+              *walk(3, 10, 450, 0.9, 0, -1, -1), *walk(4, 10, 480, 0.9, 1, -1, -1)]  # fmt: skip
+    result = write("res.txt", tracks)
+    pair = read_pair(truth, result, ["person", "vehicle"])
+    scores = evaluate_tracks(pair.truth, pair.result, pair.labels, pair.frames)
+    assert [each.hota for each in scores.classes] == [1.0, 1.0]
+    assert not pair.warnings
+    # Without classes too.
+    pair = read_pair(truth, result)
+    assert evaluate_tracks(pair.truth, pair.result, pair.labels, 10).overall.mota == 1.0
+    # Names in other words, and a model with other labels.
+    named = read_pair(truth, result, ["person", "vehicle"], ["pedestrian", "x", "y", "car"])
+    assert evaluate_tracks(named.truth, named.result, named.labels, 10).overall.mota == 1.0
+    kept = read_pair(truth, result, ["person", "vehicle"], None, {"car": "ignore"})
+    assert evaluate_tracks(kept.truth, kept.result, kept.labels, 10).classes[1].objects == 0
+
+
+def test_mot17_classes_by_name(write):
+    static, distractor = walk(2, 5, 200, 0, 7, 1.0), walk(3, 5, 400, 0, 8, 1.0)
+    occluder = walk(4, 5, 600, 0, 11, 1.0)
+    truth = write("gt.txt", [*walk(1, 5, 10, 1, 1, 1.0), *static, *distractor, *occluder])
+    tracks = [walk(n, 5, x, 0.9, 0, -1, -1) for n, x in ((1, 10), (2, 200), (3, 400))]
+    result = write("res.txt", [row for rows in tracks for row in rows])
+    pair = read_pair(truth, result, ["person"], ["mot17"])
+    counts = evaluate_tracks(pair.truth, pair.result, pair.labels, 5).overall.clear
+    assert (counts.true_positives, counts.false_positives, counts.false_negatives) == (5, 0, 0)
+
+
+def test_world_coordinates_are_no_classes(write):
+    rows = [(*row, -13.25, 3.5, 0) for row in walk(1, 5, 10, 1)]
+    pair = read_pair(write("gt.txt", rows), write("res.txt", walk(1, 5)))
+    assert evaluate_tracks(pair.truth, pair.result, pair.labels, 5).overall.mota == 1.0
+    with pytest.raises(DataError, match="no class"):
+        read_pair(write("gt.txt", rows), write("res.txt", walk(1, 5)), ["person"])
+
+
+def test_ignored_rows_without_an_id(write):
+    unknown = [(frame, -1, x, 40, 20, 30, 0, 0, 0) for frame in range(1, 6) for x in (300, 500)]
+    truth = write("gt.txt", [*walk(1, 5, 10, 1, 1, 1), *unknown])
+    pair = read_pair(truth, write("res.txt", [*walk(1, 5), *walk(2, 5, 296)]))
+    assert evaluate_tracks(pair.truth, pair.result, pair.labels, 5).overall.mota == 1.0
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "encoding"),
+    [("", ",", "utf-8"), ("", ",,", "utf-8"), ("", "", "utf-8-sig"), ("  ", " ", "utf-8")],
+)
+def test_truth_as_spreadsheets_write_it(tmp_path, write, start, end, encoding):
+    lines = [f"{start}{','.join(map(str, row))}{end}" for row in walk(1, 5, 10, 1, 1, 1)]
+    (tmp_path / "gt.txt").write_text("\r\n".join(lines), encoding=encoding)
+    pair = read_pair(tmp_path / "gt.txt", write("res.txt", walk(1, 5)))
+    assert evaluate_tracks(pair.truth, pair.result, pair.labels, 5).overall.hota == 1.0
+
+
+def test_a_truth_without_an_object_is_refused(write):
+    result = write("res.txt", walk(1, 5, 10, 0.9, 0, -1, -1))
+    with pytest.raises(DataError, match="none of its 5 rows is an object"):
+        read_pair(write("gt.txt", walk(1, 5, 10, 0)), result)
+    with pytest.raises(DataError, match="none of its 5 rows is an object of person"):
+        read_pair(write("gt.txt", walk(1, 5, 10, 1, 4, 1)), result, ["person"], ["visdrone"])
+
+
+def test_an_id_that_occurs_twice_names_both_lines(write):
+    rows = [*walk(1, 3), (2, 1, 9, 5, 9, 9, 1)]
+    with pytest.raises(DataError, match=r"gt\.txt line 4: id 1 .* frame 2, first in line 2"):
+        read_pair(write("gt.txt", rows), write("res.txt", walk(1, 3)))
+    with pytest.raises(DataError, match=r"res\.txt line 4: id 1 .* frame 2, first in line 2"):
+        read_pair(write("gt.txt", walk(1, 3)), write("res.txt", rows))
+
+
+def test_frames_counted_from_0_and_from_1_are_pointed_out(write):
+    from_0 = [(row[0] - 1, *row[1:]) for row in walk(1, 5)]
+    pair = read_pair(write("gt.txt", from_0), write("res.txt", walk(1, 5)))
+    assert "count from 0 and the other from 1?" in pair.warnings[0]

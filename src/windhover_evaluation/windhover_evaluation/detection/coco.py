@@ -63,9 +63,12 @@ class ClassMatches:
         ap50_95: mean over IoU 0.50, 0.55, ... 0.95; NaN likewise.
         recall: highest recall, mean over the same (COCO's AR); NaN likewise.
         truths: objects to be found.
-        scores: ``(M,)`` float32, of the detections that are judged, highest first.
+        scores: ``(M,)`` float32, of the detections that are scored, highest first.
         correct: ``(M,)`` bool, which of them matched an object.
         images: ``(M,)`` int64, the image of each.
+        rows: ``(M,)`` int64, the row of each in the detections.
+        objects: ``(M,)`` int64, the row in the truth of the object that each matched, -1
+            for none.
     """
 
     ap50: float
@@ -75,6 +78,8 @@ class ClassMatches:
     scores: NDArray[np.float32]
     correct: NDArray[np.bool_]
     images: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    objects: NDArray[np.int64]
 
 
 def match(
@@ -82,10 +87,10 @@ def match(
 ) -> list[ClassMatches]:
     """Match detections to truth and score each class.
 
-    A truth box that is ignored (COCO's ``iscrowd``) takes any number of
-    detections that lie in it by half, and none of them is judged. One of any
-    class does so for every class: pycocotools matches class by class, so it is
-    given a copy for each.
+    A truth box that is ignored (COCO's ``iscrowd``) hides any number of detections
+    that have half of their area in it, and none of them is scored. One of any class
+    does so for every class: pycocotools matches class by class, so it is given a
+    copy for each.
 
     Args:
         truth: with ``ignored``.
@@ -106,7 +111,7 @@ def match_by_size(
     """As :func:`match`, for objects of each range of areas.
 
     As in COCO, objects outside the range are ignored, and so are detections that
-    match none and lie outside it themselves.
+    match none and are outside it themselves.
 
     Args:
         truth: with ``ignored``.
@@ -115,9 +120,10 @@ def match_by_size(
         classes: the class numbers to score; one result each, in this order.
         areas: name to lowest and highest area, square pixels.
     """
+    there, truth_rows = _truth_records(truth, classes)
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = COCOeval(
-            _dataset(_truth_records(truth, classes), images, classes),
+            _dataset(there, images, classes),
             _dataset(_found_records(found), images, classes),
             "bbox",
         )
@@ -140,7 +146,7 @@ def match_by_size(
             start = (place * ranges + area) * per_class
             records = [r for r in evaluation.evalImgs[start : start + per_class] if r]
             by_class[number] = _class_matches(
-                precision[:, :, place, area], recall[:, place, area], records
+                precision[:, :, place, area], recall[:, place, area], records, truth_rows
             )
         results[name] = [by_class[number] for number in classes]
     return results
@@ -155,22 +161,28 @@ def _class_matches(
     precision: NDArray[np.float64],
     recall: NDArray[np.float64],
     records: Sequence[dict[str, Any]],
+    truth_rows: NDArray[np.int64],
 ) -> ClassMatches:
     truths = int(sum(np.count_nonzero(np.asarray(r["gtIgnore"]) == 0) for r in records))
-    # Row 0 of a record's matches is IoU 0.5, pycocotools' first threshold.
-    judged = [~np.asarray(r["dtIgnore"][0], np.bool_) for r in records]
-    scores = _join([np.asarray(r["dtScores"], np.float32) for r in records], judged)
-    correct = _join([np.asarray(r["dtMatches"][0]) > 0 for r in records], judged)
-    images = _join([np.full(len(r["dtScores"]), r["image_id"]) for r in records], judged)
+    # Row 0 of a record's matches is IoU 0.5, pycocotools' first threshold. Ids count from 1,
+    # and a match of 0 is none.
+    scored = [~np.asarray(r["dtIgnore"][0], np.bool_) for r in records]
+    scores = _join([np.asarray(r["dtScores"], np.float32) for r in records], scored)
+    matches = _join([np.asarray(r["dtMatches"][0], np.int64) for r in records], scored)
+    images = _join([np.full(len(r["dtScores"]), r["image_id"]) for r in records], scored)
+    rows = _join([np.asarray(r["dtIds"], np.int64) - 1 for r in records], scored)
     order = np.argsort(-scores, kind="stable")
+    objects = np.append(truth_rows, -1)[matches.astype(np.int64) - 1]
     return ClassMatches(
         ap50=float(precision[0].mean()) if truths else float("nan"),
         ap50_95=float(precision.mean()) if truths else float("nan"),
         recall=float(recall.mean()) if truths else float("nan"),
         truths=truths,
         scores=scores[order].astype(np.float32),
-        correct=correct[order].astype(np.bool_),
+        correct=objects[order] >= 0,
         images=images[order].astype(np.int64),
+        rows=rows[order].astype(np.int64),
+        objects=objects[order],
     )
 
 
@@ -179,21 +191,25 @@ def _join(parts: Sequence[NDArray[Any]], masks: Sequence[NDArray[np.bool_]]) -> 
     return np.concatenate(kept) if kept else np.empty(0)
 
 
-def _truth_records(truth: Boxes, classes: Sequence[int]) -> list[dict[str, Any]]:
+def _truth_records(
+    truth: Boxes, classes: Sequence[int]
+) -> tuple[list[dict[str, Any]], NDArray[np.int64]]:
+    """Records, and the row of ``truth`` that each is of."""
     assert truth.ignored is not None, "truth boxes need 'ignored'"
     records: list[dict[str, Any]] = []
-    for image, box, number, ignored in zip(
+    rows: list[int] = []
+    columns = zip(
         truth.images.tolist(),
         truth.boxes.tolist(),
         truth.classes.tolist(),
         truth.ignored.tolist(),
         strict=True,
-    ):
-        records.extend(
-            _record(image, box, one) | {"iscrowd": int(ignored)}
-            for one in (classes if number < 0 else (number,))
-        )
-    return _numbered(records)
+    )
+    for row, (image, box, number, ignored) in enumerate(columns):
+        for each in classes if number < 0 else (number,):
+            records.append(_record(image, box, each) | {"iscrowd": int(ignored)})
+            rows.append(row)
+    return _numbered(records), np.array(rows, np.int64)
 
 
 def _found_records(found: Boxes) -> list[dict[str, Any]]:

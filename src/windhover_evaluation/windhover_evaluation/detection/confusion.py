@@ -1,4 +1,10 @@
-"""What objects were taken for: detections matched to objects whatever their class."""
+"""What objects were taken for: detections matched to objects of any class.
+
+Detections of an object's own class come first, matched as precision and recall count
+them (COCO's matching, see :mod:`.coco`), so that both agree: the diagonal holds the
+detections that are right, a column those of a class that are right or false, a row the
+objects of a class. What is left of both is then matched whatever its class.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from windhover_evaluation.detection.scores import Predictions, label_numbers
+from windhover.boxes import iou_matrix
+from windhover_evaluation.detection.coco import ClassMatches, match
+from windhover_evaluation.detection.scores import Predictions, label_numbers, matching_boxes
 from windhover_evaluation.detection.truth import Truth
 from windhover_evaluation.tracking.mot_counts import MATCH_IOU
-from windhover_evaluation.tracking.scores import iou_matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +42,9 @@ def confusion(
     thresholds: NDArray[np.float32],
     labels: Sequence[str] | None = None,
 ) -> Confusion:
-    """Match detections to objects of any label, the surest first.
+    """Count what objects were taken for.
 
-    Detections that are left over and lie on an ignored region, by half of their own
-    area, are not counted.
+    Detections that an ignored region hides are not counted.
 
     Args:
         truth: what is there.
@@ -47,54 +53,60 @@ def confusion(
         labels: look at these only; default all of the truth's.
     """
     chosen = label_numbers(truth, labels)
-    place = np.full(len(truth.labels) + 1, -1, np.intp)
-    place[chosen] = np.arange(len(chosen))
     counts = np.zeros((len(chosen) + 1, len(chosen) + 1), np.int64)
-    kept = (predictions.scores > thresholds[predictions.label_ids]) & (
-        place[predictions.label_ids] >= 0
-    )
-    objects = ~truth.ignored & (place[truth.label_ids] >= 0)
-    for row in range(len(truth.images)):
-        there = np.flatnonzero(objects & (truth.image_rows == row))
-        found = np.flatnonzero(kept & (predictions.image_rows == row))
-        found = found[np.argsort(-predictions.scores[found], kind="stable")]
-        is_there = place[truth.label_ids[there]]
-        is_found = place[predictions.label_ids[found]]
-        taken = _match(iou_matrix(predictions.boxes[found], truth.boxes[there]))
-        regions = truth.boxes[truth.ignored & (truth.image_rows == row)]
-        excused = _inside(predictions.boxes[found], regions)
-        for number, match in enumerate(taken):
-            if match >= 0:
-                counts[is_there[match], is_found[number]] += 1
-            elif not excused[number]:
-                counts[-1, is_found[number]] += 1
-        missed = np.setdiff1d(np.arange(len(there)), taken)
-        counts[:, -1] += np.bincount(is_there[missed], minlength=len(counts))
+    matches = match(*matching_boxes(truth, predictions), range(len(truth.images)), chosen)
+    places = np.full(len(truth.labels) + 1, -1, np.intp)
+    places[chosen] = np.arange(len(chosen))
+    free = ~truth.ignored & (places[truth.label_ids] >= 0)
+    false: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+    for place, (number, result) in enumerate(zip(chosen, matches, strict=True)):
+        right, wrong = _above(result, float(thresholds[number]))
+        counts[place, place] = len(right)
+        free[right] = False
+        false.append(wrong)
+    rows = np.concatenate(false)
+    taken = _match_across_classes(truth, predictions, rows, np.flatnonzero(free))
+    found = places[predictions.label_ids[rows]]
+    there = np.append(places[truth.label_ids], len(chosen))[taken]  # -1: the last, nothing
+    np.add.at(counts, (there, found), 1)
+    free[taken[taken >= 0]] = False
+    counts[:, -1] += np.bincount(places[truth.label_ids[free]], minlength=len(counts))
     return Confusion(tuple(truth.labels[number] for number in chosen), counts)
 
 
-def _match(iou: NDArray[np.float64]) -> list[int]:
-    """The object of each detection, in their order; -1 for none."""
-    free = np.ones(iou.shape[1], np.bool_)
-    taken = []
-    for overlaps in iou:
-        open_to = np.where(free, overlaps, 0.0)
-        best = int(open_to.argmax()) if len(open_to) else -1
-        if best >= 0 and open_to[best] >= MATCH_IOU:
-            free[best] = False
-            taken.append(best)
-        else:
-            taken.append(-1)
+def _above(result: ClassMatches, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the objects found above a threshold, and of the detections that are false."""
+    kept = result.scores > np.float32(threshold)
+    return result.objects[kept & result.correct], result.rows[kept & ~result.correct]
+
+
+def _match_across_classes(
+    truth: Truth,
+    predictions: Predictions,
+    found: NDArray[np.int64],
+    objects: NDArray[np.intp],
+) -> NDArray[np.int64]:
+    """The row in the truth of the object of each detection; -1 for none.
+
+    Highest score first, each object once.
+
+    Args:
+        truth: what is there.
+        predictions: what was found.
+        found: ``(F,)`` rows of the detections.
+        objects: ``(O,)`` rows of the objects that are free.
+    """
+    taken = np.full(len(found), -1, np.int64)
+    by_image: dict[int, list[int]] = {}
+    for row in objects.tolist():
+        by_image.setdefault(int(truth.image_rows[row]), []).append(row)
+    for place in np.argsort(-predictions.scores[found], kind="stable").tolist():
+        row = found[place]
+        free = by_image.get(int(predictions.image_rows[row]), [])
+        if not free:
+            continue
+        iou = iou_matrix(predictions.boxes[row][None], truth.boxes[free])[0]
+        best = int(iou.argmax())
+        if iou[best] >= MATCH_IOU:
+            taken[place] = free.pop(best)
     return taken
-
-
-def _inside(boxes: NDArray[np.float64], regions: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which boxes lie in a region by half of their own area."""
-    if not len(boxes) or not len(regions):
-        return np.zeros(len(boxes), np.bool_)
-    low = np.maximum(boxes[:, None, :2], regions[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], regions[None, :, 2:])
-    shared = np.clip(high - low, 0.0, None).prod(axis=2)
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    inside: NDArray[np.bool_] = (shared >= MATCH_IOU * area[:, None]).any(axis=1)
-    return inside

@@ -8,6 +8,7 @@ it looks at both, the one that is missing is black, as where a camera fails in f
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +17,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windhover.errors import DataError
+from windhover.imaging.compressed import FourthChannel, fourth_channel
 from windhover.imaging.formats import Channels, to_bgr, to_channels, to_gray8
 from windhover.pairing.registration import merge_rgbt
 from windhover.sources.files import read_image
+from windhover.sources.options import Camera
+from windhover.sources.palette import Palette
 from windhover.types import Frame, Image
-from windhover_evaluation.detection.truth import TruthImage
+from windhover_evaluation.detection.truth import Truth, TruthImage
 
 #: One file; or the visible and the thermal one of a pair, None where there is none.
 Files = tuple[Path | None, ...]
 #: Grey level below which a colour picture shows nothing to a person who looks at it.
 _DARK = 32
+
+
+class SizeMismatchError(DataError):
+    """A picture is not of the size for which its truth was drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +43,21 @@ class Cameras:
     Attributes:
         colour: ``(H, W, 3)`` uint8 B, G, R; ``None`` where there is none.
         thermal: ``(H, W)`` uint8, or uint16 counts; ``None`` likewise.
-        named: whether it is said which camera each file is of.
+        named: whether the truth names the camera of each file.
     """
 
     colour: NDArray[np.uint8] | None
     thermal: Image | None
     named: bool
 
-    def lacking(self, channels: Channels) -> str | None:
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, pixels."""
+        pixels = self.thermal if self.colour is None else self.colour
+        assert pixels is not None, "one camera is always there"
+        return pixels.shape[1], pixels.shape[0]
+
+    def missing_camera(self, channels: Channels) -> str | None:
         """The camera that a bundle of such channels looks at and that is not there."""
         if self.colour is None and channels != "thermal":
             return "RGB"
@@ -80,6 +95,82 @@ class Cameras:
         return self.colour, "bgr8"
 
 
+def read_truth_picture(
+    truth: Truth,
+    row: int,
+    folder: Path,
+    channels: Channels,
+    fourth: FourthChannel | None = None,
+    palette: Palette = "auto",
+) -> Cameras:
+    """Read an image of a truth, and check that the truth was drawn for its size.
+
+    Args:
+        truth: what is there.
+        row: index into ``truth.images``.
+        folder: of the images, see :func:`picture_files`.
+        channels: of the bundle that is to see it.
+        fourth: as :func:`read_cameras`; default thermal for a bundle of both cameras alone.
+        palette: what thermal pictures without counts are in.
+
+    Raises:
+        SizeMismatchError: the picture has another size than the truth gives, or where that
+            gives none, a box lies wholly outside the picture.
+        DataError: a pair is not of one size.
+        SourceError: a file can't be read.
+    """
+    files = picture_files(truth.images[row], folder, channels)
+    cameras = read_cameras(
+        files,
+        fourth or fourth_channel(channels),
+        lone=None if channels == "rgbt" else channels,
+        palette=palette,
+    )
+    check_size(truth, row, cameras.size, str(next(file for file in files if file is not None)))
+    return cameras
+
+
+def check_size(truth: Truth, row: int, size: tuple[int, int], name: str) -> None:
+    """Refuse a picture of another size than its truth was drawn for.
+
+    Args:
+        truth: what is there.
+        row: index into ``truth.images``.
+        size: width and height of the picture, pixels.
+        name: of the picture, for the message.
+
+    Raises:
+        SizeMismatchError: as :func:`read_truth_picture`.
+    """
+    image = truth.images[row]
+    expected = (image.width, image.height)
+    is_given = image.width > 0 and image.height > 0
+    if expected == size:
+        return
+    width, height = size
+    if is_given:
+        turned = expected == size[::-1]
+        hint = (
+            "pictures are read upright, as their EXIF orientation says, so the truth must be of "
+            "the upright picture"
+            if turned
+            else "give the pictures for which the truth was drawn"
+        )
+        raise SizeMismatchError(
+            f"{name} is {width}x{height} pixels and {truth.path} gives "
+            f"{image.width}x{image.height} for it; {hint}"
+        )
+    boxes = truth.boxes[truth.image_rows == row]
+    outside = (boxes[:, 0] >= width) | (boxes[:, 1] >= height) | (boxes[:, 2:] <= 0).any(axis=1)
+    if outside.any():
+        x1, y1, x2, y2 = boxes[outside][0]
+        raise SizeMismatchError(
+            f"{name} is {width}x{height} pixels and {truth.path} has a box of it at "
+            f"{x1:g},{y1:g} to {x2:g},{y2:g}, outside the picture; give the pictures for which "
+            "the truth was drawn"
+        )
+
+
 def picture_files(image: TruthImage, folder: Path, channels: Channels) -> Files:
     """The files of a truth's image that a bundle of such channels looks at.
 
@@ -90,27 +181,40 @@ def picture_files(image: TruthImage, folder: Path, channels: Channels) -> Files:
         channels: of the bundle.
     """
     if not image.cameras:
-        return (_place(image.file_name, folder, folder / Path(image.file_name).name),)
+        last = Path(image.file_name).name.partition("?")[0]
+        return (_first_file(folder / image.file_name, folder / last),)
     pair = len(image.cameras) > 1
     wanted = {channels: image.cameras[channels]} if channels in image.cameras else image.cameras
     places = {
-        camera: _place(name, folder, folder.parent / name if pair else folder / Path(name).name)
+        camera: _first_file(
+            folder / name, folder.parent / name if pair else folder / Path(name).name
+        )
         for camera, name in wanted.items()
     }
     return places.get("rgb"), places.get("thermal")
 
 
-def _place(name: str, folder: Path, other: Path) -> Path:
-    whole = folder / name
-    return other if not whole.is_file() and other.is_file() else whole
+def _first_file(whole: Path, other: Path) -> Path:
+    # Not Path.is_file, which raises for names that no file can have.
+    return other if not os.path.isfile(whole) and os.path.isfile(other) else whole  # noqa: PTH113
 
 
-def read_cameras(files: Files) -> Cameras:
+def read_cameras(
+    files: Files,
+    fourth: FourthChannel = "alpha",
+    *,
+    lone: Camera | None = None,
+    palette: Palette = "auto",
+) -> Cameras:
     """Read a picture's files.
 
     Args:
-        files: of one picture; a lone one is thermal where it is grey, and both cameras
-            where it has four channels.
+        files: of one picture; a lone one is thermal where it is grey.
+        fourth: what the last of four channels is. ``thermal`` makes a lone file with
+            four channels a picture of both cameras.
+        lone: which camera a lone file is read for: of an R-JPEG, its picture or its
+            counts; ``None`` takes counts where there are some.
+        palette: what thermal pictures without counts are in.
 
     Raises:
         DataError: a pair is not of one size.
@@ -122,7 +226,8 @@ def read_cameras(files: Files) -> Cameras:
     for path, camera in zip(files, ("rgb", "thermal") if named else ("",), strict=True):
         if path is None:
             continue
-        pixels, encoding = read_image(path)
+        wanted = lone if not named else "rgb" if camera == "rgb" else "thermal"
+        pixels, encoding = read_image(path, fourth, camera=wanted, palette=palette)
         if encoding == "8UC4":
             colour = to_channels(pixels, encoding, "rgb")
             thermal = to_channels(pixels, encoding, "thermal")
@@ -140,15 +245,15 @@ def read_cameras(files: Files) -> Cameras:
 
 
 class MissingCameraCounter:
-    """Counts the pictures that lack a camera, and says so."""
+    """Counts the pictures without one of the cameras that a bundle looks at."""
 
     def __init__(self, channels: Channels) -> None:
         self._channels: Channels = channels
         self._counts: Counter[str] = Counter()
 
     def note(self, cameras: Cameras) -> None:
-        """Take in one picture."""
-        camera = cameras.lacking(self._channels)
+        """Count one picture."""
+        camera = cameras.missing_camera(self._channels)
         if camera:
             self._counts[camera] += 1
 

@@ -251,7 +251,8 @@ def _group_order(item: tuple[str, list[int]]) -> tuple[int, float, str]:
     return (name.startswith("over"), float(number) if number.isdigit() else 0.0, name)
 
 
-def _boxes(truth: Truth, predictions: Predictions) -> tuple[Boxes, Boxes]:
+def matching_boxes(truth: Truth, predictions: Predictions) -> tuple[Boxes, Boxes]:
+    """Truth and detections as :func:`.coco.match` takes them, row for row."""
     return (
         Boxes(truth.image_rows, truth.boxes, truth.label_ids, ignored=truth.ignored),
         Boxes(
@@ -270,7 +271,7 @@ def _score(
     chosen: Sequence[int],
     thresholds: Sequence[float],
 ) -> DetectionScores:
-    matches = match(*_boxes(truth, predictions), images, chosen)
+    matches = match(*matching_boxes(truth, predictions), images, chosen)
     of_images = np.isin(truth.image_rows, np.asarray(images))
     classes = tuple(
         _class_scores(truth, number, result, threshold, of_images)
@@ -296,7 +297,7 @@ def _by_size(
     """Scores of the objects of each size; sizes of which there is none are left out."""
     images = range(len(truth.images))
     of_images = np.ones(len(truth), np.bool_)
-    by_size = match_by_size(*_boxes(truth, predictions), images, chosen, size_areas())
+    by_size = match_by_size(*matching_boxes(truth, predictions), images, chosen, size_areas())
     return {
         name: DetectionScores(
             len(images),

@@ -3,7 +3,7 @@
 Two views: per raw output the signal-to-quantisation-noise ratio
 (``10 log10(sum(reference^2) / sum((reference - other)^2))``, in dB), and what
 becomes of the detections. Neither needs labels; accuracy is another matter (see
-:mod:`windhover_evaluation.detection.run`).
+:mod:`windhover_evaluation.detection.model_evaluation`).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.special import expit
 
+from windhover.boxes import iou_matrix
 from windhover.inference.base import Backend
 from windhover.model.bundle import Bundle
 from windhover.model.detector import Detector
 from windhover.model.manifest import OutputSpec
 from windhover.types import Detections, Frame
-from windhover_evaluation.tracking.scores import iou_matrix
 
 MATCH_IOU = 0.5
 SEEN = 0.01

@@ -30,8 +30,8 @@ from windhover.model.bundle import Bundle
 from windhover.model.detector import Detector
 from windhover.types import Detections, Frame
 from windhover_evaluation.detection.cached_backend import CachedBackend
-from windhover_evaluation.detection.frames import MissingCameraCounter, picture_files, read_cameras
-from windhover_evaluation.detection.run import Progress, evaluation_thresholds
+from windhover_evaluation.detection.frames import MissingCameraCounter, read_truth_picture
+from windhover_evaluation.detection.model_evaluation import Progress, evaluation_thresholds
 from windhover_evaluation.detection.scores import DetectionScores, Predictions, evaluate_detections
 from windhover_evaluation.detection.truth import Truth
 from windhover_evaluation.fidelity.agreement import Fidelity, compare_backends
@@ -141,6 +141,7 @@ def evaluate_fidelity(
         SourceError: an image can't be read.
         DataError: a pair is not of one size, or the files can't be written.
     """
+    truth.require_objects()
     with ExitStack() as opened:
         keepers = {}
         for name in names:
@@ -222,8 +223,8 @@ def _frames(
     detectors = {
         name: Detector(bundle, _Replay(keeper), thresholds=low) for name, keeper in keepers.items()
     }
-    for row, info in enumerate(truth.images):
-        cameras = read_cameras(picture_files(info, folder, bundle.channels))
+    for row in range(len(truth.images)):
+        cameras = read_truth_picture(truth, row, folder, bundle.channels)
         lacking.note(cameras)
         frame = cameras.frame(bundle.channels, row)
         yield frame

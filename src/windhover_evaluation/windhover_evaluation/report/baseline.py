@@ -1,8 +1,9 @@
 """Two runs side by side: a verdict for each score that both have.
 
-Read from their ``metrics.json`` (see :mod:`.metrics`). Scores are compared as they
-stand, within a tolerance; counts and times by their ratio, within another one, as
-their size depends on what was run.
+Read from their ``metrics.json`` (see :mod:`.metrics`). Scores are compared by their
+difference, within a tolerance; counts and times by their ratio, within another one, as
+their size depends on what was run. Latency and dropped frames depend on the machine and
+on its load, so they are compared only on request.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _SCORES = (
 )  # fmt: skip
 #: Shares, of which less is better.
 _SHARES = ("false_positives_per_image", "images_with_detections_share")
-#: Counts and times, of which less is better.
+#: Counts and times, of which less is better; the last of the counts depends on the machine.
 _COUNTS = ("id_switches", "fragments", "frames_dropped")
 _TIMES = ("p50", "p99")
 
@@ -36,11 +37,11 @@ class Comparison:
     """One score of both runs.
 
     Attributes:
-        name: where it stands in metrics.json, such as ``tracking.overall.HOTA``.
+        name: its path in metrics.json, such as ``tracking.overall.HOTA``.
         before: of the baseline; ``None`` where it has none.
         now: of this run, likewise.
-        verdict: ``worse`` is a regression, and so is ``gone``: a score that can't be
-            told any more.
+        verdict: ``worse`` is a regression, and so is ``gone``: a score that this run does
+            not have.
     """
 
     name: str
@@ -50,7 +51,7 @@ class Comparison:
 
     @property
     def regression(self) -> bool:
-        """Whether a gate should close."""
+        """Whether a gate on regressions should fail."""
         return self.verdict in {"worse", "gone"}
 
     def as_dict(self) -> dict[str, Any]:
@@ -65,27 +66,35 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """An earlier run and how near this one must come to it.
+    """An earlier run and how a later one is compared with it.
 
     Attributes:
         metrics: of that run.
         tolerance: as :func:`compare` takes it.
         ratio: likewise.
+        latency: likewise.
     """
 
     metrics: Mapping[str, Any]
     tolerance: float = 0.01
     ratio: float = 0.25
+    latency: bool = False
 
     @classmethod
-    def read(cls, path: str | Path, tolerance: float = 0.01, ratio: float = 0.25) -> Baseline:
-        """Take an earlier run's ``metrics.json``; see :func:`read_metrics` for errors."""
-        return cls(read_metrics(path), tolerance, ratio)
+    def read(
+        cls,
+        path: str | Path,
+        tolerance: float = 0.01,
+        ratio: float = 0.25,
+        latency: bool = False,
+    ) -> Baseline:
+        """Read an earlier run's ``metrics.json``; see :func:`read_metrics` for errors."""
+        return cls(read_metrics(path), tolerance, ratio, latency)
 
     def against(self, now: Mapping[str, Any]) -> list[Comparison]:
-        """Hold a run's metrics against it; see :func:`compare`."""
-        # As a file holds them: rounded, and null for what can't be told.
-        return compare(self.metrics, plain(now), self.tolerance, self.ratio)
+        """Compare a run's metrics with it; see :func:`compare`."""
+        # As a file holds them: rounded, and null for NaN.
+        return compare(self.metrics, plain(now), self.tolerance, self.ratio, self.latency)
 
 
 def baseline_part(comparisons: Sequence[Comparison]) -> dict[str, Any]:
@@ -122,14 +131,17 @@ def compare(
     now: Mapping[str, Any],
     tolerance: float = 0.01,
     ratio: float = 0.25,
+    latency: bool = False,
 ) -> list[Comparison]:
-    """Hold a run against an earlier one.
+    """Compare a run with an earlier one.
 
     Args:
         before: metrics of the baseline.
         now: metrics of this run.
         tolerance: change of a score, 0 to 1, up to which it is the same.
         ratio: change of a count or a time, as a share of the baseline's, likewise.
+        latency: compare latency and dropped frames too, which say something only on one
+            machine under one load.
 
     Returns:
         A comparison of every score that either has, in the order of this run's.
@@ -140,11 +152,12 @@ def compare(
     """
     if not (tolerance >= 0 and ratio >= 0):
         raise ConfigError(f"tolerances {tolerance:g} and {ratio:g}: must be 0 or more")
-    first, second = dict(_scores(before)), dict(_scores(now))
+    first, second = dict(_scores(before, latency)), dict(_scores(now, latency))
     names = [*second, *(name for name in first if name not in second)]
     if not set(first) & set(second):
         raise DataError(
-            "the baseline has no score in common with this run; give one of the same command"
+            "the baseline and this run have no score in common; give a run of the same command "
+            "with truth (latency is compared with --latency)"
         )
     return [_one(name, first.get(name), second.get(name), tolerance, ratio) for name in names]
 
@@ -158,16 +171,18 @@ def _one(
     last = name.rpartition(".")[2]
     change = before - now if last in _COUNTS + _TIMES + _SHARES else now - before
     room = ratio * abs(before) if last in _COUNTS + _TIMES else tolerance
-    # Neither rounding in a file nor a count of one is news.
+    # Rounding in a file is no change, nor is one count more or less.
     room = max(room, 1.0) if last in _COUNTS else room + 1e-9
     return Comparison(
         name, before, now, "same" if abs(change) <= room else "better" if change > 0 else "worse"
     )
 
 
-def _scores(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+def _scores(metrics: Mapping[str, Any], latency: bool) -> Iterator[tuple[str, float]]:
     for part in ("detection", "tracking"):
         yield from _walk(part, metrics.get(part, {}), _SCORES + _SHARES + _COUNTS)
+    if not latency:
+        return
     yield from _walk("latency_ms", metrics.get("latency_ms", {}), _TIMES)
     dropped = str(metrics.get("run", {}).get("frames_dropped", ""))
     if dropped.isdecimal():

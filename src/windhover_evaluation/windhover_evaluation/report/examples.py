@@ -9,19 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from windhover.boxes import iou_matrix
 from windhover.imaging.overlay import draw_overlay
 from windhover.types import Image
 from windhover_evaluation.detection.scores import Predictions
 from windhover_evaluation.detection.truth import Truth
 from windhover_evaluation.report.page import Example
 from windhover_evaluation.tracking.mot_counts import MATCH_IOU
-from windhover_evaluation.tracking.scores import iou_matrix
 
 _MISSED_BGR = (60, 60, 255)
 _SMALL_WIDTH = 720
 
 
-def telling_images(
+def choose_example_images(
     truth: Truth, predictions: Predictions, thresholds: NDArray[np.float32], count: int
 ) -> list[int]:
     """Choose images that show the good and the bad.

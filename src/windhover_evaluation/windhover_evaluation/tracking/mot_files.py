@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,14 +15,22 @@ from windhover import __version__
 from windhover.errors import ConfigError, DataError
 from windhover.files import write_json
 from windhover.health.metrics import FORMAT
-from windhover.tracking.motchallenge import MotTracks, read_tracks
+from windhover_evaluation.detection.categories import LabelMap
 from windhover_evaluation.report.baseline import Baseline, Comparison, baseline_part
 from windhover_evaluation.report.metrics import tracking_metrics
 from windhover_evaluation.report.page import ReportData, Timeline, write_report
-from windhover_evaluation.tracking.scores import TrackScores, TrackTable, evaluate_tracks
+from windhover_evaluation.tracking.mot_truth import CLASS_NAMES, MotFile, read_result, read_truth
+from windhover_evaluation.tracking.scores import (
+    ANY_CLASS,
+    TrackScores,
+    TrackTable,
+    evaluate_tracks,
+)
 
 #: Label of everything where classes are not looked at.
 ALL = ("all",)
+
+_LEFT_OUT = -2
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +38,12 @@ class MotPair:
     """A truth and a result that can be scored.
 
     Attributes:
-        truth: what is there; rows with flag 0 are ignored regions.
+        truth: what is there; rows with flag 0 are ignored.
         result: what was tracked.
         labels: what both tables' ``class_ids`` index.
         first: number of the first frame of either.
         frames: how many frames there are, from the first to the last of either.
-        warnings: what was passed over or does not go together.
+        warnings: what was left out, or does not agree between the two files.
     """
 
     truth: TrackTable
@@ -51,78 +59,120 @@ def read_pair(
     result: str | Path,
     labels: Sequence[str] | None = None,
     truth_labels: Sequence[str] | None = None,
+    mapping: Mapping[str, str] | None = None,
 ) -> MotPair:
     """Read a truth and a result file.
 
     Args:
-        truth: ``frame,id,x,y,w,h,flag,class,visibility``; rows with flag 0 need not
-            be tracked, and a track on one is not judged.
+        truth: see :mod:`.mot_truth`; rows with flag 0 need not be tracked, and a track
+            on one is not scored.
         result: ``frame,id,x,y,w,h,score[,class,-1,-1]``.
         labels: names of the result's classes 0, 1, ...; each is then scored apart.
             Without them all boxes are one class.
         truth_labels: names of the truth's classes 1, 2, ... (MOTChallenge counts from
-            1); default ``labels``. Objects of other classes are left out.
+            1), or one key of :data:`.mot_truth.CLASS_NAMES`; default VisDrone's where
+            the file is VisDrone's, else ``labels``. Which of them is which label is in
+            :mod:`windhover_evaluation.detection.categories`; objects of other classes
+            are left out.
+        mapping: label by truth label; it comes before that table.
 
     Raises:
         DataError: a file can't be read or a row of it is malformed, see
-            :func:`windhover.tracking.motchallenge.read_tracks`, or classes are asked
-            for and a file has none.
-        ConfigError: truth labels without labels.
+            :func:`.mot_truth.read_truth`, classes are asked for and a file has none, or
+            the truth has no object to track.
+        ConfigError: truth labels or a mapping without labels.
     """
-    if truth_labels and not labels:
-        raise ConfigError("truth labels without labels: name the result's classes too (--labels)")
-    there, found = read_tracks(truth), read_tracks(result)
+    if (truth_labels or mapping) and not labels:
+        raise ConfigError("--truth-labels and --map need --labels: name the result's classes too")
+    by_class = bool(labels)
+    there, found = read_truth(truth, by_class), read_result(result, by_class)
     warnings: list[str] = []
-    names = tuple(labels or ALL)
     if labels:
-        known = tuple(truth_labels or labels)
-        truth_classes = _named(there.class_ids - 1, known, names, str(truth), warnings)
-        result_classes = _named(found.class_ids, names, names, str(result), warnings)
+        names = tuple(labels)
+        truth_table = _table(there, *_truth_classes(there, names, truth_labels, mapping, warnings))
+        result_table = _table(found, _result_classes(found, names, warnings), found.ignored)
     else:
-        truth_classes = np.zeros(len(there.ids), np.int32)
-        result_classes = np.zeros(len(found.ids), np.int32)
+        names = ALL
+        classes = np.where(there.regions, ANY_CLASS, 0).astype(np.int32)
+        truth_table = _table(there, classes, there.ignored)
+        result_table = _table(found, np.zeros(len(found.ids), np.int32), found.ignored)
+    if truth_table.ignored.all():
+        raise DataError(
+            f"{truth}: none of its {len(there.ids)} rows is an object of {', '.join(names)} that "
+            "is to be tracked, so there is nothing to score"
+        )
     spans = [(int(each.frames[0]), int(each.frames[-1])) for each in (there, found)]
     if spans[0] != spans[1]:
         warnings.append(
             f"truth covers frames {spans[0][0]} to {spans[0][1]}, result {spans[1][0]} to "
-            f"{spans[1][1]}: what only one of them has counts as misses or false alarms"
+            f"{spans[1][1]}: objects and tracks outside the other's frames count as misses and "
+            "false alarms"
+            + (
+                "; does one count from 0 and the other from 1?"
+                if 0 in (s[0] for s in spans)
+                else ""
+            )
         )
     first = min(span[0] for span in spans)
     last = max(span[1] for span in spans)
-    return MotPair(
-        _table(there, truth_classes, there.seventh == 0),
-        _table(found, result_classes, np.zeros(len(found.ids), np.bool_)),
-        names,
-        first,
-        last - first + 1,
-        tuple(warnings),
-    )
+    return MotPair(truth_table, result_table, names, first, last - first + 1, tuple(warnings))
 
 
-def _named(
-    numbers: NDArray[np.int32],
-    names: Sequence[str],
+def _truth_classes(
+    rows: MotFile,
     labels: Sequence[str],
-    path: str,
+    truth_labels: Sequence[str] | None,
+    mapping: Mapping[str, str] | None,
     warnings: list[str],
-) -> NDArray[np.int32]:
-    """Indices into ``labels`` of a file's class numbers, -1 for those left out."""
-    if (numbers < 0).all():
-        raise DataError(f"{path}: its rows have no class; leave out --labels to score without")
+) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """Indices into ``labels`` of a truth's rows, _LEFT_OUT for some, and which are ignored."""
+    names = tuple(truth_labels or (CLASS_NAMES["visdrone"] if rows.visdrone else labels))
+    if len(names) == 1 and names[0].casefold() in CLASS_NAMES:
+        names = CLASS_NAMES[names[0].casefold()]
+    if (rows.class_ids < 0).all():
+        raise _no_classes(rows.path)
+    found = LabelMap.of(names, labels, mapping, rows.path)
     index = np.array(
-        [labels.index(name) if name in labels else -1 for name in names] + [-1], np.int32
+        [
+            ANY_CLASS if name in found.ignored else found.indices.get(name, _LEFT_OUT)
+            for name in names
+        ]
+        + [_LEFT_OUT],
+        np.int32,
     )
+    numbers = rows.class_ids - 1
     inside = (numbers >= 0) & (numbers < len(names))
-    chosen = index[np.where(inside, numbers, len(names))]
-    if (chosen < 0).any():
-        count = int(np.count_nonzero(chosen < 0))
+    classes = index[np.where(inside, numbers, len(names))]
+    classes[rows.regions] = ANY_CLASS
+    _warn_of_left_out(classes, labels, rows.path, warnings)
+    return classes, rows.ignored | (classes == ANY_CLASS)
+
+
+def _result_classes(rows: MotFile, labels: Sequence[str], warnings: list[str]) -> NDArray[np.int32]:
+    """A result's class numbers, _LEFT_OUT for those that are none of ``labels``."""
+    if (rows.class_ids < 0).all():
+        raise _no_classes(rows.path)
+    inside = (rows.class_ids >= 0) & (rows.class_ids < len(labels))
+    classes = np.where(inside, rows.class_ids, _LEFT_OUT).astype(np.int32)
+    _warn_of_left_out(classes, labels, rows.path, warnings)
+    return classes
+
+
+def _no_classes(path: str) -> DataError:
+    return DataError(f"{path}: its rows have no class; leave out --labels to score without")
+
+
+def _warn_of_left_out(
+    classes: NDArray[np.int32], labels: Sequence[str], path: str, warnings: list[str]
+) -> None:
+    count = int(np.count_nonzero(classes == _LEFT_OUT))
+    if count:
         warnings.append(f"{path}: {count} rows of classes other than {', '.join(labels)} left out")
-    return chosen
 
 
-def _table(rows: MotTracks, classes: NDArray[np.int32], ignored: NDArray[np.bool_]) -> TrackTable:
+def _table(rows: MotFile, classes: NDArray[np.int32], ignored: NDArray[np.bool_]) -> TrackTable:
     table = TrackTable(rows.frames, rows.ids, rows.boxes, classes, ignored)
-    return table[classes >= 0]
+    return table[classes != _LEFT_OUT]
 
 
 def evaluate_mot(
@@ -136,8 +186,8 @@ def evaluate_mot(
     Args:
         pair: from :func:`read_pair`.
         out_dir: folder; made if need be.
-        facts: what to say of the run, such as the files' names.
-        baseline: an earlier run to hold this one against.
+        facts: shown with the scores, such as the files' names.
+        baseline: an earlier run to compare this one with.
 
     Returns:
         The scores, and those of the baseline beside them.
@@ -177,7 +227,7 @@ def evaluate_mot(
 
 def _timeline(pair: MotPair) -> Timeline:
     counts = {
-        name: np.bincount(table.frames - pair.first, minlength=pair.frames)
+        name: np.bincount(table.frames[~table.ignored] - pair.first, minlength=pair.frames)
         for name, table in (("objects", pair.truth), ("tracks", pair.result))
     }
     times = np.arange(pair.frames, dtype=np.float64)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from windhover.boxes import iou_matrix
 from windhover.errors import DataError
 from windhover.types import Tracks
 from windhover_evaluation.tracking.mot_counts import (
@@ -28,6 +29,9 @@ from windhover_evaluation.tracking.mot_counts import (
     identity,
 )
 
+#: Class of a region in which no track is scored, in :attr:`TrackTable.class_ids`.
+ANY_CLASS = -1
+
 
 @dataclass(frozen=True, slots=True)
 class TrackTable:
@@ -37,9 +41,10 @@ class TrackTable:
         frames: ``(N,)`` int64, frame numbers.
         ids: ``(N,)`` int64, object or track ids.
         boxes: ``(N, 4)`` float64, ``x1, y1, x2, y2``, pixels.
-        class_ids: ``(N,)`` int32, indices into the labels.
+        class_ids: ``(N,)`` int32, indices into the labels; :data:`ANY_CLASS` in an
+            ignored row of truth for a region that hides tracks of every class.
         ignored: ``(N,)`` bool, truth only: objects that need not be tracked, such
-            as those too far off to be told; a track on one is not judged.
+            as those too far away to be recognised; a track on one is not scored.
     """
 
     frames: NDArray[np.int64]
@@ -187,8 +192,9 @@ def evaluate_tracks(
         raise ValueError("tracks can't be scored without labels")
     for name, table in (("truth", truth), ("result", result)):
         _check(name, table)
+    regions = truth[truth.class_ids == ANY_CLASS]
     classes = tuple(
-        _score(truth[truth.class_ids == n], result[result.class_ids == n], label)
+        _score(truth[truth.class_ids == n], result[result.class_ids == n], regions, label)
         for n, label in enumerate(labels)
     )
     return TrackScores(frames, _sum(classes), classes)
@@ -203,30 +209,8 @@ def add_scores(sequences: Sequence[TrackScores]) -> TrackCounts:
     return _sum([each.overall for each in sequences])
 
 
-def iou_matrix(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Overlap of every pair of boxes.
-
-    Args:
-        first: ``(A, 4)``, ``x1, y1, x2, y2``.
-        second: ``(B, 4)``, likewise.
-
-    Returns:
-        ``(A, B)`` intersection over union, 0 for boxes without area.
-    """
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    shared: NDArray[np.float64] = np.clip(high - low, 0.0, None).prod(axis=2)
-    areas = [
-        np.clip(boxes[:, 2:] - boxes[:, :2], 0.0, None).prod(axis=1) for boxes in (first, second)
-    ]
-    union = areas[0][:, None] + areas[1][None, :] - shared
-    overlap = np.zeros_like(shared)
-    np.divide(shared, union, out=overlap, where=union > 0.0)
-    return overlap
-
-
-def _score(truth: TrackTable, result: TrackTable, label: str) -> TrackCounts:
-    truth, result = _judged(truth, result)
+def _score(truth: TrackTable, result: TrackTable, regions: TrackTable, label: str) -> TrackCounts:
+    truth, result = _without_ignored(truth, result, regions)
     objects, truth_numbers = np.unique(truth.ids, return_inverse=True)
     tracks, result_numbers = np.unique(result.ids, return_inverse=True)
     frames = [
@@ -247,18 +231,39 @@ def _score(truth: TrackTable, result: TrackTable, label: str) -> TrackCounts:
     )
 
 
-def _judged(truth: TrackTable, result: TrackTable) -> tuple[TrackTable, TrackTable]:
-    """Leave out ignored objects and the tracks on them, as MOTChallenge does."""
-    if not truth.ignored.any():
+def _without_ignored(
+    truth: TrackTable, result: TrackTable, regions: TrackTable
+) -> tuple[TrackTable, TrackTable]:
+    """Leave out ignored objects, and tracks on them or in a region, as MOTChallenge does.
+
+    A track box is in a region if half of its own area is, and it matches no object.
+    """
+    if not truth.ignored.any() and not len(regions):
         return truth, result
     kept = np.ones(len(result), np.bool_)
     for t, r in _by_frame(truth, result):
         iou = iou_matrix(truth.boxes[t], result.boxes[r])
         iou[iou < MATCH_IOU] = 0.0
         rows, columns = linear_sum_assignment(-iou)
-        hit = (iou[rows, columns] > 0.0) & truth.ignored[t[rows]]
-        kept[r[columns[hit]]] = False
+        matched = iou[rows, columns] > 0.0
+        kept[r[columns[matched & truth.ignored[t[rows]]]]] = False
+        hidden = regions.boxes[regions.frames == result.frames[r[0]]] if len(r) else regions.boxes
+        inside = _inside(result.boxes[r], hidden)
+        inside[columns[matched]] = False
+        kept[r[inside]] = False
     return truth[~truth.ignored], result[kept]
+
+
+def _inside(boxes: NDArray[np.float64], regions: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """``(N,)`` which boxes have half of their own area in one region."""
+    if not len(boxes) or not len(regions):
+        return np.zeros(len(boxes), np.bool_)
+    low = np.maximum(boxes[:, None, :2], regions[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], regions[None, :, 2:])
+    shared = np.clip(high - low, 0.0, None).prod(axis=2)
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    inside: NDArray[np.bool_] = (shared >= MATCH_IOU * area[:, None]).any(axis=1)
+    return inside
 
 
 def _by_frame(
@@ -300,6 +305,8 @@ def _check(name: str, table: TrackTable) -> None:
             f"{name}: box of id {table.ids[row]} in frame {table.frames[row]} is not finite; "
             "correct or remove it"
         )
+    # Which object an ignored box is of plays no part.
+    table = table[~table.ignored]
     keys = np.stack([table.frames, table.class_ids.astype(np.int64), table.ids], axis=1)
     unique, counts = np.unique(keys, axis=0, return_counts=True)
     if (counts > 1).any():

@@ -47,7 +47,7 @@ def sequence(seed: int, frames: int, objects: int, noise: float) -> dict[str, li
 
 def trackeval_data(rows: dict[str, list[list[float]]], frames: int) -> dict[str, Any]:
     """The dictionary that TrackEval's metrics take."""
-    from windhover_evaluation.tracking.scores import iou_matrix
+    from windhover.boxes import iou_matrix
 
     truth = np.array(rows["truth"], float).reshape(-1, 6)
     result = np.array(rows["result"], float).reshape(-1, 6)

@@ -1,4 +1,4 @@
-"""Run a model over the images of a truth file and write what it is worth."""
+"""Score a model on the images of a truth file and write scores, detections and a report."""
 
 from __future__ import annotations
 
@@ -24,17 +24,22 @@ from windhover.model.detector import Detector
 from windhover.model.manifest import Thresholds
 from windhover.types import Detections
 from windhover_evaluation.detection.confusion import confusion
-from windhover_evaluation.detection.frames import MissingCameraCounter, picture_files, read_cameras
+from windhover_evaluation.detection.frames import (
+    MissingCameraCounter,
+    SizeMismatchError,
+    read_truth_picture,
+)
 from windhover_evaluation.detection.scores import (
     DetectionScores,
     Predictions,
     evaluate_detections,
     label_numbers,
 )
-from windhover_evaluation.detection.truth import Truth, load_truth
+from windhover_evaluation.detection.truth import Truth
+from windhover_evaluation.detection.truth_file import load_truth
 from windhover_evaluation.report import plots
 from windhover_evaluation.report.baseline import Baseline, Comparison, baseline_part
-from windhover_evaluation.report.examples import draw_example, telling_images
+from windhover_evaluation.report.examples import choose_example_images, draw_example
 from windhover_evaluation.report.metrics import detection_metrics
 from windhover_evaluation.report.page import Example, ReportData, write_report
 
@@ -43,9 +48,8 @@ from windhover_evaluation.report.page import Example, ReportData, write_report
 SCORE_FLOOR = 0.001
 
 LATENCY_NOTE = (
-    "Measured on the processor named above. A latency is that of the machine it was measured "
-    "on: this one says nothing of a QCS8550. Postprocessing takes longer here than in flight, as "
-    "low scores are kept for AP."
+    "Measured on the processor named above; it says nothing about a QCS8550. Postprocessing "
+    "takes longer here than in flight, as low scores are kept for AP."
 )
 
 _EXAMPLES = 6
@@ -56,8 +60,8 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
-    """An image that could not be scored as it should, and why."""
+class UnreadableImage:
+    """An image that could not be read, and why."""
 
     file_name: str
     reason: str
@@ -65,7 +69,7 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What came out.
+    """Scores of a model, and where they were written.
 
     Attributes:
         scores: detection scores; an unreadable image counts as one in which
@@ -78,7 +82,7 @@ class Evaluation:
     """
 
     scores: DetectionScores
-    unreadable: tuple[Unreadable, ...]
+    unreadable: tuple[UnreadableImage, ...]
     latency: Mapping[str, LatencySummary]
     warnings: tuple[str, ...]
     files: Mapping[str, Path]
@@ -120,7 +124,7 @@ def evaluate_model(
     Writes ``metrics.json`` (see :mod:`.metrics`), ``predictions.json`` (COCO results
     with the truth file's ids), ``precision_recall.png``, ``confusion.png`` and
     ``report.html``. Of a pair the files that the model looks at are read (see
-    :mod:`.frames`); a camera that is missing is told.
+    :mod:`.frames`); a warning names a camera that is missing.
 
     Args:
         detector: from :func:`open_for_evaluation`.
@@ -128,12 +132,13 @@ def evaluate_model(
         truth: read with the detector's labels, or a path to read it from.
         out_dir: folder for the results; made if need be.
         labels: score these of the model's labels only.
-        progress: told after each image.
-        baseline: an earlier run to hold this one against.
+        progress: called after each image.
+        baseline: an earlier run to compare this one with.
 
     Raises:
-        DataError: the truth can't be used, none of its images can be read, or a
-            result can't be written.
+        DataError: the truth can't be used or holds nothing to score, none of its images
+            can be read, one has another size than the truth gives, or a result can't be
+            written.
         ConfigError: a label is none of the model's, or the model is for other images.
         BackendError: inference failed.
     """
@@ -143,13 +148,14 @@ def evaluate_model(
     by_label = dict(zip(detector.labels, thresholds, strict=True))
     # Before the images are gone through, so that a mistyped label shows at once.
     chosen = label_numbers(truth, labels)
+    truth.require_objects(labels)
     timings = StageTimings(window=max(1, len(truth.images)))
-    lacking = MissingCameraCounter(detector.bundle.channels)
-    found, unreadable = _detect_all(detector, truth, Path(images_dir), timings, lacking, progress)
+    missing = MissingCameraCounter(detector.bundle.channels)
+    found, unreadable = _detect_all(detector, truth, Path(images_dir), timings, missing, progress)
     predictions = Predictions.collect(found)
     scores = evaluate_detections(truth, predictions, by_label, labels)
     warnings = _warnings(detector, truth, scores, unreadable)
-    warnings += lacking.warnings(len(truth.images))
+    warnings += missing.warnings(len(truth.images))
     limits = np.full(len(thresholds), np.inf, np.float32)
     limits[chosen] = np.array(thresholds, np.float32)[chosen]
     examples = _examples(truth, predictions, limits, Path(images_dir), detector.bundle.channels)
@@ -217,24 +223,26 @@ def _detect_all(
     truth: Truth,
     images_dir: Path,
     timings: StageTimings,
-    lacking: MissingCameraCounter,
+    missing: MissingCameraCounter,
     progress: Progress | None,
-) -> tuple[list[tuple[int, Detections]], list[Unreadable]]:
+) -> tuple[list[tuple[int, Detections]], list[UnreadableImage]]:
     found: list[tuple[int, Detections]] = []
-    unreadable: list[Unreadable] = []
+    unreadable: list[UnreadableImage] = []
     total, channels = len(truth.images), detector.bundle.channels
     for row, info in enumerate(truth.images):
         begun = time.perf_counter_ns()
         try:
-            cameras = read_cameras(picture_files(info, images_dir, channels))
+            cameras = read_truth_picture(truth, row, images_dir, channels)
             frame = cameras.frame(channels, row)
             read = time.perf_counter_ns()
             detections = detector.detect(frame)
+        except SizeMismatchError:
+            raise  # truth and pictures do not belong together: no score would mean anything
         except (DataError, SourceError, EncodingError) as error:
-            unreadable.append(Unreadable(info.file_name, str(error)))
+            unreadable.append(UnreadableImage(info.file_name, str(error)))
         else:
             found.append((row, detections))
-            lacking.note(cameras)
+            missing.note(cameras)
             spent = detector.timings
             timings.record("source", read - begun)
             timings.record("preprocess", spent.pre_ns)
@@ -259,11 +267,11 @@ def _examples(
     channels: Channels,
 ) -> list[Example]:
     examples = []
-    for row in telling_images(truth, predictions, limits, _EXAMPLES):
+    for row in choose_example_images(truth, predictions, limits, _EXAMPLES):
         try:
-            cameras = read_cameras(picture_files(truth.images[row], images_dir, channels))
+            cameras = read_truth_picture(truth, row, images_dir, channels)
         except (DataError, SourceError):
-            continue  # named as unreadable already
+            continue  # already counted as unreadable
         image, encoding = cameras.shown()
         examples.append(draw_example(image, encoding, row, truth, predictions, limits))
     return examples
@@ -273,7 +281,7 @@ def _warnings(
     detector: Detector,
     truth: Truth,
     scores: DetectionScores,
-    unreadable: Sequence[Unreadable],
+    unreadable: Sequence[UnreadableImage],
 ) -> list[str]:
     warnings = []
     if unreadable:

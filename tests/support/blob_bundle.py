@@ -125,8 +125,12 @@ def _level(graph: _Graph, dark: str, grey: str, stride: int, reg_max: int) -> tu
 
 
 def _make_model(
-    hw: tuple[int, int], channels: int, reg_max: int, outputs: list[dict[str, Any]], quantised: bool
+    shape: tuple[int, int, int, int],
+    reg_max: int,
+    outputs: list[dict[str, Any]],
+    quantised: bool,
 ) -> onnx.ModelProto:
+    batch, *hw, channels = shape
     graph = _Graph()
     image = graph.op("Cast", "images", to=TensorProto.FLOAT)
     # Thermal is the last plane of B,G,R,T and red the last of B,G,R.
@@ -152,9 +156,9 @@ def _make_model(
             last = graph.op("QuantizeLinear", last, scale, zero_point)
         graph.op("Transpose", last, output=name, perm=[0, 2, 3, 1])
         depth = 4 * reg_max if output["kind"] == "box" else len(LABELS)
-        shape = [1, hw[0] // stride, hw[1] // stride, depth]
-        infos.append(helper.make_tensor_value_info(name, kind, shape))
-    source = helper.make_tensor_value_info("images", TensorProto.UINT8, [1, *hw, channels])
+        sides = [batch, hw[0] // stride, hw[1] // stride, depth]
+        infos.append(helper.make_tensor_value_info(name, kind, sides))
+    source = helper.make_tensor_value_info("images", TensorProto.UINT8, list(shape))
     proto = helper.make_graph(graph.nodes, "blobs", [source], infos, graph.constants)
     model = helper.make_model(proto, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
     onnx.checker.check_model(model)
@@ -169,6 +173,7 @@ def build_blob_bundle(
     channels: str = "thermal",
     family: str = "yolo11",
     quantised: bool = False,
+    batch: int = 1,
 ) -> Bundle:
     """Write the bundle into ``directory`` (made if need be) and load it.
 
@@ -180,6 +185,7 @@ def build_blob_bundle(
         family: ``yolo11`` or ``yolo26``.
         quantised: also write int8.onnx, whose outputs are uint8; distances are
             then exact only for rectangles whose distances are whole strides.
+        batch: images of one run.
     """
     directory.mkdir(parents=True, exist_ok=True)
     reg_max = REG_MAX[family]
@@ -193,13 +199,14 @@ def build_blob_bundle(
                 output |= {"scale": quant[0], "zero_point": quant[1]}
             outputs.append(output)
     planes = CHANNEL_COUNT[channels]
+    shape = (batch, height, width, planes)
     onnx.save(
-        _make_model((height, width), planes, reg_max, outputs, quantised=False),
+        _make_model(shape, reg_max, outputs, quantised=False),
         directory / "float.onnx",
     )
     if quantised:
         onnx.save(
-            _make_model((height, width), planes, reg_max, outputs, quantised=True),
+            _make_model(shape, reg_max, outputs, quantised=True),
             directory / "int8.onnx",
         )
     return write_bundle(
@@ -209,7 +216,13 @@ def build_blob_bundle(
             "version": "1.0.0",
             "labels": list(LABELS),
             "channels": channels,
-            "input": {"name": "images", "height": height, "width": width, "channels": planes},
+            "input": {
+                "name": "images",
+                "height": height,
+                "width": width,
+                "channels": planes,
+                "batch": batch,
+            },
             "head": {
                 "family": family,
                 "reg_max": reg_max,

@@ -20,6 +20,31 @@ RELATION = "carried_by"
 
 
 @dataclass(frozen=True, slots=True)
+class FullFrame:
+    """The camera's own full-resolution picture, as it came.
+
+    Attributes:
+        image: ``(H, W, 3)`` or ``(H, W, 4)`` uint8, or ``(1.5 H, W)`` uint8 for ``nv12``: all
+            rows of Y, then half as many of interleaved U and V.
+        encoding: ``bgr8``, ``rgb8``, ``8UC4`` or ``nv12``.
+    """
+
+    image: NDArray[np.uint8]
+    encoding: str
+
+    @property
+    def height(self) -> int:
+        """Rows of the picture."""
+        rows = int(self.image.shape[0])
+        return rows * 2 // 3 if self.encoding == "nv12" else rows
+
+    @property
+    def width(self) -> int:
+        """Columns of the picture."""
+        return int(self.image.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """One image and when it was taken.
 
@@ -31,6 +56,8 @@ class Frame:
         stamp_ns: capture time, nanoseconds of ROS time.
         frame_id: tf frame of the camera.
         index: count of frames from the source, 0 for its first.
+        full: the same view at the camera's full resolution, where ``image`` was reduced;
+            ``None`` where ``image`` is all there is.
     """
 
     image: Image
@@ -38,6 +65,7 @@ class Frame:
     stamp_ns: int
     frame_id: str = "camera"
     index: int = 0
+    full: FullFrame | None = None
 
     @property
     def height(self) -> int:

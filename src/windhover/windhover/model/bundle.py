@@ -137,7 +137,7 @@ def search_path() -> Iterator[Path]:
 
     ``$WINDHOVER_MODELS`` (folders separated as in ``$PATH``), the ``models`` folder of the
     checkout this package is installed from, then ``share/windhover_models/models`` of each
-    ROS prefix and of this Python.
+    ROS prefix and of this Python, then ``./models``.
     """
     for entry in os.environ.get("WINDHOVER_MODELS", "").split(os.pathsep):
         if entry:
@@ -150,6 +150,7 @@ def search_path() -> Iterator[Path]:
         if prefix:
             yield Path(prefix) / share
     yield Path(sys.prefix) / share
+    yield Path("models")
 
 
 def find_bundle(path_or_name: str | os.PathLike[str], search: Iterable[Path] | None = None) -> Path:

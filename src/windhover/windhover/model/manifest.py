@@ -55,7 +55,7 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class InputSpec(_Strict):
-    """The one image input of the graph, ``(1, height, width, channels)`` uint8."""
+    """The one image input of the graph, ``(batch, height, width, channels)`` uint8."""
 
     name: str = Field(min_length=1)
     height: int = Field(ge=32, le=8192)
@@ -63,6 +63,7 @@ class InputSpec(_Strict):
     channels: int = Field(ge=1, le=4)
     layout: Literal["nhwc"] = "nhwc"
     dtype: Literal["uint8"] = "uint8"
+    batch: int = Field(default=1, ge=1, le=64)
 
     @property
     def hw(self) -> tuple[int, int]:
@@ -72,7 +73,7 @@ class InputSpec(_Strict):
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """Shape of the graph's input tensor."""
-        return 1, self.height, self.width, self.channels
+        return self.batch, self.height, self.width, self.channels
 
 
 class OutputSpec(_Strict):
@@ -151,6 +152,14 @@ class Thresholds(_Strict):
         return tuple(self.per_class.get(label, self.score) for label in labels)
 
 
+def _inside(value: str) -> str:
+    """A relative path that stays inside the bundle."""
+    parts = PurePosixPath(value)
+    if parts.is_absolute() or ".." in parts.parts or set(value) & set("\\:\0"):
+        raise ValueError(f"path {value!r} must be relative and stay inside the bundle")
+    return value
+
+
 class FileSpec(_Strict):
     """A file of the bundle: where, its hash and its length in bytes."""
 
@@ -160,11 +169,33 @@ class FileSpec(_Strict):
 
     @field_validator("path")
     @classmethod
-    def _inside(cls, value: str) -> str:
-        parts = PurePosixPath(value)
-        if parts.is_absolute() or ".." in parts.parts or set(value) & set("\\:\0"):
-            raise ValueError(f"path {value!r} must be relative and stay inside the bundle")
-        return value
+    def _path_inside(cls, value: str) -> str:
+        return _inside(value)
+
+
+class SecondLookSpec(_Strict):
+    """A second graph that looks at chips of what the first one found.
+
+    Attributes:
+        bundle: folder inside the bundle that holds the second graph as a bundle of its own.
+        sha256: of that folder's bundle.yaml, so that the parent's signature covers it.
+        span_m: side of a chip, metres.
+        look_at: labels of the first look that chips are cut around.
+        find_rate: share of objects that one look finds at the second graph's thresholds.
+        false_rate: share of chips without an object in which one look finds something.
+    """
+
+    bundle: str = Field(min_length=1, max_length=64)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    span_m: float = Field(gt=0.1, le=50.0)
+    look_at: tuple[Label, ...] = Field(min_length=1)
+    find_rate: float = Field(default=0.7, gt=0.0, lt=1.0)
+    false_rate: float = Field(default=0.03, gt=0.0, lt=1.0)
+
+    @field_validator("bundle")
+    @classmethod
+    def _bundle_inside(cls, value: str) -> str:
+        return _inside(value)
 
 
 class Manifest(_Strict):
@@ -179,6 +210,7 @@ class Manifest(_Strict):
     tone: ToneConfig = ToneConfig()
     head: HeadSpec
     thresholds: Thresholds = Thresholds()
+    second_look: SecondLookSpec | None = None
     provenance: dict[str, Any] = Field(default_factory=dict)
     files: dict[Role, FileSpec] = Field(min_length=1)
 
@@ -201,10 +233,14 @@ class Manifest(_Strict):
         unknown = sorted(set(self.thresholds.per_class) - set(self.labels))
         if unknown:
             raise ValueError(f"thresholds.per_class names {unknown}, which are not labels")
+        if self.second_look is not None:
+            absent = sorted(set(self.second_look.look_at) - set(self.labels))
+            if absent:
+                raise ValueError(f"second_look.look_at names {absent}, which are not labels")
         return self
 
     def output_shape(self, output: OutputSpec) -> tuple[int, int, int, int]:
         """Shape that the graph must give ``output``."""
         channels = self.head.box_channels if output.kind == "box" else len(self.labels)
         height, width = self.input.hw
-        return 1, height // output.stride, width // output.stride, channels
+        return self.input.batch, height // output.stride, width // output.stride, channels

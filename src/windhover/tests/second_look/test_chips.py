@@ -1,0 +1,133 @@
+"""Chips are cut where they should be, at the scale they should have, from every encoding."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from windhover.errors import EncodingError
+from windhover.geometry import Lens, down_of_pitch
+from windhover.second_look.chips import (
+    ASSUMED_PERSON_M,
+    check_full_frame,
+    chip_spans,
+    chip_spans_from_boxes,
+    chip_to_frame,
+    cut_chips,
+)
+from windhover.types import FullFrame
+
+SIZE = 160
+
+
+def smooth_picture(height=720, width=1280):
+    """A picture whose blue is x / 8 and whose green is y / 4, so that a pixel tells its place."""
+    y, x = np.mgrid[:height, :width].astype(np.float64) + 0.5
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[..., 0] = np.clip(x / 8, 0, 255)
+    picture[..., 1] = np.clip(y / 4, 0, 255)
+    return picture
+
+
+def cut(frame, center, span):
+    out = np.empty((1, SIZE, SIZE, 3), np.uint8)
+    cut_chips(frame, np.array([center], np.float64), np.array([span]), out)
+    return out[0]
+
+
+@given(
+    st.floats(200, 1000), st.floats(150, 550), st.floats(40, 300), st.integers(0, SIZE - 1),
+    st.integers(0, SIZE - 1),
+)  # fmt: skip
+def test_each_pixel_of_a_chip_is_of_its_place(x, y, span, column, row):
+    chip = cut(FullFrame(smooth_picture(), "bgr8"), (x, y), span)
+    place = chip_to_frame(
+        np.array([[column + 0.5, row + 0.5] * 2], np.float32), np.array([x, y]), span, SIZE
+    )[0]
+    assert chip[row, column, 0] == pytest.approx(place[0] / 8, abs=1.0)
+    assert chip[row, column, 1] == pytest.approx(place[1] / 4, abs=1.0)
+
+
+def test_a_mark_is_found_again_to_a_tenth_of_a_pixel():
+    picture = np.zeros((400, 400, 3), np.uint8)
+    picture[200:204, 210:214] = 255
+    for span in (80.0, 160.0, 320.0):
+        chip = cut(FullFrame(picture, "bgr8"), (205.3, 199.6), span)[..., 0].astype(float)
+        rows, columns = np.mgrid[:SIZE, :SIZE] + 0.5
+        centre = [(chip * axis).sum() / chip.sum() for axis in (columns, rows)]
+        box = np.array([[*centre, *centre]], np.float32)
+        found = chip_to_frame(box, np.array([205.3, 199.6]), span, SIZE)[0, :2]
+        assert found == pytest.approx([212.0, 202.0], abs=0.1)
+
+
+@pytest.mark.parametrize("encoding", ["bgr8", "rgb8", "8UC4", "nv12"])
+def test_every_encoding_gives_the_same_chip(encoding):
+    rng = np.random.default_rng(3)
+    small = rng.integers(0, 256, (36, 64, 3), np.uint8)
+    picture = cv2.resize(small, (1280, 720), interpolation=cv2.INTER_CUBIC)
+    image = {
+        "bgr8": picture,
+        "rgb8": picture[..., ::-1].copy(),
+        "8UC4": np.dstack((picture, picture[..., 0])),
+        "nv12": nv12_of(picture),
+    }[encoding]
+    wanted = cut(FullFrame(picture, "bgr8"), (633.3, 355.7), 200.0).astype(int)
+    found = cut(FullFrame(image, encoding), (633.3, 355.7), 200.0).astype(int)
+    # NV12 halves the colours' resolution.
+    limit = 4.0 if encoding == "nv12" else 0.0
+    assert np.abs(found - wanted).mean() <= limit
+
+
+def nv12_of(picture):
+    i420 = cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420)
+    height, width = picture.shape[:2]
+    luma, u, v = np.split(i420.reshape(-1), [height * width, height * width * 5 // 4])
+    chroma = np.stack((u, v), axis=1).reshape(height // 2, width)
+    return np.concatenate((luma.reshape(height, width), chroma))
+
+
+@pytest.mark.parametrize("encoding", ["bgr8", "nv12"])
+@given(st.floats(-300, 1600), st.floats(-300, 1000), st.floats(1, 2500))
+def test_a_chip_partly_or_wholly_outside_repeats_the_border(encoding, x, y, span):
+    picture = np.full((720, 1280, 3), (40, 120, 200), np.uint8)
+    image = nv12_of(picture) if encoding == "nv12" else picture
+    chip = cut(FullFrame(image, encoding), (x, y), span)
+    assert np.abs(chip.astype(int) - (40, 120, 200)).max() <= 3
+
+
+@pytest.mark.parametrize(
+    ("image", "encoding"),
+    [
+        (np.zeros((10, 10), np.uint16), "mono16"),
+        (np.zeros((10, 10), np.uint8), "bgr8"),
+        (np.zeros((10, 10, 3), np.uint16), "bgr8"),
+        (np.zeros((10, 11), np.uint8), "nv12"),
+    ],
+)
+def test_a_frame_that_is_not_what_it_says_is_refused(image, encoding):
+    with pytest.raises(EncodingError, match=r"damaged|not mono16"):
+        check_full_frame(FullFrame(image, encoding))
+
+
+@given(
+    st.floats(10, 60), st.floats(40, 90), st.floats(100, 3700), st.floats(700, 2100),
+    st.floats(-1, 1), st.floats(-1, 1),
+)  # fmt: skip
+def test_a_span_is_as_long_as_its_metres_seen_face_on(altitude, pitch, x, y, east, north):
+    lens = Lens.from_hfov((3840, 2160), 66.0)
+    down = down_of_pitch(pitch)
+    box = np.array([[x - 5, y - 5, x + 5, y + 5]], np.float32)
+    span = chip_spans(box, lens, altitude, down, 2.9)[0]
+    ray = lens.rays(np.array([[x - 0.5, y - 0.5]]))[0]
+    if ray @ down <= 1e-3:
+        assert np.isnan(span)
+        return
+    distance = (altitude - 0.9) / (ray @ down) * np.linalg.norm(ray)
+    assert span == pytest.approx(2.9 * lens.matrix[0, 0] / distance, rel=1e-6)
+
+
+def test_without_altitude_the_persons_box_gives_the_scale():
+    boxes = np.array([[0, 0, 20, ASSUMED_PERSON_M * 50], [0, 0, 0, 0]], np.float32)
+    assert chip_spans_from_boxes(boxes, 2.9) == pytest.approx([145.0, 2.9 / ASSUMED_PERSON_M])
+    assert len(chip_spans_from_boxes(np.empty((0, 4), np.float32), 2.9)) == 0

@@ -1,0 +1,159 @@
+"""Chips: square patches around people, of one size in metres, cut with sub-pixel accuracy.
+
+Pixels are measured from the outer corner of the top-left pixel, as boxes are everywhere.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from windhover.errors import EncodingError
+from windhover.geometry import Floats, Lens
+from windhover.types import BoxArray, FullFrame
+
+Chips = NDArray[np.uint8]
+
+#: Encodings of full frames that chips are cut from, and their channels; 0 is semi-planar.
+ENCODINGS = {"bgr8": 3, "rgb8": 3, "8UC4": 4, "nv12": 0}
+
+#: Length of a person's box along its longer side that is assumed where the altitude is not
+#: known, metres: between a standing person seen from the side and one seen from above.
+ASSUMED_PERSON_M = 1.6
+
+#: Height above ground of a person's centre, metres.
+_CENTRE_M = 0.9
+
+#: A chip that is reduced by more than this is averaged, so that thin objects do not alias.
+_REDUCE = 1.5
+
+
+def check_full_frame(frame: FullFrame) -> None:
+    """Refuse a frame that chips cannot be cut from.
+
+    Raises:
+        EncodingError: its array is not what its encoding says, or the encoding is another.
+    """
+    if frame.encoding not in ENCODINGS:
+        raise EncodingError(
+            f"chips are cut from {', '.join(ENCODINGS)} frames, not {frame.encoding}"
+        )
+    shape, image = frame.image.shape, frame.image
+    planes = ENCODINGS[frame.encoding]
+    damaged = image.dtype != np.uint8 or (shape[2:] != (planes,) if planes else len(shape) != 2)
+    # Chroma planes of odd pictures have no common layout.
+    odd = not planes and not damaged and (shape[0] % 3 or shape[1] % 2)
+    if damaged or odd or 0 in shape:
+        raise EncodingError(f"a {frame.encoding} frame of {image.dtype} {shape} is damaged")
+
+
+def chip_spans(
+    boxes: BoxArray, lens: Lens, altitude_m: float, down: Floats, span_m: float
+) -> Floats:
+    """Side of each person's chip in pixels, from altitude and attitude.
+
+    The person's centre is where the ray through the box's centre is ``0.9 m`` above level
+    ground.
+
+    Args:
+        boxes: ``(N, 4)`` float32, ``x1, y1, x2, y2`` in pixels of ``lens``.
+        lens: of the camera, on the grid that ``boxes`` are in.
+        altitude_m: of the camera above ground, metres, above 0.
+        down: ``(3,)`` unit vector straight down in the camera's optical frame.
+        span_m: side of a chip, metres.
+
+    Returns:
+        ``(N,)`` float64, pixels; NaN where the ray does not meet the ground.
+    """
+    centers = (boxes[:, :2] + boxes[:, 2:]).astype(np.float64) / 2 - 0.5
+    rays = lens.rays(centers)
+    slopes = rays @ down
+    # ``rays`` have z = 1: a point at depth z is z times the ray.
+    depths = np.full(len(boxes), np.nan)
+    np.divide(max(altitude_m - _CENTRE_M, 0.1), slopes, out=depths, where=slopes > 1e-3)
+    # The chip faces the person, so its scale is that of the distance, not of the depth.
+    distances = depths * np.linalg.norm(rays, axis=1)
+    focal = float(np.sqrt(lens.matrix[0, 0] * lens.matrix[1, 1]))
+    return np.asarray(span_m * focal / distances, np.float64)
+
+
+def chip_spans_from_boxes(boxes: BoxArray, span_m: float) -> Floats:
+    """Side of each person's chip in pixels where altitude or attitude is not known.
+
+    Args:
+        boxes: ``(N, 4)`` float32, ``x1, y1, x2, y2``.
+        span_m: side of a chip, metres.
+
+    Returns:
+        ``(N,)`` float64, pixels.
+    """
+    sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0.0).astype(np.float64)
+    return np.asarray(np.maximum(sides, 1.0) * (span_m / ASSUMED_PERSON_M), np.float64)
+
+
+def cut_chips(frame: FullFrame, centers: Floats, spans: Floats, out: Chips) -> None:
+    """Cut square chips, one warp each.
+
+    What lies outside the frame repeats the frame's border.
+
+    Args:
+        frame: to cut from.
+        centers: ``(N, 2)`` x, y of the chips' centres, pixels of ``frame``.
+        spans: ``(N,)`` sides of the chips, pixels of ``frame``, above 0.
+        out: ``(N, S, S, 3)`` uint8, filled with B, G, R.
+
+    Raises:
+        EncodingError: the frame is damaged, or of another encoding.
+    """
+    check_full_frame(frame)
+    size = out.shape[1]
+    for center, span, chip in zip(centers, spans, out, strict=True):
+        fine = 2 * size if span > _REDUCE * size else size
+        region, origin = _region(frame, center, span)
+        step = span / fine
+        # Maps chip pixels to region pixels; OpenCV counts from pixel centres.
+        first = center - span / 2 + step / 2 - 0.5 - origin
+        matrix = np.array([[step, 0.0, first[0]], [0.0, step, first[1]]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        if fine == size:
+            cv2.warpAffine(region, matrix, (size, size), chip, flags, cv2.BORDER_REPLICATE)
+            continue
+        doubled = cv2.warpAffine(region, matrix, (fine, fine), None, flags, cv2.BORDER_REPLICATE)
+        cv2.resize(doubled, (size, size), chip, interpolation=cv2.INTER_AREA)
+
+
+def chip_to_frame(boxes: BoxArray, center: Floats, span: float, size: int) -> BoxArray:
+    """Boxes found in a chip, in pixels of the frame it was cut from.
+
+    Args:
+        boxes: ``(N, 4)`` float32, ``x1, y1, x2, y2`` in chip pixels.
+        center: ``(2,)`` of the chip.
+        span: side of the chip, pixels of the frame.
+        size: side of the chip, chip pixels.
+    """
+    offset = np.tile(np.asarray(center, np.float64) - span / 2, 2)
+    return np.asarray(boxes * (span / size) + offset, np.float32)
+
+
+def _region(frame: FullFrame, center: Floats, span: float) -> tuple[NDArray[np.uint8], Floats]:
+    """The part of a frame that a chip needs as B, G, R, and its first pixel's x, y."""
+    margin = span / 2 + 2.0
+    limits = np.array([frame.width, frame.height])
+    # Even bounds, so that the half-size chroma planes of NV12 can be cut alike.
+    low = (np.clip(center - margin, 0, limits - 2).astype(int) // 2) * 2
+    high = np.clip(np.ceil(center + margin), low + 2, limits).astype(int)
+    high = low + (high - low + 1) // 2 * 2
+    high = np.minimum(high, limits)
+    (x, y), (x_end, y_end) = low, high
+    origin = low.astype(np.float64)
+    if frame.encoding == "nv12":
+        rows = frame.height
+        luma = frame.image[y:y_end, x:x_end]
+        chroma = frame.image[rows + y // 2 : rows + y_end // 2, x:x_end]
+        part = np.concatenate((luma, chroma))
+        return np.asarray(cv2.cvtColor(part, cv2.COLOR_YUV2BGR_NV12), np.uint8), origin
+    part = frame.image[y:y_end, x:x_end, :3]
+    if frame.encoding == "rgb8":
+        part = part[..., ::-1]
+    return np.ascontiguousarray(part), origin

@@ -1,0 +1,207 @@
+"""Which people are looked at in a frame: the new and unsure first, everyone in turn.
+
+The scheduler knows tracks, since looks at one person add up. Between a frame's detections and
+its tracks lies the tracker, so it works in two steps a frame: :meth:`LookScheduler.choose`
+before the looks, by the tracks of the frame before, and :meth:`LookScheduler.observe` after
+the tracker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windhover.boxes import iou_matrix
+from windhover.second_look.evidence import CarriedEvidence, LookRates
+from windhover.types import BoxArray, Tracks
+
+#: Overlap from which a detection is the person of a track.
+_SAME_PERSON_IOU = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class LookPolicy:
+    """How much is looked at.
+
+    Attributes:
+        budget_ms: time for all looks of a frame, milliseconds; 0 = no limit.
+        every: nobody is longer than so many frames without a look, as far as ``max_chips``
+            and the budget allow.
+        max_chips: most looks in a frame.
+        min_side_px: people whose longer side is less in the full frame are not looked at.
+    """
+
+    budget_ms: float = 6.0
+    every: int = 10
+    max_chips: int = 8
+    min_side_px: float = 16.0
+
+
+@dataclass(slots=True)
+class _PersonState:
+    """What is known of one track.
+
+    Attributes:
+        box: in the last frame that had it.
+        looked_at: count of frames at its last look; ``None`` before the first.
+        evidence: of all its looks.
+    """
+
+    box: NDArray[np.float32]
+    looked_at: int | None
+    evidence: CarriedEvidence
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Who is looked at in a frame.
+
+    Attributes:
+        rows: of the people given, in the order of looking.
+        dropped: people that were due and that ``max_chips`` or the budget left out.
+    """
+
+    rows: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
+    dropped: int = 0
+
+
+class LookScheduler:
+    """Chooses people and keeps the evidence of their tracks.
+
+    Args:
+        policy: how much is looked at.
+        rates: how good a look is.
+    """
+
+    def __init__(self, policy: LookPolicy, rates: LookRates) -> None:
+        self._policy = policy
+        self._rates = rates
+        self._people: dict[int, _PersonState] = {}
+        self._frame = 0
+        self._looks: list[tuple[NDArray[np.float32], bool]] = []
+
+    def choose(
+        self,
+        boxes: BoxArray,
+        size: tuple[int, int],
+        scale: float = 1.0,
+        chip_ms: float = 0.0,
+        stamp_ns: int = 0,
+    ) -> Choice:
+        """Choose whom to look at in a frame.
+
+        Args:
+            boxes: ``(N, 4)`` of the people that were detected, pixels of the detector's frame.
+            size: ``(width, height)`` of that frame.
+            scale: pixels of the full frame to one of it.
+            chip_ms: time of one look, milliseconds; 0 = not known yet.
+            stamp_ns: of the frame.
+        """
+        self._frame += 1
+        self._looks = []
+        usable = np.flatnonzero(self._usable(boxes, size, scale))
+        limit = self._policy.max_chips
+        if self._policy.budget_ms > 0.0 and chip_ms > 0.0:
+            limit = min(limit, int(self._policy.budget_ms / chip_ms))
+        known = self._known(boxes[usable])
+        urgency = [self._urgency(known.get(place), stamp_ns) for place in range(len(usable))]
+        # Of equals the one that was detected with the higher score, which comes first.
+        order = np.array(sorted(range(len(usable)), key=lambda place: urgency[place]), np.intp)
+        due = sum(1 for each in urgency if each[0] < _NOT_DUE)
+        rows = usable[order[: max(limit, 0)]] if len(usable) else usable
+        return Choice(np.asarray(rows, np.intp), max(due - len(rows), 0))
+
+    def looked(self, boxes: BoxArray, found: NDArray[np.bool_]) -> None:
+        """Note the looks of this frame.
+
+        Args:
+            boxes: ``(N, 4)`` of the people that were looked at, as given to :meth:`choose`.
+            found: ``(N,)`` whether something was found in each chip.
+        """
+        self._looks = list(zip(boxes, found.tolist(), strict=True))
+
+    def observe(self, tracks: Tracks, person_class: int, stamp_ns: int) -> None:
+        """Take in the frame's tracks and give each look to its track.
+
+        Args:
+            tracks: of the frame.
+            person_class: class id of people.
+            stamp_ns: of the frame.
+        """
+        rows = np.flatnonzero(tracks.class_ids == person_class)
+        seen: dict[int, _PersonState] = {}
+        for row in rows.tolist():
+            track_id = int(tracks.track_ids[row])
+            state = self._people.get(track_id) or _PersonState(
+                tracks.boxes[row], None, CarriedEvidence(self._rates)
+            )
+            state.box = tracks.boxes[row]
+            seen[track_id] = state
+        # A track that is lost for some frames keeps what is known of it until it ends.
+        self._people.update(seen)
+        if self._looks and len(rows):
+            overlap = iou_matrix(np.stack([box for box, _ in self._looks]), tracks.boxes[rows])
+            for look, place in _pairs(overlap):
+                state = self._people[int(tracks.track_ids[rows[place]])]
+                state.looked_at = self._frame
+                state.evidence.add(self._looks[look][1], stamp_ns)
+        self._looks = []
+
+    def forget(self, ended: NDArray[np.int64]) -> None:
+        """Drop tracks that have ended."""
+        for track_id in ended.tolist():
+            self._people.pop(track_id, None)
+
+    def probabilities(self, stamp_ns: int) -> Mapping[int, float]:
+        """Probability that each track's person carries something, by track id."""
+        return {
+            track_id: state.evidence.probability(stamp_ns)
+            for track_id, state in self._people.items()
+            if state.evidence.looks
+        }
+
+    def _usable(self, boxes: BoxArray, size: tuple[int, int], scale: float) -> NDArray[np.bool_]:
+        """Large enough, and not cut by the border."""
+        limits = np.array(size, np.float32)
+        inside = (boxes[:, :2] > 0.5).all(axis=1) & (boxes[:, 2:] < limits - 0.5).all(axis=1)
+        sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0.0) * scale
+        return np.asarray(inside & (sides >= self._policy.min_side_px), bool)
+
+    def _known(self, boxes: BoxArray) -> dict[int, _PersonState]:
+        """The track of each row, where a track of the frame before is there."""
+        if not len(boxes) or not self._people:
+            return {}
+        states = list(self._people.values())
+        overlap = iou_matrix(boxes, np.stack([state.box for state in states]))
+        return {row: states[place] for row, place in _pairs(overlap)}
+
+    def _urgency(self, state: _PersonState | None, stamp_ns: int) -> tuple[int, float]:
+        """Sorts people: the smaller the sooner."""
+        if state is None or state.looked_at is None:
+            return 0, 0.0
+        waited = self._frame - state.looked_at
+        if waited >= self._policy.every:
+            return 1, -float(waited)
+        sureness = abs(state.evidence.probability(stamp_ns) - 0.5)
+        return _NOT_DUE, sureness - 0.01 * waited
+
+
+_NOT_DUE = 2
+
+
+def _pairs(overlap: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Rows and columns that belong together, greedily by overlap."""
+    pairs: list[tuple[int, int]] = []
+    rows, columns = np.nonzero(overlap >= _SAME_PERSON_IOU)
+    order = np.argsort(-overlap[rows, columns], kind="stable")
+    taken_rows: set[int] = set()
+    taken_columns: set[int] = set()
+    for row, column in zip(rows[order].tolist(), columns[order].tolist(), strict=True):
+        if row not in taken_rows and column not in taken_columns:
+            pairs.append((row, column))
+            taken_rows.add(row)
+            taken_columns.add(column)
+    return pairs

@@ -124,7 +124,7 @@ def test_nodes_config_and_help_follow(plugin):
         plugin,
         """
         from windhover_bringup.runtime.config import SECTIONS, Config
-        from windhover_detector.node import DetectorParams
+        from windhover_detector.params import DetectorParams
         assert DetectorParams(backend="plugin").backend == "plugin"
         tracker = SECTIONS["tracker"](tracker="plugin", plugin={"lost_seconds": 2.0})
         assert tracker.plugin.lost_seconds == 2.0

@@ -38,7 +38,7 @@ def frame(step=0, stamp_ns=10**18, image=None):
 def linked_by(link, nodes, blob_bundle):
     node = DetectorNode({"model": str(blob_bundle), **FAST}, frames=link)
     node.results = []
-    node.on_result(lambda f, d: node.results.append((f, d)))
+    node.on_result(lambda f, d, _: node.results.append((f, d)))
     nodes.add(node)
     assert node.bring_up()
     return node, link
@@ -141,7 +141,7 @@ def test_an_unknown_encoding_is_refused_by_name_and_the_next_frame_is_taken(node
     node = nodes.add(DetectorNode({"model": str(blob_bundle)}))
     node.bring_up()
     results = []
-    node.on_result(lambda f, d: results.append(d))
+    node.on_result(lambda f, d, _: results.append(d))
     sender = nodes.add(rclpy.create_node("sender"))
     images = sender.create_publisher(Image, "camera/thermal/image_raw", qos.image())
     wait_for(lambda: images.get_subscription_count() == 1, "discovery")

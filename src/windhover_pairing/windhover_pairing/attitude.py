@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import time
 
 from windhover.errors import ConfigError
 from windhover.geometry import Floats, down_of_attitude, down_of_pitch
+from windhover.health.altitude import AltitudeMonitor
 from windhover.pairing.registration import Pose
 
-ALTITUDE_FRESH_S = 5.0
 ATTITUDE_FRESH_S = 1.0
 
 
@@ -23,15 +22,12 @@ class DroneState:
     def __init__(self, pitch_deg: float) -> None:
         self._pitch_deg = pitch_deg
         self._level = down_of_pitch(pitch_deg)
-        self._altitude: tuple[float, float] | None = None
+        self._altitude = AltitudeMonitor()
         self._down: tuple[Floats, float] | None = None
 
     def altitude(self, metres: float) -> bool:
         """Take in an altitude; False where it is no number above 0."""
-        if not (math.isfinite(metres) and metres > 0):
-            return False
-        self._altitude = metres, time.monotonic()
-        return True
+        return metres > 0 and self._altitude.update(metres)
 
     def attitude(self, quaternion: tuple[float, float, float, float]) -> bool:
         """Take in an attitude, x, y, z, w; False where it is none."""
@@ -44,9 +40,7 @@ class DroneState:
     @property
     def altitude_m(self) -> float | None:
         """Metres, while fresh."""
-        if self._altitude is None or time.monotonic() - self._altitude[1] > ALTITUDE_FRESH_S:
-            return None
-        return self._altitude[0]
+        return self._altitude.altitude_m
 
     @property
     def attitude_known(self) -> bool:

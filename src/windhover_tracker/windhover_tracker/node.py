@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -33,7 +33,6 @@ from windhover_ros.messages import LabelTable, read_results, to_detections, writ
 from windhover_ros.params import read_only
 from windhover_ros.runner import run_node
 
-Listener = Callable[[Frame, Detections, Tracks], None]
 _log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
@@ -97,7 +96,6 @@ class TrackerNode(StageNode[TrackerParams]):
         super().__init__("tracker", overrides, namespace)
         self._tracker: Tracker | None = None
         self._table = LabelTable()
-        self._listeners: list[Listener] = []
         self._last_stamp: int | None = None
         self._carriers = CarrierLinks(self.params.carriers)
         self._attitudes = AttitudeHistory(self.params.camera_pitch_deg)
@@ -113,10 +111,6 @@ class TrackerNode(StageNode[TrackerParams]):
             # and nothing would ever arrive. Silence is seen by this stage's age.
             self.listen(Detection2DArray, "detections", self._on_detections, qos.result(), raw=True)
 
-    def on_result(self, listener: Listener) -> None:
-        """Hand each frame's results to a stage in this process."""
-        self._listeners.append(listener)
-
     def configure(self) -> None:
         """Make the tracker, unless an earlier one is kept so that ids go on."""
         if self._tracker is None:
@@ -124,13 +118,11 @@ class TrackerNode(StageNode[TrackerParams]):
             self._tracker = make_tracker(name, getattr(self.params, name))
         self.health.set("tracker", self.params.tracker)
 
-    def track(self, frame: Frame, detections: Detections, labels: Sequence[str]) -> None:
-        """Track one frame's detections, publish, and hand on."""
+    def track(self, frame: Frame, detections: Detections, labels: Sequence[str]) -> Tracks | None:
+        """Track one frame's detections and publish; ``None`` while the stage is not active."""
         if self.state != "active":
-            return
-        tracks = self._advance(frame.stamp_ns, frame.frame_id, detections, labels, frame)
-        for listener in self._listeners:
-            listener(frame, detections, tracks)
+            return None
+        return self._advance(frame.stamp_ns, frame.frame_id, detections, labels, frame)
 
     def _on_camera(self, message: CameraInfo) -> None:
         # A camera without calibration says so by zeros.

@@ -99,23 +99,42 @@ def test_upscaled_source_gives_sub_pixel_boxes(thermal: Detector) -> None:
     assert (found.boxes != found.boxes.round()).any()
 
 
-def test_a_thermal_model_takes_raw_counts_grey_and_the_fourth_plane(thermal: Detector) -> None:
+def test_a_thermal_model_takes_raw_counts_and_grey(thermal: Detector) -> None:
     grey = draw(512, 640)
-    ground = np.full((512, 640, 3), 250, np.uint8)
-    registered = np.dstack((ground, grey))
     counts = 7000 + 12 * grey.astype(np.uint16)
     # Tone mapping spreads 60..255 over 0..255, where 230 and 255 are persons.
     bright = [r for r in RECTANGLES if r[4] >= 200]
     for image, encoding in (
         (np.dstack((grey,) * 3), "bgr8"),
         (np.dstack((grey,) * 3), "rgb8"),
-        (registered, "8UC4"),
         (grey[:, :, None], "mono8"),
     ):
         expect(thermal.detect(Frame(image, encoding, 0)), RECTANGLES, 1e-3)
     raw = thermal.detect(Frame(counts, "mono16", 0))
     persons = raw[raw.class_ids == 0]
     expect(persons, bright, 1e-3)
+
+
+def test_a_thermal_model_refuses_four_channels(thermal: Detector) -> None:
+    """The last one may be alpha: white all over, in which nothing is found."""
+    four = np.full((512, 640, 4), 255, np.uint8)
+    with pytest.raises(ConfigError, match="gives 8UC4; its fourth channel may be thermal or alpha"):
+        thermal.detect(Frame(four, "8UC4", 0))
+
+
+def test_colour_for_a_thermal_model_is_reported_once(
+    models: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    grey = np.dstack((draw(512, 640),) * 3)
+    colour = grey.copy()
+    colour[:, :200] = (40, 160, 90)
+    with Detector.open(models / "thermal", threads=1) as detector:
+        detector.detect(Frame(grey, "bgr8", 0))
+        assert caplog.messages == []
+        for _ in range(3):
+            detector.detect(Frame(colour, "bgr8", 0, "rgb_camera"))
+    assert len(caplog.messages) == 1
+    assert "is for thermal images and rgb_camera gives colour" in caplog.messages[0]
 
 
 def test_an_rgb_model_sees_b_g_r(rgb: Detector) -> None:

@@ -40,6 +40,13 @@ class BackendChain:
         """Whether another backend than the first is in use."""
         return self.current != self._first
 
+    def warning(self, name: str) -> str:
+        """What a person should know once another backend, ``name``, runs."""
+        return (
+            f"{self.why}; {name} runs in its place: see 'windhover doctor', and restart the "
+            f"detector to try {self._first} again"
+        )
+
     def failed(self, name: str, reason: str) -> None:
         """Say that a backend failed, in opening or in running.
 

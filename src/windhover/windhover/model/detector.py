@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from dataclasses import dataclass
@@ -17,17 +18,22 @@ from windhover.inference import Choice, choose_backend
 from windhover.inference.base import Backend
 from windhover.model.bundle import Bundle
 from windhover.model.decode import Decoder
+from windhover.model.input_checks import colour_warning, is_coloured
 from windhover.model.manifest import Thresholds
 from windhover.model.nms import nms
 from windhover.types import Detections, Frame
 
+_log = logging.getLogger(__name__)
+
 # What each kind of bundle can't be given. A colour image for a thermal bundle
-# is fine: thermal files are often stored as grey B, G, R.
+# is taken: thermal files are often stored as grey B, G, R. Four channels are not:
+# nothing says whether the last one is thermal or alpha.
 _REFUSED = {
     "rgb": frozenset({"mono8", "mono16"}),
-    "thermal": frozenset[str](),
+    "thermal": frozenset({"8UC4"}),
     "rgbt": frozenset({"mono8", "mono16", "bgr8", "rgb8"}),
 }
+_FOUR_CHANNELS = "; its fourth channel may be thermal or alpha"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,14 @@ class Timings:
     def total_ns(self) -> int:
         """All three together."""
         return self.pre_ns + self.inference_ns + self.post_ns
+
+    def by_stage(self) -> dict[str, int]:
+        """The three by the names of :data:`windhover.health.latency.STAGES`."""
+        return {
+            "preprocess": self.pre_ns,
+            "inference": self.inference_ns,
+            "postprocess": self.post_ns,
+        }
 
 
 class Detector:
@@ -93,6 +107,7 @@ class Detector:
         self._letterbox = Letterbox(bundle.input.hw, bundle.input.hw)
         self._tone = ToneMapper(bundle.tone)
         self._timings = Timings()
+        self._colour_reported = False
         choice = (
             choose_backend(bundle, backend, **options)
             if isinstance(backend, str)
@@ -125,6 +140,18 @@ class Detector:
         """What ``class_ids`` index."""
         return self.bundle.labels
 
+    def facts(self) -> dict[str, str]:
+        """What runs here, for diagnostics and reports."""
+        bundle = self.bundle
+        return {
+            "model": f"{bundle.name} {bundle.version}",
+            "model_hash": bundle.digest,
+            "model_signature": bundle.signature,
+            "backend": self.backend.name,
+            "device": self.backend.device,
+            "backends_passed_over": "; ".join(self.passed_over) or "none",
+        }
+
     @property
     def timings(self) -> Timings:
         """Of the last :meth:`detect`; zeros before the first."""
@@ -135,9 +162,9 @@ class Detector:
 
         Args:
             frame: any size. For a thermal bundle ``mono8``, ``mono16`` (tone
-                mapped here as the bundle says), the T of ``8UC4``, or colour taken as grey; for an
-                RGB bundle ``bgr8``, ``rgb8`` or ``8UC4``; for an RGBT bundle
-                ``8UC4``.
+                mapped here as the bundle says), or colour, which is made grey, with a
+                warning in the log at the first picture that is not grey already; for an
+                RGB bundle ``bgr8``, ``rgb8`` or ``8UC4``; for an RGBT bundle ``8UC4``.
 
         Returns:
             Boxes in source pixels, sub-pixel and unclipped, best score first.
@@ -173,10 +200,13 @@ class Detector:
     def _fill_input(self, frame: Frame) -> None:
         channels = self.bundle.channels
         if frame.encoding in _REFUSED[channels]:
+            why = _FOUR_CHANNELS if channels == "thermal" else ""
             raise ConfigError(
                 f"model {self.bundle.name} is for {channels} images and {frame.frame_id} gives "
-                f"{frame.encoding}; choose another model or source"
+                f"{frame.encoding}{why}; choose another model or source"
             )
+        if channels == "thermal" and not self._colour_reported:
+            self._report_colour(frame)
         image = to_channels(
             frame.image, frame.encoding, channels, lambda y16: self._tone.apply(y16, frame.stamp_ns)
         )
@@ -184,3 +214,8 @@ class Detector:
         if source_hw != self._letterbox.source_hw:
             self._letterbox = Letterbox(source_hw, self.bundle.input.hw)
         self._letterbox.apply(image, out=self._canvas)
+
+    def _report_colour(self, frame: Frame) -> None:
+        if is_coloured(frame.image, frame.encoding):
+            self._colour_reported = True
+            _log.warning("%s", colour_warning(self.bundle.name, frame.frame_id))

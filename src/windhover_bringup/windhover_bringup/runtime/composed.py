@@ -108,7 +108,6 @@ class Pipeline:
         self.labels = bundle.labels
         self.bundle = bundle
         self.detector.on_result(self._track)
-        self.tracker.on_result(self._hand_on)
 
     @property
     def camera(self) -> CameraNode[Any]:
@@ -202,11 +201,11 @@ class Pipeline:
         self.pairing = PairingNode(values, namespace, intake)
         self.pairing.outputs.append(self.link)
 
-    def _track(self, frame: Frame, detections: Detections) -> None:
-        self.tracker.track(frame, detections, self.labels)
-
-    def _hand_on(self, frame: Frame, detections: Detections, tracks: Tracks) -> None:
-        self.total.record(time.monotonic_ns() - self.detector.taken_ns)
+    def _track(self, frame: Frame, detections: Detections, taken_ns: int) -> None:
+        tracks = self.tracker.track(frame, detections, self.labels)
+        if tracks is None:
+            return
+        self.total.record(time.monotonic_ns() - taken_ns)
         self.capture.record(self.tracker.get_clock().now().nanoseconds - frame.stamp_ns)
         if self.overlay is not None:
             self.overlay.offer(frame, detections, tracks, self.labels)

@@ -27,7 +27,7 @@ from windhover_bringup.overlay.node import OverlayParams
 from windhover_bringup.recording.recorder import RecorderParams
 from windhover_cameras.rgb_camera import RgbCameraParams
 from windhover_cameras.thermal_camera import ThermalCameraParams
-from windhover_detector.node import DetectorParams
+from windhover_detector.params import DetectorParams
 from windhover_pairing.params import PairingParams
 from windhover_ros.arguments import NAMESPACE, RosArguments
 from windhover_ros.nesting import flatten

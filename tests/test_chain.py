@@ -83,7 +83,10 @@ def test_another_process_receives_tracks(stranger, blob_folder, blob_bundle, tmp
     topics = ["detections", "tracks", "label_info"]
     topics += ["camera/thermal/camera_info", "camera/thermal/image_raw/compressed"]
     wait_for_recorded(out / "bag", topics)
-    end(chain)
+    assert "frames detected and tracked" in end(chain)
+    run = json.loads((out / "metrics.json").read_text())["run"]
+    assert run["model"] == "blob 1.0.0"
+    assert int(run["frames"]) >= 12
     assert heard["labels"] == ["person", "vehicle"]
     full = [array for array in heard["tracks"] if len(array["objects"]) == 2]
     assert len(full) >= 4

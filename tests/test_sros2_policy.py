@@ -20,8 +20,8 @@ from tests.support.fixtures import wait_for
 from windhover_bringup.monitor.node import RESULTS, MonitorNode
 from windhover_bringup.overlay.node import OverlayNode
 from windhover_bringup.recording.recorder import RecorderNode
+from windhover_bringup.runtime.node_states import NodeStates
 from windhover_bringup.runtime.plan import MODULES, enclave_of
-from windhover_bringup.runtime.processes import States
 from windhover_cameras.rgb_camera import RgbCamera
 from windhover_cameras.thermal_camera import ThermalCamera
 from windhover_detector.node import DetectorNode
@@ -128,7 +128,7 @@ def test_the_composed_process_has_the_rights_of_its_nodes() -> None:
     granted = policy()
     for node, rules in granted["/windhover/composed"].items():
         assert granted[enclave_of(node)] == {node: rules}
-    assert set(granted["/windhover/composed"]) == set(MODULES) - {"recorder"}
+    assert set(granted["/windhover/composed"]) == set(MODULES)
 
 
 def test_who_only_listens_can_say_nothing_of_it() -> None:
@@ -166,11 +166,12 @@ def test_each_node_is_granted_what_it_opens_and_nothing_else(all_nodes):
     wait_for(
         lambda: ("subscribe", "/tracks") in opened(asker, "overlay"), "the overlay's subscriptions"
     )
-    # What depends on the model, and on which camera leads.
+    # What depends on the model, on which camera leads, and on what is recorded.
     choice = {
         "detector": {("subscribe", f"/{t}") for t in ("camera/rgb/image_raw", "rgbt/image")},
         "overlay": {("subscribe", f"/{t}") for t in ("camera/rgb/image_raw", "rgbt/image")},
         "tracker": {("subscribe", "/camera/thermal/camera_info")},
+        "recorder": {("subscribe", "/overlay/image/compressed")},
     }
     assert {node.get_name() for node in all_nodes} == set(MODULES)
     for node in MODULES:
@@ -187,9 +188,9 @@ def test_each_node_is_granted_what_it_opens_and_nothing_else(all_nodes):
 
 
 def test_whoever_starts_and_asks_is_granted_what_that_opens(nodes):
-    states = States(list(MODULES), "")
+    states = NodeStates(list(MODULES), diagnostics=True)
     try:
-        found = settled(states._node, "windhover_up")
+        found = settled(states.node, "windhover_up")
     finally:
         states.close()
     assert found == policy()["/windhover/operator"]["windhover_up"]

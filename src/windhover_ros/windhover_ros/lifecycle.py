@@ -173,6 +173,8 @@ class StageNode(LifecycleNode, Generic[P]):
         self._wanted = "finalized"
         self.stop()
         self.health.active(False)
+        # The last counts, for whoever sums up the run.
+        self.report()
         self.release()
         return TransitionCallbackReturn.SUCCESS
 

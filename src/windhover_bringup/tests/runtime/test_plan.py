@@ -3,7 +3,7 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("vision_msgs")
 
-from windhover.errors import SourceError
+from windhover.errors import ConfigError, SourceError
 from windhover_bringup.runtime.config import Config
 from windhover_bringup.runtime.plan import MODULES, Respawn, make_plan, program_of
 
@@ -33,6 +33,20 @@ def test_without_out_overlay_and_monitor_nothing_records_or_draws(blob_bundle, b
 def test_a_source_that_is_not_there_is_told_before_anything_starts(blob_bundle, tmp_path):
     with pytest.raises(SourceError, match="nowhere"):
         make_plan(config_of(blob_bundle, tmp_path / "nowhere"), None)
+
+
+def test_no_frame_lost_is_not_promised_between_processes(blob_bundle, blob_folder):
+    config = config_of(blob_bundle, blob_folder).replaced("thermal_camera", rate=0.0)
+    with pytest.raises(ConfigError, match="run all nodes in one process"):
+        make_plan(config, None)
+
+
+def test_an_earlier_runs_files_are_left_alone(blob_bundle, blob_folder, tmp_path):
+    (tmp_path / "metrics.json").touch()
+    (tmp_path / "bag_1").mkdir()
+    plan = make_plan(config_of(blob_bundle, blob_folder), tmp_path)
+    assert plan.metrics_file == "metrics_2.json"
+    assert plan.config["recorder"]["path"] == str(tmp_path / "bag_2")
 
 
 def test_every_program_is_of_the_package_that_holds_it():

@@ -63,12 +63,14 @@ class Plan:
         cameras: nodes that start once the consumers are active.
         config: of all of them.
         frames: how many frames will come, where known.
+        metrics_file: name of the file for the run's figures, which no earlier run has taken.
     """
 
     consumers: tuple[str, ...]
     cameras: tuple[str, ...]
     config: Config
     frames: int | None = None
+    metrics_file: str = ""
 
     def start_values(self) -> dict[str, int]:
         """Parameters by which cameras that are started now keep step; none for one camera."""
@@ -91,6 +93,12 @@ def make_plan(config: Config, out: str | Path | None) -> Plan:
     feed = feed_of(config, bundle)
     config, lead = check_inputs(config, feed)
     cameras = CAMERAS[feed]
+    if any(float(config[f"{camera}_camera"].get("rate", 1.0)) == 0.0 for camera in cameras):
+        raise ConfigError(
+            "at rate 0 no frame may be lost, and between processes the newest frame wins; run all "
+            "nodes in one process (without --node-per-process, or with composed.launch.py), or "
+            "give a rate above 0"
+        )
     if len(cameras) > 1 and lead.recorded and config.uses_sim_time():
         raise ConfigError(
             "two recorded cameras in processes of their own can't keep step by /clock; run them "
@@ -103,16 +111,29 @@ def make_plan(config: Config, out: str | Path | None) -> Plan:
         config = config.replaced("pairing", **pairing_values(config, bundle))
         config = config.replaced("detector", image_topic=image_topic(feed))
         consumers.append("pairing")
+    metrics_file = ""
     if out is not None:
+        bag, metrics_file = free_names(Path(out))
         values = recorder_values(config)
-        values |= {"path": str(Path(out) / "bag"), "cameras": list(cameras)}
+        values |= {"path": str(Path(out) / bag), "cameras": list(cameras)}
         config = config.replaced("recorder", **values)
         consumers.append("recorder")
     camera_nodes = tuple(f"{camera}_camera" for camera in cameras)
     if config.is_watched():
         config = config.replaced("monitor", watch=watched_of(cameras))
         consumers.append("monitor")
-    return Plan(tuple(consumers), camera_nodes, config, lead.length)
+    return Plan(tuple(consumers), camera_nodes, config, lead.length, metrics_file)
+
+
+def free_names(folder: Path) -> tuple[str, str]:
+    """Names of bag and metrics that no earlier run has taken, with the same number."""
+    number = 0
+    while True:
+        suffix = f"_{number}" if number else ""
+        names = f"bag{suffix}", f"metrics{suffix}.json"
+        if not any((folder / name).exists() for name in names):
+            return names
+        number += 1
 
 
 def recorder_values(config: Config) -> dict[str, Any]:

@@ -10,22 +10,22 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from windhover.errors import WindhoverError
-from windhover_bringup.cli.show import progress
+from windhover.progress import progress
 from windhover_bringup.runtime.config import BringupParams, Config
 from windhover_bringup.runtime.forker import Forker, forked_status, reap_others
+from windhover_bringup.runtime.node_states import NodeStates
 from windhover_bringup.runtime.plan import MODULES, Respawn, enclave_of, make_plan
+from windhover_bringup.runtime.run_report import RunReport, frames_of
 from windhover_ros.arguments import ros_arguments, without_parameters
-from windhover_ros.runner import StopRequest, ros
+from windhover_ros.runner import StopRequest, ros, spinning
 
-READY_S = 120.0
-# Between looks whether a process has crashed.
-LOOK_S = 0.05
+# Between checks whether a process has crashed.
+CHECK_PERIOD_S = 0.05
 # A recording writes its index at the end; on a busy machine that takes its time.
 STOP_S = 20.0
 
@@ -132,89 +132,30 @@ def _parameter_file(config: Config) -> Iterator[Path]:
         yield config.write(Path(folder) / "parameters.yaml")
 
 
-class States:
-    """Asks nodes for their lifecycle state."""
-
-    def __init__(self, nodes: Sequence[str], namespace: str) -> None:
-        import rclpy
-        from lifecycle_msgs.srv import GetState
-
-        self._node = rclpy.create_node("windhover_up", namespace=namespace)
-        self._request = GetState.Request()
-        self._clients: dict[str, Any] = {
-            node: self._node.create_client(GetState, f"{node}/get_state") for node in nodes
-        }
-
-    def state(self, node: str) -> str:
-        """State of a node; empty while it does not answer."""
-        import rclpy
-
-        client = self._clients[node]
-        if not client.service_is_ready():
-            rclpy.spin_once(self._node, timeout_sec=0.05)
-            return ""
-        future = client.call_async(self._request)
-        rclpy.spin_until_future_complete(self._node, future, timeout_sec=2.0)
-        answer = future.result() if future.done() else None
-        return str(answer.current_state.label) if answer is not None else ""
-
-    def wait_active(
-        self,
-        nodes: Sequence[str],
-        stop: StopRequest,
-        each: Callable[[], None] = lambda: None,
-        timeout_s: float = READY_S,
-    ) -> None:
-        """Wait until nodes are active.
-
-        Args:
-            nodes: their names.
-            stop: ends the wait.
-            each: called some times a second.
-            timeout_s: longest wait.
-
-        Raises:
-            WindhoverError: a node is not active in time.
-        """
-        waiting = set(nodes)
-        deadline = time.monotonic() + timeout_s
-        while waiting and not stop.wait(0.1):
-            each()
-            waiting = {node for node in waiting if self.state(node) != "active"}
-            if time.monotonic() > deadline:
-                names = ", ".join(sorted(waiting))
-                raise WindhoverError(
-                    f"{names} not active after {timeout_s:.0f} s; /diagnostics says why"
-                )
-
-    def close(self) -> None:
-        """Destroy the node that asks."""
-        self._node.destroy_node()
-
-
 def run_processes(config: Config, out: Path | None) -> None:
     """Run every node in a process of its own until the source ends or Ctrl-C.
 
-    Frames cross DDS here: with recorded sources at ``rate`` 0 the newest wins
-    all the same. Use the composed process where no frame may be lost.
+    Frames cross DDS here and the newest wins: where no frame may be lost, all nodes must be
+    in one process.
 
     Args:
         config: of all nodes.
-        out: folder to record into, if at all.
+        out: folder to record into, and for ``metrics.json``, if at all.
 
     Raises:
-        WindhoverError: an input is wrong, or a node did not come up.
+        WindhoverError: an input is wrong, no frame may be lost, or a node did not come up.
     """
     plan = make_plan(config, out)
-    bringup = config.bringup()
-    modules = [MODULES[node] for node in (*plan.consumers, *plan.cameras)]
+    nodes = [*plan.consumers, *plan.cameras]
+    report = RunReport(plan, out)
     with (
         StopRequest(last=True) as stop,
-        Forker(modules) as forker,
+        Forker([MODULES[node] for node in nodes]) as forker,
         ros(),
         _parameter_file(plan.config) as parameters,
     ):
-        states = States(plan.consumers, bringup.namespace)
+        bringup = config.bringup()
+        states = NodeStates(nodes, bringup.namespace, diagnostics=True)
         groups: list[Processes] = []
 
         def check() -> None:
@@ -223,16 +164,22 @@ def run_processes(config: Config, out: Path | None) -> None:
                 group.check()
             reap_others([forker.pid, *(pid for group in groups for pid in group.pids)])
 
-        try:
-            groups.append(Processes(forker, plan.consumers, parameters, bringup))
-            # The cameras last, so that nobody misses their first frames.
-            states.wait_active(plan.consumers, stop, check)
-            cameras = Processes(forker, plan.cameras, parameters, bringup, plan.start_values())
-            groups.append(cameras)
-            with progress("running", plan.frames):
-                while not stop.wait(LOOK_S) and not all(map(cameras.ended, plan.cameras)):
-                    check()
-        finally:
-            for group in reversed(groups):
-                group.stop()
-            states.close()
+        with spinning([states.node]):
+            try:
+                groups.append(Processes(forker, plan.consumers, parameters, bringup))
+                # The cameras last, so that nobody misses their first frames.
+                states.wait_active(plan.consumers, stop, check)
+                cameras = Processes(forker, plan.cameras, parameters, bringup, plan.start_values())
+                groups.append(cameras)
+                with progress("frames", plan.frames) as bar:
+                    while not stop.wait(CHECK_PERIOD_S) and not all(
+                        map(cameras.ended, plan.cameras)
+                    ):
+                        check()
+                        bar.update(frames_of(states.report("tracker")), plan.frames)
+            finally:
+                for group in reversed(groups):
+                    group.stop()
+        report.take({node: states.report(node) for node in nodes})
+        states.close()
+    report.write()

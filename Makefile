@@ -20,7 +20,7 @@ export YOLO_CONFIG_DIR ?= $(CACHE)/ultralytics
 # Keeps temporary files and shared memory from outliving a command.
 TIDY := $(VENV_BIN)/python -m embedded.tidy
 
-.PHONY: help setup demo test faults lint typecheck audit check bench bench-peers docs train-env train-test clean
+.PHONY: help setup demo test coverage faults lint typecheck audit check bench bench-peers docs train-env train-test clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -33,8 +33,13 @@ setup: ## make .venv ready: wheels, ROS from wheels, our packages (nothing if it
 demo: setup ## fly the rendered scene through the whole chain into out/demo/
 	@$(TIDY) $(VENV_BIN)/windhover demo
 
-test: setup ## run all tests
+test: setup ## run all tests that .venv can run
 	@$(TIDY) $(VENV_BIN)/pytest -q -n 2 --dist loadfile --timeout 1800
+
+coverage: setup ## run all tests and report which lines of src/ they reach
+	@$(VENV_BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pytest-cov
+	@COVERAGE_FILE=$(CACHE)/coverage.data $(TIDY) $(VENV_BIN)/pytest -q -n 2 --dist loadfile \
+		--timeout 1800 --cov=src --cov-report=term --cov-report=html:$(CACHE)/coverage
 
 MINUTES ?= 30
 faults: setup ## what is lost by each fault, and how long until it is back (soak: MINUTES=30, 0 for none)
@@ -71,24 +76,26 @@ TRAIN_STAMP := .venv-train/.windhover-setup
 
 train-env: $(TRAIN_STAMP) ## make .venv-train ready (torch, Ultralytics, AIMET: 2.9 GB)
 
-# torchvision without its dependencies, which would bring another torch; windhover without
-# its own, for Ultralytics brings another build of OpenCV.
+# torchvision without its dependencies, which would bring another torch; our packages without
+# theirs, because Ultralytics brings another build of OpenCV. What else they need is listed in
+# training/pyproject.toml.
 $(TRAIN_STAMP): training/pyproject.toml training/constraints.txt
 	@test -x $(TRAIN_BIN)/python || "$(PYTHON)" -m venv .venv-train
 	$(TRAIN_PIP) torch
 	$(TRAIN_PIP) --no-deps torchvision
 	$(TRAIN_PIP) -e training pytest
-	$(TRAIN_PIP) --no-deps -e src/windhover
+	$(TRAIN_PIP) --no-deps -e src/windhover -e src/windhover_evaluation -e src/windhover_sim
 	@touch $@
 
-train-test: train-env ## run the training workspace's tests
-	@$(TRAIN_BIN)/python -m embedded.tidy $(TRAIN_BIN)/python -m pytest -q training/tests
+train-test: train-env ## the training tests that 'make test' skips: they need .venv-train
+	@$(TRAIN_BIN)/python -m embedded.tidy $(TRAIN_BIN)/python -m pytest -q -m train_env training/tests
 
 PEERS_BIN := .venv-peers/bin
 
 bench-peers: $(PEERS_BIN)/.ready ## our tracker beside Ultralytics', Roboflow's and norfair on the same flights
-	@$(PEERS_BIN)/python -m embedded.tidy env PYTHONPATH=.:src/windhover OMP_NUM_THREADS=1 \
-		OPENBLAS_NUM_THREADS=1 $(PEERS_BIN)/python -W ignore -m bench.peers.run
+	@$(PEERS_BIN)/python -m embedded.tidy env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+		PYTHONPATH=.:src/windhover:src/windhover_evaluation:src/windhover_sim \
+		$(PEERS_BIN)/python -W ignore -m bench.peers.run
 
 # Over the training environment, which has Ultralytics, and apart from it: other projects'
 # trackers must not bring another NumPy or OpenCV into either.
@@ -101,5 +108,5 @@ $(PEERS_BIN)/.ready: bench/peers/requirements.txt $(TRAIN_STAMP)
 
 clean: ## remove everything that was made here, .venv-train and models excepted
 	rm -rf .venv .cache out build install log .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find src embedded test training -name __pycache__ -prune -exec rm -rf {} +
+	find src embedded tests training -name __pycache__ -prune -exec rm -rf {} +
 	rm -rf src/*/*.egg-info src/*/build training/*.egg-info

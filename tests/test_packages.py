@@ -20,7 +20,9 @@ KEYS = {
     "jinja2": "python3-jinja2",
     "linuxpy": None,
     "markupsafe": "python3-jinja2",
+    "lz4": None,  # comes with mcap
     "matplotlib": "python3-matplotlib",
+    "mcap": None,
     "mpl_toolkits": "python3-matplotlib",
     "numpy": "python3-numpy",
     "onnx": None,
@@ -33,9 +35,11 @@ KEYS = {
     "rich": "python3-rich",
     "rosbags": "python3-rosbags-pip",
     "scipy": "python3-scipy",
+    "tabulate": "python3-tabulate",
     "typer": "python3-typer",
     "click": "python3-typer",
     "yaml": "python3-yaml",
+    "zstandard": None,  # comes with mcap
 }
 ROS = {
     "builtin_interfaces", "diagnostic_msgs", "geometry_msgs", "launch", "launch_ros",

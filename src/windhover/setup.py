@@ -30,6 +30,8 @@ setup(
         "rosbags",
     ],
     extras_require={
+        # Progress bars of commands.
+        "progress": ["rich"],
         # What runs a model on the HTP: the backends dlc and qnn.
         "qnn": [
             'onnxruntime-qnn; sys_platform == "linux" and platform_machine in "x86_64 aarch64"'

@@ -31,6 +31,7 @@ setup(
         "windhover_detector",
         "windhover_pairing",
         "windhover_tracker",
+        "mcap",
         "typer",
         "rich",
     ],

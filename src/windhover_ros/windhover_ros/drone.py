@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from windhover.tracking.attitude import Quaternion
 
 # Message type and the field that holds the quaternion.
-_ATTITUDES: dict[str, tuple[Any, str]] = {
+ATTITUDE_TYPES: dict[str, tuple[Any, str]] = {
     "imu": (Imu, "orientation"),
     "quaternion": (QuaternionStamped, "quaternion"),
 }
@@ -33,8 +33,8 @@ class AltitudeParams(NodeParams):
     )
 
 
-class AttitudeParams(NodeParams):
-    """Where a node hears the attitude, and how the camera sits in it."""
+class AttitudeTopicParams(NodeParams):
+    """Where the attitude is published."""
 
     attitude_topic: str = read_only(
         "mavros/imu/data", description="attitude of the drone or gimbal; empty = none"
@@ -42,6 +42,11 @@ class AttitudeParams(NodeParams):
     attitude_type: Literal["imu", "quaternion"] = read_only(
         "imu", description="sensor_msgs/Imu or geometry_msgs/QuaternionStamped"
     )
+
+
+class AttitudeParams(AttitudeTopicParams):
+    """Where the attitude is published, and how the camera is mounted to it."""
+
     camera_pitch_deg: float = read_only(
         60.0,
         ge=-90.0,
@@ -73,7 +78,7 @@ def listen_to_attitude(
         params: its own; nothing is subscribed where there is no topic.
         take: called on the executor's thread.
     """
-    kind, field = _ATTITUDES[params.attitude_type]
+    kind, field = ATTITUDE_TYPES[params.attitude_type]
 
     def hear(message: Any) -> None:
         value = getattr(message, field)

@@ -65,7 +65,7 @@ def test_a_wrong_input_is_one_line_and_status_2(flight, tmp_path, capsys, change
     assert error.count("\n") == 1
 
 
-def test_pictures_without_a_board_are_told(flight, tmp_path, capsys):
+def test_pictures_without_a_board_are_refused(flight, tmp_path, capsys):
     arguments = ["--columns", "8", "--rows", "5", "--square", "0.05", "--out", str(tmp_path)]
     pictures = ["--rgb", str(flight / "rgb.png"), "--thermal", str(flight / "thermal.png")]
     assert main(["calibrate", "board", *pictures, *arguments]) == 2

@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pytest
 
-from windhover.errors import ConfigError, DataError
+from windhover.errors import ConfigError
 from windhover.types import Detections, Frame, Tracks
 
 pytest.importorskip("rclpy")
@@ -13,8 +13,9 @@ from rosbags.highlevel import AnyReader
 
 from tests.support.processes import start
 from windhover_bringup.recording.bag import BagWriter
-from windhover_bringup.recording.recorder import WAITING, RunRecorder
 from windhover_bringup.recording.recovery import recover
+from windhover_bringup.recording.run_recorder import WAITING, RunRecorder
+from windhover_bringup.recording.topics import RunTopics
 
 LABELS = ("person", "vehicle")
 STAMP = 1_700_000_000_000_000_000
@@ -44,9 +45,8 @@ def no_lens(_frame):
 
 
 def record(path, count=5, camera="thermal", encoding="mono16", namespace=""):
-    recorder = RunRecorder(
-        path, {camera: no_lens}, namespace=namespace, threshold=0.25, lossless=True
-    )
+    topics = RunTopics.by_contract([camera], namespace)
+    recorder = RunRecorder(path, {camera: no_lens}, topics, threshold=0.25, lossless=True)
     for index in range(count):
         recorder.result(frame(index, encoding), *found(index), LABELS)
     recorder.close()
@@ -68,7 +68,7 @@ def test_a_recording_reads_back_with_the_images_stamps(tmp_path):
     topics, digests = read(tmp_path / "bag")
     assert set(topics) == {
         "/detections", "/tracks", "/label_info", "/camera/thermal/camera_info",
-        "/camera/thermal/image_raw/compressed",
+        "/camera/thermal/image_raw/compressed", "/preview/thermal/compressed",
     }  # fmt: skip
     for name in set(topics) - {"/label_info"}:
         assert [stamp for stamp, _ in topics[name]] == [STAMP + i * 40_000_000 for i in range(5)]
@@ -107,7 +107,7 @@ def test_colour_is_recorded_as_jpeg_and_a_namespace_is_kept(tmp_path):
     assert message.format == "bgr8; jpeg compressed bgr8"
 
 
-def test_an_earlier_recording_is_never_written_over(tmp_path):
+def test_an_earlier_recording_is_never_overwritten(tmp_path):
     record(tmp_path / "bag")
     before = (tmp_path / "bag" / "bag.mcap").read_bytes()
     with pytest.raises(ConfigError, match="exists already"):
@@ -117,21 +117,24 @@ def test_an_earlier_recording_is_never_written_over(tmp_path):
     assert len(read(tmp_path / "bag_1")[0]["/tracks"]) == len(read(tmp_path / "bag")[0]["/tracks"])
 
 
-def test_whatever_goes_wrong_in_recording_is_told_and_nothing_waits_for_it(tmp_path):
-    """More frames than may wait to be compressed, and none must be left out."""
-    told = []
+def test_any_failure_in_recording_is_reported_and_nothing_waits_for_it(tmp_path):
+    """More frames than may wait to be compressed, and none may be dropped."""
+    reports = []
 
     def broken(_frame):
         raise ValueError("no such lens")
 
     recorder = RunRecorder(
-        tmp_path / "bag", {"thermal": broken}, lossless=True, tell=lambda *said: told.append(said)
+        tmp_path / "bag",
+        {"thermal": broken},
+        lossless=True,
+        report=lambda *given: reports.append(given),
     )
     for index in range(WAITING + 2):
         recorder.result(frame(index), *found(index), LABELS)
     recorder.close()
     assert recorder.error == "recording stopped: no such lens"
-    assert told[0] == (recorder.error, True)
+    assert reports[0] == (recorder.error, True)
     assert read(tmp_path / "bag")
 
 
@@ -143,7 +146,7 @@ def test_what_was_recorded_before_kill_9_is_recovered(tmp_path):
         "from pathlib import Path\n"
         "import numpy as np\n"
         "from windhover.types import Detections, Frame, Tracks\n"
-        "from windhover_bringup.recording.recorder import RunRecorder\n"
+        "from windhover_bringup.recording.run_recorder import RunRecorder\n"
         "recorder = RunRecorder(Path(sys.argv[1]), {'thermal': lambda _: None}, lossless=True)\n"
         "for i in range(10**6):\n"
         "    image = np.random.default_rng(i).integers(0, 65535, (512, 640), np.uint16)\n"
@@ -173,9 +176,83 @@ def _connections(path):
         return list(reader.connections)
 
 
-def test_recovery_of_what_is_no_recording_says_so(tmp_path):
-    with pytest.raises(DataError, match=r"no \.mcap file"):
-        recover(tmp_path)
-    (tmp_path / "x.mcap").write_bytes(b"")
-    with pytest.raises(DataError, match="not MCAP"):
-        recover(tmp_path)
+def test_thermal_has_a_preview_that_a_person_can_read(tmp_path):
+    import cv2
+
+    record(tmp_path / "bag")
+    topics, _ = read(tmp_path / "bag")
+    for _, message in topics["/preview/thermal/compressed"]:
+        assert message.format == "mono8; jpeg compressed mono8"
+        picture = cv2.imdecode(np.asarray(message.data), cv2.IMREAD_UNCHANGED)
+        assert (picture.shape, picture.dtype) == ((64, 80), np.uint8)
+        # Noise over 20,000 counts fills the range of 8 bits.
+        assert picture.min() < 20
+        assert picture.max() > 235
+
+
+def test_chunks_are_compressed_and_metadata_is_in_the_file_and_beside_it(tmp_path):
+    import yaml
+    from mcap.reader import make_reader
+
+    record(tmp_path / "bag")
+    with (tmp_path / "bag" / "bag.mcap").open("rb") as stream:
+        reader = make_reader(stream)
+        assert {c.compression for c in reader.get_summary().chunk_indexes} == {"zstd"}
+        (inside,) = [m.metadata for m in reader.iter_metadata() if m.name == "rosbag2"]
+        for _, channel, message in reader.iter_messages():
+            assert message.publish_time == message.log_time >= STAMP
+            assert channel.metadata["topic_type_hash"].startswith("RIHS01_")
+    beside = yaml.safe_load((tmp_path / "bag" / "metadata.yaml").read_text())
+    beside = beside["rosbag2_bagfile_information"]
+    assert yaml.safe_load(inside["serialized_metadata"]) == beside
+    assert (beside["ros_distro"], beside["storage_identifier"]) == ("jazzy", "mcap")
+    qos = {
+        each["topic_metadata"]["name"]: each["topic_metadata"]["offered_qos_profiles"][0]
+        for each in beside["topics_with_message_count"]
+    }
+    image = qos["/camera/thermal/image_raw/compressed"]
+    assert (image["depth"], image["reliability"]) == (1, "best_effort")
+    assert (qos["/label_info"]["depth"], qos["/label_info"]["durability"]) == (1, "transient_local")
+    assert (qos["/tracks"]["depth"], qos["/tracks"]["reliability"]) == (10, "reliable")
+
+
+def test_live_messages_have_the_time_of_recording_as_log_time(tmp_path):
+    """So that a player keeps their order and pace whatever their stamps are."""
+    import time
+
+    from mcap.reader import make_reader
+
+    before = time.time_ns()
+    recorder = RunRecorder(tmp_path / "bag", {"thermal": no_lens})
+    recorder.result(frame(0), *found(0), LABELS)
+    recorder.close()
+    with (tmp_path / "bag" / "bag.mcap").open("rb") as stream:
+        times = [(m.log_time, m.publish_time) for *_, m in make_reader(stream).iter_messages()]
+    assert {publish for _, publish in times} == {STAMP}
+    assert all(before <= log <= time.time_ns() for log, _ in times)
+
+
+def test_a_file_that_could_not_be_written_gets_no_index(tmp_path, monkeypatch):
+    writer = BagWriter(tmp_path / "bag")
+    topic = RunTopics.by_contract([]).tracks
+    monkeypatch.setattr(writer, "_file", _Refusing(writer._file))
+    monkeypatch.setattr(writer._writer, "_Writer__stream", writer._file)
+    with pytest.raises(OSError, match="No space"):
+        writer.write(topic, 1, 1, bytes(2 << 20))
+    with pytest.raises(OSError, match="could not be written"):
+        writer.close()
+    assert not (tmp_path / "bag" / "metadata.yaml").exists()
+    assert writer._file.closed
+
+
+class _Refusing:
+    """A file of which the disk is full."""
+
+    def __init__(self, file):
+        self._file = file
+
+    def write(self, _data):
+        raise OSError(28, "No space left on device")
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)

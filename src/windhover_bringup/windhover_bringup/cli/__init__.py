@@ -1,34 +1,40 @@
 """The ``windhover`` command.
 
-A mistake of the person in front of it is one line on stderr and exit status 2,
-never a traceback. Commands import what they need when they run: evaluating,
-tracking and ``doctor`` work without ROS.
+A user's mistake is one line on stderr and exit status 2, never a traceback. Commands
+import what they need when they run: evaluating, tracking and ``doctor`` work without ROS.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
+from typing import Annotated
 
 import typer
 from typer.main import get_command
 
 from windhover.command_line import print_error, run_command
 from windhover_bringup.cli import (
-    bench,
+    bag,
+    benchmark,
     bundle,
     calibrate,
     demo,
     doctor,
     evaluate,
     health,
-    ready,
-    recover,
+    predict,
     replay,
     track,
     up,
+    wait_active,
 )
+from windhover_bringup.cli.former import current_arguments, run_moved
 from windhover_ros.arguments import own_arguments
+
+# Width of help where there is no terminal, so that a pipe or a page gets whole sentences.
+WIDTH = 160
 
 app = typer.Typer(
     name="windhover",
@@ -38,18 +44,39 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command("predict")(predict.predict)
+app.command("demo")(demo.demo)
 app.command("up")(up.up)
 app.command("replay")(replay.replay)
-app.add_typer(evaluate.app, name="evaluate")
-app.add_typer(calibrate.app, name="calibrate")
-app.add_typer(bundle.app, name="bundle")
 app.command("track")(track.track)
-app.command("doctor")(doctor.doctor)
-app.command("demo")(demo.demo)
-app.command("recover")(recover.recover)
-app.command("bench")(bench.bench)
+app.add_typer(evaluate.app, name="evaluate")
+app.command("benchmark")(benchmark.benchmark)
+app.add_typer(calibrate.app, name="calibrate")
+app.add_typer(bag.app, name="bag")
+app.add_typer(bundle.app, name="bundle")
 app.command("health")(health.health)
-app.command("ready")(ready.ready)
+app.command("wait-active")(wait_active.wait_active)
+app.command("doctor")(doctor.doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"windhover {version('windhover_bringup')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _windhover(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
+    """Drone perception on ROS 2: frames in, detections and tracks out."""
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -59,13 +86,18 @@ def main(args: Sequence[str] | None = None) -> int:
         args: without the program's name; ``None`` takes those of the process.
 
     Returns:
-        0, 2 after an error that a person has to mend, or 3 after one that a new start
+        0, 2 after an error that the user has to correct, or 3 after one that a new start
         may mend.
     """
     # ROS arguments reach rclpy, which reads the process's own.
-    own = own_arguments(sys.argv[1:] if args is None else args)
+    own = current_arguments(own_arguments(sys.argv[1:] if args is None else args))
+    status = run_moved(own)
+    if status is not None:
+        return status
+    width = None if sys.stdout.isatty() else WIDTH
+    command = partial(get_command(app).main, terminal_width=width, max_content_width=WIDTH)
     try:
-        return run_command(get_command(app).main, own, "windhover")
+        return run_command(command, own, "windhover")
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in _ROS:
             raise

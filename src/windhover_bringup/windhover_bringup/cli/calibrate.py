@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from windhover.errors import CalibrationError, ConfigError
-from windhover_bringup.cli.show import progress
+from windhover.progress import progress
 
 if TYPE_CHECKING:
     from windhover.geometry import Floats, Lens
@@ -66,7 +66,7 @@ def board(
     save(calibration_figure(title, pose.residuals_px, []), out / "report.png")
     for name, fit in zip(("RGB", "thermal"), fits, strict=True):
         typer.echo(f"{name} lens: {fit.views} views, median {_median(fit.residuals_px):.2f} px")
-    _told(path, pose.median_px, pose.extrinsics.translation)
+    _print_pose(path, pose.median_px, pose.extrinsics.translation)
 
 
 @app.command("scene")
@@ -105,46 +105,26 @@ def scene(
     other = _lens_or_hfov(thermal_lens, thermal_hfov, pairs[0][1], "thermal")
     first = Extrinsics(translation=_vector(baseline))
     poses = [Pose(height, down_of_pitch(pitch)) for height in heights]
-    seen: list[EdgeCorrespondences] = []
+    matches: list[EdgeCorrespondences] = []
     with progress("matching edges", len(pairs)) as bar:
         for index, ((bgr, grey), pose) in enumerate(zip(pairs, poses, strict=True)):
             one = match(bgr, grey, lens, other, first, pose)
-            seen += [one] if one is not None else []
+            matches += [one] if one is not None else []
             bar.update(index + 1)
-    fit = fit_pose(seen, lens, other, first, BASELINE_SIGMA_M)
+    fit = fit_pose(matches, lens, other, first, BASELINE_SIGMA_M)
     about = {
         "method": "scene",
-        "pairs": len(seen),
-        "altitude_m": [round(one.altitude_m, 2) for one in seen],
-        "edge_correlation": [round(one.correlation, 3) for one in seen],
+        "pairs": len(matches),
+        "altitude_m": [round(one.altitude_m, 2) for one in matches],
+        "edge_correlation": [round(one.correlation, 3) for one in matches],
     }
     result: Calibration | FixedHomography = Calibration(lens, other, fit.extrinsics, fit.median_px)
     if fixed:
-        result = FixedHomography(fit_homography(seen[0]), lens.size, other.size)
+        result = FixedHomography(fit_homography(matches[0]), lens.size, other.size)
     path = save_rgbt(out, result, about)
-    _draw(result, pairs, poses, fit.residuals_px, out)
-    typer.echo(f"{len(seen)} of {len(pairs)} pairs have edges in common")
-    _told(path, fit.median_px, fit.extrinsics.translation)
-
-
-@app.command("residual")
-def residual(
-    out: Annotated[Path, typer.Option(help="Folder for residual.md and residual.png.")],
-    pairs: Annotated[int, typer.Option(help="Rendered pairs to calibrate from.", min=1)] = 4,
-    altitude: Annotated[float, typer.Option(help="Height to calibrate at, metres.")] = 40,
-) -> None:
-    """Calibrate on rendered scenes, and measure against their geometry at 10 to 120 m."""
-    from windhover.files import write_atomic
-    from windhover_evaluation.registration.figures import altitude_figure, save
-    from windhover_evaluation.registration.study import measure_residuals, residual_table
-
-    with progress("rendering and matching", pairs) as bar:
-        rows = measure_residuals(pairs, altitude, bar.update)
-    table = residual_table(rows)
-    write_atomic(out / "residual.md", table)
-    save(altitude_figure(rows), out / "residual.png")
-    typer.echo(table)
-    typer.echo(f"wrote {out}")
+    _draw_report(result, pairs, poses, fit.residuals_px, out)
+    typer.echo(f"{len(matches)} of {len(pairs)} pairs have edges in common")
+    _print_pose(path, fit.median_px, fit.extrinsics.translation)
 
 
 def _pairs(rgb: Path, thermal: Path) -> list[tuple[Path, Path]]:
@@ -225,11 +205,11 @@ def _vector(text: str) -> Floats:
     return values
 
 
-def _draw(result: Any, pairs: Any, poses: Any, residuals_px: Floats, out: Path) -> None:
+def _draw_report(result: Any, pairs: Any, poses: Any, residuals_px: Floats, out: Path) -> None:
     from windhover.pairing.registration import Registration
     from windhover_evaluation.registration.figures import (
         calibration_figure,
-        chequered,
+        checkerboard,
         overlay,
         save,
     )
@@ -241,7 +221,7 @@ def _draw(result: Any, pairs: Any, poses: Any, residuals_px: Floats, out: Path) 
             "RGB in grey, edges of the registered thermal picture in orange",
             overlay(bgr, registered),
         ),
-        ("RGB and thermal in turn", chequered(bgr, registered)),
+        ("RGB and thermal in turn", checkerboard(bgr, registered)),
     ]
     title = f"Matched edges, {len(pairs)} pair(s)"
     save(calibration_figure(title, residuals_px, pictures), out / "report.png")
@@ -253,7 +233,7 @@ def _median(values: Floats) -> float:
     return float(np.median(values))
 
 
-def _told(path: Path, median_px: float, translation: Floats) -> None:
+def _print_pose(path: Path, median_px: float, translation: Floats) -> None:
     x, y, z = (100 * value for value in translation)
     typer.echo(f"median residual {median_px:.2f} thermal px; RGB lens {x:.1f} cm right, {y:.1f} cm "
                f"down, {z:.1f} cm ahead of the thermal one")  # fmt: skip

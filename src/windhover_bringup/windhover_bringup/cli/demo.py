@@ -23,21 +23,25 @@ def demo(
     ] = "scene:demo?seed=1&altitude=40&camera=thermal",
     frames: Annotated[int, typer.Option(help="Frames to render.", min=2, max=36000)] = 240,
     backend: options.GivenBackend = None,
+    label_map: options.LabelMap = None,
 ) -> None:
     """Fly a rendered scene through the chain; overlay, bag, scores and report in --out."""
-    from windhover_bringup.cli.replay import NOT_WHOLE, run_and_report
+    from windhover_bringup.runtime.recorded_run import LOWER_BOUND, run_and_report
     from windhover_bringup.runtime.settings import settings_of
-    from windhover_bringup.scoring.scene_truth import TruthKeeper
+    from windhover_bringup.scoring.scene_truth import SceneTruthRecorder
     from windhover_bringup.scoring.scores import ScoringSpec
+    from windhover_evaluation.detection.categories import parse_mapping
+
+    mapping = parse_mapping(label_map or [])
 
     uri = f"{scene}{'&' if '?' in scene else '?'}frames={frames}"
     settings = settings_of(None, uri, model, backend, rate=0.0)
-    keeper = TruthKeeper()
+    recorder = SceneTruthRecorder()
 
     def prepare(pipeline: Pipeline) -> None:
-        pipeline.camera.opener = keeper.open
+        pipeline.camera.opener = recorder.open
 
     def judge(folder: Path) -> ScoringSpec:
-        return ScoringSpec(keeper.write(folder), warnings=[NOT_WHOLE])
+        return ScoringSpec(recorder.write(folder), warnings=[LOWER_BOUND], mapping=mapping)
 
     run_and_report(settings, out, "Windhover demo", judge, prepare)

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from windhover.finding import as_text
-from windhover_bringup.doctor.checkup import examine
-
 
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what is installed, which backends run and what to install next."""
+    from windhover.finding import as_text
+    from windhover_bringup.doctor.checkup import examine
+
     findings = examine()
     if json:
         typer.echo(json_text.dumps([finding.as_dict() for finding in findings], indent=2))

@@ -16,7 +16,7 @@ from windhover_bringup.cli import options
 
 if TYPE_CHECKING:
     from windhover_evaluation.detection.scores import DetectionScores
-    from windhover_evaluation.fidelity.run import Variant
+    from windhover_evaluation.fidelity.variants import Variant
     from windhover_evaluation.report.baseline import Baseline, Comparison
     from windhover_evaluation.tracking.scores import TrackScores
 
@@ -189,11 +189,15 @@ def fidelity(
     from windhover.model.bundle import Bundle
     from windhover_evaluation.detection.categories import parse_mapping
     from windhover_evaluation.detection.truth_file import load_truth
-    from windhover_evaluation.fidelity.run import evaluate_fidelity, spread, variant_names
+    from windhover_evaluation.fidelity.variants import (
+        evaluate_fidelity,
+        sample_images,
+        variant_names,
+    )
 
     names = variant_names(backends)
     bundle = Bundle.load(model)
-    known = spread(load_truth(truth, bundle.labels, parse_mapping(label_map or [])), frames)
+    known = sample_images(load_truth(truth, bundle.labels, parse_mapping(label_map or [])), frames)
     with progress("comparing", len(known.images)) as bar:
         result = evaluate_fidelity(bundle, known, images, names, out, bar.update)
     _print_fidelity(result, len(known.images))
@@ -251,9 +255,9 @@ def _print_fidelity(variants: Sequence[Variant], images: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from windhover_evaluation.fidelity.run import table
+    from windhover_evaluation.fidelity.variants import fidelity_table
 
-    heading, *rows = table(variants)
+    heading, *rows = fidelity_table(variants)
     shown = Table(title=f"{images} images, scores in percent", title_justify="left")
     shown.add_column(heading[0], overflow="fold")
     for column in heading[1:]:

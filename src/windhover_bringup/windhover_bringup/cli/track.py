@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from windhover_bringup.cli.show import progress
+from windhover.progress import progress
 
 
 def track(

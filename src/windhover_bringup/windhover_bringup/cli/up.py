@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from windhover.progress import progress
 from windhover_bringup.cli import options
-from windhover_bringup.cli.show import progress
 
 if TYPE_CHECKING:
     from windhover_bringup.runtime.config import Config
@@ -31,7 +31,11 @@ def up(
     frames: Annotated[int | None, typer.Option(help="End after so many frames.", min=1)] = None,
     rate: Annotated[
         float | None,
-        typer.Option(help="Speed of recorded frames; 0 = as fast as possible, losing none.", min=0),
+        typer.Option(
+            help="Speed of recorded frames; 0 = as fast as possible, losing none (in one process "
+            "only).",
+            min=0,
+        ),
     ] = None,
     node_per_process: Annotated[
         bool, typer.Option("--node-per-process", help="A process for each node.")
@@ -51,16 +55,18 @@ def up(
 
 def _run_composed(settings: Config, out: Path | None) -> None:
     from windhover_bringup.recording.outputs import RunOutputs
+    from windhover_bringup.runtime.closing import closing_line
     from windhover_bringup.runtime.composed import Pipeline
     from windhover_ros.runner import StopRequest, ros, spinning
 
     with StopRequest(last=True) as stop, ros():
         pipeline = Pipeline(settings)
-        outputs = RunOutputs(out, pipeline) if out else None
+        outputs = RunOutputs(out, pipeline, keep=True) if out else None
         try:
             pipeline.start()
             total = pipeline.length
-            with spinning(pipeline.nodes), progress("frames", total) as bar:
+            nodes = [*pipeline.nodes, *(outputs.nodes if outputs else [])]
+            with spinning(nodes), progress("frames", total) as bar:
 
                 def show() -> None:
                     frames = pipeline.tracker.health.frames
@@ -72,9 +78,8 @@ def _run_composed(settings: Config, out: Path | None) -> None:
             pipeline.close()
             if outputs is not None:
                 outputs.close()
-    count = pipeline.tracker.health.frames.count
-    typer.echo(f"{count} frames detected and tracked")
+    typer.echo(closing_line(pipeline))
     if outputs is not None:
         outputs.write_metrics()
-        typer.echo(f"wrote {out}")
+        typer.echo(f"wrote {outputs.folder}")
     pipeline.report_lost_stages()

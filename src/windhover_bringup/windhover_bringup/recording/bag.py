@@ -1,16 +1,15 @@
 """Writes rosbag2 recordings in MCAP, with no ROS needed.
 
-Topics are those of the live system; images are CompressedImage on
-image_transport's topic name, PNG for thermal (no loss) and JPEG for colour.
-Every message is stamped with its image's stamp.
+Chunks are compressed with zstd. A chunk is written when it has 1 MiB or its messages
+span a second, so a crash loses at most the last second. The same messages always give
+the same bytes. After a crash the file has no index and the folder no metadata.yaml;
+:mod:`windhover_bringup.recording.recovery` rebuilds both.
 
-A recording stops while there is still room for its index, so that what a full disk
-leaves is whole.
+A recording stops while there is still room for its index, so a full disk leaves a
+complete recording.
 
-After a crash: a chunk goes to the file when it has 1 MiB or its messages span a
-second, so at most the last second is lost; the same messages always give the same
-file. One that broke off has no index and no metadata.yaml; :func:`recover` rebuilds
-both, as ``ros2 bag reindex`` does on a ROS machine.
+Format: https://mcap.dev/spec with the ``ros2`` profile, channels and schemas as
+rosbag2_storage_mcap of Jazzy writes them.
 """
 
 from __future__ import annotations
@@ -18,28 +17,27 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from rosbags.interfaces import (
-    Connection,
-    Qos,
-    QosDurability,
-    QosHistory,
-    QosLiveliness,
-    QosReliability,
-    QosTime,
-)
-from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.rosbag2.storage_mcap import McapWriter
+from mcap.writer import CompressionType, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from windhover.errors import ConfigError
+from windhover_bringup.recording.metadata import (
+    FileSummary,
+    OfferedQos,
+    TopicSummary,
+    bag_metadata,
+    to_yaml,
+    write_metadata,
+)
 
 FLUSH_NS = 1_000_000_000
-# Room that a recording leaves: the chunk in memory, its index, and what else is written.
+# Kept free on the disk: room for the chunk in memory, the index, and what others write.
 RESERVE_BYTES = 8 << 20
 CHECK_BYTES = 1 << 20
 
@@ -51,14 +49,12 @@ class Topic:
     Attributes:
         name: full name, with its leading slash.
         kind: type, as ``package/msg/Type``.
-        latched: transient local, so that it is played to late subscribers.
-        reliable: whether it is offered reliable.
+        qos: with which it was published.
     """
 
     name: str
     kind: str
-    latched: bool = False
-    reliable: bool = True
+    qos: OfferedQos = field(default_factory=OfferedQos)
 
 
 def message_types() -> Typestore:
@@ -89,7 +85,7 @@ def _definitions(package: str) -> Path:
 
 
 def next_part(path: Path) -> Path:
-    """Where to record without writing over anything: ``path``, else ``path_1`` and so on."""
+    """Where to record without overwriting anything: ``path``, else ``path_1`` and so on."""
     number, part = 0, path
     while part.exists():
         number += 1
@@ -98,7 +94,7 @@ def next_part(path: Path) -> Path:
 
 
 class BagWriter:
-    """A recording in the making.
+    """An open recording.
 
     Args:
         path: folder to make; must not exist.
@@ -113,75 +109,111 @@ class BagWriter:
             raise ConfigError(f"{path} exists already; choose another place or remove it")
         self._unchecked = 0
         self._types = message_types()
-        self._writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
+        self._broken = False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._check_room()
-            self._writer.open()
+            path.mkdir()
+            self._file = (path / f"{path.name}.mcap").open("xb")
         except OSError as error:
             raise ConfigError(f"can't record to {path}: {error.strerror or error}") from None
-        self._connections: dict[str, Connection] = {}
+        self._writer = Writer(self._file, compression=CompressionType.ZSTD)
+        self._writer.start(profile="ros2")
+        self._schemas: dict[str, int] = {}
+        self._channels: dict[str, int] = {}
+        self._summary = FileSummary(f"{path.name}.mcap")
+        self._topics: dict[str, TopicSummary] = {}
         self._flushed_ns: int | None = None
 
-    def write(self, topic: Topic, stamp_ns: int, data: bytes) -> None:
+    def write(self, topic: Topic, log_ns: int, publish_ns: int, data: bytes) -> None:
         """Append a serialised message.
+
+        Args:
+            topic: where it was published.
+            log_ns: time of recording, by which players order messages.
+            publish_ns: the header's stamp, or the time of recording where there is none.
+            data: its CDR bytes.
 
         Raises:
             OSError: the disk is full or gone; what was written stays.
         """
-        connection = self._connections.get(topic.name)
-        if connection is None:
-            connection = self._writer.add_connection(
-                topic.name,
-                topic.kind,
-                typestore=self._types,
-                offered_qos_profiles=[_qos(topic)],
-            )
-            self._connections[topic.name] = connection
+        channel = self._channels.get(topic.name) or self._register(topic)
         self._unchecked += len(data)
         if self._unchecked > CHECK_BYTES:
             self._check_room()
-        self._writer.write(connection, stamp_ns, data)
+        with self._noting_damage():
+            self._writer.add_message(channel, log_ns, data, publish_ns)
+        self._summary.add(log_ns)
+        self._topics[topic.name].messages += 1
         if self._flushed_ns is None:
-            self._flushed_ns = stamp_ns
-        # By stamps, not by the clock; one that was set back counts as well.
-        if abs(stamp_ns - self._flushed_ns) > FLUSH_NS:
-            self._flushed_ns = stamp_ns
+            self._flushed_ns = log_ns
+        # By log times, not by the clock; a clock that was set back counts as well.
+        if abs(log_ns - self._flushed_ns) > FLUSH_NS:
+            self._flushed_ns = log_ns
             self.flush()
 
-    def tidy(self, topic: Topic, data: bytes) -> bytes:
-        """The same message with zeros for padding, which rclpy leaves as memory was."""
+    def canonical(self, topic: Topic, data: bytes) -> bytes:
+        """The same message with zeros as padding; rclpy leaves there what was in memory."""
         message = self._types.deserialize_cdr(data, topic.kind)
         return bytes(self._types.serialize_cdr(message, topic.kind))
 
     def flush(self) -> None:
-        """Give to the system what was written, so that a crash leaves it.
+        """Hand everything written so far to the system, so that a crash leaves it.
 
         Raises:
-            OSError: the disk is full, or all but.
+            OSError: the disk is full, or nearly.
         """
         self._check_room()
-        storage = self._writer.storage
-        if isinstance(storage, McapWriter) and storage.chunk.bio.tell():
-            storage.close_chunk()
-            storage.bio.flush()
+        with self._noting_damage():
+            self._writer.flush()
 
     def close(self) -> None:
         """Write the index and metadata.yaml; calling it twice is fine.
 
         Raises:
-            OSError: there is no room for them; :func:`recover` saves what is whole.
+            OSError: there is no room for them; ``windhover bag recover`` saves the messages.
         """
-        storage = self._writer.storage
-        if storage is None:
+        if self._file.closed:
             return
         try:
-            self._writer.close()
+            if self._broken:
+                raise OSError(errno.EIO, "a chunk could not be written")
+            metadata = bag_metadata([self._summary], list(self._topics.values()))
+            # As rosbag2 does, so that the file alone is enough for 'ros2 bag info'.
+            self._writer.flush()
+            self._writer.add_metadata("rosbag2", {"serialized_metadata": to_yaml(metadata)})
+            self._writer.finish()
+            self._file.close()
+            write_metadata(self.path, metadata)
+        finally:
+            with suppress(OSError):
+                self._file.close()
+
+    def _register(self, topic: Topic) -> int:
+        type_hash = self._types.hash_rihs01(topic.kind)
+        schema = self._schemas.get(topic.kind)
+        if schema is None:
+            text, _ = self._types.generate_msgdef(topic.kind, ros_version=2)
+            schema = self._writer.register_schema(topic.kind, "ros2msg", text.encode())
+            self._schemas[topic.kind] = schema
+        profiles = [topic.qos.as_dict()]
+        channel = self._writer.register_channel(
+            topic.name,
+            "cdr",
+            schema,
+            {"offered_qos_profiles": to_yaml(profiles), "topic_type_hash": type_hash},
+        )
+        self._channels[topic.name] = channel
+        self._topics[topic.name] = TopicSummary(topic.name, topic.kind, "cdr", profiles, type_hash)
+        return channel
+
+    @contextmanager
+    def _noting_damage(self) -> Iterator[None]:
+        """A chunk that was written in part must not be followed by an index."""
+        try:
+            yield
         except OSError:
-            self._writer.storage = None
-            if isinstance(storage, McapWriter):
-                with suppress(OSError):
-                    storage.bio.close()
+            self._broken = True
             raise
 
     def _check_room(self) -> None:
@@ -191,21 +223,6 @@ class BagWriter:
         if free < RESERVE_BYTES:
             raise OSError(
                 errno.ENOSPC,
-                f"only {free >> 20} MiB are free beside {self.path.name}; make room, it then goes "
-                "on by itself in a new part",
+                f"only {free >> 20} MiB are free beside {self.path.name}; make room, and recording "
+                "resumes by itself in a new part",
             )
-
-
-def _qos(topic: Topic) -> Qos:
-    never = QosTime(9223372036, 854775807)
-    return Qos(
-        history=QosHistory.KEEP_LAST,
-        depth=1 if topic.latched else 10,
-        reliability=QosReliability.RELIABLE if topic.reliable else QosReliability.BEST_EFFORT,
-        durability=QosDurability.TRANSIENT_LOCAL if topic.latched else QosDurability.VOLATILE,
-        deadline=never,
-        lifespan=never,
-        liveliness=QosLiveliness.AUTOMATIC,
-        liveliness_lease_duration=never,
-        avoid_ros_namespace_conventions=False,
-    )

@@ -22,8 +22,12 @@ from windhover.imaging.video import VideoWriter
 from windhover.machine import machine_facts
 from windhover.types import Detections, Frame, Tracks
 from windhover_bringup.overlay.picture import draw
-from windhover_bringup.recording.recorder import RunRecorder
+from windhover_bringup.recording.recorder import RecorderNode, RecorderParams
+from windhover_bringup.recording.run_recorder import RunRecorder
+from windhover_bringup.recording.topics import RunTopics
 from windhover_bringup.runtime.composed import Pipeline
+from windhover_bringup.runtime.plan import free_names, recorder_values
+from windhover_ros.params import check
 
 EXAMPLES = 6
 
@@ -34,39 +38,60 @@ class RunOutputs:
     Args:
         folder: where to; made if need be.
         pipeline: not started yet.
+        keep: leave an earlier run's files alone, and write ``bag_1`` and
+            ``metrics_1.json`` beside them.
+
+    Attributes:
+        folder: where to.
+        nodes: to be served beside the pipeline's.
 
     Raises:
         ConfigError: the folder can't be made.
     """
 
-    def __init__(self, folder: Path, pipeline: Pipeline) -> None:
+    def __init__(self, folder: Path, pipeline: Pipeline, keep: bool = False) -> None:
         self.folder = folder
         self._pipeline = pipeline
+        bag, self._metrics_file = free_names(folder) if keep else ("bag", "metrics.json")
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"can't make {folder}: {error.strerror}; choose another") from None
+        nodes = {str(camera.camera): camera for camera in pipeline.cameras}
+        params = check(RecorderParams, pipeline.config["recorder"], "recorder")
         self.recorder = RunRecorder(
-            folder / "bag",
-            {camera.camera: camera.lens for camera in pipeline.cameras},
-            namespace=pipeline.namespace,
-            threshold=pipeline.bundle.thresholds.score,
+            folder / bag,
+            {name: camera.lens for name, camera in nodes.items()},
+            RunTopics.of_nodes(pipeline.detector, pipeline.tracker, nodes),
+            threshold=pipeline.detector.thresholds_for(pipeline.bundle).score,
             lossless=pipeline.lossless,
-            tell=self._tell,
+            jpeg_quality=params.jpeg_quality,
+            preview=params.thermal_preview,
+            report=self._report,
         )
         pipeline.tap(self.recorder.result)
-        if len(pipeline.cameras) > 1:
-            for camera in pipeline.cameras:
-                camera.outputs.append(self.recorder.side(camera.camera))
+        if len(nodes) > 1:
+            for name, camera in nodes.items():
+                camera.outputs.append(self.recorder.side(name))
+        self.nodes: list[RecorderNode] = []
+        # Health and diagnostics hold times: a run that loses no frame would never give the
+        # same bytes twice.
+        if not pipeline.lossless:
+            values = recorder_values(pipeline.config)
+            node = RecorderNode(values, pipeline.namespace, self.recorder.message)
+            node.bring_up()
+            self.nodes.append(node)
 
     def close(self) -> None:
         """Write what waits and the bag's index."""
+        for node in self.nodes:
+            node.close()
         self.recorder.close()
 
-    def _tell(self, text: str, bad: bool) -> None:
-        sys.stderr.write(f"{'warning: ' if bad else ''}{text}\n")
+    def _report(self, text: str, is_error: bool) -> None:
+        sys.stderr.write(f"{'warning: ' if is_error else ''}{text}\n")
         monitor = self._pipeline.monitor
-        if monitor is not None and bad:
+        if monitor is not None and is_error:
             monitor.health.problem("recording", Level.ERROR, text)
         elif monitor is not None:
             monitor.health.solved("recording")
@@ -88,12 +113,12 @@ class RunOutputs:
         }
 
     def write_metrics(self, **parts: Any) -> None:
-        """Write ``metrics.json``.
+        """Write ``metrics.json``, or ``metrics_1.json`` where that exists and is kept.
 
         Raises:
             DataError: it can't be written.
         """
-        write_json(self.folder / "metrics.json", self.metrics(**parts))
+        write_json(self.folder / self._metrics_file, self.metrics(**parts))
 
 
 def run_facts(pipeline: Pipeline) -> dict[str, str]:
@@ -106,6 +131,7 @@ def run_facts(pipeline: Pipeline) -> dict[str, str]:
         "model_hash": values.get("model_hash", ""),
         "backend": values.get("backend", ""),
         "device": values.get("device", ""),
+        "score_threshold": _score_threshold(pipeline),
         "frames": str(health.frames.count),
         "frames_dropped": str(pipeline.link.dropped),
         "frames_refused": str(pipeline.detector.health.counter("frames_refused")),
@@ -115,6 +141,14 @@ def run_facts(pipeline: Pipeline) -> dict[str, str]:
         **(pipeline.pairing.facts() if pipeline.pairing else {}),
         **machine_facts(),
     }
+
+
+def _score_threshold(pipeline: Pipeline) -> str:
+    """What a detection's score must exceed, for each label where they differ."""
+    scores = pipeline.detector.thresholds_for(pipeline.bundle).score_vector(pipeline.labels)
+    if len(set(scores)) == 1:
+        return f"{scores[0]:g}"
+    return ", ".join(f"{n} {s:g}" for n, s in zip(pipeline.labels, scores, strict=True))
 
 
 def stage_latencies(pipeline: Pipeline) -> dict[str, LatencySummary]:
@@ -143,12 +177,14 @@ class FrameResult:
     Attributes:
         index: of the frame in its source.
         stamp_ns: of the frame.
+        size: width and height of the frame, pixels.
         detections: of the frame.
         tracks: of the frame.
     """
 
     index: int
     stamp_ns: int
+    size: tuple[int, int]
     detections: Detections
     tracks: Tracks
 
@@ -180,7 +216,8 @@ class OverlayVideoWriter:
         self, frame: Frame, detections: Detections, tracks: Tracks, labels: tuple[str, ...]
     ) -> None:
         """Take one frame's results."""
-        self.results.append(FrameResult(frame.index, frame.stamp_ns, detections, tracks))
+        size = (frame.image.shape[1], frame.image.shape[0])
+        self.results.append(FrameResult(frame.index, frame.stamp_ns, size, detections, tracks))
         with contextlib.suppress(queue.Full):
             self._queue.put((frame, tracks, labels), block=self._lossless)
 

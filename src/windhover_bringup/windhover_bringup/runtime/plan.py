@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from windhover.errors import ConfigError
 from windhover_bringup.runtime.cameras import (
-    CAMERAS,
+    CameraSetup,
     check_inputs,
-    feed_of,
-    image_topic,
     pairing_values,
 )
 from windhover_bringup.runtime.config import BringupParams, Config
@@ -48,10 +46,10 @@ def enclave_of(node: str) -> str:
     return f"/windhover/{node}"
 
 
-def watched_of(cameras: Sequence[str]) -> list[str]:
-    """The nodes of a run whose results the monitor watches; cameras are ``rgb``, ``thermal``."""
-    pairing = ["pairing"] if len(cameras) > 1 else []
-    return [*(f"{camera}_camera" for camera in cameras), *pairing, "detector", "tracker"]
+def watched_of(setup: CameraSetup) -> list[str]:
+    """The nodes of a run whose results the monitor watches."""
+    pairing = ["pairing"] if setup.is_paired else []
+    return [*setup.nodes, *pairing, "detector", "tracker"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,39 +88,37 @@ def make_plan(config: Config, out: str | Path | None) -> Plan:
         WindhoverError: the model or the source can't be used.
     """
     bundle = config.bundle()
-    feed = feed_of(config, bundle)
-    config, lead = check_inputs(config, feed)
-    cameras = CAMERAS[feed]
-    if any(float(config[f"{camera}_camera"].get("rate", 1.0)) == 0.0 for camera in cameras):
+    setup = CameraSetup.of(config, bundle)
+    config, lead = check_inputs(config, setup.cameras)
+    if any(float(config[node].get("rate", 1.0)) == 0.0 for node in setup.nodes):
         raise ConfigError(
             "at rate 0 no frame may be lost, and between processes the newest frame wins; run all "
             "nodes in one process (without --node-per-process, or with composed.launch.py), or "
             "give a rate above 0"
         )
-    if len(cameras) > 1 and lead.recorded and config.uses_sim_time():
+    if len(setup.cameras) > 1 and lead.recorded and config.uses_sim_time():
         raise ConfigError(
             "two recorded cameras in processes of their own can't keep step by /clock; run them "
             "in one process (without --node-per-process, or with composed.launch.py)"
         )
-    for camera in cameras:
-        config = config.replaced(f"{camera}_camera", end_process=True)
+    for node in setup.nodes:
+        config = config.replaced(node, end_process=True)
     consumers = ["tracker", "detector", *(["overlay"] if config.bringup().overlay else [])]
-    if len(cameras) > 1:
-        config = config.replaced("pairing", **pairing_values(config, bundle))
-        config = config.replaced("detector", image_topic=image_topic(feed))
+    config = config.replaced("detector", image_topic=setup.image_topic)
+    if setup.is_paired:
+        config = config.replaced("pairing", **pairing_values(config, bundle, setup))
         consumers.append("pairing")
     metrics_file = ""
     if out is not None:
         bag, metrics_file = free_names(Path(out))
         values = recorder_values(config)
-        values |= {"path": str(Path(out) / bag), "cameras": list(cameras)}
+        values |= {"path": str(Path(out) / bag), "cameras": list(setup.cameras)}
         config = config.replaced("recorder", **values)
         consumers.append("recorder")
-    camera_nodes = tuple(f"{camera}_camera" for camera in cameras)
     if config.is_watched():
-        config = config.replaced("monitor", watch=watched_of(cameras))
+        config = config.replaced("monitor", watch=watched_of(setup))
         consumers.append("monitor")
-    return Plan(tuple(consumers), camera_nodes, config, lead.length, metrics_file)
+    return Plan(tuple(consumers), setup.nodes, config, lead.length, metrics_file)
 
 
 def free_names(folder: Path) -> tuple[str, str]:

@@ -1,9 +1,8 @@
-"""``windhover bench``: a model's speed on each backend, or a checkout's speed table."""
+"""``windhover benchmark``: a model's speed on each backend of this machine."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from windhover.errors import ConfigError
-from windhover_bringup.cli.show import progress
+from windhover.progress import progress
+from windhover_bringup.cli import options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,45 +21,26 @@ if TYPE_CHECKING:
     from windhover_evaluation.speed.estimate import Estimate
 
 
-def bench(
-    folder: Annotated[Path, typer.Option(help="Folder of the benchmarks.")] = Path("bench"),
-    only: Annotated[str | None, typer.Option(help="Some of them, such as decode,tracker.")] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Measure this bundle instead: its folder, or its name.")
-    ] = None,
+def benchmark(
+    model: options.Model,
     backend: Annotated[
-        str | None, typer.Option(help="With --model: all, or some such as cpu,dlc.")
+        str | None, typer.Option(help="all, or some such as cpu,dlc.", show_default="all")
     ] = None,
-    frames: Annotated[int | None, typer.Option(help="With --model: how many to time.")] = None,
+    frames: Annotated[
+        int | None, typer.Option(help="How many to time.", show_default="100")
+    ] = None,
     estimate: Annotated[
-        bool, typer.Option(help="With --model: estimate its time on a QCS8550; runs nothing.")
+        bool, typer.Option("--estimate", help="Estimate its time on a QCS8550; runs nothing.")
     ] = False,
-    json: Annotated[Path | None, typer.Option(help="With --model: file to write too.")] = None,
+    json: Annotated[Path | None, typer.Option(help="File to write as well.")] = None,
 ) -> None:
-    """Measure speed: without --model as ratios within this run of the checkout's bench/."""
-    if model is None:
-        given = {"--backend": backend, "--frames": frames, "--json": json}
-        stray = [name for name, value in given.items() if value is not None]
-        stray += ["--estimate"] if estimate else []
-        if stray:
-            raise ConfigError(f"{', '.join(stray)} is for a model; add --model")
-        _run_table(folder, only)
-    elif only is not None:
-        raise ConfigError("--only chooses parts of the table without a model; leave --model out")
-    elif estimate:
-        if backend is not None or frames is not None:
-            raise ConfigError("--estimate runs nothing; leave --backend and --frames out")
-        _estimate(model, json)
-    else:
+    """Measure a model's speed on each backend of this machine."""
+    if not estimate:
         _measure(model, backend or "all", 100 if frames is None else frames, json)
-
-
-def _run_table(folder: Path, only: str | None) -> None:
-    script = folder / "run.py"
-    if not script.is_file():
-        raise ConfigError(f"no {script}; run this in a checkout of Windhover, or give --model")
-    command = [sys.executable, str(script), *(["--only", only] if only else [])]
-    raise typer.Exit(subprocess.run(command, check=False).returncode)
+    elif backend is not None or frames is not None:
+        raise ConfigError("--estimate runs nothing; leave --backend and --frames out")
+    else:
+        _estimate(model, json)
 
 
 def _measure(model: str, backend: str, frames: int, json: Path | None) -> None:
@@ -71,7 +52,7 @@ def _measure(model: str, backend: str, frames: int, json: Path | None) -> None:
 
     bundle = Bundle.load(model)
     names = backend_names(backend)
-    # Before the measurement makes a load of its own.
+    # Before the measurement itself makes a load.
     about = {**machine_facts(), "load": f"{os.getloadavg()[0]:.1f}"}
     speeds: list[Speed] = []
     with progress("measuring", len(names)) as bar:
@@ -89,7 +70,7 @@ def _measure(model: str, backend: str, frames: int, json: Path | None) -> None:
         rows = [speed.as_dict() for speed in speeds]
         write_json(json, {"format": FORMAT, "run": facts, "backends": rows})
     _show(speeds, facts)
-    # What was asked for by name has to run; of all, one is enough.
+    # A backend that was named has to run; of all, one is enough.
     failed = [speed for speed in speeds if speed.failure]
     if failed and (backend != "all" or len(failed) == len(speeds)):
         raise BackendError(f"backend {failed[0].backend} was not measured: {failed[0].failure}")

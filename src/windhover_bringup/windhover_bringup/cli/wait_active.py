@@ -1,4 +1,4 @@
-"""``windhover ready``: wait until nodes are active."""
+"""``windhover wait-active``: wait until nodes are active."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from typing import Annotated
 import typer
 
 
-def ready(
+def wait_active(
     nodes: Annotated[list[str], typer.Argument(help="Names of nodes, such as detector.")],
     timeout: Annotated[float, typer.Option(help="Longest wait, seconds.", min=0.1)] = 60.0,
 ) -> None:
     """Wait until all of the nodes are active; status 2 if they are not in time."""
-    from windhover_bringup.runtime.processes import States
-    from windhover_ros.runner import StopRequest, ros
+    from windhover_bringup.runtime.node_states import NodeStates
+    from windhover_ros.runner import StopRequest, ros, spinning
 
     with StopRequest(last=True) as stop, ros():
-        states = States(nodes, "")
+        states = NodeStates(nodes)
         try:
-            states.wait_active(nodes, stop, timeout_s=timeout)
+            with spinning([states.node]):
+                states.wait_active(nodes, stop, timeout_s=timeout)
         finally:
             states.close()

@@ -1,0 +1,136 @@
+"""``windhover predict``: pictures in, annotated pictures and labels out."""
+
+import json
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from tests.support.fixtures import PERSON_BOX, VEHICLE_BOX, blob_image
+from windhover_bringup.cli import main
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for k in range(3):
+        cv2.imwrite(str(folder / f"p{k}.png"), blob_image(k))
+    cv2.imwrite(str(folder / "empty.png"), np.full((256, 320), 40, np.uint8))
+    return folder
+
+
+def predict(source, model, out, *more):
+    return main(["predict", str(source), "--model", str(model), "--out", str(out), *more])
+
+
+def test_a_folder_gives_pictures_labels_and_a_summary(pictures, blob_bundle, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert predict(pictures, blob_bundle, out, "--save-txt") == 0
+    printed = capsys.readouterr().out
+    assert "4 frames, 3 with objects: 3 person, 3 vehicle" in printed
+    assert "none dropped" in printed
+    files = {str(p.relative_to(out)) for p in out.rglob("*.*")}
+    assert files == {
+        "p0.jpg", "p1.jpg", "p2.jpg", "empty.jpg", "predictions.json",
+        "labels/p0.txt", "labels/p1.txt", "labels/p2.txt",
+    }  # fmt: skip
+    drawn = cv2.imread(str(out / "p0.jpg"))
+    assert drawn.shape == (256, 320, 3)
+    # Colours, in a picture that had none.
+    assert int((drawn.max(axis=2) - drawn.min(axis=2)).max()) > 60
+    coco = json.loads((out / "predictions.json").read_text())
+    assert [i["file_name"] for i in coco["images"]] == ["empty.png", "p0.png", "p1.png", "p2.png"]
+    first = [a for a in coco["annotations"] if a["image_id"] == 2]
+    boxes = {a["category_id"]: a["bbox"] for a in first}
+    for label, (x1, y1, x2, y2) in ((1, PERSON_BOX), (2, VEHICLE_BOX)):
+        np.testing.assert_allclose(boxes[label], [x1, y1, x2 - x1, y2 - y1], atol=2)
+    label, *place = (out / "labels" / "p0.txt").read_text().split("\n")[0].split()
+    x, y, w, h, score = map(float, place)
+    x1, y1, x2, y2 = PERSON_BOX if label == "0" else VEHICLE_BOX
+    np.testing.assert_allclose([x * 320, y * 256], [(x1 + x2) / 2, (y1 + y2) / 2], atol=2)
+    np.testing.assert_allclose([w * 320, h * 256], [x2 - x1, y2 - y1], atol=2)
+    assert 0.5 < score <= 1
+
+
+def test_classes_and_threshold_choose_what_is_kept(pictures, blob_bundle, tmp_path, capsys):
+    assert predict(pictures, blob_bundle, tmp_path / "a", "--classes", "vehicle") == 0
+    assert "3 with objects: 3 vehicle;" in capsys.readouterr().out
+    assert predict(pictures, blob_bundle, tmp_path / "b", "--classes", "0") == 0
+    assert "3 with objects: 3 person;" in capsys.readouterr().out
+    assert predict(pictures, blob_bundle, tmp_path / "c", "--conf", "1") == 0
+    assert "0 with objects: nothing;" in capsys.readouterr().out
+
+
+def test_pictures_become_a_video_too_and_a_video_is_read(pictures, blob_bundle, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert predict(pictures, blob_bundle, out, "--fps", "5") == 0
+    with av.open(str(out / "in.mp4")) as video:
+        times = [float(frame.time) for frame in video.decode(video=0)]
+    assert times == pytest.approx([0, 0.2, 0.4, 0.6])
+    assert predict(out / "in.mp4", blob_bundle, tmp_path / "again", "--save-txt") == 0
+    assert (tmp_path / "again" / "in.mp4").is_file()
+    assert not list((tmp_path / "again").glob("*.jpg"))
+    coco = json.loads((tmp_path / "again" / "predictions.json").read_text())
+    assert coco["images"][1]["file_name"] == "in_000002.jpg"
+    capsys.readouterr()
+
+
+def test_a_picture_that_can_not_be_read_is_counted(pictures, blob_bundle, tmp_path, capsys):
+    (pictures / "p1.png").write_bytes(b"no picture")
+    assert predict(pictures, blob_bundle, tmp_path / "out") == 2
+    assert "3 frames, 2 with objects" in (printed := capsys.readouterr().out)
+    assert "1 could not be read, the first: image" in printed
+    coco = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert [i["file_name"] for i in coco["images"]] == ["empty.png", "p0.png", "p2.png"]
+
+
+def test_two_pictures_of_one_name_do_not_overwrite_each_other(pictures, blob_bundle, tmp_path):
+    cv2.imwrite(str(pictures / "p0.bmp"), blob_image(0))
+    assert predict(pictures, blob_bundle, tmp_path / "out") == 0
+    assert {p.name for p in (tmp_path / "out").glob("p0*")} == {"p0.bmp.jpg", "p0.png.jpg"}
+
+
+def test_colour_pictures_for_a_thermal_model_are_warned_of(blob_bundle, tmp_path, capsys):
+    picture = np.zeros((64, 96, 3), np.uint8)
+    picture[..., 0] = 40
+    cv2.imwrite(str(tmp_path / "sky.png"), picture)
+    assert predict(tmp_path / "sky.png", blob_bundle, tmp_path / "out") == 0
+    assert "the pictures are in colour" in capsys.readouterr().err
+    cv2.imwrite(str(tmp_path / "grey.jpg"), cv2.cvtColor(blob_image(0), cv2.COLOR_GRAY2BGR))
+    assert predict(tmp_path / "grey.jpg", blob_bundle, tmp_path / "out") == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_without_out_nothing_is_overwritten(pictures, blob_bundle, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    given = ["predict", str(pictures), "--model", str(blob_bundle)]
+    assert main(given) == main(given) == 0
+    assert (tmp_path / "out" / "predict_1" / "p0.jpg").is_file()
+    assert "wrote out/predict_1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        (["--classes", "person,dog"], "no class dog; the model has person, vehicle"),
+        (["--conf", "2"], "--conf"),
+        (["--fps", "0"], "--fps"),
+        (["--palette", "plaid"], "palette must be"),
+        (["--model", "/nowhere"], "/nowhere"),
+    ],
+)
+def test_mistakes_are_one_line_and_status_2(pictures, blob_bundle, tmp_path, capsys, more, reason):
+    assert predict(pictures, blob_bundle, tmp_path / "out", *more) == 2
+    error = capsys.readouterr().err
+    assert reason in error
+    assert error.count("\n") == 1
+
+
+def test_results_never_replace_the_pictures_themselves(pictures, blob_bundle, capsys):
+    before = (pictures / "p0.png").read_bytes()
+    assert predict(pictures, blob_bundle, pictures) == 2
+    assert "is the folder of the pictures" in capsys.readouterr().err
+    assert (pictures / "p0.png").read_bytes() == before
+    assert predict(pictures / "p0.png", blob_bundle, pictures) == 2

@@ -1,0 +1,1 @@
+"""A model over pictures, videos and bags: annotated copies and labels, with no ROS."""

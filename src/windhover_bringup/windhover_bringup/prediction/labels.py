@@ -1,0 +1,109 @@
+"""Detections as YOLO text and as COCO JSON, for annotation tools.
+
+Boxes are clipped to the picture, and boxes outside it are left out: annotation tools
+refuse both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from windhover.files import write_json
+from windhover.types import BoxArray, Detections
+
+
+def clipped(detections: Detections, width: int, height: int) -> Detections:
+    """Detections with their boxes inside the picture.
+
+    Args:
+        detections: of one picture, boxes in its pixels.
+        width: of the picture.
+        height: of the picture.
+
+    Returns:
+        Those of which some area is left.
+    """
+    limits = np.array([width, height, width, height], np.float32)
+    boxes: BoxArray = np.clip(detections.boxes, 0.0, limits)
+    inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    return Detections(boxes, detections.scores, detections.class_ids)[inside]
+
+
+def yolo_text(detections: Detections, width: int, height: int) -> str:
+    """One line a box: class, centre x, centre y, width, height, score.
+
+    As Ultralytics writes with ``save_conf``: centre and size as shares of the picture's
+    width and height.
+    """
+    scale = np.array([width, height], np.float64)
+    low, high = detections.boxes[:, :2] / scale, detections.boxes[:, 2:] / scale
+    rows = zip(
+        detections.class_ids.tolist(),
+        ((low + high) / 2).tolist(),
+        (high - low).tolist(),
+        detections.scores.tolist(),
+        strict=True,
+    )
+    return "".join(
+        f"{label} {x:.6f} {y:.6f} {w:.6f} {h:.6f} {score:.4f}\n"
+        for label, (x, y), (w, h), score in rows
+    )
+
+
+class CocoDetections:
+    """Gathers a COCO data set whose annotations have a ``score``.
+
+    Its ``annotations`` are also what ``pycocotools``' ``loadRes`` takes.
+
+    Args:
+        labels: class names; category ids count from 1, as COCO's do.
+    """
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._categories = [{"id": i + 1, "name": name} for i, name in enumerate(labels)]
+        self._images: list[dict[str, Any]] = []
+        self._annotations: list[dict[str, Any]] = []
+
+    def add(self, name: str, detections: Detections, width: int, height: int) -> None:
+        """Add a picture and what was found in it."""
+        image_id = len(self._images) + 1
+        self._images.append({"id": image_id, "file_name": name, "width": width, "height": height})
+        corners = detections.boxes.astype(np.float64).round(3)
+        rows = zip(
+            np.hstack([corners[:, :2], corners[:, 2:] - corners[:, :2]]).tolist(),
+            detections.scores.tolist(),
+            detections.class_ids.tolist(),
+            strict=True,
+        )
+        for box, score, label in rows:
+            self._annotations.append(
+                {
+                    "id": len(self._annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": label + 1,
+                    "bbox": box,
+                    "area": box[2] * box[3],
+                    "iscrowd": 0,
+                    "score": score,
+                }
+            )
+
+    def write(self, path: Path) -> None:
+        """Write the JSON file.
+
+        Raises:
+            DataError: it can't be written.
+        """
+        write_json(
+            path,
+            {
+                "images": self._images,
+                "categories": self._categories,
+                "annotations": self._annotations,
+            },
+            indent=None,
+        )

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windhover_cameras.pacing import LATE_NS, LONGEST_GAP_NS, Pacer
+from windhover_cameras.pacing import MAX_DELAY_NS, MAX_GAP_NS, Pacer
 
 NOW = 1_700_000_000_000_000_000
 
@@ -80,15 +80,15 @@ def test_time_goes_on_when_recorded_time_goes_back():
 
 def test_a_long_gap_in_a_recording_is_not_waited_for():
     bench = Bench()
-    bench.play(0, LONGEST_GAP_NS + 1)
+    bench.play(0, MAX_GAP_NS + 1)
     assert bench.waited == []
 
 
 def test_playback_that_falls_behind_does_not_race_after():
     bench = Bench()
     bench.play(0)
-    bench.clock += 2 * LATE_NS
-    assert bench.play(40_000_000) == [NOW + 2 * LATE_NS]
+    bench.clock += 2 * MAX_DELAY_NS
+    assert bench.play(40_000_000) == [NOW + 2 * MAX_DELAY_NS]
     bench.play(80_000_000)
     assert bench.waited == pytest.approx([0.04])
 

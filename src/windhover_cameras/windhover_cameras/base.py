@@ -1,4 +1,4 @@
-"""What the RGB and the thermal camera node share.
+"""Base of the RGB and the thermal camera node.
 
 A camera node plays a source: it paces frames by their capture stamps, maps
 those to ROS time, publishes them for whoever subscribes, and hands the frame
@@ -40,8 +40,8 @@ class CameraNode(StageNode[P]):
 
     Attributes:
         outputs: links to stages in this process; each gets every frame.
-        ended: set when a recorded source has come to its end.
-        unreadable: why the last frame that was left out can't be read.
+        ended: set at the end of a recorded source.
+        unreadable: the error of the last frame that could not be read.
         opener: opens the source, as ``windhover.sources.open_source`` does.
     """
 
@@ -71,7 +71,7 @@ class CameraNode(StageNode[P]):
         self._images = self.advertise(Image, f"{topic}/image_raw", qos.image())
         self._infos = self.advertise(CameraInfo, f"{topic}/camera_info", qos.image())
 
-    def over(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether the node's own process should end now.
 
         Raises:
@@ -98,7 +98,7 @@ class CameraNode(StageNode[P]):
         return None
 
     def prepare(self, frame: Frame) -> Frame | None:
-        """Make a source's frame what the camera publishes; ``None`` leaves it out."""
+        """Turn a source's frame into the published one; ``None`` leaves it out."""
         return frame
 
     def configure(self) -> None:
@@ -121,10 +121,10 @@ class CameraNode(StageNode[P]):
         if source is not None:
             source.close()
             if isinstance(source, LiveSource):
-                self._report.close(source.counts)
+                self._report.close(source.statistics)
 
     def start(self) -> None:
-        """Play in a thread of its own."""
+        """Play in a separate thread."""
         self._stopping.clear()
         self._thread = threading.Thread(target=self._run, name=self.get_name(), daemon=True)
         self._thread.start()
@@ -137,14 +137,14 @@ class CameraNode(StageNode[P]):
             thread.join(timeout=5.0)
 
     def refresh(self) -> None:
-        """Show what the links dropped, and what a camera says of its frames."""
+        """Report the frames that links dropped, and a camera's capture statistics."""
         self.health.set("dropped", sum(link.dropped for link in self.outputs))
         source = self._source
         if isinstance(source, LiveSource):
-            self._report.show(source.counts)
+            self._report.show(source.statistics)
 
     def _calibrate(self) -> None:
-        """Load the calibration file; a missing one is told and done without."""
+        """Load the calibration file; a missing one is reported, and the node runs without."""
         path, fov_deg = self.params.calibration_file, self.params.fov_deg
         self._calibration = None
         self.health.solved("calibration")
@@ -155,7 +155,7 @@ class CameraNode(StageNode[P]):
                 self.health.problem(
                     "calibration",
                     Level.WARN,
-                    f"calibration {path} is not there: camera_info "
+                    f"calibration {path} does not exist: camera_info "
                     + (f"is of an ideal lens of {fov_deg:g} degrees" if fov_deg else "is empty")
                     + "; put the file there or set calibration_file",
                 )
@@ -168,7 +168,7 @@ class CameraNode(StageNode[P]):
             self.health.problem(
                 "settings",
                 Level.WARN,
-                f"{', '.join(without_effect)}: set for a v4l2: camera and of no effect on "
+                f"{', '.join(without_effect)}: only for v4l2: cameras, without effect on "
                 f"{self.params.source}",
             )
         return self.opener(
@@ -192,7 +192,7 @@ class CameraNode(StageNode[P]):
                 self.release()
                 self._source = self._open()
         except Exception as error:
-            # A camera that is gone, a file that broke off: told, then retried.
+            # A camera that is gone, an incomplete file: reported, then retried.
             if not self._stopping.is_set():
                 self.fail(error)
 
@@ -220,7 +220,7 @@ class CameraNode(StageNode[P]):
             if self._stopping.is_set():
                 return False
             self.health.timings.record("source", read_ns)
-            self._tell(pacer, frame)
+            self._check_stream(pacer, frame)
             self._count += 1
             prepared = self.prepare(frame)
             if prepared is not None:
@@ -264,15 +264,16 @@ class CameraNode(StageNode[P]):
         for link in self.outputs:
             link.put(frame)
 
-    def _tell(self, pacer: Pacer, frame: Frame) -> None:
+    def _check_stream(self, pacer: Pacer, frame: Frame) -> None:
+        """Report stamps that go back, and changes of size or encoding."""
         if pacer.went_back and not self._live:
-            # A camera's stamps go back only with the clock, which is told apart.
+            # A camera's stamps go back only with the clock, which is reported separately.
             self.health.count("stamps_backwards")
             self.health.problem(
                 "stamp",
                 Level.WARN,
                 f"stamp of frame {self._count} of {self.params.source} goes backwards; "
-                "time goes on from the frame before it",
+                "time continues from the previous frame",
                 for_s=10.0,
             )
         shape = frame.image.shape
@@ -281,7 +282,7 @@ class CameraNode(StageNode[P]):
             self.health.problem(
                 "size",
                 Level.WARN,
-                f"frames changed from {self._shape} to {shape} at frame {self._count}; going on",
+                f"frames changed from {self._shape} to {shape} at frame {self._count}",
                 for_s=10.0,
             )
         self._shape = shape
@@ -305,9 +306,9 @@ class CameraNode(StageNode[P]):
 
 
 def run_camera(make: Callable[[], CameraNode[Any]]) -> int:
-    """Run a camera node as a process of its own.
+    """Run a camera node as a separate process.
 
-    With ``end_process`` it ends with its source: 0 at its end, 2 if a recorded
-    source can't be read on, which trying again would not mend.
+    With ``end_process`` it ends with its source: 0 at the end, 2 if a recorded source
+    can't be read any further, which a retry would not change.
     """
-    return run_node(make, until=CameraNode.over)
+    return run_node(make, until=CameraNode.is_finished)

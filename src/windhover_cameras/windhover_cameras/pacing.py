@@ -5,28 +5,28 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-LONGEST_GAP_NS = 5_000_000_000
-LATE_NS = 1_000_000_000
+MAX_GAP_NS = 5_000_000_000
+MAX_DELAY_NS = 1_000_000_000
 
 
 class Pacer:
     """Plays stamps at a rate and maps them to ROS time.
 
-    Recorded stamps are kept apart by their own distances from an anchor: the
-    first frame, and any frame before which time broke (a step back, a gap of
-    more than 5 s, playback more than 1 s late). A live source is neither paced
-    nor restamped: its driver has the capture time.
+    Recorded frames are played at their stamps' distance from an anchor: the first
+    frame, or a frame after a discontinuity (a step back, a gap of more than 5 s,
+    playback more than 1 s late). Frames of a live source are neither paced nor
+    restamped: their stamp is the driver's capture time.
 
     Args:
-        rate: gives the speed now; 0 means as fast as possible.
-        live: frames come at their own pace.
+        rate: returns the current speed; 0 means as fast as possible.
+        live: frames arrive at the camera's pace.
         keep_stamps: leave recorded stamps as they are.
         now_ns: ROS time now.
-        wait: waits so many seconds, less when asked to stop.
-        monotonic_ns: clock for the pace.
+        wait: waits for a number of seconds, or less when asked to stop.
+        monotonic_ns: clock for pacing.
         start: a stamp and the ROS time at which it is due, both in nanoseconds, where
-            several cameras keep step; playback that is late then catches up, and a
-            gap is waited for.
+            several cameras are synchronised; late playback then catches up, and gaps
+            are played at their full length.
     """
 
     def __init__(
@@ -64,14 +64,14 @@ class Pacer:
             The stamp to publish it with.
         """
         self.went_back = self._last is not None and stamp_ns <= self._last
-        jumped = self._last is not None and stamp_ns - self._last > LONGEST_GAP_NS
+        jumped = self._last is not None and stamp_ns - self._last > MAX_GAP_NS
         fresh = self._last is None
         self._last = stamp_ns
         if self._live:
             return stamp_ns
         speed = self._rate()
         if fresh and self._start is not None:
-            self._keep_step(*self._start, speed)
+            self._synchronise(*self._start, speed)
         elif fresh or self.went_back or (jumped and self._start is None) or speed != self._speed:
             self._anchor(stamp_ns, speed)
         elapsed = stamp_ns - self._anchor_stamp
@@ -80,7 +80,7 @@ class Pacer:
             ahead = due - self._monotonic_ns()
             if ahead > 0:
                 self._wait(ahead / 1e9)
-            elif ahead < -LATE_NS and self._start is None:
+            elif ahead < -MAX_DELAY_NS and self._start is None:
                 self._anchor(stamp_ns, speed)
                 elapsed = 0
         if self._keep:
@@ -89,11 +89,11 @@ class Pacer:
         return self._last_out
 
     def _scaled(self, elapsed_ns: int, speed: float) -> int:
-        # At another speed the world goes at that speed too: stamps stay those
-        # at which frames are seen. Unpaced frames keep their own distances.
+        # At another speed time runs at that speed too, so that stamps are the times at
+        # which frames are published. Unpaced frames keep their recorded distances.
         return int(elapsed_ns / speed) if speed > 0 else elapsed_ns
 
-    def _keep_step(self, stamp_ns: int, at_ns: int, speed: float) -> None:
+    def _synchronise(self, stamp_ns: int, at_ns: int, speed: float) -> None:
         self._anchor(stamp_ns, speed)
         self._anchor_due += at_ns - self._now_ns()
         self._anchor_out = at_ns

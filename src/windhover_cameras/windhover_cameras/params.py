@@ -1,4 +1,4 @@
-"""Parameters that the RGB and the thermal camera node share, and what becomes of them."""
+"""Parameters of the RGB and the thermal camera node, and options of their source."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class CameraParams(StageParams):
         ge=0.0,
         le=100.0,
         description="playback speed of recorded frames; 0 = as fast as they are processed, "
-        "losing none",
+        "without dropping any",
     )
     stamps: Literal["now", "source"] = read_only(
         "now", description="stamps of recorded frames: moved to now, or kept as recorded"
@@ -52,22 +52,34 @@ class CameraParams(StageParams):
     )
     frame_id: str = read_only("camera", description="tf frame of the camera")
     width: int = read_only(
-        0, ge=0, le=16_384, description="columns to ask of a v4l2: camera; 0 = as it is set"
+        0,
+        ge=0,
+        le=16_384,
+        description="width to request from a v4l2: camera, pixels; 0 = its current setting",
     )
     height: int = read_only(
-        0, ge=0, le=16_384, description="rows to ask of it, telemetry included; 0 = as it is set"
+        0,
+        ge=0,
+        le=16_384,
+        description="height to request, telemetry rows included, pixels; 0 = its current one",
     )
     frame_rate: float = read_only(
-        0.0, ge=0.0, le=1000.0, description="frames a second to ask of it; 0 = as it is set"
+        0.0,
+        ge=0.0,
+        le=1000.0,
+        description="frames per second to request from it; 0 = its current setting",
     )
     pixel_format: Literal["auto", "mjpeg", "yuyv", "uyvy", "nv12", "bgr", "rgb", "gray", "y16"] = (
-        read_only("auto", description="pixel format to ask of it; auto = the best that it offers")
+        read_only(
+            "auto", description="pixel format to request from it; auto = the best that it offers"
+        )
     )
     timeout_s: float = read_only(
         5.0, ge=0.1, le=60.0, description="silence after which a camera counts as gone, seconds"
     )
     flip: Literal["none", "horizontal", "vertical", "both"] = Field(
-        "none", description="turn images over, for a camera that hangs; both = by 180 degrees"
+        "none",
+        description="mirror images, for a camera mounted upside down; both = rotate by 180 degrees",
     )
     stamp_offset_ms: float = Field(
         0.0,
@@ -91,14 +103,14 @@ class CameraParams(StageParams):
 
 
 def device_settings(params: CameraParams) -> tuple[dict[str, Any], list[str]]:
-    """What a node's parameters ask of its camera.
+    """The options of a camera that a node's parameters set.
 
     Args:
         params: of the node.
 
     Returns:
-        Options for ``open_source``, and the names of parameters that are set and have
-        no effect, since the source is no V4L2 device.
+        Options for ``open_source``, and the names of parameters that have no effect, as
+        the source is not a V4L2 device.
     """
     asked: dict[str, Any] = {}
     names: list[str] = []
@@ -111,6 +123,7 @@ def device_settings(params: CameraParams) -> tuple[dict[str, Any], list[str]]:
     if params.pixel_format != "auto":
         names.append("pixel_format")
         asked["pixel_format"] = params.pixel_format
+    palette = getattr(params, "palette", "auto")
     exposure_us = getattr(params, "exposure_us", -1.0)
     if exposure_us >= 0:
         names.append("exposure_us")
@@ -119,6 +132,7 @@ def device_settings(params: CameraParams) -> tuple[dict[str, Any], list[str]]:
     if gain >= 0:
         names.append("gain")
         asked["gain"] = gain
+    always = {"timeout_s": params.timeout_s, "palette": palette}
     if not params.source.startswith(_V4L2):
-        return {"timeout_s": params.timeout_s}, names
-    return {**asked, "timeout_s": params.timeout_s}, []
+        return always, names
+    return {**asked, **always}, []

@@ -18,14 +18,14 @@ class RgbCameraParams(CameraParams):
         -1.0,
         ge=-1.0,
         le=10_000_000.0,
-        description="exposure to ask of a v4l2: camera, microseconds; 0 = automatic, -1 = as it "
-        "is set",
+        description="exposure to request from a v4l2: camera, microseconds; 0 = automatic, "
+        "-1 = as it is",
     )
     gain: float = read_only(
         -1.0,
         ge=-1.0,
         le=1_000_000.0,
-        description="gain to ask of it, in its own units; -1 = as it is set",
+        description="gain to request, in the camera's units; -1 = as it is",
     )
 
 
@@ -41,7 +41,7 @@ class RgbCamera(CameraNode[RgbCameraParams]):
 
 
 def main() -> int:
-    """Run the node as a process of its own."""
+    """Run the node as a separate process."""
     return run_camera(RgbCamera)
 
 

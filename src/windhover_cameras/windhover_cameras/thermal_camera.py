@@ -1,8 +1,8 @@
 """The thermal camera node: publishes ``camera/thermal/image_raw`` and ``camera_info``.
 
-Raw Y16 counts leave as ``mono16``, untouched: tone mapping is the consumer's.
-Telemetry rows are cut off. Frames that a closed shutter leaves behind are told as a
-state and not passed on from a camera; a recording loses none of its frames.
+Raw Y16 counts are published as ``mono16``, unchanged: tone mapping is the consumer's.
+Telemetry rows are cut off. Frames that repeat while the shutter is closed are reported
+as a state; those of a camera are dropped, those of a recording are kept.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from windhover.imaging.thermal import (
     ThermalState,
     lepton_ffc,
 )
+from windhover.sources.palette import Palette
 from windhover.types import Frame, Image
 from windhover_cameras.base import CameraNode, run_camera
 from windhover_cameras.params import CameraParams
@@ -33,20 +34,26 @@ class ThermalCameraParams(CameraParams):
     """Parameters of the thermal camera."""
 
     frame_id: str = read_only("thermal_camera", description="tf frame of the camera")
+    palette: Palette = read_only(
+        "auto",
+        description="palette of pictures that hold no counts: auto = white-hot, or black-hot "
+        "where the file says so, and colours are refused; ironbow = any that gets brighter "
+        "with heat",
+    )
     telemetry_rows: int = read_only(
         -1,
         ge=-1,
         le=16,
-        description="rows that are telemetry and are cut off; -1 = what a Lepton's or Boson's "
-        "frame has too many",
+        description="rows that are telemetry and are cut off; -1 = the rows that a Lepton's or "
+        "Boson's frame has in excess",
     )
     telemetry_place: Literal["auto", "top", "bottom"] = read_only(
         "auto", description="where they are; auto = top of a Boson's frame, bottom of a Lepton's"
     )
     frozen_frames: Literal["auto", "drop", "pass"] = read_only(
         "auto",
-        description="frames that repeat the one before: auto = left out of a camera's, passed "
-        "on from a recording",
+        description="frames that repeat the previous one: auto = drop a camera's, pass a "
+        "recording's",
     )
     freeze_after_s: float = Field(
         0.25,
@@ -65,7 +72,7 @@ class ThermalCameraParams(CameraParams):
         ge=0.0,
         le=10.0,
         description="radiometric scale: kelvin a count (Lepton and Boson TLinear 0.01 or 0.1); "
-        "0 = counts mean no temperature",
+        "0 = counts are no temperatures",
     )
     kelvin_offset: float = Field(0.0, ge=-1000.0, le=1000.0, description="kelvin at a count of 0")
 
@@ -74,7 +81,7 @@ class ThermalCamera(CameraNode[ThermalCameraParams]):
     """Plays a source as the thermal camera.
 
     Attributes:
-        watch: tells fresh frames from repeated ones.
+        watch: distinguishes fresh frames from repeated ones.
     """
 
     params_model = ThermalCameraParams
@@ -88,12 +95,12 @@ class ThermalCamera(CameraNode[ThermalCameraParams]):
         self._last_picture: Image | None = None
 
     def start(self) -> None:
-        """Play, with nothing known of frames before."""
+        """Play, without any memory of earlier frames."""
         self.watch = FreezeWatch(self.params.freeze_after_s)
         super().start()
 
     def prepare(self, frame: Frame) -> Frame | None:
-        """Cut telemetry off and leave out what is no fresh picture."""
+        """Cut telemetry off and drop frames that are no fresh picture."""
         picture, rows = self._telemetry.split(frame.image)
         self.watch.after_s = self.params.freeze_after_s
         state = self.watch.look(picture, time.monotonic_ns(), lepton_ffc(rows))
@@ -112,7 +119,7 @@ class ThermalCamera(CameraNode[ThermalCameraParams]):
         return frame if rows is None else replace(frame, image=picture)
 
     def refresh(self) -> None:
-        """Show the state of the shutter and what counts mean."""
+        """Report the state of the shutter and the scene's temperatures."""
         super().refresh()
         watch, show = self.watch, self.health.set
         state = watch.state_at(time.monotonic_ns()) if self._live else watch.state
@@ -136,7 +143,7 @@ class ThermalCamera(CameraNode[ThermalCameraParams]):
 
 
 def main() -> int:
-    """Run the node as a process of its own."""
+    """Run the node as a separate process."""
     return run_camera(ThermalCamera)
 
 

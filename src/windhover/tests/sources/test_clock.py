@@ -160,7 +160,7 @@ def test_both_clocks_are_read_within_the_shortest_of_some_tries():
 def test_lost_frames_are_counted_also_where_numbers_wrap(kept, start):
     counter = SequenceCounter()
     kept = sorted(kept)
-    assert all(counter.take((start + number) % 2**32) for number in kept)
+    assert all(counter.count((start + number) % 2**32) for number in kept)
     assert counter.lost == kept[-1] - kept[0] + 1 - len(kept)
     assert counter.late == 0
 
@@ -172,7 +172,7 @@ def test_thirty_percent_lost_and_neighbours_swapped(seed):
     for at in range(1, len(numbers) - 2, 7):
         numbers[at], numbers[at + 1] = numbers[at + 1], numbers[at]
     counter = SequenceCounter()
-    taken = [number for number in numbers if counter.take(number)]
+    taken = [number for number in numbers if counter.count(number)]
     assert taken == sorted(taken)
     assert counter.late == len(numbers) - len(taken)
     # Whoever came late was not lost after all.
@@ -181,13 +181,13 @@ def test_thirty_percent_lost_and_neighbours_swapped(seed):
 
 def test_a_stream_that_starts_anew_loses_nothing():
     counter = SequenceCounter()
-    assert all(counter.take(number) for number in (900, 901, 0, 1, 2))
+    assert all(counter.count(number) for number in (900, 901, 0, 1, 2))
     assert (counter.lost, counter.late) == (0, 0)
 
 
 def test_without_numbers_stamps_tell_the_order():
     counter = SequenceCounter()
     stamps = (0, PERIOD, 3 * PERIOD, 2 * PERIOD, 4 * PERIOD)
-    assert [counter.take(None, ns) for ns in stamps] == [True, True, True, False, True]
+    assert [counter.count(None, ns) for ns in stamps] == [True, True, True, False, True]
     assert counter.late == 1
-    assert all(counter.take(None) for _ in range(3))
+    assert all(counter.count(None) for _ in range(3))

@@ -113,12 +113,12 @@ def test_stamps_are_the_pipelines_own_and_free_of_transport_jitter():
     caps = "video/x-raw,format=GRAY8,width=34,height=24,framerate=25/1"
     source = opened(f"gst:videotestsrc is-live=true ! {caps}")
     frames = [frame for frame, _ in zip(source, range(12), strict=False)]
-    told = source.counts
+    statistics = source.statistics
     source.close()
     gaps = {(b.stamp_ns - a.stamp_ns) / (b.index - a.index) for a, b in itertools.pairwise(frames)}
     # The test source stamps at exactly 25 frames a second; arrival times do not.
     assert sum(abs(gap - 40e6) < 100e3 for gap in gaps) >= len(gaps) / 2
-    assert told.stamps_untrusted == 0
+    assert statistics.stamps_untrusted == 0
     assert 0 <= time.time_ns() - frames[-1].stamp_ns < 30e9
 
 
@@ -128,10 +128,10 @@ def test_frames_that_the_pipeline_lost_are_counted():
     lossy = "identity drop-probability=0.3"
     source = opened(f"gst:videotestsrc is-live=true num-buffers=40 ! {caps} ! {lossy}")
     frames = list(source)
-    told = source.counts
+    statistics = source.statistics
     source.close()
-    assert told.lost > 0
-    assert told.read + told.lost <= 40
+    assert statistics.lost > 0
+    assert statistics.read + statistics.lost <= 40
     assert all(b.stamp_ns > a.stamp_ns for a, b in itertools.pairwise(frames))
 
 
@@ -142,7 +142,7 @@ def test_a_pipeline_that_ends_ends():
     source.close()
     assert 1 <= len(frames) <= 4
     assert frames[-1].encoding == "mono8"
-    assert len(frames) + source.counts.replaced == 4
+    assert len(frames) + source.statistics.replaced == 4
 
 
 @needs_gstreamer

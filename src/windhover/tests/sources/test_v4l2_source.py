@@ -113,12 +113,12 @@ def test_lost_frames_are_counted_from_the_drivers_numbers(boson):
         if seen[-1] == numbers[-1]:
             break
     thread.join()
-    told = source.counts
+    statistics = source.statistics
     source.close()
     assert seen == sorted(seen)
-    assert (told.lost, told.late) == (max(numbers) + 1 - len(numbers), 1)
-    assert told.read == len(numbers) - 1
-    assert told.replaced == told.read - len(seen)
+    assert (statistics.lost, statistics.late) == (max(numbers) + 1 - len(numbers), 1)
+    assert statistics.read == len(numbers) - 1
+    assert statistics.replaced == statistics.read - len(seen)
 
 
 def test_a_slow_consumer_gets_the_newest_frame_not_a_backlog(boson):
@@ -126,7 +126,7 @@ def test_a_slow_consumer_gets_the_newest_frame_not_a_backlog(boson):
     frames = iter(source)
     with Feeder(boson, counts, 0.003):
         first = next(frames)
-        wait_for(lambda: source.counts.replaced >= 20, "frames to be replaced")
+        wait_for(lambda: source.statistics.replaced >= 20, "frames to be replaced")
         second = next(frames)
         assert second.index >= first.index + 20
         assert next(frames).index > second.index
@@ -163,14 +163,14 @@ def test_what_is_not_asked_for_is_chosen(kernel):
 def test_a_damaged_frame_is_left_out_and_told(kernel):
     camera = kernel.add({"MJPG": [(16, 12)]})
     good = cv2.imencode(".jpg", np.zeros((12, 16, 3), np.uint8))[1].tobytes()
-    told = []
-    source = opened(camera, on_skip=told.append)
+    errors = []
+    source = opened(camera, on_skip=errors.append)
     frames = iter(source)
     with Feeder(camera, lambda n: good if n % 2 else b"no picture"):
         assert next(frames).image.shape == (12, 16, 3)
     source.close()
-    assert source.counts.damaged >= 1
-    assert "damaged frame (10 bytes that are no JPEG)" in str(told[0])
+    assert source.statistics.damaged >= 1
+    assert "damaged frame (10 bytes that are no JPEG)" in str(errors[0])
 
 
 def test_a_frame_that_the_driver_marks_broken_is_left_out(boson):
@@ -186,7 +186,7 @@ def test_a_frame_that_the_driver_marks_broken_is_left_out(boson):
     threading.Thread(target=feed, daemon=True).start()
     assert next(frames).image[0, 0] == 3
     source.close()
-    assert source.counts.damaged == 2
+    assert source.statistics.damaged == 2
 
 
 def test_stamps_on_another_clock_are_mapped_by_the_least_delay(boson):
@@ -204,7 +204,7 @@ def test_stamps_on_another_clock_are_mapped_by_the_least_delay(boson):
     source.close()
     assert all(b.stamp_ns > a.stamp_ns for a, b in pairwise(got))
     assert abs(got[-1].stamp_ns - time.time_ns()) < 30e9
-    assert source.counts.stamps_untrusted == 0
+    assert source.statistics.stamps_untrusted == 0
 
 
 @pytest.mark.parametrize("step_s", [5, -5])
@@ -225,11 +225,11 @@ def test_a_stepped_wall_clock_is_told_and_corrupts_no_stamp(boson, step_s, monke
         before = next(frames)
         stepped.set()
         after = [frame for frame, _ in zip(frames, range(8), strict=False)]
-    told = source.counts
+    statistics = source.statistics
     source.close()
-    assert told.clock_steps == 1
-    assert abs(told.clock_step_ns - step_s * 10**9) < 50 * MS
-    assert told.stamps_untrusted == 0
+    assert statistics.clock_steps == 1
+    assert abs(statistics.clock_step_ns - step_s * 10**9) < 50 * MS
+    assert statistics.stamps_untrusted == 0
     # From the step on all stamps are on the new clock; none is in between.
     now = read_clocks()
     wall_minus_monotonic = now.wall_ns - now.monotonic_ns
@@ -351,13 +351,13 @@ def test_a_busy_camera_is_named(boson):
 
 def test_an_image_processors_device_is_sent_to_gstreamer(kernel):
     camera = kernel.add({"NV12": [(16, 12)]}, planar=True)
-    with pytest.raises(SourceError, match=r"gives its planes apart.*gst:v4l2src device="):
+    with pytest.raises(SourceError, match=r"uses the multi-planar API.*gst:v4l2src device="):
         opened(camera)
 
 
 def test_without_linuxpy_it_says_what_to_install(boson, monkeypatch):
     monkeypatch.setitem(sys.modules, "linuxpy.video.device", None)
-    with pytest.raises(SourceError, match=r"pip install windhover\[v4l2\]'.*gst:v4l2src device="):
+    with pytest.raises(SourceError, match=r"pip install linuxpy'.*gst:v4l2src device="):
         opened(boson)
 
 

@@ -87,14 +87,14 @@ SOURCES: Registry[SourceKind] = Registry(
         "gst": SourceKind(_gstreamer, "gst:PIPELINE", live=True),
     },
 )
-"""What opens ``scheme:rest``."""
+"""Kinds of source by the scheme of their URI."""
 
 SUFFIXES: dict[str, Opener] = {
     **dict.fromkeys(IMAGE_SUFFIXES, _images),
     **dict.fromkeys(VIDEO_SUFFIXES, _video),
     **dict.fromkeys((".mcap", ".db3", ".bag"), _rosbag),
 }
-"""What opens a file by its suffix."""
+"""Openers of files by suffix."""
 
 _BAG_FILES = ("metadata.yaml", "*.mcap", "*.db3")
 # Schemes of packages that need not be installed.

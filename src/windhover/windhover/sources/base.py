@@ -1,8 +1,8 @@
-"""What a source of frames is.
+"""The interface of a source of frames.
 
-A source yields :class:`~windhover.types.Frame` in capture order and does no
-pacing: whoever plays it decides how fast. Adding one is a module with a class
-that fits :class:`Source` and a line in ``windhover.sources.open_source``.
+A source yields :class:`~windhover.types.Frame` in capture order and does no pacing: its
+consumer decides how fast to play it. To add one, write a class that fits :class:`Source`
+and register a :class:`~windhover.sources.kinds.SourceKind`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the rest of the library needs to know of a kind of source."""
+"""How a kind of source is described to the rest of the library."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from windhover.pairing.files import Calibration
 
 Opener = Callable[[str, str, SourceOptions], Source]
-"""Takes what follows the scheme (or the path), the whole URI, and the options."""
+"""Takes the part of the URI after the scheme (or a path), the full URI, and the options."""
 
 
 @dataclass(frozen=True, slots=True)

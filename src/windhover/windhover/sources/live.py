@@ -1,4 +1,4 @@
-"""What all cameras share: the newest frame wins, and silence is an error."""
+"""Base of all cameras: only the newest frame is kept, and silence is an error."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ class CapturedFrame:
 
 @dataclass(frozen=True, slots=True)
 class CaptureStatistics:
-    """What has become of a camera's frames since it was opened.
+    """Counts of a camera's frames since it was opened.
 
     Attributes:
-        read: frames that arrived whole.
-        lost: that the device took and nobody got, by their sequence numbers.
+        read: frames that arrived complete.
+        lost: that the device captured and that never arrived, by their sequence numbers.
         late: that came after a newer one, and were left out.
         replaced: by a newer one before anyone took them.
         damaged: that arrived broken, and were left out.
         clock_steps: how often the wall clock was stepped.
         clock_step_ns: by how much the last time.
-        device_restarts: how often the device's own clock began anew.
-        stamps_untrusted: frames stamped on arrival, for the device's stamp can't be true.
+        device_restarts: how often the device's own clock was restarted.
+        stamps_untrusted: frames stamped on arrival, as the device's stamp was impossible.
         delay_ns: from capture to arrival of the last frame.
     """
 
@@ -64,12 +64,12 @@ class CaptureStatistics:
 
 
 class LiveSource(ABC):
-    """A camera, read by a thread of its own.
+    """A camera that is read by its own thread.
 
     The thread takes every frame off the device, so that the driver's queue never
     fills, and keeps only the newest: a slow consumer gets a fresh frame, never a
     backlog. A frame that comes after a newer one is left out. After an error the
-    source is dead; open it anew.
+    source can't be used any more; open it again.
     """
 
     def __init__(self, name: str, options: SourceOptions) -> None:
@@ -96,12 +96,12 @@ class LiveSource(ABC):
 
     @property
     def rate_hz(self) -> float:
-        """Frames per second that the device said it gives, or was asked for."""
+        """Frames per second that the device reports, or that it was asked for."""
         return self._rate_hz
 
     @property
     def length(self) -> int | None:
-        """Nobody knows."""
+        """``None``: it is unknown."""
         return None
 
     @property
@@ -110,8 +110,8 @@ class LiveSource(ABC):
         return True
 
     @property
-    def counts(self) -> CaptureStatistics:
-        """What has become of its frames so far."""
+    def statistics(self) -> CaptureStatistics:
+        """Counts of its frames so far."""
         clock = self._clock or ClockMap(True)
         return CaptureStatistics(
             self._read,
@@ -129,8 +129,8 @@ class LiveSource(ABC):
     def __iter__(self) -> Iterator[Frame]:
         """Yield the newest frame, each at most once, as they come.
 
-        ``index`` counts the frames that arrived, replaced ones included. Stamps rise,
-        but for a step of the wall clock, which :attr:`counts` tells.
+        ``index`` counts the frames that arrived, replaced ones included. Stamps
+        increase, except across a step of the wall clock, see :attr:`statistics`.
 
         Raises:
             SourceError: the camera went away, or gave nothing for ``timeout_s``.
@@ -168,7 +168,7 @@ class LiveSource(ABC):
         """Make a blocked ``_capture`` return soon; may be called twice."""
 
     def _take(self) -> Frame | None:
-        """Wait for a frame that was not taken yet; ``None`` at a regular end."""
+        """Wait for a frame that was not yielded yet; ``None`` at a regular end."""
         with self._changed:
             arrived = self._changed.wait_for(
                 lambda: self._newest is not None or self._ended, self._options.timeout_s
@@ -197,8 +197,8 @@ class LiveSource(ABC):
                 self._offer(shot)
         except SourceError as error:
             end = error
-        # Whatever a driver's binding raises must reach the consumer, not die with
-        # the thread and look like silence.
+        # Whatever a driver's binding raises must reach the consumer: if it only ended
+        # the thread, it would look like silence.
         except Exception as error:
             end = SourceError(f"{self._name}: {' '.join(str(error).split())}")
         with self._changed:
@@ -207,10 +207,10 @@ class LiveSource(ABC):
             self._changed.notify_all()
 
     def _offer(self, shot: CapturedFrame) -> None:
-        """Stamp a frame and let it take the place of the one before."""
+        """Stamp a frame and put it in place of the previous one."""
         if self._clock is None:
             self._clock = ClockMap(shot.monotonic)
-        if not self._numbers.take(shot.sequence, shot.device_ns):
+        if not self._numbers.count(shot.sequence, shot.device_ns):
             return
         stamp = self._clock.stamp(shot.device_ns, shot.received)
         if stamp.step_ns:

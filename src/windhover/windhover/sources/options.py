@@ -1,4 +1,4 @@
-"""What a caller may ask of any source, whatever its kind."""
+"""Options of all kinds of source."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class SourceOptions:
     """Options of :func:`windhover.sources.open_source`; each source reads its own.
 
     Attributes:
-        rate_hz: frames per second. Files: replaces their own timing. Cameras: is
-            asked of the device.
-        loop: files: begin again at the end, time going on.
+        rate_hz: frames per second. Files: replaces their own timing. Cameras: requested
+            from the device.
+        loop: files: start again at the end; time continues.
         start_stamp_ns: stamp of a file source's first frame, nanoseconds; files
             carry no clock, so a node passes its own now.
         frame_id: tf frame; ``None`` takes a bag's own, else ``camera``.
@@ -34,14 +34,14 @@ class SourceOptions:
             stored as grey in three channels.
         fourth_channel: image files: what the last of four channels is. ``alpha`` is
             left out; ``thermal`` makes the picture an ``8UC4`` frame of both cameras.
-        on_bad: ``raise`` on a frame that can't be read, or ``skip`` it and go on.
+        on_bad: ``raise`` on a frame that can't be read, or ``skip`` it and continue.
         on_skip: called with the error of each skipped frame.
         topic: bags: the image topic; needed where there are several.
-        start_s: bags: seconds after the bag's first message from which on to play.
-        duration_s: bags: seconds to play from there; ``None`` to the end.
-        size: cameras: ``(width, height)`` to ask for.
+        start_s: bags: seconds after the bag's first message at which to start.
+        duration_s: bags: seconds to play from there; ``None`` plays to the end.
+        size: cameras: ``(width, height)`` to request.
         pixel_format: cameras: ``mjpeg``, ``yuyv``, ``nv12``, ``gray``, ``y16``, ...
-        timeout_s: cameras: how long without a frame counts as gone.
+        timeout_s: cameras: time without a frame after which the camera counts as gone.
         exposure_us: V4L2: microseconds; 0 lets the camera choose, ``None`` leaves it.
         gain: V4L2: in the camera's own units; ``None`` leaves it.
         camera: which camera's frames are wanted: of files, an R-JPEG's picture or its
@@ -76,7 +76,7 @@ class SourceOptions:
         return self.as_gray or self.camera == "thermal"
 
     def __post_init__(self) -> None:
-        """Check what every source relies on.
+        """Check ranges and words.
 
         Raises:
             SourceError: a number is out of its range, or a word is unknown.
@@ -109,18 +109,18 @@ class SourceOptions:
 
 
 def with_query(options: SourceOptions, query: str, uri: str) -> SourceOptions:
-    """Put what a URI's query says over the options.
+    """Override options by a URI's query.
 
     Args:
         options: as the caller gave them.
-        query: what follows the ``?``: ``size=1280x720``, ``rate=30``,
+        query: the part after the ``?``: ``size=1280x720``, ``rate=30``,
             ``format=mjpeg``, ``timeout=5``, ``exposure=8000``, ``gain=16``,
             ``fourth=thermal``, ``topic=/camera/image_raw``, ``start=12``, ``duration=5``,
             ``palette=black-hot``, ``page=0``.
         uri: for messages.
 
     Returns:
-        The options with the query's in place.
+        The options, with those of the query replaced.
 
     Raises:
         SourceError: an unknown key or a value that is not one.

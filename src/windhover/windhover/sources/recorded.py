@@ -1,4 +1,4 @@
-"""What all sources that read files share: time, looping and unreadable frames."""
+"""Base of all sources that read files: time, looping and unreadable frames."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class DecodedFrame:
 
 
 class RecordedSource(ABC):
-    """A source over something that ends; every ``iter`` begins at its start.
+    """A source with an end; each ``iter`` starts at its beginning.
 
-    A frame's ``index`` counts the file's frames, those that can't be read
-    included, so that it still says which frame of the file it was.
+    A frame's ``index`` counts all frames of the file, unreadable ones included, so that
+    it always identifies the frame within the file.
 
     Attributes:
         skipped: how many frames were left out under ``on_bad="skip"`` since the source
@@ -72,7 +72,7 @@ class RecordedSource(ABC):
         return False
 
     def close(self) -> None:  # noqa: B027 - most files are open only during a pass
-        """Release what is held between passes; most sources hold nothing."""
+        """Release resources that are kept between passes; most sources keep none."""
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield frames in capture order.
@@ -84,22 +84,22 @@ class RecordedSource(ABC):
         while True:
             first_ns: int | None = None
             last_ns = 0
-            for shot in self._read():
-                if shot is None:
+            for item in self._read():
+                if item is None:
                     index += 1
                     continue
-                if isinstance(shot, SourceError):
-                    self._bad(shot)
+                if isinstance(item, SourceError):
+                    self._skip_or_raise(item)
                     index += 1
                     continue
                 if first_ns is None:
-                    first_ns = shot.stamp_ns
-                last_ns = max(last_ns, shot.stamp_ns)
+                    first_ns = item.stamp_ns
+                last_ns = max(last_ns, item.stamp_ns)
                 yield Frame(
-                    shot.image,
-                    shot.encoding,
-                    shot.stamp_ns + shift_ns,
-                    self._options.frame_id or shot.frame_id or "camera",
+                    item.image,
+                    item.encoding,
+                    item.stamp_ns + shift_ns,
+                    self._options.frame_id or item.frame_id or "camera",
                     index,
                 )
                 index += 1
@@ -112,9 +112,9 @@ class RecordedSource(ABC):
 
     @abstractmethod
     def _read(self) -> Iterator[DecodedFrame | SourceError | None]:
-        """One pass: each frame, why it can't be read, or ``None`` where it is passed over."""
+        """One pass: each frame, the error of an unreadable one, or ``None`` for one left out."""
 
-    def _bad(self, error: SourceError) -> None:
+    def _skip_or_raise(self, error: SourceError) -> None:
         if self._options.on_bad == "raise":
             raise error
         self.skipped += 1

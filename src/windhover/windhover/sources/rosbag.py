@@ -92,10 +92,10 @@ class RosbagImages(RecordedSource):
                     return
                 if item is None or (end is not None and item[1] >= end):
                     return
-                yield self._shot(reader, *item, count) if item[1] >= begin else None
+                yield self._decoded(reader, *item, count) if item[1] >= begin else None
                 count += 1
 
-    def _shot(
+    def _decoded(
         self, reader: AnyReader, connection: Connection, log_ns: int, raw: bytes, count: int
     ) -> DecodedFrame | SourceError:
         what = f"message {count} of {self.topic} in bag {self._path}"

@@ -1,8 +1,8 @@
 """Frames from a V4L2 camera, through linuxpy.
 
-linuxpy is taken for what else hides: the driver's own capture stamps and sequence
-numbers, what a device offers, and its controls. It is GPL-3.0-or-later and therefore
-an extra (``windhover[v4l2]``), imported only where a ``v4l2:`` camera is opened; a
+linuxpy gives what OpenCV hides: the driver's own capture stamps and sequence numbers,
+the formats that a device offers, and its controls. It is GPL-3.0-or-later and therefore
+an extra (``v4l2``), imported only where a ``v4l2:`` camera is opened; a
 ``gst:v4l2src`` pipeline gives the same frames without it.
 """
 
@@ -56,8 +56,8 @@ PIXEL_FORMATS = {
 }
 """Names that ``format=`` takes."""
 
-# What is taken where nothing is asked for: counts of a thermal camera; else what a
-# colour camera gives at full rate over USB.
+# Preference where no format is asked for: counts of a thermal camera; for colour, the
+# formats that a camera gives at full rate over USB.
 _THERMAL_FIRST = ("y16", "gray", "nv12", "yuyv", "uyvy", "mjpeg")
 _COLOUR_FIRST = ("nv12", "mjpeg", "yuyv", "uyvy", "bgr", "rgb", "gray", "y16")
 
@@ -95,7 +95,7 @@ class V4l2Camera(LiveSource):
         try:
             self._video.open()
             while not self._stop.is_set():
-                # Readable also when it is gone: the read then says so.
+                # Readable also when the device is gone: the read then fails.
                 if not select.select([self._device.fileno()], [], [], _POLL_S)[0]:
                     continue
                 received = read_clocks()
@@ -103,7 +103,7 @@ class V4l2Camera(LiveSource):
                     frame = self._video.buffer.raw_read()
                 except BlockingIOError:
                     continue
-                yield self._shot(frame, received)
+                yield self._captured(frame, received)
         except OSError as error:
             raise SourceError(
                 f"{self._name}: camera went away ({error.strerror or error}), "
@@ -112,7 +112,7 @@ class V4l2Camera(LiveSource):
         finally:
             _close(self._device, self._video)
 
-    def _shot(self, frame: Any, received: Any) -> CapturedFrame | SourceError:
+    def _captured(self, frame: Any, received: Any) -> CapturedFrame | SourceError:
         from linuxpy.video.device import BufferFlag
 
         flags = int(frame.buff.flags)
@@ -150,7 +150,7 @@ class V4l2Camera(LiveSource):
         return np.asarray(image, np.uint8), "mono8" if gray else "bgr8"
 
     def _release(self) -> None:
-        # The thread closes the device when it sees the stop; here only where it never ran.
+        # The thread closes the device when it stops; here only if it never ran.
         if self._thread is None:
             _close(self._device, self._video)
 
@@ -183,7 +183,7 @@ def open_v4l2(device: str, name: str, options: SourceOptions) -> V4l2Camera:
         from linuxpy.video.device import Device, V4L2Error, VideoCapture
     except ImportError:
         raise SourceError(
-            f"{name}: linuxpy is not installed, 'pip install windhover[v4l2]', "
+            f"{name}: linuxpy is not installed: 'pip install linuxpy', "
             f"or use 'gst:v4l2src device={device}'"
         ) from None
     camera = Device(device)
@@ -203,12 +203,12 @@ def open_v4l2(device: str, name: str, options: SourceOptions) -> V4l2Camera:
 
 
 def _choose(camera: Device, device: str, wanted: str | None, gray: bool) -> str:
-    """The key of the format to take: what was asked for, or the best that is offered."""
+    """The key of the format: the one asked for, or the best that is offered."""
     from linuxpy.video.device import BufferType, Capability
 
     if Capability.VIDEO_CAPTURE_MPLANE in camera.info.device_capabilities:
         raise SourceError(
-            f"{device} gives its planes apart, as image processors do: "
+            f"{device} uses the multi-planar API, as image processors do: "
             f"use 'gst:v4l2src device={device}'"
         )
     offered = [
@@ -223,7 +223,7 @@ def _choose(camera: Device, device: str, wanted: str | None, gray: bool) -> str:
     known = {spec.fourcc: key for key, spec in PIXEL_FORMATS.items()}
     shown = ", ".join(known.get(fourcc, fourcc.strip()) for fourcc in offered)
     raise SourceError(
-        f"camera {device} does not offer pixel format {wanted or 'that is known here'}: "
+        f"camera {device} does not offer pixel format {wanted or 'that is supported here'}: "
         f"it has {shown}"
     )
 
@@ -245,7 +245,7 @@ def _set_up(
             f"{_sizes(camera, got) or f'it chose {got.width}x{got.height}'}"
         )
     if options.rate_hz:
-        # Many thermal cores run at the one rate they have; it is read back later.
+        # Many thermal cores have a single rate; the actual one is read back later.
         with contextlib.suppress(OSError):
             capture.set_fps(options.rate_hz)
     _set_controls(camera, device, options)
@@ -267,7 +267,7 @@ def _set_controls(camera: Device, device: str, options: SourceOptions) -> None:
 
     if options.exposure_us is None and options.gain is None:
         return
-    # linuxpy asks the device for its controls when they are listed, not before.
+    # linuxpy reads the device's controls when they are listed, not before.
     controls = dict(camera.controls.items())
 
     def put(control_id: int, what: str, *values: int) -> None:
@@ -290,7 +290,7 @@ def _set_controls(camera: Device, device: str, options: SourceOptions) -> None:
 
 
 def _put(control: Any, what: str, values: tuple[int, ...]) -> None:
-    """Set a control to the first of ``values`` that it takes."""
+    """Set a control to the first of ``values`` that it accepts."""
     refusal: object = ""
     for value in values:
         if not control.minimum <= value <= control.maximum:
@@ -301,7 +301,7 @@ def _put(control: Any, what: str, values: tuple[int, ...]) -> None:
             refusal = error
         else:
             return
-    raise SourceError(f"{what} {values[-1]} is not taken: {refusal}")
+    raise SourceError(f"{what} {values[-1]} is not accepted: {refusal}")
 
 
 def _rate_of(capture: VideoCapture) -> float:
@@ -313,7 +313,7 @@ def _rate_of(capture: VideoCapture) -> float:
 
 def _close(camera: Device, capture: VideoCapture) -> None:
     for close in (capture.close, camera.close):
-        # It may be gone, and nothing of it left to give back.
+        # It may be gone already.
         with contextlib.suppress(OSError, ValueError):
             close()
 

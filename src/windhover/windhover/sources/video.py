@@ -99,12 +99,12 @@ class VideoFile(RecordedSource):
                         first_pts = frame.pts
                     stamp_ns = self._stamp_ns(frame, first_pts, count)
                     end_s = frame.time or 0.0
-                    yield self._shot(frame, stamp_ns, count)
+                    yield self._decoded(frame, stamp_ns, count)
                     count += 1
             if _ends_early(self._path, container, stream, end_s):
                 yield SourceError(f"video {self._path} is truncated after frame {count}")
 
-    def _shot(self, frame: VideoFrame, stamp_ns: int, count: int) -> DecodedFrame:
+    def _decoded(self, frame: VideoFrame, stamp_ns: int, count: int) -> DecodedFrame:
         what = f"frame {count} of video {self._path}"
         if self._options.thermal:
             image, encoding = frame_to_image(frame, as_gray=self._converter.checked)

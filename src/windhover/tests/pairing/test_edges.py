@@ -10,7 +10,11 @@ from windhover.pairing.files import Calibration, FixedHomography
 from windhover.pairing.fitting import fit_homography, fit_pose
 from windhover.pairing.refine import RefineLimits, Refiner
 from windhover.pairing.registration import Pose
-from windhover_evaluation.registration.residuals import aware, fixed, residuals
+from windhover_evaluation.registration.residuals import (
+    ground_plane_mapping,
+    homography_mapping,
+    residuals_by_altitude,
+)
 from windhover_sim import Scene, SceneConfig
 from windhover_sim.calibration import down_of, scene_calibration
 
@@ -81,18 +85,19 @@ def test_one_homography_is_right_at_its_height_and_the_pose_at_all(pair):
     seen = match(bgr, grey, TRUE.rgb, TRUE.thermal, first, pose)
     fit = fit_pose([seen], TRUE.rgb, TRUE.thermal, first, 0.005)
     homography = FixedHomography(fit_homography(seen), TRUE.rgb_size, TRUE.thermal_size)
-    ways = {
-        "fixed": fixed(homography),
-        "aware": aware(Calibration(TRUE.rgb, TRUE.thermal, fit.extrinsics)),
-        "true": aware(TRUE),
+    mappings = {
+        "homography": homography_mapping(homography),
+        "ground": ground_plane_mapping(Calibration(TRUE.rgb, TRUE.thermal, fit.extrinsics)),
+        "true": ground_plane_mapping(TRUE),
     }
-    rows = {row.altitude_m: row for row in residuals(SceneConfig(), ways, (10, 30, 40, 50, 120))}
+    measured = residuals_by_altitude(SceneConfig(), mappings, (10, 30, 40, 50, 120))
+    rows = {row.altitude_m: row for row in measured}
     for altitude in (30, 40, 50):
-        assert rows[altitude].median_px["aware"] < 1.5
-    assert rows[10].median_px["fixed"] > 1.5 > rows[10].median_px["aware"]
+        assert rows[altitude].median_px["ground"] < 1.5
+    assert rows[10].median_px["homography"] > 1.5 > rows[10].median_px["ground"]
     # The renderer's cameras turn against each other by hundredths of a degree in flight.
     assert all(row.median_px["true"] < 0.05 for row in rows.values())
-    assert all(row.p95_px["fixed"] >= row.median_px["fixed"] for row in rows.values())
+    assert all(row.p95_px["homography"] >= row.median_px["homography"] for row in rows.values())
 
 
 def test_nothing_seen_is_told_with_what_to_do():

@@ -12,7 +12,7 @@ from tests.support.blob_bundle import SCORE_SCALE, SCORE_ZERO_POINT, build_blob_
 from windhover.inference import Backend, open_backend
 from windhover.model.bundle import Bundle
 from windhover.types import Frame
-from windhover_evaluation.fidelity.agreement import SEEN, compare_backends
+from windhover_evaluation.fidelity.agreement import MIN_CELL_SCORE, compare_backends
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_a_known_offset(bundle: Bundle, frames: list[Frame]) -> None:
     reference = floats(bundle)
     for frame in frames:
         logits = reference.run(frame.image[None, :, :, None])[1].astype(np.float64)
-        seen = expit(logits).max(axis=-1) > SEEN
+        seen = expit(logits).max(axis=-1) > MIN_CELL_SCORE
         signal += np.square(expit(logits[seen])).sum()
         noise += np.square(expit(logits[seen]) - expit(logits[seen] - 0.5)).sum()
     expected = 10 * np.log10(signal / noise)
@@ -112,7 +112,7 @@ def test_integers_are_compared_as_what_they_mean(bundle: Bundle, frames: list[Fr
         scores = reference.run(frame.image[None, :, :, None])[1].astype(np.float64)
         steps = np.clip(np.round(scores / SCORE_SCALE) + SCORE_ZERO_POINT, 0, 255)
         kept = (steps - SCORE_ZERO_POINT) * SCORE_SCALE
-        seen = np.maximum(expit(scores), expit(kept)).max(axis=-1) > SEEN
+        seen = np.maximum(expit(scores), expit(kept)).max(axis=-1) > MIN_CELL_SCORE
         signal += np.square(expit(scores[seen])).sum()
         noise += np.square(expit(scores[seen]) - expit(kept[seen])).sum()
     expected = 10 * np.log10(signal / noise)

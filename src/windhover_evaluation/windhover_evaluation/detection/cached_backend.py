@@ -1,4 +1,4 @@
-"""Outputs of a slow backend, kept so that a run that was stopped goes on where it was."""
+"""A cache of a slow backend's outputs, so that an interrupted run resumes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class CachedBackend:
     """A backend that runs each image once and reads its outputs from a folder after that.
 
     Args:
-        inner: what runs; closed with this one.
-        folder: for what it gives, a file an image. Only for one graph and one kind of
-            hardware: nothing else is asked before a file is taken.
+        inner: the backend that runs; closed with this one.
+        folder: of the cache, one file an image. It must be for one graph on one kind of
+            hardware alone: files are found by the image's content and nothing else.
     """
 
     def __init__(self, inner: Backend, folder: Path) -> None:
@@ -45,5 +45,5 @@ class CachedBackend:
         return outputs
 
     def close(self) -> None:
-        """Close what runs; what was kept stays."""
+        """Close the backend; the cache stays."""
         self._inner.close()

@@ -1,8 +1,8 @@
 """How close a compiled graph comes to the one it was made from, on the same frames.
 
 Two views: per raw output the signal-to-quantisation-noise ratio
-(``10 log10(sum(reference^2) / sum((reference - other)^2))``, in dB), and what
-becomes of the detections. Neither needs labels; accuracy is another matter (see
+(``10 log10(sum(reference^2) / sum((reference - other)^2))``, in dB), and the
+detections that both have. Neither needs truth; accuracy is another matter (see
 :mod:`windhover_evaluation.detection.model_evaluation`).
 """
 
@@ -24,7 +24,8 @@ from windhover.model.manifest import OutputSpec
 from windhover.types import Detections, Frame
 
 MATCH_IOU = 0.5
-SEEN = 0.01
+#: Least score of a grid cell whose outputs are compared.
+MIN_CELL_SCORE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +33,11 @@ class Fidelity:
     """One backend against the reference over all frames.
 
     Attributes:
-        sqnr_db: per output, by name; infinite where nothing differs, NaN where nothing was
-            seen at that stride. Cells count that have a score above :data:`SEEN`, in either
-            for scores, which are compared as 0..1, and in the reference for boxes: what
-            neither adds a detection nor moves one is no loss, and ranges are clipped there
-            on purpose.
+        sqnr_db: per output, by name; infinite where nothing differs, NaN where no cell
+            counts. Cells count that have a score above :data:`MIN_CELL_SCORE`, in either
+            for scores, which are compared as 0..1, and in the reference for boxes: a
+            difference elsewhere neither adds a detection nor moves one, and ranges are
+            clipped there on purpose.
         reference_count: detections of the reference.
         other_count: detections of the other.
         matched: pairs of one class with an IoU of at least :data:`MATCH_IOU`.
@@ -52,8 +53,8 @@ class Fidelity:
     mean_score_change: float
 
 
-class _Tap:
-    """A backend whose last outputs can be read again, as real values."""
+class _OutputProbe:
+    """A backend that keeps its last outputs as real values."""
 
     def __init__(self, inner: Backend, outputs: Sequence[OutputSpec]) -> None:
         self.name, self.device = inner.name, inner.device
@@ -63,7 +64,7 @@ class _Tap:
 
     def run(self, image: NDArray[np.uint8]) -> Sequence[NDArray[np.generic]]:
         outputs = self._inner.run(image)
-        self.real = [_meant(o, spec) for o, spec in zip(outputs, self._specs, strict=True)]
+        self.real = [_to_real(o, spec) for o, spec in zip(outputs, self._specs, strict=True)]
         return outputs
 
     def close(self) -> None:
@@ -71,7 +72,7 @@ class _Tap:
 
 
 @dataclass(slots=True)
-class _Sums:
+class _Totals:
     signal: NDArray[np.float64]
     noise: NDArray[np.float64]
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, np.int64))
@@ -82,36 +83,36 @@ class _Sums:
 def compare_backends(
     bundle: Bundle, reference: Backend, others: Mapping[str, Backend], frames: Iterable[Frame]
 ) -> dict[str, Fidelity]:
-    """Run frames through a reference and others, and compare what they give.
+    """Run frames through a reference and others, and compare their outputs.
 
     Args:
         bundle: that all of them run.
         reference: such as the cpu backend with ``precision="float"``.
-        others: by the name that the result has.
+        others: by name.
         frames: of any size.
 
     Returns:
-        Per name of ``others``.
+        By the names of ``others``.
 
     Raises:
         BackendError: a run failed.
         ConfigError: a frame's encoding does not suit the bundle.
     """
     outputs = bundle.head.outputs
-    taps = {name: _Tap(backend, outputs) for name, backend in others.items()}
-    base = _Tap(reference, outputs)
+    probes = {name: _OutputProbe(backend, outputs) for name, backend in others.items()}
+    base = _OutputProbe(reference, outputs)
     base_detector = Detector(bundle, base)
-    detectors = {name: Detector(bundle, tap) for name, tap in taps.items()}
+    detectors = {name: Detector(bundle, tap) for name, tap in probes.items()}
     zeros = np.zeros(len(outputs))
-    sums = {name: _Sums(zeros.copy(), zeros.copy()) for name in taps}
+    sums = {name: _Totals(zeros.copy(), zeros.copy()) for name in probes}
     for frame in frames:
         expected = base_detector.detect(frame)
         for name, detector in detectors.items():
             found = detector.detect(frame)
-            for i, (mine, other) in enumerate(zip(base.real, taps[name].real, strict=True)):
-                cells = _seen(outputs, base.real, i)
+            for i, (mine, other) in enumerate(zip(base.real, probes[name].real, strict=True)):
+                cells = _scored_cells(outputs, base.real, i)
                 if outputs[i].kind == "score":
-                    cells = cells | _seen(outputs, taps[name].real, i)
+                    cells = cells | _scored_cells(outputs, probes[name].real, i)
                 sums[name].signal[i] += np.square(mine[cells]).sum()
                 sums[name].noise[i] += np.square(mine[cells] - other[cells]).sum()
             sums[name].counts += (len(expected.scores), len(found.scores))
@@ -120,25 +121,25 @@ def compare_backends(
     return {name: _summary(names, total) for name, total in sums.items()}
 
 
-def _meant(output: NDArray[np.generic], spec: OutputSpec) -> NDArray[np.float64]:
-    """Box outputs as real values, scores as 0..1."""
+def _to_real(output: NDArray[np.generic], spec: OutputSpec) -> NDArray[np.float64]:
+    """Box outputs dequantised, scores as 0..1."""
     values = output.astype(np.float64)
     if output.dtype == np.uint8 and spec.scale is not None and spec.zero_point is not None:
         values = (values - spec.zero_point) * spec.scale
     return values if spec.kind == "box" else expit(values)
 
 
-def _seen(
+def _scored_cells(
     specs: Sequence[OutputSpec], values: Sequence[NDArray[np.float64]], index: int
 ) -> NDArray[np.bool_]:
-    """Cells ``(1, h, w)`` at the stride of an output that have a score above :data:`SEEN`."""
+    """Cells ``(1, h, w)`` at an output's stride with a score above :data:`MIN_CELL_SCORE`."""
     stride = specs[index].stride
     scores = next(i for i, s in enumerate(specs) if (s.stride, s.kind) == (stride, "score"))
-    seen: NDArray[np.bool_] = values[scores].max(axis=-1) > SEEN
-    return seen
+    scored: NDArray[np.bool_] = values[scores].max(axis=-1) > MIN_CELL_SCORE
+    return scored
 
 
-def _match(expected: Detections, found: Detections, sums: _Sums) -> None:
+def _match(expected: Detections, found: Detections, sums: _Totals) -> None:
     overlaps = iou_matrix(expected.boxes.astype(np.float64), found.boxes.astype(np.float64))
     overlaps[expected.class_ids[:, None] != found.class_ids[None, :]] = 0.0
     for row, column in zip(*linear_sum_assignment(-overlaps), strict=True):
@@ -147,7 +148,7 @@ def _match(expected: Detections, found: Detections, sums: _Sums) -> None:
             sums.changes.append(float(abs(expected.scores[row] - found.scores[column])))
 
 
-def _summary(names: Sequence[str], sums: _Sums) -> Fidelity:
+def _summary(names: Sequence[str], sums: _Totals) -> Fidelity:
     with np.errstate(divide="ignore", invalid="ignore"):
         decibels = 10.0 * np.log10(sums.signal / sums.noise)
     return Fidelity(

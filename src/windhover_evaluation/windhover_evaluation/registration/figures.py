@@ -1,4 +1,4 @@
-"""What a person looks at before trusting a calibration."""
+"""Figures that show how well a calibration fits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from windhover.errors import DataError
 from windhover.geometry import Floats
 from windhover.pairing.edges import edge_strength
 from windhover.pairing.registration import Picture
-from windhover_evaluation.registration.residuals import Row
+from windhover_evaluation.registration.residuals import AltitudeResiduals
 from windhover_evaluation.report.plots import COLOURS
 
 _STYLE: dict[Any, Any] = {"font.size": 9.0, "axes.spines.top": False, "axes.spines.right": False}
@@ -35,8 +35,8 @@ def overlay(bgr: Picture, thermal: Picture) -> Picture:
     return np.asarray(grey * (1 - share) + orange * share, np.uint8)
 
 
-def chequered(bgr: Picture, thermal: Picture) -> Picture:
-    """RGB and thermal in turn, so that lines which run on show that they fit."""
+def checkerboard(bgr: Picture, thermal: Picture) -> Picture:
+    """Patches of RGB and thermal in turn: lines continue across them where both fit."""
     height, width = thermal.shape
     y, x = np.mgrid[:height, :width] // _PATCH_PX
     mixed = bgr.copy()
@@ -48,7 +48,7 @@ def chequered(bgr: Picture, thermal: Picture) -> Picture:
 def calibration_figure(
     title: str, residuals_px: Floats, pictures: Sequence[tuple[str, Picture]]
 ) -> Figure:
-    """Pictures of the registration, and how far each spot is off.
+    """Pictures of the registration, and the error of each matched point.
 
     Args:
         title: of the page.
@@ -74,7 +74,7 @@ def calibration_figure(
         counts.hist(length, bins=40, range=(0, reach), color=COLOURS[0])
         median, p95 = np.percentile(length, (50, 95))
         counts.axvline(median, color=COLOURS[1])
-        counts.set(xlabel="off by, thermal px", ylabel="spots")
+        counts.set(xlabel="error, thermal px", ylabel="points")
         counts.set_title(f"median {median:.2f} px, 95 % below {p95:.2f} px", loc="left")
         for part, (name, picture) in zip(shown, pictures, strict=True):
             axes = part.subplots()
@@ -84,25 +84,29 @@ def calibration_figure(
     return figure
 
 
-def altitude_figure(rows: Sequence[Row], asked_px: float = 1.5) -> Figure:
-    """Median residual of each way against the height."""
+def altitude_figure(rows: Sequence[AltitudeResiduals], required_px: float = 1.5) -> Figure:
+    """Median error of each mapping against the altitude."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(7.5, 4.2), layout="constrained", dpi=130)
         axes = figure.subplots()
-        heights = [row.altitude_m for row in rows]
+        altitudes = [row.altitude_m for row in rows]
         for colour, name in zip(COLOURS, rows[0].median_px, strict=False):
             axes.plot(
-                heights, [row.median_px[name] for row in rows], "o-", ms=3.5, color=colour,
+                altitudes, [row.median_px[name] for row in rows], "o-", ms=3.5, color=colour,
                 label=name,
             )  # fmt: skip
         axes.axvspan(30, 50, color="#888888", alpha=0.12, lw=0)
-        axes.axhline(asked_px, color="#888888", lw=0.8, ls="--")
+        axes.axhline(required_px, color="#888888", lw=0.8, ls="--")
         axes.text(
-            heights[-1], asked_px, f"{asked_px:g} px asked at 30-50 m ", va="bottom", ha="right"
+            altitudes[-1],
+            required_px,
+            f"{required_px:g} px required at 30-50 m ",
+            va="bottom",
+            ha="right",
         )
         axes.set(
-            xscale="log", xticks=heights, xticklabels=[f"{h:g}" for h in heights], ylim=0,
-            xlabel="height over ground, m", ylabel="median residual, thermal px (640x512)",
+            xscale="log", xticks=altitudes, xticklabels=[f"{h:g}" for h in altitudes], ylim=0,
+            xlabel="altitude above ground, m", ylabel="median error, thermal px (640x512)",
         )  # fmt: skip
         axes.minorticks_off()
         axes.legend(frameon=False, loc="center right")

@@ -46,7 +46,7 @@ class MatchFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class Clear:
+class ClearCounts:
     """Counts of CLEAR MOT, which add up over classes and sequences.
 
     Attributes:
@@ -71,7 +71,7 @@ class Clear:
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class IdentityCounts:
     """Counts of the identity scores: boxes under the best one-to-one naming of tracks."""
 
     true_positives: int = 0
@@ -80,7 +80,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Hota:
+class HotaCounts:
     """HOTA's counts and association accuracy at each of :data:`ALPHAS`, ``(19,)``.
 
     Attributes:
@@ -99,7 +99,7 @@ class Hota:
     iou_sum: NDArray[np.float64]
 
 
-def clear(frames: Sequence[MatchFrame], objects: int) -> Clear:
+def clear(frames: Sequence[MatchFrame], objects: int) -> ClearCounts:
     """Count CLEAR MOT over a sequence.
 
     A match is kept from the frame before where it can be; among the rest the
@@ -155,10 +155,10 @@ class _ClearState:
         hit = score[rows, columns] > _EPS
         return rows[hit], columns[hit]
 
-    def result(self) -> Clear:
+    def result(self) -> ClearCounts:
         seen = self._present > 0
         share = self._matched[seen] / self._present[seen]
-        return Clear(
+        return ClearCounts(
             true_positives=self._hits,
             false_positives=self._results - self._hits,
             false_negatives=self._truths - self._hits,
@@ -170,7 +170,7 @@ class _ClearState:
         )
 
 
-def identity(frames: Sequence[MatchFrame], objects: int, tracks: int) -> Identity:
+def identity(frames: Sequence[MatchFrame], objects: int, tracks: int) -> IdentityCounts:
     """Count the identity scores over a sequence: each track is one object at most.
 
     Args:
@@ -190,10 +190,10 @@ def identity(frames: Sequence[MatchFrame], objects: int, tracks: int) -> Identit
     # saves one of both, and a pair that shares none saves nothing.
     rows, columns = linear_sum_assignment(-shared)
     hits = int(shared[rows, columns].sum())
-    return Identity(hits, int(results.sum()) - hits, int(truths.sum()) - hits)
+    return IdentityCounts(hits, int(results.sum()) - hits, int(truths.sum()) - hits)
 
 
-def hota(frames: Sequence[MatchFrame], objects: int, tracks: int) -> Hota:
+def hota(frames: Sequence[MatchFrame], objects: int, tracks: int) -> HotaCounts:
     """Count HOTA over a sequence.
 
     Args:
@@ -233,7 +233,7 @@ def hota(frames: Sequence[MatchFrame], objects: int, tracks: int) -> Hota:
     key, count = np.unique(np.concatenate(keys or [np.empty(0, np.int64)]), return_counts=True)
     together = truths[key // tracks % objects] + results[key % tracks] - count
     weights = count * count / np.maximum(1, together)
-    return Hota(
+    return HotaCounts(
         true_positives=hits,
         false_positives=results.sum() - hits,
         false_negatives=truths.sum() - hits,

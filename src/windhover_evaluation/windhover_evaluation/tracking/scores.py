@@ -20,9 +20,9 @@ from windhover.errors import DataError
 from windhover.types import Tracks
 from windhover_evaluation.tracking.mot_counts import (
     MATCH_IOU,
-    Clear,
-    Hota,
-    Identity,
+    ClearCounts,
+    HotaCounts,
+    IdentityCounts,
     MatchFrame,
     clear,
     hota,
@@ -104,9 +104,9 @@ class TrackCounts:
     label: str
     objects: int
     tracks: int
-    clear: Clear
-    ids: Identity
-    hota_counts: Hota
+    clear: ClearCounts
+    ids: IdentityCounts
+    hota_counts: HotaCounts
 
     @property
     def mota(self) -> float:
@@ -290,7 +290,7 @@ def _sum(classes: Sequence[TrackCounts]) -> TrackCounts:
     )
 
 
-_Counts = TypeVar("_Counts", Clear, Identity, Hota)
+_Counts = TypeVar("_Counts", ClearCounts, IdentityCounts, HotaCounts)
 
 
 def _added(parts: Sequence[_Counts]) -> _Counts:

@@ -1,9 +1,9 @@
 """What quantising and compiling a model costs, on images with truth.
 
-One table: the float graph, int8.onnx on the CPU and what the HTP runs, on the same
-images: average precision and recall of each class, and how near each comes to the
-float graph (see :mod:`windhover_evaluation.fidelity.agreement`). Each image goes through each
-of them once, as an emulator takes seconds for it; a run that was stopped goes on where it was.
+One table of the float graph, int8.onnx on the CPU and the graph on the HTP, over the same
+images: average precision and recall of each class, and how close each is to the float
+graph (see :mod:`windhover_evaluation.fidelity.agreement`). Each image goes through each
+graph once, as an emulator takes seconds for it; an interrupted run resumes.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from windhover_evaluation.detection.scores import DetectionScores, Predictions, 
 from windhover_evaluation.detection.truth import Truth
 from windhover_evaluation.fidelity.agreement import Fidelity, compare_backends
 from windhover_evaluation.report.metrics import detection_metrics
+from windhover_evaluation.report.tables import markdown_table
 
 FORMAT = "windhover-fidelity/1"
 REFERENCE = "float"
@@ -55,7 +56,7 @@ class Variant:
 
     Attributes:
         name: of :data:`VARIANTS`.
-        runs_on: hardware or emulator, and the file, in words.
+        runs_on: name of the hardware or emulator.
         scores: against the truth.
         fidelity: against the float graph; ``None`` for that one itself.
     """
@@ -67,13 +68,13 @@ class Variant:
 
     @property
     def title(self) -> str:
-        """File and hardware in short; an emulator is called one."""
+        """File and hardware in short, such as ``int8.dlc, HTP emulator on x86_64``."""
         backend, _, file = VARIANTS[self.name]
         return f"{file}, {where_it_runs() if BACKENDS[backend].on_htp else 'CPU'}"
 
     @property
-    def least_sqnr_db(self) -> float | None:
-        """Of the output that is furthest from the float graph's, of those with something in."""
+    def min_sqnr_db(self) -> float | None:
+        """Lowest SQNR of all outputs that have cells to compare, dB."""
         if self.fidelity is None:
             return None
         return min(
@@ -92,13 +93,13 @@ def variant_names(text: str) -> tuple[str, ...]:
     others = dict.fromkeys(name for name in names if name != REFERENCE)
     if unknown or not others:
         raise ConfigError(
-            f"{text!r} names nothing to compare with the float graph; use some of "
+            f"{text!r} names no graph to compare with the float graph; use some of "
             f"{', '.join(name for name in VARIANTS if name != REFERENCE)}"
         )
     return (REFERENCE, *others)
 
 
-def spread(truth: Truth, count: int) -> Truth:
+def sample_images(truth: Truth, count: int) -> Truth:
     """The truth of ``count`` images, evenly from first to last, or of all if there are fewer.
 
     Raises:
@@ -121,17 +122,17 @@ def evaluate_fidelity(
 ) -> list[Variant]:
     """Score variants of a bundle's graph on the same images.
 
-    Writes ``fidelity.json`` and ``fidelity.md``, the table as Markdown and a sentence for a
-    camera that was missing, and keeps in ``outputs/`` what the HTP gave for each image,
-    which is not run again.
+    Writes ``fidelity.json`` and ``fidelity.md``, the table as Markdown and a warning for a
+    missing camera, and keeps the HTP's outputs for each image in ``outputs/``, which a later
+    run uses.
 
     Args:
-        bundle: with float.onnx and what the variants need.
+        bundle: with float.onnx and the variants' files.
         truth: in the bundle's labels.
         images_dir: its images' folder.
         names: as :func:`variant_names` gives them.
         out_dir: where the files go.
-        progress: is told of each image.
+        progress: called after each image.
 
     Returns:
         In the order of ``names``.
@@ -139,36 +140,37 @@ def evaluate_fidelity(
     Raises:
         BackendError: a variant can't be opened, or a run failed.
         SourceError: an image can't be read.
-        DataError: a pair is not of one size, or the files can't be written.
+        DataError: the truth holds nothing to score, an image has another size than the
+            truth gives, a pair is not of one size, or the files can't be written.
     """
     truth.require_objects()
     with ExitStack() as opened:
-        keepers = {}
+        recorders = {}
         for name in names:
-            keepers[name] = _Keeper(_open(bundle, name, Path(out_dir)))
-            opened.callback(keepers[name].close)
+            recorders[name] = _OutputRecorder(_open(bundle, name, Path(out_dir)))
+            opened.callback(recorders[name].close)
         found: dict[str, list[tuple[int, Detections]]] = {name: [] for name in names}
-        lacking = MissingCameraCounter(bundle.channels)
-        frames = _frames(bundle, truth, Path(images_dir), keepers, found, lacking, progress)
-        others = {name: keeper for name, keeper in keepers.items() if name != REFERENCE}
-        near = compare_backends(bundle, keepers[REFERENCE], others, frames)
-        devices = {name: keeper.device for name, keeper in keepers.items()}
+        missing = MissingCameraCounter(bundle.channels)
+        frames = _frames(bundle, truth, Path(images_dir), recorders, found, missing, progress)
+        others = {name: recorder for name, recorder in recorders.items() if name != REFERENCE}
+        fidelities = compare_backends(bundle, recorders[REFERENCE], others, frames)
+        devices = {name: recorder.device for name, recorder in recorders.items()}
     limits = dict(zip(bundle.labels, bundle.thresholds.score_vector(bundle.labels), strict=True))
     variants = [
         Variant(
             name,
             devices[name],
             evaluate_detections(truth, Predictions.collect(found[name]), limits),
-            near.get(name),
+            fidelities.get(name),
         )
         for name in names
     ]
-    _write(Path(out_dir), bundle, truth, variants, lacking.warnings(len(truth.images)))
+    _write(Path(out_dir), bundle, truth, variants, missing.warnings(len(truth.images)))
     return variants
 
 
 def _open(bundle: Bundle, name: str, out: Path) -> Backend:
-    """A variant's backend; what the HTP gives is kept, as its emulator takes seconds a frame."""
+    """A variant's backend, with a cache where it is the HTP: its emulator takes seconds a frame."""
     backend, options, file = VARIANTS[name]
     opened = open_backend(bundle, backend, **options)
     if not BACKENDS[backend].on_htp:
@@ -179,8 +181,8 @@ def _open(bundle: Bundle, name: str, out: Path) -> Backend:
     return CachedBackend(opened, out / "outputs" / key)
 
 
-class _Keeper:
-    """A backend whose last outputs can be decoded again, with other thresholds."""
+class _OutputRecorder:
+    """A backend that keeps its last outputs, to be decoded again with other thresholds."""
 
     def __init__(self, inner: Backend) -> None:
         self.name, self.device = inner.name, inner.device
@@ -195,70 +197,71 @@ class _Keeper:
         self._inner.close()
 
 
-class _Replay:
-    """Gives what a keeper last gave, whatever the image."""
+class _OutputReplayer:
+    """A backend that returns a recorder's last outputs, whatever the image."""
 
-    def __init__(self, keeper: _Keeper) -> None:
-        self.name, self.device = keeper.name, keeper.device
-        self._keeper = keeper
+    def __init__(self, recorder: _OutputRecorder) -> None:
+        self.name, self.device = recorder.name, recorder.device
+        self._recorder = recorder
 
     def run(self, image: NDArray[np.uint8]) -> Sequence[NDArray[np.generic]]:
-        del image  # the keeper has seen it
-        return self._keeper.last
+        del image  # the recorder ran it
+        return self._recorder.last
 
     def close(self) -> None:
-        """The keeper is closed by whoever opened it."""
+        """Leave the recorder open: its owner closes it."""
 
 
 def _frames(
     bundle: Bundle,
     truth: Truth,
     folder: Path,
-    keepers: Mapping[str, _Keeper],
+    recorders: Mapping[str, _OutputRecorder],
     found: Mapping[str, list[tuple[int, Detections]]],
-    lacking: MissingCameraCounter,
+    missing: MissingCameraCounter,
     progress: Progress | None,
 ) -> Iterator[Frame]:
     low = evaluation_thresholds(bundle)
     detectors = {
-        name: Detector(bundle, _Replay(keeper), thresholds=low) for name, keeper in keepers.items()
+        name: Detector(bundle, _OutputReplayer(recorder), thresholds=low)
+        for name, recorder in recorders.items()
     }
     for row in range(len(truth.images)):
         cameras = read_truth_picture(truth, row, folder, bundle.channels)
-        lacking.note(cameras)
+        missing.note(cameras)
         frame = cameras.frame(bundle.channels, row)
         yield frame
-        # Asked for the next one: every variant has seen this one, at the bundle's
-        # thresholds. For AP its outputs are decoded again with nearly none.
+        # The next frame is asked for once every variant ran this one, at the bundle's
+        # thresholds. For AP the outputs are decoded again with nearly none.
         for name, detector in detectors.items():
             found[name].append((row, detector.detect(frame)))
         if progress is not None:
             progress(row + 1, len(truth.images))
 
 
-def table(variants: Sequence[Variant]) -> list[list[str]]:
+def fidelity_table(variants: Sequence[Variant]) -> list[list[str]]:
     """The table as cells, the heading first; scores in percent."""
     labels = [each.label for each in variants[0].scores.classes]
     heading = ["", "mAP50", *(f"{label} AP50 / recall" for label in labels)]
-    heading += ["same boxes", "their IoU", "least SQNR dB"]
+    heading += ["same boxes", "their IoU", "lowest SQNR dB"]
     return [heading, *(_row(variant, variants[0]) for variant in variants)]
 
 
 def _row(variant: Variant, reference: Variant) -> list[str]:
-    scores, near = variant.scores, variant.fidelity
-    loss = f" ({100 * (scores.map50 - reference.scores.map50):+.1f})" if near else ""
+    scores, fidelity = variant.scores, variant.fidelity
+    loss = f" ({100 * (scores.map50 - reference.scores.map50):+.1f})" if fidelity else ""
     cells = [variant.title, f"{100 * scores.map50:.1f}{loss}"]
     cells += [
         f"{100 * each.ap50:.1f} / {100 * each.at_threshold.recall:.1f}" if each.truths else "-"
         for each in scores.classes
     ]
-    if near is None:
+    if fidelity is None:
         return [*cells, "", "", ""]
     return [
         *cells,
-        f"{near.matched} of {near.reference_count}",
-        f"{near.mean_iou:.3f}",
-        f"{variant.least_sqnr_db:.1f}",
+        f"{fidelity.matched} of {fidelity.reference_count}",
+        f"{fidelity.mean_iou:.3f}",
+        f"{variant.min_sqnr_db:.1f}",
     ]
 
 
@@ -269,9 +272,8 @@ def _write(
     variants: Sequence[Variant],
     warnings: Sequence[str],
 ) -> None:
-    heading, *rows = table(variants)
-    lines = [heading, ["---"] * len(heading), *rows]
-    text = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    heading, *rows = fidelity_table(variants)
+    text = markdown_table(heading, rows)
     text += "".join(f"\n{warning}\n" for warning in warnings)
     write_atomic(out / "fidelity.md", text)
     write_json(

@@ -1,4 +1,4 @@
-"""The table of what quantising costs, on a model whose detections are known."""
+"""The fidelity_table of what quantising costs, on a model whose detections are known."""
 
 from __future__ import annotations
 
@@ -16,8 +16,13 @@ from windhover.inference import BACKENDS, open_backend
 from windhover.model.bundle import Bundle
 from windhover_evaluation.detection.truth import Truth
 from windhover_evaluation.detection.truth_file import load_truth
-from windhover_evaluation.fidelity import run as fidelity_run
-from windhover_evaluation.fidelity.run import evaluate_fidelity, spread, table, variant_names
+from windhover_evaluation.fidelity import variants as fidelity_variants
+from windhover_evaluation.fidelity.variants import (
+    evaluate_fidelity,
+    fidelity_table,
+    sample_images,
+    variant_names,
+)
 
 SIDE = 32
 
@@ -87,12 +92,12 @@ def test_int8_finds_what_float_finds(
     assert base.fidelity is None
     assert int8.fidelity is not None
     assert (int8.fidelity.matched, int8.fidelity.reference_count) == (4, 4)
-    heading, first, second = table([base, int8])
+    heading, first, second = fidelity_table([base, int8])
     assert heading[2] == "person AP50 / recall"
     assert (first[0], second[0]) == ("float.onnx, CPU", "int8.onnx, CPU")
     assert second[1:5] == ["100.0 (+0.0)", "100.0 / 100.0", "-", "4 of 4"]
     text = (tmp_path / "fidelity.md").read_text()
-    assert text.splitlines()[3].startswith("| int8.onnx, CPU | 100.0 (+0.0) |")
+    assert text.splitlines()[3].startswith("| int8.onnx, CPU  | 100.0 (+0.0) |")
     written = json.loads((tmp_path / "fidelity.json").read_text())
     assert written["run"]["images"] == 4
     assert written["variants"]["cpu"]["detection"]["overall"]["mAP50"] == 1.0
@@ -128,7 +133,7 @@ def test_what_the_htp_gave_is_kept_for_the_next_run(
     htp["qnn"] = replace(htp["qnn"], open=lambda b: Counted(b, 0), probe=lambda: (True, ""))
     monkeypatch.setattr("windhover.inference.BACKENDS", htp)
     names = variant_names("qnn")
-    some = evaluate_fidelity(bundle, spread(truth, 2), images, names, tmp_path)
+    some = evaluate_fidelity(bundle, sample_images(truth, 2), images, names, tmp_path)
     assert len(runs) == 2
     _, first = evaluate_fidelity(bundle, truth, images, names, tmp_path)
     assert len(runs) == 4
@@ -137,7 +142,7 @@ def test_what_the_htp_gave_is_kept_for_the_next_run(
     assert again.fidelity == first.fidelity
     assert again.scores.map50 == first.scores.map50 == pytest.approx(1.0)
     # Another folder knows nothing.
-    evaluate_fidelity(bundle, spread(truth, 1), images, names, tmp_path / "other")
+    evaluate_fidelity(bundle, sample_images(truth, 1), images, names, tmp_path / "other")
     assert len(runs) == 5
     assert some[1].fidelity is not None
 
@@ -145,18 +150,18 @@ def test_what_the_htp_gave_is_kept_for_the_next_run(
 def test_an_emulator_is_called_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     scores = None  # not looked at
-    row = fidelity_run.Variant("dlc", "", scores, None)  # type: ignore[arg-type]
+    row = fidelity_variants.Variant("dlc", "", scores, None)  # type: ignore[arg-type]
     assert row.title == "int8.dlc, HTP emulator on x86_64"
 
 
 def test_some_images_evenly(truth: Truth) -> None:
-    half = spread(truth, 2)
+    half = sample_images(truth, 2)
     assert [image.file_name for image in half.images] == ["0.png", "3.png"]
     assert half.image_rows.tolist() == [0, 1]
     assert half.boxes[:, 0].tolist() == [8.0, 56.0]
-    assert spread(truth, 99).images == truth.images
+    assert sample_images(truth, 99).images == truth.images
     with pytest.raises(ConfigError, match="1 or more"):
-        spread(truth, 0)
+        sample_images(truth, 0)
 
 
 def test_a_camera_that_is_missing_is_told(

@@ -65,7 +65,7 @@ def test_rate_of_events_at_the_same_instant_is_not_infinite() -> None:
     assert stats.rate_hz(S) == 0.0
 
 
-def test_clear_starts_anew() -> None:
+def test_clear_forgets_everything() -> None:
     stats = LatencyStats(window=2)
     stats.record(5 * MS)
     stats.clear()

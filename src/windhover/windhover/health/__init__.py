@@ -1,1 +1,1 @@
-"""How well a running chain does: levels with hysteresis, the machine's vitals, recovery."""
+"""The health of a running chain: latency, levels with hysteresis, the machine, recovery."""

@@ -16,8 +16,8 @@ class Level(enum.IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What is thought of one thing at one moment.
+class Status:
+    """The state of one thing at one moment.
 
     Attributes:
         level: how bad.
@@ -28,51 +28,52 @@ class Verdict:
     text: str
 
 
+NO_STATUS = Status(Level.STALE, "nothing yet")
+"""Before anything was assessed."""
+
+
 class Hysteresis:
-    """Lets a level get worse, and better, only once it has stayed so for a while.
+    """Raises or lowers a level only once it has been different for a while.
 
     Args:
-        worse_after_s: so long must it have been worse than shown.
-        better_after_s: so long must it have been better than shown.
-        shown: what is shown before anything is judged.
+        raise_delay_s: how long it must have been worse than shown.
+        clear_delay_s: how long it must have been better than shown.
+        shown: what is shown before the first update.
     """
 
     def __init__(
-        self,
-        worse_after_s: float,
-        better_after_s: float,
-        shown: Verdict = Verdict(Level.STALE, "nothing yet"),
+        self, raise_delay_s: float, clear_delay_s: float, shown: Status = NO_STATUS
     ) -> None:
-        self._worse_after_s = worse_after_s
-        self._better_after_s = better_after_s
+        self._raise_delay_s = raise_delay_s
+        self._clear_delay_s = clear_delay_s
         self._shown = shown
         self._since: float | None = None
         self._direction = 0
         self._first = True
 
     @property
-    def shown(self) -> Verdict:
-        """The verdict that holds now."""
+    def shown(self) -> Status:
+        """The status that is shown now."""
         return self._shown
 
-    def judge(self, verdict: Verdict, now_s: float) -> Verdict:
-        """Take in what is thought now.
+    def update(self, status: Status, now_s: float) -> Status:
+        """Take in the status of this moment.
 
         Args:
-            verdict: of this moment alone.
+            status: without hysteresis.
             now_s: monotonic seconds.
 
         Returns:
-            What is to be shown: the verdict itself once it has lasted, else the one
-            before. Words of the same level are taken over at once.
+            The status to show: the new one once it has lasted, else the one before. A new
+            text of the same level is taken over at once.
         """
-        direction = (verdict.level > self._shown.level) - (verdict.level < self._shown.level)
+        direction = (status.level > self._shown.level) - (status.level < self._shown.level)
         if direction != self._direction:
             self._direction, self._since = direction, now_s
         if direction == 0 or self._first:
-            self._shown, self._first = verdict, False
+            self._shown, self._first = status, False
         elif self._since is not None:
-            wait_s = self._worse_after_s if direction > 0 else self._better_after_s
+            wait_s = self._raise_delay_s if direction > 0 else self._clear_delay_s
             if now_s - self._since >= wait_s:
-                self._shown, self._direction = verdict, 0
+                self._shown, self._direction = status, 0
         return self._shown

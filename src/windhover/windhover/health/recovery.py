@@ -1,4 +1,4 @@
-"""What to do about a stage that gives nothing: step by step, with back-off and a cap."""
+"""What to do about a stalled stage: step by step, with back-off and a cap."""
 
 from __future__ import annotations
 
@@ -19,67 +19,65 @@ _ORDER = (Step.REACTIVATE, Step.RECONFIGURE, Step.RECONFIGURE, Step.RESTART)
 
 
 @dataclass
-class Ladder:
+class RecoveryPolicy:
     """Decides when to take which step for one stage.
 
     Attributes:
-        after_s: a stage must have been bad for so long.
-        wait_s: wait after the first step before the next; each further one twice as long.
-        well_after_s: a stage that was good for so long begins at the first step again.
-        most: steps within ``window_s``; after that none is taken until some are older.
-        window_s: seconds.
+        stall_delay_s: a stage must have been stalled for this long before the first step.
+        backoff_s: wait after the first step before the next; it doubles with each step.
+        reset_after_s: a stage that was healthy for this long starts at the first step again.
+        max_steps: most steps within ``window_s``; no more are taken until some are older.
+        window_s: seconds over which steps are counted.
     """
 
-    after_s: float = 0.25
-    wait_s: float = 1.0
-    well_after_s: float = 30.0
-    most: int = 8
+    stall_delay_s: float = 0.25
+    backoff_s: float = 1.0
+    reset_after_s: float = 30.0
+    max_steps: int = 8
     window_s: float = 600.0
-    _bad_since: float | None = None
-    _good_since: float | None = None
+    _stalled_since: float | None = None
+    _healthy_since: float | None = None
     _next_s: float = float("-inf")
-    _rung: int = 0
-    _taken: deque[float] = field(default_factory=deque)
+    _stage: int = 0
+    _step_times: deque[float] = field(default_factory=deque)
 
     @property
-    def given_up(self) -> bool:
+    def exhausted(self) -> bool:
         """Whether the cap is reached."""
-        return len(self._taken) >= self.most
+        return len(self._step_times) >= self.max_steps
 
     @property
-    def taken(self) -> int:
+    def steps_taken(self) -> int:
         """Steps that were taken within the window."""
-        return len(self._taken)
+        return len(self._step_times)
 
-    def look(self, bad: bool, now_s: float) -> Step | None:
-        """What to do now.
+    def next_step(self, stalled: bool, now_s: float) -> Step | None:
+        """The step to take now, or ``None``.
 
         Args:
-            bad: the stage gives nothing although what it needs is there.
+            stalled: the stage gives nothing although it has its input.
             now_s: monotonic seconds.
-
-        Returns:
-            A step to take at once, or ``None``.
         """
-        while self._taken and now_s - self._taken[0] > self.window_s:
-            self._taken.popleft()
-        if not bad:
-            self._see_good(now_s)
+        while self._step_times and now_s - self._step_times[0] > self.window_s:
+            self._step_times.popleft()
+        if not stalled:
+            self._note_healthy(now_s)
             return None
-        self._good_since = None
-        if self._bad_since is None:
-            self._bad_since = now_s
-        if now_s - self._bad_since < self.after_s or now_s < self._next_s or self.given_up:
+        self._healthy_since = None
+        if self._stalled_since is None:
+            self._stalled_since = now_s
+        waited = now_s - self._stalled_since >= self.stall_delay_s and now_s >= self._next_s
+        if not waited or self.exhausted:
             return None
-        step = _ORDER[min(self._rung, len(_ORDER) - 1)]
-        self._next_s = now_s + self.wait_s * 2.0**self._rung
-        self._rung = min(self._rung + 1, len(_ORDER) - 1)
-        self._taken.append(now_s)
+        step = _ORDER[self._stage]
+        self._next_s = now_s + self.backoff_s * 2.0**self._stage
+        self._stage = min(self._stage + 1, len(_ORDER) - 1)
+        self._step_times.append(now_s)
         return step
 
-    def _see_good(self, now_s: float) -> None:
-        self._bad_since = None
-        if self._good_since is None:
-            self._good_since = now_s
-        if now_s - self._good_since >= self.well_after_s:
-            self._rung = 0
+    def _note_healthy(self, now_s: float) -> None:
+        self._stalled_since = None
+        if self._healthy_since is None:
+            self._healthy_since = now_s
+        if now_s - self._healthy_since >= self.reset_after_s:
+            self._stage = 0

@@ -1,7 +1,7 @@
-"""Judges a stage by the results that it gives, seen from outside.
+"""Assesses a stage by its results, seen from outside.
 
-What a stage says of itself is taken in too, but cannot make a silent stage good:
-a stage that hangs goes on saying that all is well, or says nothing.
+A stage's own diagnostics count too, but cannot make a silent stage good: a stage that
+hangs continues to report that it is well, or reports nothing.
 """
 
 from __future__ import annotations
@@ -10,20 +10,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from windhover.health.latency import NS_PER_S, LatencyStats, LatencySummary
-from windhover.health.level import Level, Verdict
+from windhover.health.level import Level, Status
 
-_SAID_FOR_S = 3.0
+_REPORT_FRESH_S = 3.0
 _FIRST_RESULT_S = 20.0
+_DROP_WINDOW_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class StageLimits:
-    """What is asked of a stage.
+    """The limits that a stage must keep.
 
     Attributes:
         stale_after_s: longest silence.
-        min_rate_hz: least results a second; 0 asks none.
-        max_latency_ms: longest time from capture to result (99th percentile); 0 asks none.
+        min_rate_hz: lowest rate of results; 0 = no limit.
+        max_latency_ms: longest time from capture to result (99th percentile); 0 = no limit.
         max_drop_share: largest share of frames that may be dropped, 0..1.
     """
 
@@ -35,12 +36,12 @@ class StageLimits:
 
 @dataclass(frozen=True, slots=True)
 class StageReport:
-    """What a stage said of itself last, in /diagnostics.
+    """The last entry of a stage in /diagnostics.
 
     Attributes:
-        level: its own.
-        text: its own.
-        at_s: monotonic seconds at which it was heard.
+        level: as the stage reports it.
+        text: as the stage reports it.
+        at_s: monotonic seconds at which it arrived.
         values: its key-value pairs.
     """
 
@@ -50,13 +51,13 @@ class StageReport:
     values: Mapping[str, str] = field(default_factory=dict)
 
 
-class StageWatch:
+class StageMonitor:
     """Counts and times one stage's results.
 
     Args:
         name: of its node.
         topic: on which its results come.
-        limits: what is asked of it.
+        limits: that it must keep.
         now_s: monotonic seconds; silence counts from here.
     """
 
@@ -65,12 +66,12 @@ class StageWatch:
         self.topic = topic
         self.limits = limits
         self.results = LatencyStats(window=256)
-        self.said = StageReport()
+        self.report = StageReport()
         self._began_s = self._up_s = now_s
         self._loading = True
         self._drops: list[tuple[float, int, int]] = []
 
-    def result(self, latency_ns: int, at_ns: int) -> None:
+    def add_result(self, latency_ns: int, at_ns: int) -> None:
         """Take in one result.
 
         Args:
@@ -80,51 +81,51 @@ class StageWatch:
         self.results.record(latency_ns, at_ns)
         self._loading = False
 
-    def hear(self, said: StageReport) -> None:
-        """Take in what the stage says of itself.
+    def add_report(self, report: StageReport) -> None:
+        """Take in the stage's own diagnostics.
 
-        One that was down, and is active again, has its time to begin.
+        A stage that was down and is active again gets the time it needs to start.
         """
-        before, now = (s.values.get("state") for s in (self.said, said))
-        self.said = said
+        before, now = (each.values.get("state") for each in (self.report, report))
+        self.report = report
         if now == "active" and before != "active":
-            self._up_s = said.at_s
+            self._up_s = report.at_s
             self._loading = self.results.count == 0
-        dropped = said.values.get("dropped", "")
+        dropped = report.values.get("dropped", "")
         if dropped.isdecimal():
-            self._drops.append((said.at_s, int(dropped), self.results.count))
-            while len(self._drops) > 2 and said.at_s - self._drops[0][0] > 10.0:
+            self._drops.append((report.at_s, int(dropped), self.results.count))
+            while len(self._drops) > 2 and report.at_s - self._drops[0][0] > _DROP_WINDOW_S:
                 self._drops.pop(0)
 
-    def new_start(self, now_s: float) -> None:
-        """Its process was started anew, and may be loading."""
-        self.said = StageReport()
+    def on_restart(self, now_s: float) -> None:
+        """Its process was restarted, and may be loading."""
+        self.report = StageReport()
         self._up_s = now_s
         self._loading = True
 
     def silent_s(self, now_s: float) -> float:
-        """Seconds since the last result, or since the watch began."""
+        """Seconds since the last result, or since the monitor was made."""
         age_s = self.results.summary(int(now_s * NS_PER_S)).age_s
         since = now_s - self._began_s
         return since if age_s is None else min(age_s, since)
 
-    def stands_still(self, now_s: float, owes_s: float = float("inf")) -> bool:
-        """Whether it has given nothing for longer than its results ever take.
+    def is_stalled(self, now_s: float, input_age_s: float = float("inf")) -> bool:
+        """Whether it has been silent for longer than its results ever take.
 
-        A stage that has given nothing since its start may be loading; one whose results
-        take seconds, as on an emulator, is slow and does not stand still; and the silence of
-        one that was without input counts from when that came back.
+        A stage without a result since its start may be loading. One whose results take
+        seconds, as on an emulator, is slow and not stalled. The silence of a stage that had
+        no input counts from the moment its input returned.
 
         Args:
             now_s: monotonic seconds.
-            owes_s: seconds since the first input after its last result.
+            input_age_s: seconds since the first input after its last result.
         """
         summary = self.results.summary(int(now_s * NS_PER_S))
         if summary.p99_ms is None or self._loading:
             patience_s = _FIRST_RESULT_S
         else:
             patience_s = min(3 * summary.p99_ms / 1000, _FIRST_RESULT_S)
-        silent_s = min(self.silent_s(now_s), now_s - self._up_s, owes_s)
+        silent_s = min(self.silent_s(now_s), now_s - self._up_s, input_age_s)
         return silent_s > max(self.limits.stale_after_s, patience_s)
 
     def drop_share(self) -> float:
@@ -135,20 +136,20 @@ class StageWatch:
         dropped, passed = max(0, dropped_1 - dropped_0), max(0, count_1 - count_0)
         return dropped / (dropped + passed) if dropped else 0.0
 
-    def judge(self, now_s: float) -> Verdict:
-        """What is thought of the stage at this moment alone; the worst counts.
+    def assess(self, now_s: float) -> Status:
+        """The stage's status at this moment, without hysteresis; the worst counts.
 
         Args:
             now_s: monotonic seconds.
         """
-        verdicts = [*self._of_itself(now_s), *self._of_results(now_s)]
-        if not verdicts:
-            return Verdict(Level.OK, "results flow")
-        worst = max(verdicts, key=lambda v: v.level)
+        statuses = [*self._check_report(now_s), *self._check_results(now_s)]
+        if not statuses:
+            return Status(Level.OK, "results flow")
+        worst = max(statuses, key=lambda each: each.level)
         if worst.level is Level.STALE:
-            # A stage that is silent often says itself why.
-            said = [v.text for v in verdicts if v.level is Level.ERROR]
-            return Verdict(Level.STALE, "; ".join([worst.text, *said]))
+            # The reason is often in the stage's own diagnostics.
+            reasons = [each.text for each in statuses if each.level is Level.ERROR]
+            return Status(Level.STALE, "; ".join([worst.text, *reasons]))
         return worst
 
     def values(self, now_s: float) -> dict[str, str]:
@@ -162,57 +163,58 @@ class StageWatch:
             "latency_p50_ms": _shown(summary.p50_ms),
             "latency_p99_ms": _shown(summary.p99_ms),
             "drop_share": f"{self.drop_share():.2f}",
-            "state": self.said.values.get("state", "unknown"),
-            "says": self.said.text,
+            "state": self.report.values.get("state", "unknown"),
+            "says": self.report.text,
         }
 
-    def _of_itself(self, now_s: float) -> list[Verdict]:
-        if now_s - self.said.at_s > _SAID_FOR_S:
+    def _check_report(self, now_s: float) -> list[Status]:
+        if now_s - self.report.at_s > _REPORT_FRESH_S:
             return []
-        if self.said.level in {Level.WARN, Level.ERROR}:
-            return [Verdict(self.said.level, f"{self.name} says: {self.said.text}")]
+        if self.report.level in {Level.WARN, Level.ERROR}:
+            return [Status(self.report.level, f"{self.name} says: {self.report.text}")]
         return []
 
-    def _of_results(self, now_s: float) -> list[Verdict]:
+    def _check_results(self, now_s: float) -> list[Status]:
         silent_s = self.silent_s(now_s)
         if silent_s > self.limits.stale_after_s:
             return [
-                Verdict(
+                Status(
                     Level.STALE,
                     f"{self.name}: nothing on {self.topic} for {silent_s:.1f} s",
                 )
             ]
         summary = self.results.summary(int(now_s * NS_PER_S))
-        return [*self._too_slow(summary), *self._too_many_dropped()]
+        return [*self._check_speed(summary), *self._check_drops()]
 
-    def _too_slow(self, summary: LatencySummary) -> list[Verdict]:
+    def _check_speed(self, summary: LatencySummary) -> list[Status]:
         found = []
-        least = self.limits.min_rate_hz
-        if least and summary.count > 1 and summary.rate_hz < least:
+        lowest = self.limits.min_rate_hz
+        if lowest and summary.count > 1 and summary.rate_hz < lowest:
             found.append(
-                Verdict(
+                Status(
                     Level.WARN,
-                    f"{self.name}: {summary.rate_hz:.1f} results a second, {least:g} are asked; "
-                    "see whether the machine is throttled or busy",
+                    f"{self.name}: {summary.rate_hz:.1f} results a second, at least {lowest:g} are "
+                    "required; see whether the machine is throttled or busy",
                 )
             )
-        most = self.limits.max_latency_ms
-        if most and summary.p99_ms is not None and summary.p99_ms > most:
+        longest = self.limits.max_latency_ms
+        if longest and summary.p99_ms is not None and summary.p99_ms > longest:
             found.append(
-                Verdict(
+                Status(
                     Level.WARN,
-                    f"{self.name}: {summary.p99_ms:.0f} ms from capture to result (p99), {most:g} "
-                    "are asked; see whether the machine is throttled, busy or its clocks differ",
+                    f"{self.name}: {summary.p99_ms:.0f} ms from capture to result (p99), at most "
+                    f"{longest:g} are allowed; see whether the machine is throttled, busy or its "
+                    "clocks differ",
                 )
             )
         return found
 
-    def _too_many_dropped(self) -> list[Verdict]:
+    def _check_drops(self) -> list[Status]:
         share = self.drop_share()
         if share <= self.limits.max_drop_share:
             return []
         return [
-            Verdict(
+            Status(
                 Level.WARN,
                 f"{self.name}: {share:.0%} of its frames are dropped since it can't keep up; "
                 "lower the camera's rate or take a faster backend",

@@ -155,12 +155,12 @@ def test_a_process_that_was_started_anew_is_left_to_come_up(ros, nodes):
     monitor.bring_up()
     stage = monitor._stages["tracker"]
     wait_for(lambda: len(stage.publishers) == 1, "the publisher")
-    stage.watch.result(0, time.monotonic_ns())
-    stage.watch.hear(StageReport(Level.OK, "", time.monotonic(), {"state": "active"}))
+    stage.watch.add_result(0, time.monotonic_ns())
+    stage.watch.add_report(StageReport(Level.OK, "", time.monotonic(), {"state": "active"}))
     second = nodes.add(rclpy.create_node("second"))
     second.create_publisher(Detection2DArray, "tracks", qos.result(0.5))
     wait_for(lambda: len(stage.publishers) == 2, "its successor")
-    assert not stage.watch.stands_still(time.monotonic() + 10.0)
+    assert not stage.watch.is_stalled(time.monotonic() + 10.0)
 
 
 def test_a_backend_that_fails_again_and_again_is_replaced_and_that_is_told(running, monkeypatch):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -21,10 +21,10 @@ from sensor_msgs.msg import CameraInfo
 from vision_msgs.msg import Detection2DArray
 
 from windhover.errors import ConfigError, DataError
-from windhover.health.level import Hysteresis, Level, Verdict
-from windhover.health.recovery import Ladder, Step
-from windhover.health.stage import StageLimits, StageReport, StageWatch
-from windhover.health.vitals import VitalLimits, read_vitals
+from windhover.health.level import NO_STATUS, Hysteresis, Level, Status
+from windhover.health.machine_status import MachineLimits, read_machine_status
+from windhover.health.recovery import RecoveryPolicy, Step
+from windhover.health.stage import StageLimits, StageMonitor, StageReport
 from windhover_bringup.runtime.supervisor import notify
 from windhover_ros import qos
 from windhover_ros.cdr import CdrReader
@@ -87,7 +87,7 @@ _TRANSITIONS = {
 class MonitorParams(StageParams):
     """Parameters of the health monitor."""
 
-    former_names = {
+    former_names: ClassVar[Mapping[str, str]] = {
         "most_steps": "max_recovery_steps",
         "worse_after_s": "raise_delay_s",
         "better_after_s": "clear_delay_s",
@@ -145,19 +145,19 @@ class _Watched:
     """One stage, and what is known and done about it.
 
     Attributes:
-        owes_since_s: monotonic seconds of the first input since its last result; infinite
+        input_since_s: monotonic seconds of the first input since its last result; infinite
             where there was none.
     """
 
-    watch: StageWatch
+    watch: StageMonitor
     shown: Hysteresis
-    ladder: Ladder
+    policy: RecoveryPolicy
     feeds: tuple[str, ...]
-    verdict: Verdict
+    status: Status
     client: Any
     waiting: list[int]
     publishers: frozenset[bytes]
-    owes_since_s: float = float("inf")
+    input_since_s: float = float("inf")
     future: Any = None
     asked_s: float = 0.0
 
@@ -187,7 +187,7 @@ class MonitorNode(StageNode[MonitorParams]):
         self._looked = 0.0
         self._stages: dict[str, _Watched] = {}
         self._machine = Hysteresis(self.params.raise_delay_s, self.params.clear_delay_s)
-        self._all = Verdict(Level.STALE, "nothing yet")
+        self._all = NO_STATUS
         self._health = self.advertise(DiagnosticArray, "health", qos.latched())
         self._beats = self.advertise(Time, "heartbeat", qos.result(BEAT_DEADLINE_S))
         for name in self.params.watch:
@@ -213,11 +213,11 @@ class MonitorNode(StageNode[MonitorParams]):
             )
             client = self.create_client(ChangeState, f"{name}/change_state")
             self._stages[name] = _Watched(
-                watch=StageWatch(name, topic, limits, now),
+                watch=StageMonitor(name, topic, limits, now),
                 shown=Hysteresis(params.raise_delay_s, params.clear_delay_s),
-                ladder=Ladder(most=params.max_recovery_steps),
+                policy=RecoveryPolicy(max_steps=params.max_recovery_steps),
                 feeds=feeds_of(name, params.watch),
-                verdict=Verdict(Level.STALE, "nothing yet"),
+                status=NO_STATUS,
                 client=client,
                 waiting=[],
                 publishers=self._senders(topic),
@@ -247,12 +247,12 @@ class MonitorNode(StageNode[MonitorParams]):
                 self.health.problem("message", Level.ERROR, f"{name}: {error}", for_s=10.0)
                 return
             latency_ns = self.get_clock().now().nanoseconds - stamp_ns
-            stage.watch.result(latency_ns, time.monotonic_ns())
-            stage.owes_since_s = float("inf")
+            stage.watch.add_result(latency_ns, time.monotonic_ns())
+            stage.input_since_s = float("inf")
             now = time.monotonic()
             for other in self._stages.values():
                 if name in other.feeds:
-                    other.owes_since_s = min(other.owes_since_s, now)
+                    other.input_since_s = min(other.input_since_s, now)
 
         return take
 
@@ -264,7 +264,7 @@ class MonitorNode(StageNode[MonitorParams]):
             if stage is not None:
                 values = {item.key: item.value for item in status.values}
                 level = Level(min(status.level[0], Level.STALE))
-                stage.watch.hear(StageReport(level, status.message, time.monotonic(), values))
+                stage.watch.add_report(StageReport(level, status.message, time.monotonic(), values))
 
     def _check(self) -> None:
         if self.state != "active":
@@ -274,23 +274,22 @@ class MonitorNode(StageNode[MonitorParams]):
         late, self._looked = now - self._looked > 4 * LOOK_S, now
         for stage in self._stages.values():
             self._see_new_start(stage, now)
-            stage.verdict = stage.shown.judge(stage.watch.judge(now), now)
+            stage.status = stage.shown.update(stage.watch.assess(now), now)
         for name, stage in self._stages.items():
             self._advance_recovery(name, stage)
             if self.params.recover and not late and not stage.under_way:
                 self._recover(name, stage, now)
-        vitals = read_vitals()
+        readings = read_machine_status()
         params = self.params
-        machine = self._machine.judge(
-            vitals.judge(VitalLimits(params.warm_c, params.hot_c, params.min_free_memory_mib)), now
-        )
+        limits = MachineLimits(params.warm_c, params.hot_c, params.min_free_memory_mib)
+        machine = self._machine.update(readings.assess(limits), now)
         own = self.health.report()
-        verdicts = [machine, *(self._told(name) for name in self._stages)]
+        statuses = [machine, *(self._told(name) for name in self._stages)]
         if own.level in {Level.WARN, Level.ERROR}:
-            verdicts.append(Verdict(own.level, own.message))
-        worst = max(verdicts, key=lambda v: v.level)
-        self._all = worst if worst.level else Verdict(Level.OK, "all stages give results")
-        self._publish(machine, vitals.values(), now)
+            statuses.append(Status(own.level, own.message))
+        worst = max(statuses, key=lambda v: v.level)
+        self._all = worst if worst.level else Status(Level.OK, "all stages give results")
+        self._publish(machine, readings.values(), now)
         # What it gives is its looks, so its own entry tells what one costs.
         self.health.frame(time.monotonic_ns() - int(now * 1e9))
 
@@ -302,38 +301,38 @@ class MonitorNode(StageNode[MonitorParams]):
         """Leave a stage alone whose process was started anew, as its new publisher tells."""
         publishers = self._senders(stage.watch.topic)
         if publishers - stage.publishers:
-            stage.watch.new_start(now)
+            stage.watch.on_restart(now)
             stage.waiting = []
         stage.publishers = publishers
 
-    def _told(self, name: str) -> Verdict:
-        """A stage's verdict, which names the stage that it waits for."""
+    def _told(self, name: str) -> Status:
+        """A stage's status, which names the stage that it waits for."""
         stage = self._stages[name]
-        verdict = stage.verdict
-        waits = [feed for feed in stage.feeds if self._stages[feed].verdict.level is Level.STALE]
-        if verdict.level is Level.STALE and waits:
-            return Verdict(Level.STALE, f"{name} waits for {' and '.join(waits)}")
-        if verdict.level is Level.STALE and stage.ladder.given_up:
-            return Verdict(
+        status = stage.status
+        waits = [feed for feed in stage.feeds if self._stages[feed].status.level is Level.STALE]
+        if status.level is Level.STALE and waits:
+            return Status(Level.STALE, f"{name} waits for {' and '.join(waits)}")
+        if status.level is Level.STALE and stage.policy.exhausted:
+            return Status(
                 Level.ERROR,
-                f"{verdict.text}; given up after {stage.ladder.taken} steps: restart the process, "
-                "and see 'windhover doctor'",
+                f"{status.text}; given up after {stage.policy.steps_taken} steps: restart the "
+                "process, and see 'windhover doctor'",
             )
-        return verdict
+        return status
 
     def _recover(self, name: str, stage: _Watched, now: float) -> None:
         silent_s = stage.watch.silent_s(now)
         # A stage whose input dried up when it did is not to blame.
         fed = all(self._stages[feed].watch.silent_s(now) < silent_s / 2 for feed in stage.feeds)
-        owes_s = now - stage.owes_since_s if stage.feeds else silent_s
+        input_age_s = now - stage.input_since_s if stage.feeds else silent_s
         # A stage that is down says so and retries by itself; one that has said nothing since its
         # start, which takes its time on a busy machine, would not hear of a step either.
-        stands_still = (
-            stage.watch.stands_still(now, owes_s)
-            and stage.watch.said.values.get("state") == "active"
-            and stage.watch.said.values.get("source_state", "") == ""
+        is_stalled = (
+            stage.watch.is_stalled(now, input_age_s)
+            and stage.watch.report.values.get("state") == "active"
+            and stage.watch.report.values.get("source_state", "") == ""
         )
-        step = stage.ladder.look(stands_still and fed, now)
+        step = stage.policy.next_step(is_stalled and fed, now)
         if step is None:
             return
         self.health.count(f"recoveries_{name}")
@@ -371,14 +370,14 @@ class MonitorNode(StageNode[MonitorParams]):
         request.transition.id = stage.waiting.pop(0)
         stage.future, stage.asked_s = stage.client.call_async(request), time.monotonic()
 
-    def _publish(self, machine: Verdict, vitals: Mapping[str, str], now: float) -> None:
+    def _publish(self, machine: Status, readings: Mapping[str, str], now: float) -> None:
         space = self.get_fully_qualified_name().lstrip("/")
         entries = [to_status(Report(self._all.level, self._all.text, {}), space)]
         for name, stage in self._stages.items():
             told = self._told(name)
             report = Report(told.level, told.text, stage.watch.values(now))
             entries.append(to_status(report, f"{space}/{name}"))
-        entries.append(to_status(Report(machine.level, machine.text, vitals), f"{space}/machine"))
+        entries.append(to_status(Report(machine.level, machine.text, readings), f"{space}/machine"))
         stamp = self.get_clock().now().to_msg()
         self._health.publish(_array(stamp, entries))
         if not self.hopeless:

@@ -1,4 +1,4 @@
-"""Temperature, clock throttling and memory of the machine, where the kernel tells them.
+"""Temperature, clock throttling and memory of the machine, as the kernel reports them.
 
 Sources: Documentation/driver-api/thermal/sysfs-api.rst, admin-guide/pm/cpufreq.rst and
 admin-guide/cgroup-v2.rst of the Linux kernel.
@@ -9,36 +9,36 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from windhover.health.level import Level, Verdict
+from windhover.health.level import Level, Status
 
 MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class VitalLimits:
+class MachineLimits:
     """When the machine is not well.
 
     Attributes:
         warm_c: degrees Celsius from which the hottest zone is a warning.
-        hot_c: from which it is an error.
-        least_memory_mib: least memory that should be free, MiB.
-        most_rss_mib: most memory that this process should take, MiB; 0 asks none.
+        hot_c: degrees Celsius from which it is an error.
+        min_free_memory_mib: memory that should be free, MiB.
+        max_rss_mib: memory that this process may take, MiB; 0 = no limit.
     """
 
     warm_c: float = 85.0
     hot_c: float = 95.0
-    least_memory_mib: float = 200.0
-    most_rss_mib: float = 0.0
+    min_free_memory_mib: float = 200.0
+    max_rss_mib: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Vitals:
-    """The machine at one moment; ``None`` where the kernel does not tell.
+class MachineStatus:
+    """The machine at one moment; ``None`` where the kernel has no value.
 
     Attributes:
         hottest: name of the hottest thermal zone.
-        temperature_c: of that, degrees Celsius.
-        clock_share: least share of its full clock that a CPU may run at now, 0..1.
+        temperature_c: of that zone, degrees Celsius.
+        clock_share: lowest share of its full clock that a CPU may run at now, 0..1.
         cooling: names of devices that the kernel slows down to cool.
         memory_free_mib: that can be taken without swapping; the container's where it is less.
         rss_mib: memory of this process.
@@ -51,18 +51,20 @@ class Vitals:
     memory_free_mib: float | None = None
     rss_mib: float | None = None
 
-    def judge(self, limits: VitalLimits) -> Verdict:
-        """What is thought of the machine; the worst counts."""
-        verdicts = [
-            *self._of_heat(limits),
-            *self._of_clocks(),
-            *self._of_memory(limits),
+    def assess(self, limits: MachineLimits) -> Status:
+        """The machine's status; the worst counts."""
+        statuses = [
+            *self._check_heat(limits),
+            *self._check_clocks(),
+            *self._check_memory(limits),
         ]
-        return max(verdicts, key=lambda v: v.level, default=Verdict(Level.OK, "machine is well"))
+        return max(
+            statuses, key=lambda each: each.level, default=Status(Level.OK, "machine is well")
+        )
 
     def values(self) -> dict[str, str]:
-        """What was read, for people and programs; what is not told is left out."""
-        told = {
+        """What was read, for people and programs; unknown values are left out."""
+        known = {
             "hottest": self.hottest,
             "temperature_c": _one(self.temperature_c),
             "clock_share": None if self.clock_share is None else f"{self.clock_share:.2f}",
@@ -70,29 +72,29 @@ class Vitals:
             "memory_free_mib": _one(self.memory_free_mib),
             "rss_mib": _one(self.rss_mib),
         }
-        return {key: text for key, text in told.items() if text}
+        return {key: text for key, text in known.items() if text}
 
-    def _of_heat(self, limits: VitalLimits) -> list[Verdict]:
+    def _check_heat(self, limits: MachineLimits) -> list[Status]:
         if self.temperature_c is None or self.temperature_c < limits.warm_c:
             return []
         hot = self.temperature_c >= limits.hot_c
         return [
-            Verdict(
+            Status(
                 Level.ERROR if hot else Level.WARN,
                 f"{self.hottest} is at {self.temperature_c:.0f} °C; "
                 + ("lower the camera's rate or stop the detector" if hot else "see to its cooling"),
             )
         ]
 
-    def _of_clocks(self) -> list[Verdict]:
+    def _check_clocks(self) -> list[Status]:
         if self.cooling:
             names = ", ".join(self.cooling)
             return [
-                Verdict(Level.WARN, f"the kernel slows down {names} to cool; expect lower rates")
+                Status(Level.WARN, f"the kernel slows down {names} to cool; expect lower rates")
             ]
         if self.clock_share is not None and self.clock_share < 0.95:
             return [
-                Verdict(
+                Status(
                     Level.WARN,
                     f"a CPU is held at {self.clock_share:.0%} of its full clock; see its heat and "
                     "scaling_max_freq",
@@ -100,36 +102,37 @@ class Vitals:
             ]
         return []
 
-    def _of_memory(self, limits: VitalLimits) -> list[Verdict]:
+    def _check_memory(self, limits: MachineLimits) -> list[Status]:
         found = []
         free = self.memory_free_mib
-        if free is not None and free < limits.least_memory_mib:
+        if free is not None and free < limits.min_free_memory_mib:
             found.append(
-                Verdict(
+                Status(
                     Level.WARN,
-                    f"{free:.0f} MiB of memory left, {limits.least_memory_mib:g} are asked; "
-                    "end other programs or raise the container's limit",
+                    f"{free:.0f} MiB of memory left, at least {limits.min_free_memory_mib:g} are "
+                    "required; end other programs or raise the container's limit",
                 )
             )
-        if limits.most_rss_mib and self.rss_mib is not None and self.rss_mib > limits.most_rss_mib:
+        if limits.max_rss_mib and self.rss_mib is not None and self.rss_mib > limits.max_rss_mib:
             found.append(
-                Verdict(
+                Status(
                     Level.WARN,
-                    f"this process takes {self.rss_mib:.0f} MiB, {limits.most_rss_mib:g} are asked",
+                    f"this process takes {self.rss_mib:.0f} MiB, at most {limits.max_rss_mib:g} "
+                    "are allowed",
                 )
             )
         return found
 
 
-def read_vitals(root: Path = Path("/")) -> Vitals:
-    """Read what the kernel tells now; about a millisecond.
+def read_machine_status(root: Path = Path("/")) -> MachineStatus:
+    """Read the machine's status from the kernel; takes about a millisecond.
 
     Args:
-        root: where /sys and /proc lie.
+        root: folder that contains /sys and /proc.
     """
     zone, temperature = _hottest(root)
     free = [mib for mib in (_memory_available_mib(root), _cgroup_free_mib(root)) if mib is not None]
-    return Vitals(
+    return MachineStatus(
         hottest=zone,
         temperature_c=temperature,
         clock_share=_clock_share(root),
@@ -181,8 +184,8 @@ def _cgroup_free_mib(root: Path) -> float | None:
     if most is None or now is None:
         return None
     # Files that are kept in memory while there is room for them count as current.
-    told = dict(line.split() for line in (_text(folder / "memory.stat") or "").splitlines())
-    cached = sum(int(told.get(name, 0)) for name in ("active_file", "inactive_file"))
+    entries = dict(line.split() for line in (_text(folder / "memory.stat") or "").splitlines())
+    cached = sum(int(entries.get(name, 0)) for name in ("active_file", "inactive_file"))
     return (most - now + cached) / MIB
 
 

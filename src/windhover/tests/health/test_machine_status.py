@@ -1,7 +1,7 @@
 import pytest
 
 from windhover.health.level import Level
-from windhover.health.vitals import VitalLimits, Vitals, read_vitals
+from windhover.health.machine_status import MachineLimits, MachineStatus, read_machine_status
 
 
 def put(root, path, text):
@@ -28,17 +28,17 @@ def board(tmp_path):
     return tmp_path
 
 
-def test_a_board_is_read_whole(board):
-    vitals = read_vitals(board)
-    assert (vitals.hottest, vitals.temperature_c) == ("nsp-0", 78.9)
-    assert vitals.clock_share == 1.0
-    assert vitals.memory_free_mib == 4000.0
-    assert vitals.rss_mib == 200.0
-    assert vitals.judge(VitalLimits()).level is Level.OK
+def test_every_value_of_a_board_is_read(board):
+    machine_status = read_machine_status(board)
+    assert (machine_status.hottest, machine_status.temperature_c) == ("nsp-0", 78.9)
+    assert machine_status.clock_share == 1.0
+    assert machine_status.memory_free_mib == 4000.0
+    assert machine_status.rss_mib == 200.0
+    assert machine_status.assess(MachineLimits()).level is Level.OK
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "level", "told"),
+    ("path", "value", "level", "expected"),
     [
         ("sys/class/thermal/thermal_zone1/temp", 86000, Level.WARN, "nsp-0 is at 86 °C"),
         ("sys/class/thermal/thermal_zone1/temp", 96000, Level.ERROR, "nsp-0 is at 96 °C"),
@@ -50,30 +50,30 @@ def test_a_board_is_read_whole(board):
         ("proc/meminfo", "MemAvailable: 102400 kB", Level.WARN, "100 MiB of memory left"),
     ],
 )  # fmt: skip
-def test_what_is_not_well_is_told_with_its_number(board, path, value, level, told):
+def test_what_is_not_well_is_reported_with_its_number(board, path, value, level, expected):
     put(board, path, value)
-    verdict = read_vitals(board).judge(VitalLimits())
-    assert verdict.level is level
-    assert told in verdict.text
+    status = read_machine_status(board).assess(MachineLimits())
+    assert status.level is level
+    assert expected in status.text
 
 
 def test_a_containers_limit_counts_where_it_is_nearer(board):
     put(board, "sys/fs/cgroup/memory.max", 500 * 2**20)
     put(board, "sys/fs/cgroup/memory.current", 450 * 2**20)
-    assert read_vitals(board).memory_free_mib == 50.0
+    assert read_machine_status(board).memory_free_mib == 50.0
     files = f"anon 1\ninactive_file {300 * 2**20}\nactive_file {20 * 2**20}"
     put(board, "sys/fs/cgroup/memory.stat", files)
-    assert read_vitals(board).memory_free_mib == 370.0
+    assert read_machine_status(board).memory_free_mib == 370.0
     put(board, "sys/fs/cgroup/memory.max", "max")
-    assert read_vitals(board).memory_free_mib == 4000.0
+    assert read_machine_status(board).memory_free_mib == 4000.0
 
 
-def test_a_machine_that_tells_nothing_is_not_judged(tmp_path):
-    vitals = read_vitals(tmp_path)
-    assert vitals == Vitals()
-    assert vitals.values() == {}
-    assert vitals.judge(VitalLimits()).level is Level.OK
+def test_a_machine_without_readings_is_well(tmp_path):
+    machine_status = read_machine_status(tmp_path)
+    assert machine_status == MachineStatus()
+    assert machine_status.values() == {}
+    assert machine_status.assess(MachineLimits()).level is Level.OK
 
 
 def test_this_machine_can_be_read():
-    assert read_vitals().rss_mib > 1
+    assert read_machine_status().rss_mib > 1

@@ -92,8 +92,10 @@ class PairingNode(StageNode[PairingParams]):
         self._info = self.advertise(CameraInfo, "rgbt/camera_info", qos.image())
         listen_to_altitude(self, self.params, self._drone.altitude)
         listen_to_attitude(self, self.params, lambda _, attitude: self._drone.attitude(attitude))
-        if not self._linked:
-            for which in ("rgb", "thermal"):
+        for which, side in (("rgb", self.intake.rgb), ("thermal", self.intake.thermal)):
+            if which not in self.params.cameras:
+                side.close()
+            elif not self._linked:
                 self._listen_to_camera(which)
 
     def configure(self) -> None:
@@ -355,7 +357,7 @@ class PairingNode(StageNode[PairingParams]):
             ("rgb", self._pairer.rgb_stale(now_ns), self._without_rgb()),
         ):
             self.health.set(f"{name}_state", "stale" if stale else "fresh")
-            if stale and flowing:
+            if stale and flowing and name in self.params.cameras:
                 self.health.problem(
                     f"stale_{name}",
                     Level.WARN,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from windhover.imaging.agc import ToneConfig
 from windhover.pairing.matching import PairingPolicy
 from windhover_ros.drone import AltitudeParams, AttitudeParams
@@ -16,6 +18,11 @@ class PairingParams(AltitudeParams, AttitudeParams, StageParams):
         "",
         description="rgbt.yaml of 'windhover calibrate', or scene:NAME for a rendered scene's own; "
         "empty = thermal is only stretched over RGB",
+    )
+    cameras: list[Literal["rgb", "thermal"]] = read_only(
+        ["rgb", "thermal"],
+        min_length=1,
+        description="cameras that there are; the part of one that is not there stays blank",
     )
     output_width: int = read_only(
         0, ge=0, le=8192, description="columns of rgbt/image; 0 = those of the RGB image"
@@ -76,7 +83,7 @@ class PairingParams(AltitudeParams, AttitudeParams, StageParams):
             wait_ns=None if lossless else _ns(self.wait_s),
             stale_ns=_ns(self.thermal_timeout_s),
             jump_ns=_ns(self.clock_jump_s),
-            thermal_alone=self.thermal_alone and not lossless,
+            thermal_alone="rgb" not in self.cameras or (self.thermal_alone and not lossless),
         )
 
 

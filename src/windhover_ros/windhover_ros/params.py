@@ -167,13 +167,18 @@ def parameter_type(field: FieldInfo) -> Parameter.Type:
         TypeError: the field's annotation has no ROS parameter type.
     """
     kind: Any = field.annotation
-    if typing.get_origin(kind) is typing.Literal:
-        kind = type(typing.get_args(kind)[0])
     if typing.get_origin(kind) is list:
-        return _ARRAYS[typing.get_args(kind)[0]]
+        return _ARRAYS[_plain(typing.get_args(kind)[0])]
+    kind = _plain(kind)
     if isinstance(kind, types.UnionType) or kind not in _TYPES:
         raise TypeError(f"{kind} has no ROS parameter type")
     return _TYPES[kind]
+
+
+def _plain(kind: Any) -> Any:
+    """The type of a Literal's choices; any other type as it is."""
+    is_choice = typing.get_origin(kind) is typing.Literal
+    return type(typing.get_args(kind)[0]) if is_choice else kind
 
 
 def descriptor(name: str, param: Param) -> ParameterDescriptor:

@@ -61,6 +61,18 @@ def test_a_thermal_recording_that_ends_leaves_rgb_alone_and_says_so(fly, two_cam
     assert "no thermal in the picture" in str(pipeline.detector.health.report().values)
 
 
+@pytest.mark.parametrize(("camera", "label"), [("rgb", 1), ("thermal", 0)])
+def test_one_camera_alone_finds_what_it_sees(fly, two_cameras, camera, label):
+    """The other's part of the picture is blank: no person without thermal."""
+    source = f"{camera}={two_cameras.folder / camera}"
+    pipeline = fly(source, calibration=str(two_cameras.calibration))
+    seen = fly_to_the_end(pipeline)
+    assert len(seen) == two_cameras.count
+    assert all(frame.encoding == "8UC4" for frame, _, _ in seen)
+    assert all(set(by_label(detections)) == {label} for _, detections, _ in seen)
+    pipeline.report_lost_stages()
+
+
 def test_thermal_pictures_of_another_size_are_told_at_the_end(fly, two_cameras):
     for path in (two_cameras.folder / "thermal").iterdir():
         cv2.imwrite(str(path), np.zeros((100, 100), np.uint8))

@@ -1,7 +1,8 @@
 """Which cameras a run has, and what they play.
 
-A model for RGB or thermal has one camera; one for both has two and the pairing
-node between them and the detector.
+A model for RGB or thermal has one camera; one for both has two and the pairing node between
+them and the detector. A model for both also runs on one camera alone: the pairing node then
+leaves the other's part of the picture blank.
 """
 
 from __future__ import annotations
@@ -17,58 +18,98 @@ from windhover.model.bundle import Bundle
 from windhover.sources import is_bag, is_device, kind_of, open_source
 from windhover.sources.rosbag import RosbagImages
 from windhover_bringup.runtime.config import Config
+from windhover_ros import topics
 
 CAMERAS = {"rgb": ("rgb",), "thermal": ("thermal",), "rgbt": ("rgb", "thermal")}
-"""The cameras that feed each kind of detector; the first leads."""
+"""The cameras of each modality; the first leads."""
 
-_PER_CAMERA = re.compile(r"(rgb|thermal)=(.*),(rgb|thermal)=(.*)", re.DOTALL)
-
-
-def feed_of(config: Config, bundle: Bundle) -> str:
-    """What feeds the detector: ``rgb``, ``thermal`` or ``rgbt``."""
-    chosen = config.bringup().camera
-    return bundle.channels if chosen == "auto" else chosen
+_PER_CAMERA = re.compile(r"(rgb|thermal)=(.*?)(?:,(rgb|thermal)=(.*))?", re.DOTALL)
 
 
-def image_topic(feed: str) -> str:
-    """The topic of the pictures that results belong to."""
-    return "rgbt/image" if feed == "rgbt" else f"camera/{feed}/image_raw"
+@dataclass(frozen=True, slots=True)
+class CameraSetup:
+    """The cameras of a run.
+
+    Attributes:
+        cameras: ``rgb``, ``thermal`` or both; the first leads.
+        modality: of the pictures that the detector is given: ``rgb``, ``thermal`` or ``rgbt``.
+    """
+
+    cameras: tuple[str, ...]
+    modality: str
+
+    @classmethod
+    def of(cls, config: Config, bundle: Bundle) -> CameraSetup:
+        """As the config says; ``auto`` is what the model is for."""
+        chosen = config.bringup().modality
+        cameras = CAMERAS[bundle.channels if chosen == "auto" else chosen]
+        is_paired = bundle.channels == "rgbt" or len(cameras) > 1
+        return cls(cameras, "rgbt" if is_paired else cameras[0])
+
+    @property
+    def is_paired(self) -> bool:
+        """Whether the pairing node makes the detector's pictures."""
+        return self.modality == "rgbt"
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Names of the camera nodes."""
+        return tuple(f"{camera}_camera" for camera in self.cameras)
+
+    @property
+    def image_topic(self) -> str:
+        """Of the pictures that results belong to."""
+        return topics.image_of(self.modality)
 
 
-def sources_of(source: str, feed: str) -> dict[str, str]:
-    """What each camera of a feed plays.
+def named_sources(source: str) -> dict[str, str]:
+    """Camera to URI of ``rgb=URI``, ``thermal=URI`` or both; empty for any other source."""
+    match = _PER_CAMERA.fullmatch(source)
+    if match is None or match[1] == match[3]:
+        return {}
+    given = {match[1]: match[2]}
+    return given if match[3] is None else {**given, match[3]: match[4]}
+
+
+def sources_of(source: str, cameras: tuple[str, ...]) -> dict[str, str]:
+    """What each camera plays.
 
     Args:
-        source: one URI, or ``rgb=URI,thermal=URI``. One for two cameras is a scene,
-            which both see, a bag with both topics, or a folder with ``rgb/`` and
-            ``thermal/``.
-        feed: of the detector.
+        source: one URI, ``rgb=URI,thermal=URI``, or one of these. One URI for two cameras
+            is a scene, which both see, a bag with both topics, or a folder with ``rgb/``
+            and ``thermal/``.
+        cameras: of the run.
 
     Raises:
-        ConfigError: two cameras can't play it.
+        ConfigError: they can't play it.
     """
-    match = _PER_CAMERA.fullmatch(source)
-    if match and match[1] != match[3]:
-        given = {match[1]: match[2], match[3]: match[4]}
-        return {camera: given[camera] for camera in CAMERAS[feed]}
-    if feed != "rgbt":
-        return {feed: source}
+    named = named_sources(source)
+    if named:
+        missing = [camera for camera in cameras if camera not in named]
+        if missing:
+            raise ConfigError(
+                f"--source {source} has nothing for the {missing[0]} camera, which this model "
+                f"needs; give {missing[0]}=URI"
+            )
+        return {camera: named[camera] for camera in cameras}
+    if len(cameras) == 1:
+        return {cameras[0]: source}
     kind = kind_of(source)
     if kind is not None and kind.shared is not None:
-        return dict.fromkeys(CAMERAS[feed], kind.shared(source))
+        return dict.fromkeys(cameras, kind.shared(source))
     path = Path(source)
-    if all((path / camera).is_dir() for camera in CAMERAS[feed]):
-        return {camera: str(path / camera) for camera in CAMERAS[feed]}
+    if all((path / camera).is_dir() for camera in cameras):
+        return {camera: str(path / camera) for camera in cameras}
     if (path.exists() and not is_bag(path)) or is_device(source):
         raise ConfigError(
             f"the model is for two cameras and {source} is one; give --source rgb=URI,thermal=URI, "
-            "scene:NAME, a bag of both, or a folder with rgb/ and thermal/"
+            "rgb=URI alone, scene:NAME, a bag of both, or a folder with rgb/ and thermal/"
         )
-    return dict.fromkeys(CAMERAS[feed], source)
+    return dict.fromkeys(cameras, source)
 
 
-def pairing_values(config: Config, bundle: Bundle) -> dict[str, Any]:
-    """What the pairing node is given of the model and of a rendered scene.
+def pairing_values(config: Config, bundle: Bundle, setup: CameraSetup) -> dict[str, Any]:
+    """What the pairing node is given of the model, the cameras and a rendered scene.
 
     Thermal counts become grey as the model was trained with; a scene's own
     calibration, height and tilt are known. What the config says stands.
@@ -76,7 +117,8 @@ def pairing_values(config: Config, bundle: Bundle) -> dict[str, Any]:
     values: dict[str, Any] = {
         f"tone.{name}": value for name, value in bundle.tone.model_dump().items()
     }
-    uri = str(config["rgb_camera"].get("source", ""))
+    values["cameras"] = list(setup.cameras)
+    uri = str(config[setup.nodes[0]].get("source", ""))
     kind = kind_of(uri) if uri else None
     if kind is not None and kind.pairing is not None:
         values |= kind.pairing(uri)
@@ -114,7 +156,8 @@ def check_input(config: Config, camera: str) -> Input:
     if not uri:
         raise ConfigError(
             f"no source for the {camera} camera; give --source (a folder, video, bag, "
-            "v4l2:///dev/video0, scene:demo) or set it in the config"
+            "v4l2:///dev/video0, scene:demo) or set it in the config; for a run with one camera "
+            "give rgb=URI or thermal=URI alone, or set modality in the section bringup"
         )
     most = int(values.get("max_frames", 0)) or None
     if is_device(uri):
@@ -128,7 +171,7 @@ def check_input(config: Config, camera: str) -> Input:
     return Input(length, rate_hz, first_ns)
 
 
-def check_inputs(config: Config, feed: str) -> tuple[Config, Input]:
+def check_inputs(config: Config, cameras: tuple[str, ...]) -> tuple[Config, Input]:
     """Check all cameras' sources, and let two recorded ones go together.
 
     Returns:
@@ -139,7 +182,6 @@ def check_inputs(config: Config, feed: str) -> tuple[Config, Input]:
         SourceError: a recorded source is missing, empty or of no known kind.
         ConfigError: no source is set.
     """
-    cameras = CAMERAS[feed]
     inputs = [check_input(config, camera) for camera in cameras]
     lead = inputs[0]
     if len(inputs) > 1 and all(one.recorded for one in inputs):
@@ -152,15 +194,14 @@ def check_inputs(config: Config, feed: str) -> tuple[Config, Input]:
     return config, lead
 
 
-def started(config: Config, feed: str, at_ns: int) -> Config:
+def started(config: Config, cameras: tuple[str, ...], at_ns: int) -> Config:
     """The config of cameras that are to begin together.
 
     Args:
         config: of all nodes.
-        feed: of the detector.
-        at_ns: ROS time at which both begin; one camera alone begins at once.
+        cameras: of the run.
+        at_ns: ROS time at which they begin; one camera alone begins at once.
     """
-    cameras = CAMERAS[feed]
     if len(cameras) > 1:
         for camera in cameras:
             config = config.replaced(f"{camera}_camera", start_time_ns=at_ns)

@@ -18,9 +18,8 @@ from windhover.types import Detections, Frame, Tracks
 from windhover_bringup.monitor.node import MonitorNode
 from windhover_bringup.overlay.node import OverlayNode
 from windhover_bringup.runtime.cameras import (
-    CAMERAS,
+    CameraSetup,
     check_inputs,
-    feed_of,
     pairing_values,
     started,
 )
@@ -57,9 +56,9 @@ class Pipeline:
 
     Attributes:
         config: of all nodes, as they were started.
-        feed: what the detector is fed: ``rgb``, ``thermal`` or ``rgbt``.
+        modality: of the pictures that the detector is given: ``rgb``, ``thermal`` or ``rgbt``.
         cameras: the camera nodes; the first leads.
-        pairing: the node between two cameras and the detector; ``None`` for one.
+        pairing: the node between cameras and a detector for both; ``None`` for one camera's.
         total: from the moment a frame is taken to the moment its tracks are out.
         capture: from a frame's stamp to the moment its tracks are out; means something
             where stamps are of now.
@@ -71,23 +70,24 @@ class Pipeline:
     def __init__(self, config: Config, taps: list[Tap] | None = None) -> None:
         bringup = config.bringup()
         bundle = config.bundle()
-        self.feed = feed_of(config, bundle)
-        config, lead = check_inputs(config, self.feed)
+        setup = CameraSetup.of(config, bundle)
+        self.modality = setup.modality
+        config, lead = check_inputs(config, setup.cameras)
         self.length, self.rate_hz = lead.length, lead.rate_hz
-        names = CAMERAS[self.feed]
-        self.lossless = all(float(config[f"{n}_camera"].get("rate", 1.0)) == 0.0 for n in names)
+        rates = [float(config[node].get("rate", 1.0)) for node in setup.nodes]
+        self.lossless = all(rate == 0.0 for rate in rates)
         self.link: Link[Frame] = make_link(self.lossless)
         space = bringup.namespace
-        if len(names) > 1:
+        if len(setup.cameras) > 1:
             now_ns = ros_time_ns(config.uses_sim_time(), space)
-            config = started(config, self.feed, now_ns + _START_NS)
+            config = started(config, setup.cameras, now_ns + _START_NS)
         self.config = config
         self.cameras: tuple[CameraNode[Any], ...] = tuple(
-            NODES[name](config[f"{name}_camera"], space) for name in names
+            NODES[camera](config[f"{camera}_camera"], space) for camera in setup.cameras
         )
         self.pairing: PairingNode | None = None
-        if len(names) > 1:
-            self._pair(pairing_values(config, bundle), space)
+        if setup.is_paired:
+            self._pair(pairing_values(config, bundle, setup), space)
         else:
             self.camera.outputs.append(self.link)
         self.detector = DetectorNode(config["detector"], space, frames=self.link)
@@ -99,7 +99,7 @@ class Pipeline:
         )
         self.monitor: MonitorNode | None = None
         if config.is_watched(self.lossless):
-            watch = watched_of(names)
+            watch = watched_of(setup)
             self.monitor = MonitorNode({**config["monitor"], "watch": watch}, space)
         self._taps = list(taps or [])
         # A run of half an hour at 30 frames a second keeps all of its times.
@@ -196,8 +196,9 @@ class Pipeline:
 
     def _pair(self, values: dict[str, Any], namespace: str) -> None:
         intake = Intake(self.lossless)
-        for camera, side in zip(self.cameras, (intake.rgb, intake.thermal), strict=True):
-            camera.outputs.append(side)
+        sides = {"rgb": intake.rgb, "thermal": intake.thermal}
+        for camera in self.cameras:
+            camera.outputs.append(sides[camera.camera])
         self.pairing = PairingNode(values, namespace, intake)
         self.pairing.outputs.append(self.link)
 

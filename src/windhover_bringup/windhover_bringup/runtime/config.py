@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import yaml
 from pydantic import Field, field_validator
@@ -50,9 +50,12 @@ _log = logging.getLogger(__name__)
 class BringupParams(NodeParams):
     """What is run, for launchers; no node reads it."""
 
-    camera: Literal["auto", "rgb", "thermal", "rgbt"] = read_only(
+    former_names: ClassVar[Mapping[str, str]] = {"camera": "modality"}
+
+    modality: Literal["auto", "rgb", "thermal", "rgbt"] = read_only(
         "auto",
-        description="what feeds the detector; rgbt = both cameras; auto = what the model is for",
+        description="cameras that run; rgbt = both; auto = those that the model is for. A model "
+        "for both runs on one of them too, with the other's part of the picture blank",
     )
     namespace: str = read_only("", description="ROS namespace of all nodes")
     overlay: bool = Field(True, description="run the overlay node (it draws only when subscribed)")

@@ -104,7 +104,8 @@ def make_plan(config: Config, out: str | Path | None) -> Plan:
     for node in setup.nodes:
         config = config.replaced(node, end_process=True)
     consumers = ["tracker", "detector", *(["overlay"] if config.bringup().overlay else [])]
-    config = config.replaced("detector", image_topic=setup.image_topic)
+    if not config["detector"].get("image_topic"):
+        config = config.replaced("detector", image_topic=setup.image_topic)
     if setup.is_paired:
         config = config.replaced("pairing", **pairing_values(config, bundle, setup))
         consumers.append("pairing")

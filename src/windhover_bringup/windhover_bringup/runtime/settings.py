@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from windhover.inference import emulates
-from windhover_bringup.runtime.cameras import CAMERAS, feed_of, image_topic, sources_of
+from windhover_bringup.runtime.cameras import CameraSetup, named_sources, sources_of
 from windhover_bringup.runtime.config import Config
 from windhover_ros.arguments import parse_ros_arguments, ros_arguments
 from windhover_ros.environment import prepare_environment
@@ -29,7 +29,8 @@ def settings_of(
 
     Args:
         config: parameter file, or the name of one in the installed config/.
-        source: of the camera that the model is for; ``rgb=URI,thermal=URI`` of two.
+        source: of the camera that the model is for; ``rgb=URI,thermal=URI`` of two, or one
+            of these alone.
         model: bundle folder, or its name in models/.
         backend: ``auto``, ``cpu``, ``qnn`` or ``dlc``.
         frames: end after so many.
@@ -49,12 +50,15 @@ def settings_of(
         # Seconds a frame: at a recording's own pace nearly all frames would be lost.
         _log.warning("an HTP emulator runs the model: no health monitor, and no frame is skipped")
         rate = 0.0 if rate is None else rate
-    feed = feed_of(settings, settings.bundle())
-    sources = sources_of(source, feed) if source else {}
-    for camera in CAMERAS[feed]:
+    named = named_sources(source) if source else {}
+    if len(named) == 1:
+        settings = settings.replaced("bringup", modality=next(iter(named)))
+    setup = CameraSetup.of(settings, settings.bundle())
+    sources = sources_of(source, setup.cameras) if source else {}
+    for camera in setup.cameras:
         settings = settings.replaced(
             f"{camera}_camera", source=sources.get(camera), max_frames=frames, rate=rate
         )
-    settings = settings.replaced("overlay", image_topic=image_topic(feed))
+    settings = settings.replaced("overlay", image_topic=setup.image_topic)
     settings.validate()
     return settings

@@ -5,6 +5,7 @@ rosbag2 in sqlite3 and MCAP, as a folder or as one file, and ROS 1 bags.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from windhover.errors import EncodingError, SourceError
 from windhover.imaging.compressed import decode_compressed
 from windhover.imaging.formats import decode_image
+from windhover.sources.files import natural_key
 from windhover.sources.options import DEFAULT_RATE_HZ, SourceOptions
 from windhover.sources.palette import ThermalConverter
 from windhover.sources.recorded import DecodedFrame, RecordedSource
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED = "sensor_msgs/msg/CompressedImage"
+_RAW = re.compile(r"/image_raw(/compressed)?$")
 
 
 class RosbagImages(RecordedSource):
@@ -127,16 +130,20 @@ class _Bag:
 
         if not self._path.exists():
             raise SourceError(f"no such bag: {self._path}")
-        _refuse_empty(self._path)
+        files = _storage_files(self._path)
+        _refuse_empty(self._path, files)
+        store = get_typestore(Stores.ROS2_JAZZY)
         try:
-            reader = AnyReader([self._path], default_typestore=get_typestore(Stores.ROS2_JAZZY))
+            reader = AnyReader(_to_open(self._path, files), default_typestore=store)
             reader.open()
         # Damage comes out as whatever the storage's parser stumbles over.
         except Exception as error:
-            raise SourceError(
-                f"cannot open bag {self._path}: {_one_line(error)} "
-                "(damaged, or still being written; try ros2 bag reindex)"
-            ) from error
+            advice = "damaged, or still being written"
+            if files[0].suffix == ".mcap":
+                advice += f": run 'windhover bag recover {self._path}'"
+            raise SourceError(f"cannot open bag {self._path}: {_one_line(error)} ({advice})") from (
+                error
+            )
         self._reader = reader
         return reader
 
@@ -145,14 +152,41 @@ class _Bag:
             self._reader.close()
 
 
-def _refuse_empty(path: Path) -> None:
+def _storage_files(path: Path) -> list[Path]:
+    """The files of a bag, of one storage, in their order."""
     if path.is_file():
-        files = [path]
-    else:
-        files = [file for pattern in ("*.mcap", "*.db3") for file in path.glob(pattern)]
-    for file in files:
-        if file.stat().st_size == 0:
-            raise SourceError(f"bag file {file} is empty (0 bytes): record or copy it again")
+        return [path]
+    for pattern in ("*.mcap", "*.db3"):
+        files = sorted(path.glob(pattern), key=lambda file: natural_key(file.name))
+        if files:
+            return files
+    return [path]
+
+
+def _to_open(path: Path, files: list[Path]) -> list[Path]:
+    """The folder, or its files where metadata.yaml is missing or names no storage."""
+    metadata = path / "metadata.yaml"
+    if path.is_file() or not files[0].is_file():
+        return [path]
+    if not metadata.is_file():
+        return files
+    # Some recorders leave it empty; every file says what it is by its suffix.
+    empty = re.search(r"^\s*storage_identifier:\s*(\"\"|''|~|null)?\s*$", _text(metadata), re.M)
+    return files if empty else [path]
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _refuse_empty(path: Path, files: list[Path]) -> None:
+    empty = [file for file in files if file.is_file() and file.stat().st_size == 0]
+    if not empty:
+        return
+    advice = "record or copy it again"
+    if len(empty) < len(files):
+        advice = f"run 'windhover bag recover {path}'"
+    raise SourceError(f"bag file {empty[0]} is empty (0 bytes): {advice}")
 
 
 def _choose(
@@ -166,9 +200,13 @@ def _choose(
     if not found:
         others = ", ".join(sorted({connection.topic for connection in reader.connections}))
         raise SourceError(f"bag {path} has no image topic, only: {others or 'nothing'}")
-    of_camera = [name for name in found if f"/camera/{camera}/" in name]
-    if topic is None and len(found) > 1 and len(of_camera) == 1:
-        topic = of_camera[0]
+    if topic is None and len(found) > 1:
+        of_camera = [name for name in found if f"/camera/{camera}/" in name]
+        # Overlays and previews are recorded beside what the camera gave.
+        raw = [name for name in found if _RAW.search(name)]
+        raw_of_camera = [name for name in of_camera if _RAW.search(name)]
+        choices = (of_camera, raw_of_camera, raw)
+        topic = next((names[0] for names in choices if len(names) == 1), None)
     if topic is None and len(found) > 1:
         raise SourceError(
             f"bag {path} has several image topics ({', '.join(sorted(found))}), name one as topic: "

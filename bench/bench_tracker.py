@@ -83,7 +83,8 @@ def passing_ground(frames: int, seed: int = 0) -> Iterator[NDArray[np.uint8]]:
     """640x512 B, G, R of textured ground that moves by 2 px a frame."""
     rng = np.random.default_rng(seed)
     layers = [cv2.GaussianBlur(rng.normal(0, s, (700, 1000)), (0, 0), s) for s in (2, 4, 9, 20)]
-    ground = cv2.normalize(sum(layers), None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    total = np.sum(layers, axis=0)
+    ground = cv2.normalize(total, np.empty(0), 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
     colour = cv2.cvtColor(ground, cv2.COLOR_GRAY2BGR)
     for k in range(frames):
         x, y = abs(300 - 2 * k % 600), 60 + k % 40

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -100,7 +101,8 @@ def recorded(bag: Path) -> Case:
         for connection, log_ns, data in reader.messages():
             for which in ("rgb", "thermal"):
                 if f"/camera/{which}/image_raw" in connection.topic:
-                    stamp = reader.deserialize(data, connection.msgtype).header.stamp
+                    message: Any = reader.deserialize(data, connection.msgtype)
+                    stamp = message.header.stamp
                     events.append((log_ns, which, stamp.sec * 10**9 + stamp.nanosec))
     steps = np.diff(sorted(stamp for _, which, stamp in events if which == "thermal"))
     return Case(f"recording {bag.name}", sorted(events), int(np.median(steps)))

@@ -55,9 +55,11 @@ def shots(frames: int) -> Iterator[list[Shot]]:
         for index in range(frames):
             drawn = scene.render(index, "both")
             pose = Pose(float(drawn.rgb_camera.position[2]), down_of(drawn.rgb_camera))
+            assert drawn.rgb is not None
+            assert drawn.thermal is not None
             rgb = Frame(drawn.rgb, "bgr8", drawn.stamp_ns)
             pair = RgbtFrame(rgb, Frame(drawn.thermal, "mono16", drawn.stamp_ns))
-            image = registration.frame(pair, pose).image
+            image = np.asarray(registration.frame(pair, pose).image, np.uint8)
             to_image = drawn.rgb_camera.ground_to_image()
             seen = noisy(drawn.rgb_truth, rng)
             flight.append(Shot(image, to_image, drawn.stamp_ns, seen, drawn))

@@ -13,6 +13,7 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Sized
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,6 +83,7 @@ def run(frames: int, seed: int = 0) -> Soak:
         motion = attitudes.motion(max(0, stamp_ns - 33_000_000), stamp_ns, lens)
         image = texture if frame % IMAGE_EVERY == 0 else None
         tracks = links.update(tracker.update(found, stamp_ns, image, motion), LABELS, stamp_ns)
+        assert isinstance(tracker, Sized)
         most = max(most, len(tracker))
         newest = max(newest, int(tracks.track_ids.max(initial=0)))
         if frame % (60 * RATE_HZ) == 0:

@@ -162,9 +162,8 @@ def draw(flight: Flight) -> Path:
             found[MODEL].append(detector.detect(Frame(image, "mono16", drawn.stamp_ns)))
             found["noisy truth"].append(noisy(drawn.truth, rng))
             truths.append((index, drawn.truth))
-            _, data = cv2.imencode(
-                ".jpg", percentile_agc(image), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-            )
+            grey = percentile_agc(np.asarray(image, np.uint16))
+            _, data = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
             (folder / "img1" / f"{index + 1:06d}.jpg").write_bytes(data.tobytes())
     source.close()
     for name, rows in found.items():

@@ -29,7 +29,7 @@ import numpy as np
 from bench.peers import flights
 from bench.peers.adapters import OURS, PEERS, STILL, Peer
 from bench.peers.score import Run, follow, joined
-from bench.peers.sequences import Sequence, read_folder
+from bench.peers.sequences import RATE_HZ, Sequence, read_folder
 from windhover.errors import WindhoverError
 
 RATES = (30, 10, 5)
@@ -52,7 +52,7 @@ class Selection:
     sources: Many[str]
     rates: Many[int]
     count: int | None = None
-    seconds: float = flights.FRAMES / flights.RATE_HZ
+    seconds: float = flights.FRAMES / RATE_HZ
 
     def sequences(self) -> Iterator[Sequence]:
         """Draw what is missing, then read flight by flight."""
@@ -143,7 +143,7 @@ def main(args: Many[str] | None = None) -> int:
     parser.add_argument("--detections", default=",".join(flights.DETECTIONS))
     parser.add_argument("--rates", default=",".join(map(str, RATES)), help="frames a second")
     parser.add_argument("--flights", type=int, help="of each kind at most; default all")
-    parser.add_argument("--seconds", type=float, default=flights.FRAMES / flights.RATE_HZ)
+    parser.add_argument("--seconds", type=float, default=flights.FRAMES / RATE_HZ)
     parser.add_argument("--only", default="", help="trackers whose name begins with this")
     parser.add_argument("--folder", type=Path, help="sequences as MOTChallenge has them instead")
     given = parser.parse_args(args)

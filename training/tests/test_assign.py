@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
+
+pytest.importorskip("torch", reason="needs the training environment: make train-env")
+
 import torch
 from ultralytics.utils.tal import TaskAlignedAssigner
 
 from windhover_training.engine.assign import NestedAssigner, closeness
 from windhover_training.engine.fusion import RgbtModel
+
+pytestmark = pytest.mark.train_env
 
 SETTINGS = {"topk": 10, "num_classes": 2, "alpha": 0.5, "beta": 6.0, "stride": [8, 16, 32]}
 PERSON, WEAPON = [40.0, 30.0, 54.0, 62.0], [36.0, 40.0, 56.0, 45.0]

@@ -7,9 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+pytest.importorskip("torch", reason="needs the training environment: make train-env")
+
 import numpy as np
 import onnx
-import pytest
 import torch
 from onnx import TensorProto
 
@@ -23,6 +26,8 @@ from windhover_training.evaluate.candidate import Budget, Measured
 from windhover_training.phases.base import execute
 from windhover_training.phases.benchmark import PHASE, BenchmarkConfig, as_table
 from windhover_training.runs import Run
+
+pytestmark = pytest.mark.train_env
 
 HERE = Path(__file__).parent
 BUDGET = Budget(model_mb=20, inference_ms=14, int8_loss=0.02)
@@ -101,10 +106,17 @@ def test_a_device_is_asked_for_the_time_of_its_fastest_backend(
 def test_a_device_that_is_none_is_told_before_any_training(
     epoch_settings: Callable[..., dict], tmp_path: Path
 ) -> None:
-    config = BenchmarkConfig(**epoch_settings(1) | {"device": "serial:1"})
+    config = BenchmarkConfig(**epoch_settings(1) | {"timed_on": "serial:1"})
     with pytest.raises(ConfigError, match="serial:1"):
         execute(PHASE, config, tmp_path / "run")
     assert not (tmp_path / "run/yolo11n").exists()
+
+
+def test_the_old_name_of_the_timing_device_is_refused_with_the_new_one(
+    epoch_settings: Callable[..., dict],
+) -> None:
+    with pytest.raises(ValueError, match="'timed_on'"):
+        BenchmarkConfig(**epoch_settings(1) | {"device": "adb:1"})
 
 
 def test_candidates_are_trained_exported_and_judged(

@@ -10,6 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("torch", reason="needs the training environment: make train-env")
+
 import torch
 import yaml
 
@@ -23,6 +26,8 @@ from windhover_training.phases.base import execute
 from windhover_training.phases.bootstrap import PHASE
 from windhover_training.phases.epochs import EpochConfig
 from windhover_training.runs import Run, RunState
+
+pytestmark = pytest.mark.train_env
 
 
 def rows(run: Path) -> list[dict]:

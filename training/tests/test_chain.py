@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("torch", reason="needs the training environment: make train-env")
+
 import yaml
 
 from windhover.command_line import INTERRUPTED
@@ -15,6 +18,8 @@ from windhover_training.chain import Chain, ChainConfig
 from windhover_training.cli import main
 from windhover_training.engine.model import load_weights
 from windhover_training.runs import Run, RunState
+
+pytestmark = pytest.mark.train_env
 
 
 class Commands:

@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("torch", reason="needs the training environment: make train-env")
+
 from windhover_training.cli import main
+
+pytestmark = pytest.mark.train_env
 
 
 @pytest.mark.parametrize(

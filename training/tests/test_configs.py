@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("torch", reason="needs the training environment: make train-env")
+
 import yaml
 
 from windhover_training.chain import Chain, ChainConfig
@@ -12,6 +15,8 @@ from windhover_training.config import ReleaseConfig, load_config
 from windhover_training.data.augment.heavy import HeavyAugmentation
 from windhover_training.phases.base import check_inputs
 from windhover_training.phases.registry import load_phase
+
+pytestmark = pytest.mark.train_env
 
 REPOSITORY = Path(__file__).parents[2]
 CONFIGS = REPOSITORY / "training/configs"

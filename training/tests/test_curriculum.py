@@ -6,8 +6,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="needs the training environment: make train-env")
+
+import numpy as np
 import torch
 
 from windhover.errors import DataError
@@ -29,6 +32,8 @@ from windhover_training.phases.bootstrap import PHASE as BOOTSTRAP
 from windhover_training.phases.curriculum import PHASE, CurriculumConfig
 from windhover_training.phases.epochs import EpochConfig
 from windhover_training.runs import Run
+
+pytestmark = pytest.mark.train_env
 
 LABELS = ["upright", "lying"]
 LIMITS = {"quantile": 0.5, "least_area": 0.0}

@@ -9,15 +9,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytest.importorskip("torch", reason="needs the training environment: make train-env")
+
 import numpy as np
 import onnxruntime as ort
-import pytest
 import torch
 import yaml
 
 from windhover.model import Bundle
 from windhover.model.detector import Detector
 from windhover.types import Frame
+from windhover_training.cli import main
 from windhover_training.config import (
     Augmentation,
     Calibration,
@@ -29,6 +33,8 @@ from windhover_training.engine.model import build_model, load_model, load_weight
 from windhover_training.phases.base import execute
 from windhover_training.phases.detector import PHASE, _start, make_draw, run_detector
 from windhover_training.phases.release import export
+
+pytestmark = pytest.mark.train_env
 
 REPOSITORY = Path(__file__).parents[2]
 THERMAL_N = REPOSITORY / "models/thermal-n"
@@ -62,7 +68,7 @@ def losses(run: Path) -> list[float]:
 
 def test_a_run_starts_from_a_released_graph_and_computes_what_it_does(data: Path) -> None:
     config = tiny_config(data, 1).model_copy(update={"start": THERMAL_N / "float.onnx"})
-    model, _ = _start(config, 0)
+    model, _ = _start(config, None, 0)
     x = torch.from_numpy(np.random.default_rng(1).random((1, 1, 128, 160), np.float32))
     ours = raw_heads(model.eval(), x)
     released, _ = load_model(THERMAL_N, config.model)
@@ -141,7 +147,7 @@ def test_sigterm_ends_all_processes_with_a_checkpoint(data: Path, tmp_path: Path
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
     command = [sys.executable, "-m", "windhover_training.cli", "train", "thermal-n"]
     command += ["--config", str(tmp_path / "run.yaml"), "--run", str(tmp_path / "run")]
-    path = os.pathsep.join([str(REPOSITORY / "training"), str(REPOSITORY / "src/windhover")])
+    path = os.pathsep.join(filter(None, sys.path))
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path}
     ) as process:
@@ -162,3 +168,28 @@ def test_a_run_goes_on_from_its_checkpoint(data: Path, tmp_path: Path) -> None:
     run_detector(tiny_config(data, 3), tmp_path / "run")
     state = torch.load(tmp_path / "run/last.pt", weights_only=False)
     assert (state["step"], state["updates"]) == (3, 3)
+
+
+def test_pictures_that_cannot_be_read_are_passed_over_and_listed(
+    data: Path, tmp_path: Path
+) -> None:
+    damaged = sorted((data / "images/train").rglob("*.*"))[0]
+    damaged.unlink()  # a hard link to the published picture
+    damaged.write_bytes(b"no picture")
+    assert execute(PHASE, tiny_config(data, 1), tmp_path / "run")
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert list(metrics["unreadable"]) == [str(damaged)]
+
+
+def test_a_set_without_one_readable_picture_is_one_line(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for picture in (data / "images/train").rglob("*.*"):
+        picture.unlink()
+        picture.write_bytes(b"")
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(tiny_config(data, 1).model_dump(mode="json")))
+    command = ["train", "thermal-n", "--config", str(tmp_path / "run.yaml")]
+    assert main([*command, "--run", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert "no picture of train can be read" in error
+    assert len(error.splitlines()) == 1

@@ -7,6 +7,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("torch", reason="needs the training environment: make train-env")
+
 import torch
 
 from windhover.errors import ConfigError, DataError
@@ -18,6 +21,8 @@ from windhover_training.phases.base import execute
 from windhover_training.phases.bootstrap import PHASE as BOOTSTRAP
 from windhover_training.phases.distill import PHASE, DistillConfig, load_teacher
 from windhover_training.phases.epochs import EpochConfig
+
+pytestmark = pytest.mark.train_env
 
 HERE = Path(__file__).parent
 Settings = Callable[..., dict]

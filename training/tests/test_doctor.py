@@ -11,9 +11,13 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("torch", reason="needs the training environment: make train-env")
+
 from windhover.finding import Finding
 from windhover_training import doctor
 from windhover_training.cli import main
+
+pytestmark = pytest.mark.train_env
 
 
 def by_name(findings: list[Finding]) -> dict[str, Finding]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+pytest.importorskip("torch", reason="needs the training environment: make train-env")
+
 import numpy as np
 import onnxruntime as ort
-import pytest
 import torch
 
 from windhover.errors import DataError
@@ -14,6 +17,8 @@ from windhover_training.config import ModelSpec
 from windhover_training.engine.fusion import IlluminationGate, Merge, RgbtModel
 from windhover_training.engine.model import build_as, raw_heads
 from windhover_training.engine.warm_start import read_weights, settle, warm_start
+
+pytestmark = pytest.mark.train_env
 
 REPOSITORY = Path(__file__).parents[2]
 THERMAL_N = REPOSITORY / "models/thermal-n/float.onnx"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="needs the training environment: make train-env")
+
+import numpy as np
 import torch
 
 from windhover_training.engine.batches import collate
@@ -17,6 +20,8 @@ from windhover_training.engine.objective import (
     set_criterion,
     set_progress,
 )
+
+pytestmark = pytest.mark.train_env
 
 HERE = Path(__file__).parent
 

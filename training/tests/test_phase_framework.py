@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("torch", reason="needs the training environment: make train-env")
+
 from windhover.errors import ConfigError, DataError
 from windhover_training.cli.phase import settings_of
 from windhover_training.config import Strict, TrainConfig, load_config
 from windhover_training.phases.base import Phase, RequiredInput, execute
 from windhover_training.phases.registry import PHASES, load_phase
 from windhover_training.runs import Run, RunState
+
+pytestmark = pytest.mark.train_env
 
 
 class Config(Strict):

@@ -6,9 +6,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+pytest.importorskip("torch", reason="needs the training environment: make train-env")
+
 import numpy as np
 import onnx
-import pytest
 import torch
 import yaml
 
@@ -17,6 +20,8 @@ from windhover_training.cli import main
 from windhover_training.config import ModelSpec
 from windhover_training.engine.model import build_as, build_model, load_model, save_weights
 from windhover_training.runs import Run
+
+pytestmark = pytest.mark.train_env
 
 LABELS = ["person", "vehicle", "two-wheeler"]
 TINY = Path(__file__).parent / "tiny11.yaml"

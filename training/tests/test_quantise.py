@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+pytest.importorskip("torch", reason="needs the training environment: make train-env")
+
 import cv2
 import numpy as np
 import onnx
 import onnxruntime as ort
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,6 +35,8 @@ from windhover_training.export.ranges import (
     sigmoid,
     silu,
 )
+
+pytestmark = pytest.mark.train_env
 
 HW = (64, 96)
 TINY = Path(__file__).parent / "tiny11.yaml"

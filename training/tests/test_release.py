@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="needs the training environment: make train-env")
+
+import numpy as np
 import torch
 import yaml
 
@@ -18,6 +21,8 @@ from windhover_training.engine.model import build_model, save_weights
 from windhover_training.evaluate.stress import RECIPES
 from windhover_training.export.layers import compare_layers
 from windhover_training.runs import Run
+
+pytestmark = pytest.mark.train_env
 
 LABELS = ["person", "vehicle", "two-wheeler"]
 TINY = Path(__file__).parent / "tiny11.yaml"

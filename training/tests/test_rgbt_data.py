@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+pytest.importorskip("torch", reason="needs the training environment: make train-env")
+
 import cv2
 import numpy as np
-import pytest
 import yaml
 
 from windhover.errors import DataError
-from windhover_evaluation.detection.truth import load_truth
+from windhover_evaluation.detection.truth_file import load_truth
 from windhover_training.cli import main
 from windhover_training.config import Augmentation, Optimisation
 from windhover_training.data.augment.crops import Sample
@@ -36,6 +39,8 @@ from windhover_training.phases import ablation
 from windhover_training.phases.base import execute
 from windhover_training.phases.fusion import PHASE, THERMAL_CLASSES, make_draw, mine_clear
 from windhover_training.runs import Run
+
+pytestmark = pytest.mark.train_env
 
 THERMAL_N = Path(__file__).parents[2] / "models/thermal-n/float.onnx"
 EMPTY = (np.zeros((0, 4), np.float32), np.zeros(0, np.int64))

@@ -24,7 +24,7 @@ def panel(
 ) -> NDArray[np.uint8]:
     """A window of a frame with what was found in it, ``(480, 640, 3)``."""
     (x, y), (width, height) = corner, SIZE
-    boxes = found.boxes - np.float32([x, y, x, y])
+    boxes = found.boxes - np.array([x, y, x, y], np.float32)
     inside = ((boxes[:, 2:] > 0) & (boxes[:, :2] < SIZE)).all(axis=1)
     part = np.ascontiguousarray(image[y : y + height, x : x + width])
     return draw_overlay(
@@ -57,10 +57,13 @@ def main() -> None:
     with Detector.open(arguments.model, "cpu") as detector:
         for name in arguments.frames:
             path = arguments.data / "images/test" / f"{name}.png"
-            pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+            read = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+            if read is None:
+                parser.error(f"{path}: can't be read")
+            pixels = np.asarray(read, np.uint8)
             found = detector.detect(Frame(pixels, "8UC4", 0))
             corner = busiest(found, pixels.shape)
-            thermal = cv2.cvtColor(pixels[..., 3], cv2.COLOR_GRAY2BGR)
+            thermal = np.repeat(pixels[..., 3:], 3, axis=2)
             views = (np.ascontiguousarray(pixels[..., :3]), thermal)
             rows.append(np.hstack([panel(view, found, corner, detector.labels) for view in views]))
     cv2.imwrite(str(arguments.out), np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, 88])

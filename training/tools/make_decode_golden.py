@@ -84,9 +84,12 @@ def make(family: str, out: Path) -> None:
     passed = int((score.max(1).values > SCORE).sum())
     arrays = raw_outputs(raw, [int(s) for s in head.stride])
     path = out / f"{family}.npz"
-    np.savez_compressed(
-        path, **arrays, decoded_boxes=box.numpy(), decoded_scores=score.numpy(), kept=kept.numpy()
-    )
+    arrays |= {
+        "decoded_boxes": box.numpy(),
+        "decoded_scores": score.numpy(),
+        "kept": kept.numpy(),
+    }
+    np.savez_compressed(path, allow_pickle=False, **arrays)
     print(
         f"{path}: {path.stat().st_size} B, {len(score)} cells, {passed} over {SCORE}, "
         f"{len(kept)} kept, scores {score.min():.3f}..{score.max():.3f}"

@@ -74,6 +74,23 @@ class Optimisation(Strict):
         return self.batch * self.accumulate
 
 
+class LossConfig(Strict):
+    """The classification part of the loss.
+
+    Attributes:
+        focal: use the focal loss (Lin et al., "Focal Loss for Dense Object Detection",
+            ICCV 2017, eq. 5) in place of the plain one.
+        alpha: weight of an object's own class against all others, 0..1.
+        gamma: how much what is already known well counts less; 0 is not focal.
+        class_weights: a factor for each label, in their order; empty for none.
+    """
+
+    focal: bool = False
+    alpha: float = Field(0.25, gt=0, lt=1)
+    gamma: float = Field(2.0, ge=0)
+    class_weights: tuple[float, ...] = ()
+
+
 class ModelSpec(BaseModel):
     """What is needed to build a model again; every training config has these keys.
 
@@ -95,6 +112,7 @@ class TrainConfig(Strict):
     Attributes:
         init: ``final.pt`` of an earlier stage to start from; or
         start: float.onnx of a released bundle with the same labels; or neither, from nothing.
+        device: auto, cpu, cuda or cuda:N.
     """
 
     name: str
@@ -111,6 +129,7 @@ class TrainConfig(Strict):
     init: Path | None = None
     start: Path | None = None
     seed: int = 1
+    device: str = "auto"
     processes: int = Field(1, gt=0, le=64)
     checkpoint_seconds: float = Field(240.0, gt=0, le=600)
 

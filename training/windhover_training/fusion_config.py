@@ -7,8 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from .config import Augmentation, Optimisation, Range, Strict
-from .engine.objective import LossConfig
+from .config import Augmentation, LossConfig, Optimisation, Range, Strict
 
 
 class RgbtAugmentation(Strict):
@@ -60,6 +59,7 @@ class FusionConfig(Strict):
         class_weights: how strongly frames and objects of each class are drawn.
         loss: weighs the classes' losses.
         start: bundle whose weights are taken over, or none for random ones.
+        device: auto, cpu, cuda or cuda:N.
     """
 
     name: str
@@ -83,6 +83,7 @@ class FusionConfig(Strict):
     start_classes: tuple[int | None, ...] = ()
     init: Path | None = None
     seed: int = 1
+    device: str = "auto"
     processes: int = Field(1, gt=0, le=64)
     checkpoint_seconds: float = Field(240.0, gt=0, le=600)
 

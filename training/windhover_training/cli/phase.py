@@ -25,6 +25,9 @@ Setting = Annotated[
 Batch = Annotated[
     str | None, typer.Option("--batch", help="images a forward pass, or auto: what memory holds")
 ]
+Device = Annotated[
+    str | None, typer.Option("--device", help="where to train: auto, cpu, cuda or cuda:N")
+]
 
 
 def add_phase(app: typer.Typer, name: str) -> None:
@@ -41,11 +44,14 @@ def add_phase(app: typer.Typer, name: str) -> None:
         run: RunFolder = None,
         force: Force = False,
         batch: Batch = None,
+        device: Device = None,
         set_: Setting = None,
     ) -> None:
         settings = settings_of(set_ or [])
         if batch is not None:
             settings |= settings_of([f"{batch_key(name)}={batch}"])
+        if device is not None:
+            settings[device_key(name)] = device
         run_phase(name, config, run, force=force, settings=settings)
 
     command.__doc__ = f"{entry.help} A run that was stopped goes on."
@@ -89,6 +95,14 @@ def batch_key(name: str) -> str:
         if part in fields:
             return f"{part}.batch"
     raise ConfigError(f"{PHASES[name].command} has no --batch; see its config")
+
+
+def device_key(name: str) -> str:
+    """Where a phase's config has the device that it trains on."""
+    from ..phases.registry import load_phase
+
+    fields = load_phase(name).config.model_fields
+    return "schedule.device" if "schedule" in fields else "device"
 
 
 def settings_of(pairs: list[str]) -> dict[str, Any]:

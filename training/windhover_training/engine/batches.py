@@ -7,13 +7,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from windhover_training.data.augment.crops import ignored
+from windhover_training.data.augment.crops import Crop, ignored
 
-#: ``(S, S)`` or ``(S, S, C)`` uint8 pixels, ``(N, 4)`` float32 x1, y1, x2, y2 in its pixels,
-#: ``(N,)`` int64 classes.
-Crop = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]
+#: Step number -> this process's crops of the step.
 DrawBatch = Callable[[int], list[Crop]]
 
 
@@ -36,7 +33,7 @@ def collate(crops: Iterable[Crop], device: torch.device | str = "cpu") -> dict[s
         planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
         images.append(torch.from_numpy(np.ascontiguousarray(planes)))
         centre = (xyxy[:, :2] + xyxy[:, 2:]) / 2
-        size = np.float32((width, height, width, height))
+        size = np.array((width, height, width, height), np.float32)
         boxes.append(np.concatenate([centre, xyxy[:, 2:] - xyxy[:, :2]], axis=1) / size)
         classes.append(labels)
         index.append(np.full(len(labels), i))

@@ -19,10 +19,12 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from windhover_training.data.augment.crops import Crop
+
 from ..config import Optimisation
 from ..runs import Run
 from .averaging import Averaged, Model, average_gradients
-from .batches import Crop, DrawBatch, Prefetcher, collate
+from .batches import DrawBatch, Prefetcher, collate
 from .memory import is_out_of_memory
 from .objective import Objective, detection_loss, set_progress
 from .watch import Watch
@@ -97,7 +99,8 @@ class _State:
     def __init__(self, model: torch.nn.Module, o: Optimisation, run: Run, seed: int) -> None:
         self.model, self.run, self._seed = model, run, seed
         together = dist.is_initialized()
-        self.rank, processes = (dist.get_rank(), dist.get_world_size()) if together else (0, 1)
+        self.rank: int = dist.get_rank() if together else 0
+        processes: int = dist.get_world_size() if together else 1
         self.optimiser = torch.optim.AdamW(parameter_groups(model, o.weight_decay), lr=o.lr)
         self.averaged = Averaged(model, o.ema)
         self.device = next(model.parameters()).device

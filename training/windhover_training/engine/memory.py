@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import psutil
 import torch
@@ -57,7 +58,7 @@ def batch_that_fits(
     Returns:
         ``most``, or ``most`` halved as often as it takes, at least 1.
     """
-    one, two = (bytes_kept(lambda n=n: loss_of(n)) for n in (1, 2))
+    one, two = (bytes_kept(partial(loss_of, n)) for n in (1, 2))
     an_image = max(two - one, 1) * _HEADROOM
     room = _SHARE * free_bytes(device) / processes
     batch = most

@@ -57,15 +57,24 @@ def choose_device(name: str) -> torch.device:
     Raises:
         ConfigError: there is no such device on this machine.
     """
+    gpus = gpu_count()
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if gpus else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
         raise ConfigError(f"device {name!r} is none; use auto, cpu, cuda or cuda:0") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device {name!r} is not on this machine; use auto or cpu")
+    if device.type not in {"cpu", "cuda"}:
+        raise ConfigError(f"device {name!r} can't be trained on; use auto, cpu, cuda or cuda:0")
+    if device.type == "cuda" and (device.index or 0) >= gpus:
+        found = ", ".join(f"cuda:{number}" for number in range(gpus)) or "no GPU"
+        raise ConfigError(f"device {name!r}: this machine has {found}; use auto or cpu")
     return device
+
+
+def gpu_count() -> int:
+    """How many GPUs torch can use here."""
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def save_weights(

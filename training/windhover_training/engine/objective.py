@@ -11,32 +11,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from pydantic import Field
 from ultralytics.nn.tasks import DetectionModel
 
-from ..config import Strict
+from ..config import LossConfig
 
 #: Model and batch -> the loss to minimise (mean over the batch) and its detached parts.
 Objective = Callable[
     [torch.nn.Module, dict[str, torch.Tensor]], tuple[torch.Tensor, dict[str, torch.Tensor]]
 ]
-
-
-class LossConfig(Strict):
-    """The classification part of the loss.
-
-    Attributes:
-        focal: use the focal loss (Lin et al., "Focal Loss for Dense Object Detection",
-            ICCV 2017, eq. 5) in place of the plain one.
-        alpha: weight of an object's own class against all others, 0..1.
-        gamma: how much what is already known well counts less; 0 is not focal.
-        class_weights: a factor for each label, in their order; empty for none.
-    """
-
-    focal: bool = False
-    alpha: float = Field(0.25, gt=0, lt=1)
-    gamma: float = Field(2.0, ge=0)
-    class_weights: tuple[float, ...] = ()
 
 
 class MaskedClassificationLoss(torch.nn.Module):

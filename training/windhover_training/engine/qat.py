@@ -56,7 +56,8 @@ class Simulated(torch.nn.Module):
             if isinstance(module, C2f):
                 # The other one cuts a tensor by a method that the tracer does not follow.
                 module.forward = module.forward_split
-        planes = [torch.from_numpy(i).permute(0, 3, 1, 2).float() / 255 for i in images]
+        device = next(model.parameters()).device
+        planes = [torch.from_numpy(i).to(device).permute(0, 3, 1, 2).float() / 255 for i in images]
         traced = model_preparer.prepare_model(heads)
         sim = QuantizationSimModel(
             traced, planes[0], quant_scheme="tf_enhanced", config_file=HTP_CONFIG,
@@ -85,11 +86,12 @@ class Simulated(torch.nn.Module):
 
     def export(self, height: int, width: int, channels: int) -> onnx.ModelProto:
         """The QDQ graph, channels first, with 8-bit weights, float at both ends."""
+        device = next(self.quantised.parameters()).device
         with tempfile.TemporaryDirectory() as folder:
             path = str(Path(folder) / "qdq.onnx")
             aimet_torch.onnx.export(
                 self.quantised.eval(),
-                (torch.zeros(1, channels, height, width),),
+                (torch.zeros(1, channels, height, width, device=device),),
                 path,
                 opset_version=OPSET,
                 dynamo=False,

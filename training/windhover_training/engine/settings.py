@@ -10,6 +10,8 @@ from typing import Literal
 import torch
 from pydantic import Field
 
+from windhover.files import write_atomic
+
 from ..config import Optimisation, Strict
 from .memory import batch_that_fits
 
@@ -101,7 +103,7 @@ class Schedule(Strict):
         if not remembered.exists():
             fits = batch_that_fits(loss_of, device, NOMINAL, self.processes)
             batch = max(fits, self.processes)
-            remembered.write_text(f"{batch}\n")
+            write_atomic(remembered, f"{batch}\n")
         batch = int(remembered.read_text())
         return batch, math.ceil(NOMINAL / batch)
 

@@ -15,12 +15,18 @@ import torch
 from numpy.typing import NDArray
 
 from windhover.errors import DataError, EncodingError, SourceError
+from windhover.model import Bundle
 from windhover.model.detector import Detector, Timings
-from windhover.model.manifest import HeadSpec, InputSpec, Manifest, OutputSpec, Thresholds
+from windhover.model.manifest import (
+    HeadSpec,
+    InputSpec,
+    OutputSpec,
+    Thresholds,
+)
 from windhover.types import Frame
 from windhover_evaluation.detection.scores import Predictions, evaluate_detections
-from windhover_evaluation.detection.truth import load_truth
-from windhover_evaluation.fidelity.run import spread
+from windhover_evaluation.detection.truth_file import load_truth
+from windhover_evaluation.fidelity.variants import sample_images
 from windhover_training.data.readers.pictures import KINDS, files_of_images, read_frame
 
 _CANDIDATES = Thresholds(score=0.005, iou=0.6, max_detections=300)
@@ -32,7 +38,7 @@ class TorchBackend:
 
     name = "torch"
 
-    def __init__(self, model: torch.nn.Module, manifest: Manifest) -> None:
+    def __init__(self, model: torch.nn.Module, manifest: Bundle) -> None:
         self._model, self._manifest = model, manifest
         self._where = next(model.parameters()).device
         self.device = str(self._where)
@@ -64,7 +70,7 @@ def raw_of(raw: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def manifest_of(
     model: torch.nn.Module, labels: list[str], channels: int, height: int, width: int
-) -> Manifest:
+) -> Bundle:
     """What a bundle of this model would declare; it has no files, so nothing to verify."""
     head = model.model[-1]
     strides = tuple(int(s) for s in model.stride)
@@ -73,7 +79,8 @@ def manifest_of(
         for stride in strides
         for kind in ("box", "score")
     )
-    return Manifest.model_construct(
+    return Bundle.model_construct(
+        format=1,
         name="training",
         version="0",
         labels=tuple(labels),
@@ -121,7 +128,7 @@ class Validator:
         """
         path = root / "truth" / f"{split}.json"
         truth = load_truth(path, labels)
-        self.truth = truth if most is None else spread(truth, most)
+        self.truth = truth if most is None else sample_images(truth, most)
         if not len(self.truth) and not empty:
             raise DataError(f"{path}: no object of {', '.join(labels)} to score; choose a split")
         ids = (image.image_id for image in self.truth.images)

@@ -128,8 +128,8 @@ def measure(
         emulated: how many of them the HTP emulator sees, which takes seconds a frame;
             0 for none.
     """
-    role, kind = {"int8": (Role.INT8_ONNX, "int8"), "fp16": (Role.FLOAT_ONNX, "float")}[precision]
-    path = bundle.file(role)
+    kind: Literal["int8", "float"] = "int8" if precision == "int8" else "float"
+    path = bundle.file(Role.INT8_ONNX if kind == "int8" else Role.FLOAT_ONNX)
     assert path is not None
     scores, times = run_on_cpu(bundle, kind, exam)
     near, note = (None, "not asked for")

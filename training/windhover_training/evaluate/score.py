@@ -22,8 +22,9 @@ from windhover_evaluation.detection.scores import (
     Predictions,
     evaluate_detections,
 )
-from windhover_evaluation.detection.truth import Truth, load_truth
-from windhover_evaluation.fidelity.run import spread
+from windhover_evaluation.detection.truth import Truth
+from windhover_evaluation.detection.truth_file import load_truth
+from windhover_evaluation.fidelity.variants import sample_images
 
 # A handful of sure finds says little of the precision: a twentieth must be found.
 _LEAST_RECALL = 0.05
@@ -70,7 +71,7 @@ def predict(
     with Detector(bundle, "cpu", thresholds=limits, precision=precision, threads=threads) as model:
         for row, image in enumerate(truth.images):
             files = picture_files(image, folder, bundle.channels)
-            frame = read_cameras(files).frame(bundle.channels, row)
+            frame = read_cameras(files, "thermal").frame(bundle.channels, row)
             frames.append((row, model.detect(change(frame, row) if change else frame)))
     return Predictions.collect(frames)
 
@@ -95,7 +96,7 @@ def score(
     limits = bundle.thresholds
     by_label = dict(zip(bundle.labels, limits.score_vector(bundle.labels), strict=True))
     result = evaluate_detections(truth, found, by_label)
-    tables = {"all": _table(result.classes)}
+    tables: dict[str, dict[str, Any]] = {"all": _table(result.classes)}
     for parts in result.groups.values():
         for name, part in parts.items():
             tables[name] = {"images": part.images, **_table(part.classes)}
@@ -106,7 +107,7 @@ def quick_score(
     bundle: Bundle, precision: str, data: Path, split: str, frames: int
 ) -> dict[str, float]:
     """AP50 per class and their mean on some images, evenly from all."""
-    truth = spread(grouped_truth(data / "truth" / f"{split}.json", bundle.labels), frames)
+    truth = sample_images(grouped_truth(data / "truth" / f"{split}.json", bundle.labels), frames)
     found = predict(bundle, precision, data, split, truth)
     result = evaluate_detections(truth, found, CANDIDATE_SCORE)
     known = {each.label: _round(each.ap50) for each in result.classes if each.truths}

@@ -14,7 +14,7 @@ from windhover.model import Bundle
 from windhover.types import Frame
 from windhover_evaluation.detection.scores import Predictions, evaluate_detections
 from windhover_evaluation.detection.truth import Truth
-from windhover_evaluation.fidelity.run import spread
+from windhover_evaluation.fidelity.variants import sample_images
 
 from .score import grouped_truth, predict
 
@@ -59,7 +59,7 @@ def motion_blur(image: Pixels, boxes: NDArray[np.float32], rng: np.random.Genera
     for step in np.linspace(-middle, middle, 4 * _BLUR_PX):
         row = round(float(middle + step * np.sin(angle)))
         kernel[row, round(float(middle + step * np.cos(angle)))] = 1
-    return cv2.filter2D(image, -1, kernel / kernel.sum())
+    return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum()), np.uint8)
 
 
 RECIPES: Final[Mapping[str, Recipe]] = {
@@ -81,7 +81,7 @@ def stress(bundle: Bundle, data: Path, split: str, frames: int) -> dict[str, flo
     Returns:
         ``clean`` and one figure a recipe.
     """
-    truth = spread(grouped_truth(data / "truth" / f"{split}.json", bundle.labels), frames)
+    truth = sample_images(grouped_truth(data / "truth" / f"{split}.json", bundle.labels), frames)
     found = {"clean": _map50(truth, predict(bundle, "int8", data, split, truth))}
     for name, recipe in RECIPES.items():
         change = _changer(recipe, truth)
@@ -94,7 +94,8 @@ def _changer(recipe: Recipe, truth: Truth) -> Callable[[Frame, int], Frame]:
     def change(frame: Frame, row: int) -> Frame:
         boxes = truth.boxes[(truth.image_rows == row) & ~truth.ignored].astype(np.float32)
         rng = np.random.default_rng((7, row))
-        return Frame(recipe(frame.image, boxes, rng), frame.encoding, frame.stamp_ns)
+        changed = recipe(np.asarray(frame.image, np.uint8), boxes, rng)
+        return Frame(changed, frame.encoding, frame.stamp_ns)
 
     return change
 

@@ -7,11 +7,13 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxslim
 import torch
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from ultralytics.nn.tasks import DetectionModel
 
@@ -142,7 +144,10 @@ def finish_float(core: onnx.ModelProto) -> onnx.ModelProto:
     """
     model = copy.deepcopy(core)
     graph = model.graph
-    constants = {"pixel_scale": np.array(1 / 255, np.float32), "pixel_zero": np.array(0, np.uint8)}
+    constants: dict[str, NDArray[Any]] = {
+        "pixel_scale": np.array(1 / 255, np.float32),
+        "pixel_zero": np.array(0, np.uint8),
+    }
     graph.initializer.extend(numpy_helper.from_array(v, name) for name, v in constants.items())
     front = [
         # Not a Cast: the HTP's compiler takes one from bytes as one from truth values, so that

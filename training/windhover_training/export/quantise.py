@@ -101,7 +101,7 @@ def look(core: onnx.ModelProto, images: Iterable[NDArray[np.uint8]]) -> dict[str
         DataError: there are no images.
     """
     scaled = (
-        np.ascontiguousarray((image.astype(np.float32) / 255).transpose(TO_NCHW))
+        np.ascontiguousarray((image.astype(np.float32) / np.float32(255)).transpose(TO_NCHW))
         for image in images
     )
     return observe(core, scaled, _where_it_sees)

@@ -47,7 +47,7 @@ class Histogram:
     @property
     def centres(self) -> Floats:
         """Middle of each bin."""
-        return (np.arange(BINS) - BINS // 2 + 0.5) * self.width
+        return np.asarray((np.arange(BINS) - BINS // 2 + 0.5) * self.width, np.float64)
 
     def add(self, values: NDArray[np.floating], weight: float = 1.0) -> None:
         """Count values ``weight`` times each; their extremes widen the bins."""
@@ -91,7 +91,7 @@ def choose_range(
         tail = (100.0 - percentile) / 100.0
         edges = histogram.centres
         first = edges[np.searchsorted(share, tail)]
-        last = edges[min(np.searchsorted(share, 1.0 - tail), BINS - 1)]
+        last = edges[min(int(np.searchsorted(share, 1.0 - tail)), BINS - 1)]
         return min(max(low, float(first)), 0.0), max(min(high, float(last)), 0.0)
     cost = _divergence if method == "entropy" else _squared_error
     use = behind or (lambda values: values)

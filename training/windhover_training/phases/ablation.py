@@ -43,6 +43,7 @@ class AblationConfig(Strict):
         scored_on: data set and split.
         height: rows of the graph's input.
         width: columns of the graph's input.
+        device: auto, cpu, cuda or cuda:N.
     """
 
     name: str
@@ -52,6 +53,7 @@ class AblationConfig(Strict):
     height: int = Field(736, multiple_of=32)
     width: int = Field(1280, multiple_of=32)
     seed: int = 1
+    device: str = "auto"
     processes: int = Field(1, gt=0, le=64)
 
     def of(self, kind: str) -> FusionConfig:
@@ -61,6 +63,7 @@ class AblationConfig(Strict):
             "name": f"{self.name}-{kind}",
             "optimisation.steps": self.steps,
             "seed": self.seed,
+            "device": self.device,
             "processes": self.processes,
         }
         # A rival of one camera is not to be taught on pictures it can't see.

@@ -21,7 +21,7 @@ from ..runs import Run, RunState
 C = TypeVar("C", bound=Strict)
 
 # What may change between the parts of one run: none of it changes what is learnt.
-_FREE_KEYS = frozenset({"checkpoint_seconds", "workers"})
+_FREE_KEYS = frozenset({"checkpoint_seconds", "device", "workers"})
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,14 @@ def _check_folder(config: Strict, run: Run) -> bool:
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     keys = sorted((before.keys() | now.keys()) - _FREE_KEYS)
-    return [key for key in keys if before.get(key) != now.get(key)]
+    return [key for key in keys if _fixed(before.get(key)) != _fixed(now.get(key))]
+
+
+def _fixed(value: Any) -> Any:
+    """A value of a config without what may change, in its parts too."""
+    if not isinstance(value, Mapping):
+        return value
+    return {key: _fixed(part) for key, part in value.items() if key not in _FREE_KEYS}
 
 
 def clear_run(folder: Path) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from windhover.files import write_atomic
 from windhover.machine import machine_facts
@@ -58,7 +58,7 @@ class BenchmarkConfig(EpochConfig):
         budget: that decides.
         calibration_images: training images that set the activation ranges.
         emulator_images: images that the HTP emulator sees; 0 leaves it out.
-        device: where INT8 is timed, ``adb:SERIAL`` or ``ssh:USER@HOST``; None for nowhere.
+        timed_on: where INT8 is timed, ``adb:SERIAL`` or ``ssh:USER@HOST``; None for nowhere.
     """
 
     candidates: tuple[CandidateConfig, ...] = tuple(
@@ -67,8 +67,15 @@ class BenchmarkConfig(EpochConfig):
     budget: BudgetConfig = BudgetConfig()
     calibration_images: int = Field(48, gt=0)
     emulator_images: int = Field(4, ge=0)
-    device: str | None = None
+    timed_on: str | None = None
     schedule: Schedule = Schedule(epochs=50, patience=10)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "device" in values:
+            raise ValueError("'device' is called 'timed_on' since 0.2 (where INT8 is timed)")
+        return values
 
     def of_candidate(self, candidate: CandidateConfig) -> EpochConfig:
         """What the trainer is told for one candidate."""
@@ -88,8 +95,8 @@ def _needs(config: BenchmarkConfig) -> list[RequiredInput]:
 
 def _run(config: BenchmarkConfig, run: Run) -> Mapping[str, Any] | None:
     rows: list[Measured] = []
-    if config.device is not None:
-        open_device(config.device)  # before hours of training, not after them
+    if config.timed_on is not None:
+        open_device(config.timed_on)  # before hours of training, not after them
     for candidate in config.candidates:
         own = Run(run.folder / name_of(candidate.model))
         if own.state() is not RunState.FINISHED:
@@ -134,8 +141,8 @@ def _judge(config: BenchmarkConfig, candidate: CandidateConfig, own: Run) -> lis
     for precision in candidate.precisions:
         shown = bundle if precision == "int8" else half_bundle(bundle, own.folder / "fp16")
         row = measure(name_of(candidate.model), precision, shown, exam, config.emulator_images)
-        if config.device is not None and precision == "int8":
-            row = replace(row, device_ms=on_device(shown, config.device))
+        if config.timed_on is not None and precision == "int8":
+            row = replace(row, device_ms=on_device(shown, config.timed_on))
         rows.append(against_float(row, float_scores))
     return rows
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from windhover.files import atomic_path
 from windhover_training.data.augment.heavy import HeavySampler
 from windhover_training.data.convert.stages import (
     HardNegative,
@@ -19,10 +20,9 @@ from windhover_training.data.convert.stages import (
     write_list,
 )
 
-from ..config import Strict
+from ..config import LossConfig, Strict
 from ..engine.mining import MiningConfig, mine
 from ..engine.model import choose_device, load_weights
-from ..engine.objective import LossConfig
 from ..engine.processes import together
 from ..engine.validation import Validator
 from ..runs import Run, RunState
@@ -103,7 +103,8 @@ def _needs(config: CurriculumConfig) -> list[RequiredInput]:
 
 
 def _run(config: CurriculumConfig, run: Run) -> Mapping[str, Any] | None:
-    init, metrics = config.init, {}
+    init = config.init
+    metrics: dict[str, Mapping[str, Any]] = {}
     for stage in config.stages:
         own = Run(run.folder / stage.stage)
         if own.state() is not RunState.FINISHED:
@@ -116,10 +117,9 @@ def _run(config: CurriculumConfig, run: Run) -> Mapping[str, Any] | None:
                 return None
             own.write_metrics({**done.metrics(), **summary(own.read(_LIST))})
             own.set_state(RunState.FINISHED, f"train curriculum, stage {stage.stage}")
-        init, metrics[stage.stage] = own.best, own.metrics()
-    partial_copy = run.folder / "best.pt.partial"
-    shutil.copyfile(init, partial_copy)
-    partial_copy.replace(run.best)
+        init, metrics[stage.stage] = own.best, own.metrics() or {}
+    with atomic_path(run.best) as partial_copy:
+        shutil.copyfile(init, partial_copy)
     last = metrics[config.stages[-1].stage]
     return {"best": run.best.name, "val": last["val"], "stages": metrics}
 

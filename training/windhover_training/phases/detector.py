@@ -13,25 +13,29 @@ from windhover_training.data.augment.crops import CropSampler, load_samples
 
 from ..config import TrainConfig
 from ..engine.batches import DrawBatch
-from ..engine.model import build_model
+from ..engine.model import build_model, choose_device
 from ..runs import Run
 from .base import Phase, RequiredInput
 from .steps import draw_in_order, metrics_of, run_steps, take_start
 
 
-def make_draw(config: TrainConfig, rank: int = 0) -> DrawBatch:
+def make_draw(
+    config: TrainConfig, rank: int = 0, unreadable: dict[str, str] | None = None
+) -> DrawBatch:
     """Build the function that draws a step's crops from the seed and the step alone.
 
     Args:
         config: the run's settings.
         rank: process that draws; each gets its own share of the batch.
+        unreadable: receives the files that can't be read and are passed over.
     """
+    unreadable = {} if unreadable is None else unreadable
     pools = [(1.0 - config.rendered.share, config.data, config.splits)]
     if config.rendered.share > 0 and config.rendered.pool is not None:
         pools.append((config.rendered.share, config.rendered.pool, ["train"]))
     samplers = [
         CropSampler(
-            load_samples(root, splits),
+            load_samples(root, splits, unreadable),
             config.crop,
             config.class_weights,
             config.augmentation,
@@ -45,14 +49,25 @@ def make_draw(config: TrainConfig, rank: int = 0) -> DrawBatch:
     return draw_in_order(samplers, order, config.seed, rank)
 
 
-def run_detector(config: TrainConfig, folder: Path) -> Path | None:
-    """Run the phase to its end, or go on with it; as :func:`.steps.run_steps`."""
-    return run_steps(partial(_start, config), config, folder)
+def run_detector(
+    config: TrainConfig, folder: Path, unreadable: dict[str, str] | None = None
+) -> Path | None:
+    """Run the phase to its end, or resume it; as :func:`.steps.run_steps`.
+
+    Args:
+        config: the run's settings.
+        folder: run folder.
+        unreadable: receives the files that can't be read and are passed over.
+    """
+    return run_steps(partial(_start, config, unreadable), config, folder)
 
 
-def _start(config: TrainConfig, rank: int) -> tuple[DetectionModel, DrawBatch]:
+def _start(
+    config: TrainConfig, unreadable: dict[str, str] | None, rank: int
+) -> tuple[DetectionModel, DrawBatch]:
     model = build_model(config.model, config.channels, len(config.labels))
-    draw = make_draw(config, rank)
+    model.to(choose_device(config.device))
+    draw = make_draw(config, rank, unreadable)
     same = range(len(config.labels))
     take_start(model, config, same, lambda: make_draw(config) if rank else draw)
     return model, draw
@@ -77,7 +92,9 @@ def _needs(config: TrainConfig) -> list[RequiredInput]:
 
 
 def _run(config: TrainConfig, run: Run) -> dict[str, Any] | None:
-    return metrics_of(run_detector(config, run.folder))
+    unreadable: dict[str, str] = {}
+    metrics = metrics_of(run_detector(config, run.folder, unreadable))
+    return metrics if metrics is None else {**metrics, "unreadable": unreadable}
 
 
 PHASE = Phase("train thermal-n", TrainConfig, _needs, _run)

@@ -15,14 +15,15 @@ import torch
 from pydantic import Field, model_validator
 from ultralytics.nn.tasks import DetectionModel
 
+from windhover_training.data.augment.crops import Crop
 from windhover_training.data.augment.heavy import HeavyAugmentation, HeavySampler
 from windhover_training.data.readers.pictures import Picture, load_pictures
 
-from ..config import ModelSpec, Optimisation, Strict
-from ..engine.batches import Crop, DrawBatch, collate
+from ..config import LossConfig, ModelSpec, Optimisation, Strict
+from ..engine.batches import DrawBatch, collate
 from ..engine.loop import Validation, short_float, train
 from ..engine.model import build_as, choose_device, save_weights, take_weights
-from ..engine.objective import LossConfig, Objective, detection_loss, set_criterion
+from ..engine.objective import Objective, detection_loss, set_criterion
 from ..engine.settings import Schedule, steps_of
 from ..engine.validation import Validator
 from ..runs import Run
@@ -240,7 +241,7 @@ def _probe(model: Any, config: EpochConfig, amp: bool, images: int) -> torch.Ten
     """The loss of some grey images with an object each: what memory is probed with."""
     shape = (config.size, config.size, config.channels)
     pixels = np.full(shape if config.channels > 1 else shape[:2], 114, np.uint8)
-    box = np.float32([[0.25, 0.25, 0.75, 0.75]]) * config.size
+    box = np.array([[0.25, 0.25, 0.75, 0.75]], np.float32) * np.float32(config.size)
     crop: Crop = (pixels, box, np.zeros(1, np.int64))
     device = next(model.parameters()).device
     batch = collate([crop] * images, device)

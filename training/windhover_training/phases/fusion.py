@@ -23,6 +23,7 @@ from windhover_training.data.readers.pictures import read_truth
 from ..engine.batches import DrawBatch
 from ..engine.fusion import RgbtModel
 from ..engine.mining import MiningConfig, mine
+from ..engine.model import choose_device
 from ..engine.objective import set_criterion
 from ..engine.validation import Validator
 from ..fusion_config import FusionConfig
@@ -42,8 +43,9 @@ _STRIDE = 32
 
 
 def build_fusion(config: FusionConfig) -> RgbtModel:
-    """The untrained model that a config asks for."""
-    return RgbtModel(config.model, len(config.labels), config.fusion, tuple(config.levels))
+    """The untrained model that a config asks for, on the device that it is trained on."""
+    model = RgbtModel(config.model, len(config.labels), config.fusion, tuple(config.levels))
+    return model.to(choose_device(config.device))
 
 
 def make_draw(config: FusionConfig, rank: int = 0, places: Places | None = None) -> DrawBatch:

@@ -19,7 +19,7 @@ from windhover_training.data.readers.pictures import KINDS, load_pictures
 from ..config import ModelSpec, Optimisation, ReleaseConfig, Strict, load_config
 from ..engine.fusion import WINDOW
 from ..engine.loop import train
-from ..engine.model import load_model
+from ..engine.model import choose_device, load_model
 from ..engine.qat import Simulated
 from ..evaluate.score import quick_score
 from ..export.bundle import Exported, calibration_images, write
@@ -53,6 +53,7 @@ class QatConfig(Strict):
         optimisation: learning rate, steps, batch.
         scored_on: set and split that is scored before and after.
         frames: of it, evenly from all.
+        device: auto, cpu, cuda or cuda:N.
     """
 
     name: str
@@ -69,6 +70,7 @@ class QatConfig(Strict):
     scored_on: tuple[Path, str]
     frames: int = Field(60, gt=0)
     seed: int = 1
+    device: str = "auto"
     checkpoint_seconds: float = Field(240.0, gt=0, le=600)
 
 
@@ -92,6 +94,7 @@ def _run(config: QatConfig, run: Run) -> Mapping[str, Any] | None:
     model, spec = load_model(release.checkpoint, config.model)
     _check_size(config, release, spec)
     core = export_core(model, release.height, release.width, spec.channels)
+    model.to(choose_device(config.device))
     channels = KINDS[spec.channels]
     settings = release.calibration.model_copy(update={"images": config.calibration_images})
     images = calibration_images(settings, channels, release.height, release.width)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from ultralytics.nn.tasks import DetectionModel
 
-from windhover_training.data.augment.crops import CropSampler
+from windhover_training.data.augment.crops import Crop, CropSampler
 
 from ..config import TrainConfig
-from ..engine.batches import Crop, DrawBatch, collate
+from ..engine.batches import DrawBatch, collate
 from ..engine.loop import train
 from ..engine.model import save_weights, take_weights
 from ..engine.processes import together
@@ -30,7 +30,7 @@ _SETTLE_BATCHES = 12
 def draw_in_order(
     samplers: Sequence[CropSampler], order: Sequence[int], seed: int, rank: int
 ) -> DrawBatch:
-    """Draw a step's crops from the seed and the step alone.
+    """Draw a step's crops from the seed and the step alone; threads may draw several at once.
 
     Args:
         samplers: of the sets that are mixed.
@@ -41,9 +41,8 @@ def draw_in_order(
 
     def draw(step: int) -> list[Crop]:
         rng = np.random.default_rng((seed, step, rank))
-        for sampler in samplers:
-            sampler.rng = rng
-        return [samplers[i].draw() for i in order]
+        own = [sampler.drawing_from(rng) for sampler in samplers]
+        return [own[i].draw() for i in order]
 
     return draw
 
@@ -68,7 +67,9 @@ def take_start(
     elif config.start is not None:
         warm_start(model, read_weights(config.start), classes)
         draw = crops()
-        settle(model, [collate(draw(1_000_000 + i))["img"] for i in range(_SETTLE_BATCHES)])
+        device = next(model.parameters()).device
+        batches = (collate(draw(1_000_000 + i), device) for i in range(_SETTLE_BATCHES))
+        settle(model, [batch["img"] for batch in batches])
 
 
 def run_steps(start: Start, config: StepConfig, folder: Path) -> Path | None:

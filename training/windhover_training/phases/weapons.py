@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from windhover.errors import ConfigError
@@ -12,7 +13,7 @@ from . import fusion
 from .base import Phase
 
 
-def _run(config: FusionConfig, run: Run) -> dict[str, Any] | None:
+def _run(config: FusionConfig, run: Run) -> Mapping[str, Any] | None:
     if config.cutouts is None:
         raise ConfigError("train weapons pastes cut-outs: name their folder under 'cutouts'")
     return fusion.PHASE.run(config, run)

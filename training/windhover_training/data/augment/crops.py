@@ -8,17 +8,24 @@ gives a hundred almost equal frames, and over classes.
 
 from __future__ import annotations
 
-import json
+import copy
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from windhover.errors import DataError, EncodingError, SourceError
 from windhover_training.config import Augmentation
 from windhover_training.data.augment.lamps import light_lamps
+from windhover_training.data.readers.pictures import read_files, read_truth
+
+#: ``(S, S)`` or ``(S, S, C)`` uint8 pixels, ``(N, 4)`` float32 x1, y1, x2, y2 in its pixels,
+#: ``(N,)`` int64 classes.
+Crop = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -49,32 +56,43 @@ def ignored(class_id: Any) -> Any:
     return ~class_id
 
 
-def load_samples(root: Path, splits: list[str]) -> list[Sample]:
-    """Read whole splits of a converted data set into memory (0.3 MB a frame).
+def load_samples(
+    root: Path, splits: list[str], unreadable: dict[str, str] | None = None
+) -> list[Sample]:
+    """Read all frames of some splits of a converted data set into memory (0.3 MB a frame).
 
     Args:
         root: data set written by ``data convert``.
         splits: names of the splits to pool.
+        unreadable: receives the files that can't be read and why, which are then left out;
+            without it one such file is an error.
 
     Raises:
-        FileNotFoundError: a split was never written.
+        DataError: a split was never written, or pictures can't be read.
     """
     samples = []
     for split in splits:
-        document = json.loads((root / "truth" / f"{split}.json").read_text())
-        rows: dict[int, list[dict]] = {}
+        document = read_truth(root / "truth" / f"{split}.json")
+        rows: dict[int, list[dict[str, Any]]] = {}
         for row in document["annotations"]:
             if not row["iscrowd"]:
                 rows.setdefault(row["image_id"], []).append(row)
         for image in document["images"]:
-            pixels = cv2.imread(
-                str(root / "images" / split / image["file_name"]), cv2.IMREAD_GRAYSCALE
-            )
+            path = root / "images" / split / image["file_name"]
+            try:
+                pixels = read_files((path,), 1)
+            except (SourceError, EncodingError) as error:
+                if unreadable is None:
+                    raise DataError(f"{error}; convert the set again") from error
+                unreadable[str(path)] = str(error)
+                continue
             own = rows.get(image["id"], [])
             xywh = np.array([r["bbox"] for r in own], np.float32).reshape(-1, 4)
             boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
             classes = np.array([r["category_id"] for r in own], np.int64)
             samples.append(Sample(pixels, boxes, classes, image["flight"]))
+    if not samples:
+        raise DataError(f"{root}: no picture of {', '.join(splits)} can be read; convert it again")
     return samples
 
 
@@ -115,10 +133,20 @@ class CropSampler:
         value += 0.0 if len(classes) else len(sample.places)
         # Square root: a flight of 150 equal frames counts as 12, not as 150 and not as 1.
         wanted = self.augmentation.flight_weights.items()
-        value *= np.prod([w for prefix, w in wanted if sample.flight.startswith(prefix)])
+        value *= math.prod(w for prefix, w in wanted if sample.flight.startswith(prefix))
         return float(value / np.sqrt(flight_images))
 
-    def draw(self) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]:
+    def drawing_from(self, rng: np.random.Generator) -> Self:
+        """The same sampler with another source of randomness.
+
+        The pool is shared, and nothing of this sampler changes: several threads may each
+        draw from one of their own.
+        """
+        other = copy.copy(self)
+        other.rng = rng
+        return other
+
+    def draw(self) -> Crop:
         """Draw one crop.
 
         Returns:
@@ -132,7 +160,7 @@ class CropSampler:
         matrix = self._warp(sample, scale)
         fill = float(sample.pixels.mean())
         interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        crop = cv2.warpAffine(
+        warped = cv2.warpAffine(
             sample.pixels,
             matrix,
             (self.size, self.size),
@@ -140,6 +168,7 @@ class CropSampler:
             borderMode=cv2.BORDER_CONSTANT,
             borderValue=fill,
         )
+        crop = np.asarray(warped, np.uint8)
         boxes, classes = warp_boxes(sample.boxes, sample.classes, matrix, self.size)
         for box in boxes[np.isin(classes, a.fade_classes)]:
             if rng.random() < a.fade:
@@ -179,7 +208,7 @@ class CropSampler:
 
 
 def warp_boxes(
-    boxes: NDArray[np.float32], classes: NDArray[np.int64], matrix: NDArray, size: int
+    boxes: NDArray[np.float32], classes: NDArray[np.int64], matrix: NDArray[np.float64], size: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Map boxes through an axis-aligned warp, clip them and drop what is mostly cut off.
 
@@ -226,7 +255,8 @@ def fade_object(
     height, width = patch.shape
     ring = np.concatenate([patch[0], patch[-1], patch[:, 0], patch[:, -1]])
     ground = float(np.median(ring))
-    rows = np.linspace(*rng.uniform(-1.0, 0.9, 2), height, dtype=np.float32)[:, None]
+    top, bottom = rng.uniform(-1.0, 0.9, 2)
+    rows = np.linspace(top, bottom, height, dtype=np.float32)[:, None]
     # A window that is zero at the rim leaves no edge that a model could learn to find.
     window = np.minimum(1, 3 * np.hanning(height + 2)[1:-1, None])
     window = window * np.minimum(1, 3 * np.hanning(width + 2)[None, 1:-1])
@@ -261,7 +291,7 @@ def change_intensity(
         columns = np.linspace(-1, 1, x.shape[1], dtype=np.float32)[None, :]
         x += rows * rng.uniform(-25, 25) + columns * rng.uniform(-25, 25)
     if rng.random() < a.blur:
-        x = cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 1.1))
+        x = np.asarray(cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 1.1)), np.float32)
     if rng.random() < a.noise:
         x += rng.standard_normal(x.shape, np.float32) * rng.uniform(1, 7)
     return x.clip(0, 255).astype(np.uint8)

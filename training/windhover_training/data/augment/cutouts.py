@@ -68,9 +68,10 @@ def read_cutouts(root: Path) -> list[Cutout]:
     for image in document["images"]:
         if image["id"] not in boxes:
             continue
-        pixels = cv2.imread(str(root / image["file_name"]))
-        if pixels is None:
+        read = cv2.imread(str(root / image["file_name"]))
+        if read is None:
             continue
+        pixels = np.asarray(read, np.uint8)
         for kind, box in boxes[image["id"]]:
             mask = weapon_mask(pixels, box)
             if mask is not None:
@@ -131,7 +132,7 @@ def _lay_flat(kind: str, pixels: NDArray[np.uint8], mask: NDArray[np.uint8]) -> 
     size = (_OUT_PX, height)
     bgr = cv2.warpAffine(pixels, matrix, size, flags=cv2.INTER_AREA)
     alpha = cv2.warpAffine(mask, matrix, size, flags=cv2.INTER_AREA).astype(np.float32) / 255
-    return Cutout(kind, np.asarray(bgr, np.uint8), alpha)
+    return Cutout(kind, np.asarray(bgr, np.uint8), alpha.astype(np.float32))
 
 
 def paste(
@@ -183,7 +184,7 @@ def paste(
         return None
     bgr = cv2.resize(cv2.warpAffine(cutout.bgr, matrix * fine, big), size, None, 0, 0, 3)
     window = frame[low[1] : high[1], low[0] : high[0]]
-    _blend(window, alpha, bgr.astype(np.float32), rng)
+    _blend(window, np.asarray(alpha, np.float32), bgr.astype(np.float32), rng)
     rows, columns = np.nonzero(alpha > 0.3)
     corner = np.array([columns.min(), rows.min()])
     far = np.array([columns.max() + 1, rows.max() + 1])

@@ -23,9 +23,9 @@ from pydantic import Field
 from windhover.errors import DataError, EncodingError, SourceError
 from windhover.imaging.letterbox import FILL
 from windhover_training.config import Range, Strict
+from windhover_training.data.augment.crops import Crop
 from windhover_training.data.augment.warp import random_homography, warp_boxes, warp_pixels
 from windhover_training.data.readers.pictures import Picture, Reader
-from windhover_training.engine.batches import Crop
 
 _TRIES = 20  # images that may be damaged one after the other
 _MIX = 32.0  # both parameters of mixup's beta distribution, as in Ultralytics: near one half
@@ -136,7 +136,7 @@ class HeavySampler:
         if rng.random() < a.mixup:
             other, more, kinds = self._seen(self._any(rng), rng)
             weight = float(rng.beta(_MIX, _MIX))
-            pixels = cv2.addWeighted(pixels, weight, other, 1 - weight, 0)
+            pixels = np.asarray(cv2.addWeighted(pixels, weight, other, 1 - weight, 0), np.uint8)
             boxes, classes = np.concatenate([boxes, more]), np.concatenate([classes, kinds])
         if self.channels >= 3:
             pixels = change_colour(pixels, a, rng)
@@ -224,7 +224,8 @@ class HeavySampler:
         method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
         resized = cv2.resize(pixels, (width, height), interpolation=method)
         fx, fy = width / pixels.shape[1], height / pixels.shape[0]
-        return Canvas(resized, picture.boxes * np.float32((fx, fy, fx, fy)), picture.classes)
+        factors = np.array((fx, fy, fx, fy), np.float32)
+        return Canvas(np.asarray(resized, np.uint8), picture.boxes * factors, picture.classes)
 
 
 def look(canvas: Canvas, matrix: NDArray[np.float64], size: int, a: HeavyAugmentation) -> Crop:
@@ -265,7 +266,7 @@ def _lay(canvas: Canvas, tile: Canvas, left: int, top: int) -> None:
     x1, y1 = max(left, 0), max(top, 0)
     x2, y2 = min(left + width, limit_x), min(top + height, limit_y)
     canvas.pixels[y1:y2, x1:x2] = tile.pixels[y1 - top : y2 - top, x1 - left : x2 - left]
-    moved = tile.boxes + np.float32((left, top, left, top))
+    moved = tile.boxes + np.array((left, top, left, top), np.float32)
     clipped = moved.clip((x1, y1, x1, y1), (x2, y2, x2, y2))
     # What is cut off here was cut off by the canvas, not by the camera: less than a half
     # is no object any more.
@@ -293,7 +294,7 @@ def copy_objects(canvas: Canvas, donor: Canvas, count: int, rng: np.random.Gener
         if min(w, h) < 2 or w >= width or h >= height:
             continue
         left, top = int(rng.integers(0, width - w)), int(rng.integers(0, height - h))
-        box = donor.boxes[row] + np.float32((left - x1, top - y1, left - x1, top - y1))
+        box = donor.boxes[row] + np.array([left - x1, top - y1] * 2, np.float32)
         if _covers(box, canvas.boxes):
             continue
         patch = donor.pixels[y1:y2, x1:x2].astype(np.float32)

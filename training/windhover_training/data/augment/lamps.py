@@ -60,7 +60,7 @@ def light_lamps(
         head -= head * _ellipse(crop.shape, inside, 0.55 * axes, angle) * rng.uniform(0, 0.6)
         mask = np.maximum(mask, head)
     soft = cv2.GaussianBlur(mask, (0, 0), scale * rng.uniform(0.5, 1.0))
-    _blend(crop, soft, min(heat, 255.0))
+    _blend(crop, np.asarray(soft, np.float32), min(heat, 255.0))
 
 
 def _ellipse(
@@ -72,16 +72,16 @@ def _ellipse(
         mask, at.tolist(), half.tolist(), float(np.degrees(angle)), 0, 360, 255, -1,
         cv2.LINE_AA, _FINE,
     )  # fmt: skip
-    return mask.astype(np.float32) / 255
+    return mask.astype(np.float32) / np.float32(255)
 
 
 def _line(
     shape: tuple[int, ...], start: NDArray[np.float64], end: NDArray[np.float64], width: float
 ) -> NDArray[np.float32]:
     mask = np.zeros(shape[:2], np.uint8)
-    ends = [(p * 2**_FINE).astype(int).tolist() for p in (start, end)]
-    cv2.line(mask, *ends, 255, max(1, round(width)), cv2.LINE_AA, _FINE)
-    return mask.astype(np.float32) / 255
+    first, last = ((p * 2**_FINE).astype(int).tolist() for p in (start, end))
+    cv2.line(mask, first, last, 255, max(1, round(width)), cv2.LINE_AA, _FINE)
+    return mask.astype(np.float32) / np.float32(255)
 
 
 def _blend(crop: NDArray[np.uint8], mask: NDArray[np.float32], value: float) -> None:

@@ -7,9 +7,12 @@ blank or its picture stale, so that a model learns to work with the other one.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +23,7 @@ from windhover.files import atomic_path
 from windhover.imaging.letterbox import FILL
 from windhover_training.config import Augmentation
 from windhover_training.data.augment.crops import (
+    Crop,
     CropSampler,
     Sample,
     change_intensity,
@@ -33,7 +37,6 @@ from windhover_training.fusion_config import RgbtAugmentation
 
 PERSON, WEAPON = (RGBT_LABELS.index(name) for name in ("person", "weapon"))
 Pixels = NDArray[np.uint8]
-Crop = tuple[Pixels, NDArray[np.float32], NDArray[np.int64]]
 
 
 def load_frames(root: Path, split: str) -> list[Sample]:
@@ -59,7 +62,7 @@ def load_frames(root: Path, split: str) -> list[Sample]:
     if not images:
         raise DataError(f"{truth} lists no images; render more with `windhover-train data synth`")
     array = _packed(root, split, images)
-    rows: dict[int, list[dict]] = {}
+    rows: dict[int, list[dict[str, Any]]] = {}
     for row in document["annotations"]:
         rows.setdefault(row["image_id"], []).append(row)
     samples = []
@@ -75,23 +78,61 @@ def load_frames(root: Path, split: str) -> list[Sample]:
     return samples
 
 
-def _packed(root: Path, split: str, images: list[dict]) -> Pixels:
-    """All pictures of a split as one array on disk, made anew where its count has changed."""
+def _packed(root: Path, split: str, images: list[dict[str, Any]]) -> Pixels:
+    """All pictures of a split as one ``(N, H, W, 4)`` array on disk.
+
+    The array's file is named by what the picture files are (names, sizes, times of change),
+    so replaced pictures are packed again. Several processes may pack at once: each writes a
+    file of its own, and a reader keeps the one that it has mapped.
+    """
+    files = [root / "images" / split / image["file_name"] for image in images]
     shape = (len(images), images[0]["height"], images[0]["width"], 4)
-    path = root / f"{split}-{len(images)}.npy"
-    if not path.is_file():
+    path = root / f"{split}-{_fingerprint(files, shape)}.npy"
+    array = _mapped(path, shape)
+    if array is None:
         with atomic_path(path) as partial:
-            array = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
-            for row, image in enumerate(images):
-                name = root / "images" / split / image["file_name"]
-                pixels = cv2.imread(str(name), cv2.IMREAD_UNCHANGED)
-                if pixels is None or pixels.shape != shape[1:]:
-                    raise DataError(
-                        f"{name} can't be read as {shape[1:]}; remove it and render again"
-                    )
-                array[row] = pixels
-            array.flush()
-    return np.load(path, mmap_mode="r")
+            _pack(files, shape, partial)
+        array = np.load(path, mmap_mode="r")
+        outdated = re.compile(rf"{re.escape(split)}-[0-9a-f]+\.npy")
+        for other in root.glob("*.npy"):
+            if other != path and outdated.fullmatch(other.name):
+                other.unlink(missing_ok=True)
+    return array
+
+
+def _fingerprint(files: Sequence[Path], shape: tuple[int, ...]) -> str:
+    """16 hex digits that change when a picture is added, removed or replaced.
+
+    Raises:
+        DataError: a picture is missing.
+    """
+    facts: list[tuple[object, ...]] = [shape]
+    for file in files:
+        try:
+            found = file.stat()
+        except OSError as error:
+            raise DataError(f"{file}: {error.strerror}; render the set again") from error
+        facts.append((file.name, found.st_size, found.st_mtime_ns))
+    return hashlib.blake2b(repr(facts).encode(), digest_size=8).hexdigest()
+
+
+def _mapped(path: Path, shape: tuple[int, ...]) -> Pixels | None:
+    """The array of a packed file; None where there is none, or a truncated one."""
+    try:
+        array = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+    return array if array.shape == shape and array.dtype == np.uint8 else None
+
+
+def _pack(files: Sequence[Path], shape: tuple[int, int, int, int], target: Path) -> None:
+    array = np.lib.format.open_memmap(target, "w+", np.uint8, shape)
+    for row, file in enumerate(files):
+        pixels = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
+        if pixels is None or pixels.shape != shape[1:]:
+            raise DataError(f"{file} can't be read as {shape[1:]}; remove it and render again")
+        array[row] = pixels
+    array.flush()
 
 
 class RgbtSampler(CropSampler):
@@ -213,7 +254,9 @@ def unseen(thermal: Pixels) -> NDArray[np.bool_]:
     return cv2.morphologyEx(empty, cv2.MORPH_OPEN, np.ones((17, 17), np.uint8)).astype(bool)
 
 
-def load_thermal(root: Path, split: str, classes: dict[int, int]) -> list[Sample]:
+def load_thermal(
+    root: Path, split: str, classes: dict[int, int], unreadable: dict[str, str] | None = None
+) -> list[Sample]:
     """HIT-UAV as converted, with its classes renamed.
 
     Args:
@@ -221,9 +264,10 @@ def load_thermal(root: Path, split: str, classes: dict[int, int]) -> list[Sample
         split: name of the split.
         classes: its class ids to the model's. Objects of any other class are blurred away:
             neither taught nor left in the picture as background.
+        unreadable: receives the files that can't be read; see :func:`.crops.load_samples`.
     """
     renamed = []
-    for sample in load_samples(root, [split]):
+    for sample in load_samples(root, [split], unreadable):
         known = np.isin(sample.classes, list(classes))
         pixels = sample.pixels
         if not known.all():

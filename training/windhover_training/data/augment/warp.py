@@ -30,7 +30,7 @@ def warp_pixels(
     """
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     centred = np.linalg.inv(half) @ matrix @ half
-    return cv2.warpPerspective(
+    warped = cv2.warpPerspective(
         pixels,
         centred,
         (width, height),
@@ -38,6 +38,7 @@ def warp_pixels(
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=(fill, fill, fill, fill),
     )
+    return np.asarray(warped, np.uint8)
 
 
 def warp_boxes(

@@ -191,7 +191,7 @@ def _write_converted(
         assert candidate.frame is not None
         split, frame = candidate.frame
         splits[split].append(
-            replace(frame, altitude=candidate.altitude, altitude_source=candidate.source)
+            replace(frame, altitude=candidate.altitude, altitude_source=candidate.source)  # type: ignore[arg-type]
         )
     write_set(part, splits, loaded.labels, summary, options, progress, filtered_from=str(root))
 

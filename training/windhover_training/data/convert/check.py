@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,8 +124,8 @@ class _Check:
             extra=dict(raw.extra) | ({"published_split": raw.split} if raw.split else {}),
         )
 
-    def _pixels(self, images: dict[str, Path], name: str) -> dict[str, NDArray]:
-        pixels = {}
+    def _pixels(self, images: dict[str, Path], name: str) -> dict[str, NDArray[Any]]:
+        pixels: dict[str, NDArray[Any]] = {}
         for modality, path in images.items():
             kind = f"{modality} image of a pair" if len(images) > 1 else "image"
             if not path.is_file():
@@ -180,7 +181,9 @@ class _Check:
         self.notes.add("missing", "image: without altitude", name)
         return None, None
 
-    def _time(self, raw: RawFrame, name: str, rgb: NDArray | None) -> tuple[str | None, str | None]:
+    def _time(
+        self, raw: RawFrame, name: str, rgb: NDArray[Any] | None
+    ) -> tuple[str | None, str | None]:
         flight = self.table.get(raw.flight)
         published = raw.time_of_day or (flight.time_of_day if flight is not None else None)
         if published:

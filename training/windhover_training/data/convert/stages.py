@@ -137,7 +137,7 @@ def read_lesson(path: Path, pictures: Sequence[Picture]) -> Lesson:
         raise DataError(f"{path}: {error.errors()[0]['msg']}; remove it to make it anew") from error
     known = {(picture.split, picture.image_id): picture for picture in pictures}
     places: dict[tuple[str, int], int] = {}
-    taught = []
+    taught: list[Picture] = []
     for entry in chosen.images:
         key = (entry.split, entry.image_id)
         picture = known.get(key)

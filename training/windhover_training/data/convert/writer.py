@@ -151,8 +151,8 @@ def _write_filled(source: Path, target: Path, frame: Frame) -> Path:
 
 
 def fill_ignored(
-    pixels: NDArray, boxes: NDArray[np.float64], class_ids: NDArray[np.int64]
-) -> NDArray:
+    pixels: NDArray[Any], boxes: NDArray[np.float64], class_ids: NDArray[np.int64]
+) -> NDArray[Any]:
     """Blur ignore regions away so that training takes nothing in them for background.
 
     Labelled objects inside a region stay as they are.

@@ -25,9 +25,11 @@ def sides(sizes: Sizes, input_wh: tuple[int, int]) -> Figure:
             own = side[sizes.class_ids == number]
             if len(own):
                 share = np.full(len(own), 100.0 / len(own))
-                style = {"color": COLOURS[number % len(COLOURS)], "linewidth": 1.6}
-                axes.hist(own, bins, weights=share, histtype="step",
-                          label=f"{label}, {len(own):,}", **style)  # fmt: skip
+                axes.hist(
+                    own, bins.tolist(), weights=share, histtype="step",
+                    label=f"{label}, {len(own):,}",
+                    color=COLOURS[number % len(COLOURS)], linewidth=1.6,
+                )  # fmt: skip
         for limit in LIMITS:
             axes.axvline(limit, color="#777777", linewidth=0.8, linestyle="--")
         _log(axes, "x")

@@ -172,7 +172,7 @@ def advise(sizes: Sizes) -> dict[str, Any]:
     wanted = [i for i, label in enumerate(sizes.labels) if label in PRIORITY]
     present = set(np.unique(sizes.class_ids).tolist())
     wanted = [i for i in wanted if i in present] or sorted(present)
-    rows = []
+    rows: list[dict[str, Any]] = []
     tiled = [0] if (sizes.image > 640).any() else []
     for side, head in ((side, head) for side in (*_SIDES, *tiled) for head in STRIDES):
         at_input = sizes.at_input((side, side)) if side else sizes.size

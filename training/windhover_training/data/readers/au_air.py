@@ -65,23 +65,24 @@ def _frame(path: Path, record: Mapping[str, Any], boxes: tuple[RawBox, ...]) -> 
     millimetres, width, height = (
         record.get(key) for key in ("altitude", "image_width", "image_height")
     )
-    known = isinstance(millimetres, (int, float))
+    altitude = millimetres if isinstance(millimetres, (int, float)) else None
     return RawFrame(
         name=path.stem,
         flight=parts[1] if len(parts) > 2 else "unknown",
         rgb=path,
         boxes=boxes,
         size=(int(width), int(height)) if width and height else None,
-        altitude=millimetres / 1000 if known else None,
-        altitude_source="measured" if known else None,
+        altitude=None if altitude is None else altitude / 1000,
+        altitude_source=None if altitude is None else "measured",
         time_of_day=_light(record.get("time")),
     )
 
 
 def _box(box: Mapping[str, Any], names: list[str]) -> RawBox:
     number = box.get("class")
-    inside = isinstance(number, int) and 0 <= number < len(names)
-    category = names[number] if inside else f"class {number}"
+    category = f"class {number}"
+    if isinstance(number, int) and 0 <= number < len(names):
+        category = names[number]
     return RawBox(category, [box.get(key) for key in ("left", "top", "width", "height")])
 
 

@@ -59,7 +59,8 @@ def _frame(file: Path, image: CocoImage, images: Path | None, modality: str) -> 
     first = _place(file, image.file_name, images)
     second = _place(file, str(twin), images) if twin else None
     altitude = record.get("altitude")
-    known = isinstance(altitude, (int, float)) and not isinstance(altitude, bool)
+    if isinstance(altitude, bool) or not isinstance(altitude, (int, float)):
+        altitude = None
     flight = _first(record, "flight", "sequence", "video_id")
     return RawFrame(
         name="-".join(Path(image.file_name).with_suffix("").parts),
@@ -68,8 +69,8 @@ def _frame(file: Path, image: CocoImage, images: Path | None, modality: str) -> 
         thermal=second if modality == "rgb" else first,
         boxes=image.boxes,
         size=image.size,
-        altitude=float(altitude) if known else None,
-        altitude_source="measured" if known else None,
+        altitude=None if altitude is None else float(altitude),
+        altitude_source=None if altitude is None else "measured",
         time_of_day=_light(record.get("time_of_day")),
     )
 
@@ -91,4 +92,4 @@ def _first(record: Mapping[str, Any], *keys: str) -> Any:
 
 
 def _light(value: object) -> str | None:
-    return value if value in ("day", "night", "dusk") else None  # type: ignore[return-value]
+    return value if value in ("day", "night", "dusk") else None

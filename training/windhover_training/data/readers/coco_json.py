@@ -33,7 +33,8 @@ class CocoImage:
     @property
     def size(self) -> tuple[int, int] | None:
         """``(width, height)`` in pixels, if the file says."""
-        width, height = self.record.get("width"), self.record.get("height")
+        width: Any = self.record.get("width")
+        height: Any = self.record.get("height")
         return (int(width), int(height)) if _number(width) and _number(height) else None
 
 

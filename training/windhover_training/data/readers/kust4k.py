@@ -109,7 +109,7 @@ def read_mask(path: Path, summary: Summary) -> NDArray[np.uint8] | None:
     if encoding != "mono8" or int(pixels.max()) >= VALUES:
         summary.add("dropped", "image: mask holds other values than 0..8", path.stem)
         return None
-    return pixels
+    return np.asarray(pixels, np.uint8)
 
 
 def _frame(rgb: Path, thermal: Path, mask: NDArray[np.uint8]) -> RawFrame:

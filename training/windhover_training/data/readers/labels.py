@@ -12,7 +12,7 @@ from windhover_training.data.readers.records import IGNORE
 #: What a class may become besides a label.
 IGNORED, DROPPED = "ignore", "drop"
 
-CONFIGS = Path(__file__).parents[2] / "configs" / "labels"
+CONFIGS = Path(__file__).parents[3] / "configs" / "labels"
 
 
 class LabelMap(Strict):

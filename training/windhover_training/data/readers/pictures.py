@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import cv2
 import numpy as np
@@ -29,7 +29,7 @@ from windhover.types import Frame
 from windhover_evaluation.detection.frames import Files, read_cameras
 
 #: What a model with so many channels looks at.
-KINDS: dict[int, Channels] = {count: name for name, count in CHANNEL_COUNT.items()}
+KINDS: dict[int, Channels] = {CHANNEL_COUNT[name]: name for name in get_args(Channels)}
 _BLUR = 25.0  # px, standard deviation: nothing of a person or a car is left
 _KEPT = 256  # images in memory
 
@@ -182,8 +182,8 @@ def read_frame(files: Files, channels: int) -> Frame:
         DataError: a pair is not of one size, or a camera that four channels need is missing.
         SourceError: a file can't be read.
     """
-    cameras, kind = read_cameras(files), KINDS[channels]
-    if channels == 4 and (lacks := cameras.lacking(kind)):
+    cameras, kind = read_cameras(files, "thermal"), KINDS[channels]
+    if channels == 4 and (lacks := cameras.missing_camera(kind)):
         raise DataError(f"{files[0]} has no {lacks} channel; use a set of RGB and thermal pairs")
     return cameras.frame(kind)
 

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from windhover.errors import DataError
 from windhover.files import write_json
 from windhover.imaging.agc import percentile_agc
 from windhover_sim import SCENE_LABELS, Camera, Scene, SceneConfig, SceneFrame
@@ -81,7 +82,7 @@ def draw_scene(seed: int, part: Part) -> SceneConfig:
     if part.held_out:
         altitude, pitch = float(rng.uniform(30, 50)), float(rng.uniform(50, 90))
         thermal_hfov, rgb_hfov = 60.0, 66.0
-    counts = {
+    counts: dict[str, Any] = {
         "n_people": int(rng.integers(0, crowd + 1)),
         "n_armed": int(rng.integers(0, 8)),
         "n_lookalikes": int(rng.integers(0, 7)),
@@ -183,7 +184,8 @@ def render_scene(out: Path, part: Part, seed: int) -> None:
         name = f"scene-{seed:06d}-{index:04d}.png"
         pixels = registered(frame)
         path = out / "images" / part.name / name
-        cv2.imwrite(str(path), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        if not cv2.imwrite(str(path), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
+            raise DataError(f"{path}: can't be written; free some space")
         image = {
             "file_name": name,
             "height": pixels.shape[0],

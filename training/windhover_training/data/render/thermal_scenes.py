@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from windhover.errors import DataError
 from windhover.imaging.agc import percentile_agc
 from windhover_sim import SCENE_LABELS, Scene, SceneConfig, SceneFrame
 from windhover_training.data.readers.hit_uav import LABELS
@@ -70,7 +71,9 @@ def render_split(
         for index in np.linspace(0, config.length - 1, FRAMES).astype(int):
             frame = scene.render(int(index), "thermal")
             name = f"scene-{seed:06d}-{index:04d}.png"
-            cv2.imwrite(str(out / "images" / split / name), _tone_map(frame, seed, int(index)))
+            path = out / "images" / split / name
+            if not cv2.imwrite(str(path), _tone_map(frame, seed, int(index))):
+                raise DataError(f"{path}: can't be written; free some space")
             images.append(_image_row(len(images) + 1, name, config, frame))
             annotations += _boxes(len(images), len(annotations), frame)
         if progress is not None:
@@ -113,7 +116,7 @@ def time_of_day(hour: float) -> str:
 def _boxes(image_id: int, first: int, frame: SceneFrame) -> list[dict[str, Any]]:
     truth = frame.thermal_truth
     assert truth is not None
-    rows = []
+    rows: list[dict[str, Any]] = []
     for box, class_id, visible in zip(truth.boxes, truth.class_ids, truth.visibility, strict=True):
         label = SCENE_LABELS[class_id]
         sides = box[2:] - box[:2]

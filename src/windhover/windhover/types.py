@@ -103,18 +103,22 @@ class Detections:
         boxes: ``(N, 4)`` float32, ``x1, y1, x2, y2``, source pixels.
         scores: ``(N,)`` float32 in 0..1, highest first.
         class_ids: ``(N,)`` int32, indices into the bundle's labels.
+        carriers: ``(N, 4)`` float32, box of the person that carries each object, NaN where
+            there is none or it is not known; ``None`` where nothing is linked.
     """
 
     boxes: BoxArray = field(default_factory=_no_boxes)
     scores: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     class_ids: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    carriers: BoxArray | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
 
     def __getitem__(self, rows: NDArray[np.bool_] | NDArray[np.intp] | slice) -> Detections:
         """Select rows by mask, indices or slice."""
-        return Detections(self.boxes[rows], self.scores[rows], self.class_ids[rows])
+        carriers = None if self.carriers is None else self.carriers[rows]
+        return Detections(self.boxes[rows], self.scores[rows], self.class_ids[rows], carriers)
 
 
 def _no_ids() -> NDArray[np.int64]:

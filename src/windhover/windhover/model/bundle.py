@@ -73,6 +73,28 @@ class Bundle(Manifest):
         spec = self.files.get(role)
         return None if spec is None else self._root / spec.path
 
+    def load_second_look(self) -> Bundle | None:
+        """The bundle of the second graph, ``None`` where there is none.
+
+        Its manifest's hash stands in this bundle's, so a signature of this one covers it.
+
+        Raises:
+            BundleError: it is missing, damaged, or not the one that this bundle was released
+                with.
+        """
+        if self.second_look is None:
+            return None
+        folder = self._root / self.second_look.bundle
+        manifest = folder / MANIFEST_NAME
+        if not manifest.is_file():
+            raise BundleError(f"{self._root} lacks its second look: there is no {manifest}")
+        if file_sha256(manifest) != self.second_look.sha256:
+            raise BundleError(
+                f"{manifest} is not the one that {self.name} {self.version} was released with; "
+                "fetch the bundle again"
+            )
+        return Bundle.load(folder)
+
     @classmethod
     def load(
         cls,

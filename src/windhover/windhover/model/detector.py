@@ -6,11 +6,11 @@ import logging
 import os
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from windhover.errors import ConfigError
+from windhover.errors import BackendError, BundleError, ConfigError
 from windhover.imaging.agc import ToneMapper
 from windhover.imaging.formats import to_channels
 from windhover.imaging.letterbox import Letterbox
@@ -22,6 +22,9 @@ from windhover.model.input_checks import colour_warning, is_coloured
 from windhover.model.manifest import Thresholds
 from windhover.model.nms import nms
 from windhover.types import Detections, Frame
+
+if TYPE_CHECKING:
+    from windhover.second_look.second_pass import SecondPass
 
 _log = logging.getLogger(__name__)
 
@@ -44,16 +47,18 @@ class Timings:
         pre_ns: channel conversion and letterbox.
         inference_ns: the backend's run.
         post_ns: decode, NMS and mapping to source pixels.
+        second_look_ns: all of the second look.
     """
 
     pre_ns: int = 0
     inference_ns: int = 0
     post_ns: int = 0
+    second_look_ns: int = 0
 
     @property
     def total_ns(self) -> int:
-        """All three together."""
-        return self.pre_ns + self.inference_ns + self.post_ns
+        """All of them together."""
+        return self.pre_ns + self.inference_ns + self.post_ns + self.second_look_ns
 
     def by_stage(self) -> dict[str, int]:
         """The three by the names of :data:`windhover.health.latency.STAGES`."""
@@ -114,8 +119,14 @@ class Detector:
             else Choice(backend, ())
         )
         self.backend = choice.backend
+        #: The second look, ``None`` where the bundle has none or it cannot run.
+        self.second_pass: SecondPass | None = None
+        #: Why a second look that the bundle has cannot run; "" where it can.
+        self.second_look_problem = ""
+        if bundle.second_look is not None:
+            self._open_second_look(choice.backend.name if isinstance(backend, str) else "cpu")
         #: Why ``auto`` did not take the backends that are faster.
-        self.passed_over = choice.passed_over
+        self.skipped_backends = choice.skipped_backends
 
     @classmethod
     def open(
@@ -149,7 +160,7 @@ class Detector:
             "model_signature": bundle.signature,
             "backend": self.backend.name,
             "device": self.backend.device,
-            "backends_passed_over": "; ".join(self.passed_over) or "none",
+            "backends_passed_over": "; ".join(self.skipped_backends) or "none",
         }
 
     @property
@@ -184,12 +195,39 @@ class Detector:
         keep = nms(found.boxes, found.scores, found.class_ids, limits.iou, limits.max_detections)
         boxes = self._letterbox.to_source(found.boxes[keep])
         result = Detections(boxes, found.scores[keep], found.class_ids[keep])
-        self._timings = Timings(filled - started, ran - filled, time.perf_counter_ns() - ran)
+        decoded = time.perf_counter_ns()
+        if self.second_pass is not None:
+            result = self.second_pass.add_to(frame, result)
+        self._timings = Timings(
+            filled - started, ran - filled, decoded - ran, time.perf_counter_ns() - decoded
+        )
         return result
 
     def close(self) -> None:
-        """Release the backend; calling it twice is fine."""
+        """Release the backends; calling it twice is fine."""
         self.backend.close()
+        if self.second_pass is not None:
+            self.second_pass.close()
+
+    def _open_second_look(self, backend: str) -> None:
+        """Open the bundle's second graph; without it the first look stands alone."""
+        # Not at the top: what looks twice is made of the same parts as this module.
+        from windhover.second_look.runner import SecondLook
+        from windhover.second_look.second_pass import SecondPass
+
+        bundle, limits = self.bundle, self.thresholds
+        assert bundle.second_look is not None
+        try:
+            second = bundle.load_second_look()
+            assert second is not None
+            look = SecondLook(second, bundle.labels, backend)
+        except (BundleError, BackendError) as error:
+            self.second_look_problem = str(error)
+            _log.warning("%s looks once only: %s", bundle.name, error)
+            return
+        self.second_pass = SecondPass(
+            look, bundle.second_look, bundle.labels, limits.iou, limits.max_detections
+        )
 
     def __enter__(self) -> Detector:
         return self

@@ -45,6 +45,16 @@ class Carried:
     def __len__(self) -> int:
         return len(self.scores)
 
+    def __getitem__(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Carried:
+        """Select rows by mask or indices."""
+        return Carried(
+            self.boxes[rows],
+            self.scores[rows],
+            self.class_ids[rows],
+            self.person_rows[rows],
+            self.looked,
+        )
+
 
 class SecondLook:
     """The second graph of a bundle, open on a backend.
@@ -120,10 +130,7 @@ class SecondLook:
         )  # fmt: skip
         keep = keep[np.argsort(-found.scores[keep], kind="stable")]
         self.chip_ns = (time.perf_counter_ns() - started) // len(centers)
-        return Carried(
-            found.boxes[keep], found.scores[keep], found.class_ids[keep], found.person_rows[keep],
-            len(centers),
-        )  # fmt: skip
+        return found[keep]
 
     def close(self) -> None:
         """Release the backend; calling it twice is fine."""

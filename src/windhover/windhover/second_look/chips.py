@@ -26,7 +26,8 @@ ASSUMED_PERSON_M = 1.6
 _CENTRE_M = 0.9
 
 #: A chip that is reduced by more than this is averaged, so that thin objects do not alias.
-_REDUCE = 1.5
+#: At 3840 columns and 30-50 m the reduction is 1.1 to 1.8, which bilinear taps still cover.
+_REDUCE = 2.0
 
 
 def check_full_frame(frame: FullFrame) -> None:
@@ -116,11 +117,11 @@ def cut_chips(frame: FullFrame, centers: Floats, spans: Floats, out: Chips) -> N
         first = center - span / 2 + step / 2 - 0.5 - origin
         matrix = np.array([[step, 0.0, first[0]], [0.0, step, first[1]]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        if fine == size:
-            cv2.warpAffine(region, matrix, (size, size), chip, flags, cv2.BORDER_REPLICATE)
-            continue
-        doubled = cv2.warpAffine(region, matrix, (fine, fine), None, flags, cv2.BORDER_REPLICATE)
-        cv2.resize(doubled, (size, size), chip, interpolation=cv2.INTER_AREA)
+        cut = cv2.warpAffine(region, matrix, (fine, fine), None, flags, cv2.BORDER_REPLICATE)
+        if fine != size:
+            cut = cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA)
+        # Cheaper on a chip than on the region that it was cut from.
+        chip[...] = cut[..., 2::-1] if frame.encoding == "rgb8" else cut[..., :3]
 
 
 def chip_to_frame(boxes: BoxArray, center: Floats, span: float, size: int) -> BoxArray:
@@ -137,7 +138,7 @@ def chip_to_frame(boxes: BoxArray, center: Floats, span: float, size: int) -> Bo
 
 
 def _region(frame: FullFrame, center: Floats, span: float) -> tuple[NDArray[np.uint8], Floats]:
-    """The part of a frame that a chip needs as B, G, R, and its first pixel's x, y."""
+    """The part of a frame that a chip needs, and its first pixel's x, y; NV12 as B, G, R."""
     margin = span / 2 + 2.0
     limits = np.array([frame.width, frame.height])
     # Even bounds, so that the half-size chroma planes of NV12 can be cut alike.
@@ -153,7 +154,4 @@ def _region(frame: FullFrame, center: Floats, span: float) -> tuple[NDArray[np.u
         chroma = frame.image[rows + y // 2 : rows + y_end // 2, x:x_end]
         part = np.concatenate((luma, chroma))
         return np.asarray(cv2.cvtColor(part, cv2.COLOR_YUV2BGR_NV12), np.uint8), origin
-    part = frame.image[y:y_end, x:x_end, :3]
-    if frame.encoding == "rgb8":
-        part = part[..., ::-1]
-    return np.ascontiguousarray(part), origin
+    return frame.image[y:y_end, x:x_end], origin

@@ -196,6 +196,63 @@ def test_what_is_much_larger_is_not_found_again(frame_of, play):
     assert ids(play(made(), before + [EMPTY] * 10 + after, 10)[-1]) == [2]
 
 
+def test_a_fast_object_needs_a_third_detection(frame_of, play):
+    """Two false alarms of one frame each, a move apart, are no object."""
+    alarms = [EMPTY, frame_of([(100, 100, 30, 30)]), frame_of([(145, 100, 30, 30)])]
+    assert all(len(t) == 0 for t in play(made(), [*alarms, *[EMPTY] * 5]))
+    elsewhere = frame_of([(145, 190, 30, 30)])
+    assert all(len(t) == 0 for t in play(made(), [*alarms, elsewhere]))
+    onward = [frame_of([(145 + 45 * k, 100, 30, 30)]) for k in range(1, 4)]
+    assert [ids(t) for t in play(made(), alarms + onward)] == [[]] * 3 + [[1]] * 3
+
+
+@pytest.mark.parametrize(("step", "found"), [(89, True), (91, False)])
+def test_first_moves_are_limited_in_distance(frame_of, play, step, found):
+    frames = [EMPTY] + [frame_of([(100 + step * k, 100, 30, 20)]) for k in range(6)]
+    assert bool(len(play(made(first_distance_gate=3.0), frames, 5)[-1])) is found
+
+
+@pytest.mark.parametrize(("step", "found"), [(59, True), (61, False)])
+def test_first_moves_are_limited_in_speed(frame_of, play, step, found):
+    frames = [EMPTY] + [frame_of([(100 + step * k, 100, 30, 20)]) for k in range(6)]
+    assert bool(len(play(made(first_speed_gate=20.0), frames, 10)[-1])) is found
+
+
+def test_a_first_move_is_no_change_of_size_or_class(frame_of, play):
+    first = [EMPTY, frame_of([(100, 100, 30, 30)])]
+    larger = [frame_of([(100 + 45 * k, 100, 60, 60)]) for k in range(1, 3)]
+    other = [frame_of([(100 + 45 * k, 100, 30, 30)], classes=1) for k in range(1, 3)]
+    for rest in (larger, other):
+        assert all(len(t) == 0 for t in play(made(), first + rest))
+
+
+def test_fast_objects_side_by_side_keep_their_places(frame_of, play):
+    """Each moves by more than the distance between them."""
+    frames = [EMPTY]
+    frames += [
+        frame_of([(100 + 80 * k, 100, 30, 30), (150 + 80 * k, 100, 30, 30)]) for k in range(6)
+    ]
+    last = play(made(), frames)[-1]
+    assert ids(last) == [1, 2]
+    assert last.boxes[0, 0] < last.boxes[1, 0]
+
+
+def test_a_reported_object_does_not_jump_to_one_of_two_others(frame_of, play):
+    """Missed in the second frame of all, with two new ones beside it."""
+    first = frame_of([(100, 100, 30, 30)])
+    others = frame_of([(150, 100, 30, 30), (100, 150, 30, 30)])
+    seen = play(made(), [first, others, others, first])
+    assert [ids(t) for t in seen] == [[1], [], [2, 3], [1]]
+
+
+def test_a_track_that_overlaps_at_speed_keeps_its_id(frame_of, play):
+    """Half a width a frame, the camera known to be still: the velocity was learnt too slowly."""
+    tracker = made()
+    frames = [frame_of([(100 + 15 * k, 100, 30, 30)]) for k in range(60)]
+    seen = [tracker.update(rows, k * S // 60, None, np.eye(3)) for k, rows in enumerate(frames)]
+    assert all(ids(t) == [1] for t in seen)
+
+
 def test_neighbours_of_different_class_do_not_swap(frame_of, play):
     """Person and motorcycle pass through each other; overlap alone would swap them."""
     rate = 10

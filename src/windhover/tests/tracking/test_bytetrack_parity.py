@@ -21,6 +21,7 @@ FRAME_BASED = {
     "tentative_seconds": 0.0,
     "min_side_px": 0.0,
     "refind_gate": 0.0,
+    "first_speed_gate": 0.0,
     "class_change_overlap": 1.0,
     "match_overlap": 0.2,
     "low_match_overlap": 0.5,

@@ -160,6 +160,7 @@ def test_slow_motion_gives_the_same_ids(sequence, factor):
         "initial_velocity": (1.9, 1.0),
         "initial_velocity_px": (50.0, 1.0),
         "position_noise": (0.27, 0.5),
+        "first_speed_gate": (90.0, 1.0),
     }
     stretched = {name: value * factor for name, value in seconds.items()}
     stretched |= {name: value / factor**power for name, (value, power) in rates.items()}
@@ -167,6 +168,32 @@ def test_slow_motion_gives_the_same_ids(sequence, factor):
     slow = play(sequence, 10.0 / factor, **stretched)
     for one, other in zip(normal, slow, strict=True):
         same(one, other)
+
+
+@st.composite
+def fast_objects(draw):
+    """A lone object and how it moves: box sides, pixels a second, rate and first frame."""
+    rate_hz = draw(st.integers(5, 30))
+    width, height = draw(st.floats(6, 150)), draw(st.floats(6, 150))
+    sides_a_frame = draw(st.floats(0.0, 2.5))
+    angle = draw(st.floats(0, 2 * np.pi))
+    speed = sides_a_frame * max(width, height) * rate_hz
+    velocity = speed * np.array([np.cos(angle), np.sin(angle)])
+    return np.array([width, height]), velocity, rate_hz, draw(st.booleans())
+
+
+@given(fast_objects(), st.floats(0.3, 0.99))
+def test_a_lone_object_gets_one_track_however_fast(moving, score):
+    side, velocity, rate_hz, first_frame_empty = moving
+    sequence = [EMPTY] if first_frame_empty else []
+    for k in range(12):
+        centre = 500 + velocity * k / rate_hz
+        box = np.concatenate((centre - side / 2, centre + side / 2))[None].astype(np.float32)
+        sequence.append(Detections(box, np.full(1, score, np.float32), np.zeros(1, np.int32)))
+    seen = [tracks.track_ids.tolist() for tracks in play(sequence, rate_hz)]
+    assert {number for numbers in seen for number in numbers} == {1}
+    # Its first move is only a guess until a third detection bears it out.
+    assert all(seen[3:])
 
 
 @given(frames(), st.integers(-64, 64), st.integers(-64, 64))

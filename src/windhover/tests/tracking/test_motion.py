@@ -101,6 +101,39 @@ def test_a_constant_velocity_is_learnt_at_any_rate():
         np.testing.assert_allclose(boxes.velocities[0, :2], 40.0, rtol=0.02)
 
 
+def test_two_boxes_give_position_and_velocity():
+    """Two-point differencing, its covariance written out: R, R/t and 2R/t^2."""
+    boxes = BoxFilter(ByteTrackParams())
+    boxes.append(BOXES)
+    boxes.predict(0.1)
+    before = state_of(boxes)
+    moved = BOXES[:1] + np.array([200.0, -50.0, 200.0, -50.0])
+    boxes.correct_at_speed(np.array([0]), moved, np.array([0.1]))
+    after = state_of(boxes)
+    np.testing.assert_array_equal(after[:, 1], before[:, 1])
+    np.testing.assert_allclose(after[0, 0], to_centre_size(moved)[0])
+    np.testing.assert_allclose(after[1, 0], [2000.0, -500.0, 0.0, 0.0])
+    params = ByteTrackParams()
+    noise = (params.measurement_noise * np.sqrt(30.0 * 70.0) + params.measurement_noise_px) ** 2
+    np.testing.assert_allclose(after[2, 0, :2], noise)
+    # What is predicted from there: R + 2 t R/t + t^2 2R/t^2, and a little noise of its own.
+    boxes.predict(0.1)
+    np.testing.assert_allclose(state_of(boxes)[2, 0, :2], 5.0 * noise, rtol=0.1)
+    np.testing.assert_allclose(
+        to_centre_size(boxes.boxes)[0, :2], to_centre_size(moved)[0, :2] + [200.0, -50.0], atol=2.0
+    )
+
+
+def test_displacements_are_in_longer_sides():
+    boxes = BoxFilter(ByteTrackParams(min_side_px=10.0))
+    boxes.append(BOXES)
+    moved = BOXES + np.array([35.0, 0.0, 35.0, 0.0])
+    np.testing.assert_allclose(boxes.displacements(np.arange(2), moved), [0.5, 3.5])
+    table = boxes.displacements(np.array([[0], [1]]), moved)
+    np.testing.assert_allclose(np.diag(table), [0.5, 3.5])
+    assert table.shape == (2, 2)
+
+
 def test_only_the_corrected_row_changes():
     boxes = moving()
     boxes.predict(0.1)

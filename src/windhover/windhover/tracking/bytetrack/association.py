@@ -144,16 +144,21 @@ class Matching:
         self._rows: list[Rows] = [_NONE]
         self._found: list[Rows] = [_NONE]
 
-    def add(self, pairs: Pairs, allowed: NDArray[np.bool_], gain: Array) -> None:
-        """Match among the pairs that are allowed and still free; see :func:`assign`."""
+    def add(self, pairs: Pairs, allowed: NDArray[np.bool_], gain: Array) -> Rows:
+        """Match among the pairs that are allowed and still free; see :func:`assign`.
+
+        Returns:
+            Rows of the tracks that were matched now.
+        """
         usable = allowed & self.free_tracks[pairs.tracks] & self.free_detections[pairs.detections]
         if not usable.any():
-            return
+            return _NONE
         rows, found = assign(pairs.tracks[usable], pairs.detections[usable], gain[usable])
         self.free_tracks[rows] = False
         self.free_detections[found] = False
         self._rows.append(rows)
         self._found.append(found)
+        return rows
 
     def result(self) -> tuple[Rows, Rows]:
         """Rows of the matched tracks and of their detections, same length."""

@@ -178,6 +178,29 @@ class BoxFilter:
         self._state[:, rows] = state
         self._size[rows, 0] = np.sqrt(position[:, 2] * position[:, 3])
 
+    def correct_at_speed(self, rows: NDArray[np.intp], boxes: Array, seconds: Array) -> None:
+        """Take in the second box of rows that move faster than a new row is expected to.
+
+        The velocity of the centre is that between the two boxes (two-point differencing;
+        Bar-Shalom, Li and Kirubarajan, "Estimation with Applications to Tracking and
+        Navigation", 2001, 5.5.3), where :meth:`correct` would trust the prior at rest.
+
+        Args:
+            rows: ``(M,)`` rows that one box was taken in of, each at most once.
+            boxes: ``(M, 4)`` float64 x1, y1, x2, y2, pixels.
+            seconds: ``(M,)`` since the first box, above 0.
+        """
+        before = self._state[_P, rows, :2]
+        self.correct(rows, boxes)
+        after = to_centre_size(boxes)[:, :2]
+        noise = self._measurement_variance(self._size[rows])
+        elapsed = seconds[:, None]
+        self._state[_P, rows, :2] = after
+        self._state[_V, rows, :2] = (after - before) / elapsed
+        self._state[_PP, rows, :2] = noise
+        self._state[_PV, rows, :2] = noise / elapsed
+        self._state[_VV, rows, :2] = 2.0 * noise / np.square(elapsed)
+
     def append(self, boxes: Array, steady: bool = False) -> None:
         """Add rows for new boxes, at rest.
 
@@ -217,6 +240,22 @@ class BoxFilter:
         square = np.square(x - held[:, 0, None]) / spread[:, 0, None]
         square += np.square(y - held[:, 1, None]) / spread[:, 1, None]
         away: Array = np.sqrt(square)
+        return away
+
+    def displacements(self, rows: NDArray[np.intp], boxes: Array) -> Array:
+        """How far the centres of boxes lie from those of rows, in longer sides of the row's box.
+
+        Args:
+            rows: ``(M,)`` a row for each box; or ``(R, 1)``, each with all boxes.
+            boxes: ``(M, 4)`` float64 x1, y1, x2, y2, pixels.
+
+        Returns:
+            ``(M,)`` or ``(R, M)``; a side shorter than ``min_side_px`` counts as that.
+        """
+        held = self._state[_P, rows]
+        moved = (boxes[:, :2] + boxes[:, 2:]) * 0.5 - held[..., :2]
+        side = np.maximum(held[..., 2:].max(axis=-1), self._params.min_side_px)
+        away: Array = np.hypot(moved[..., 0], moved[..., 1]) / side
         return away
 
     def _measurement_variance(self, size: Array) -> Array:

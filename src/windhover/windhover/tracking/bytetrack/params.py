@@ -113,6 +113,22 @@ class ByteTrackParams(BaseModel):
         "is found again although the boxes do not overlap. Higher: ids survive occlusions better; "
         "lower: fewer ids jump to another object; 0: by overlap alone.",
     )
+    first_speed_gate: float = Field(
+        default=90.0,
+        ge=0.0,
+        le=1000.0,
+        description="Greatest speed, in longer sides of its box a second, at which a track that "
+        "was detected once takes a detection that it does not overlap; one more detection must "
+        "then confirm it. Higher: faster objects get a track; lower: fewer false tracks; 0: by "
+        "overlap alone.",
+    )
+    first_distance_gate: float = Field(
+        default=3.0,
+        ge=0.0,
+        le=20.0,
+        description="Greatest distance of that detection, in longer sides of its box. Higher: "
+        "fast objects get a track at low frame rates; lower: fewer false tracks in a crowd.",
+    )
     recover_seconds: float = Field(
         default=1.0,
         ge=0.0,

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from windhover.tracking.bytetrack.association import Rows
+from windhover.tracking.bytetrack.association import Array, Rows
 from windhover.tracking.bytetrack.motion import BoxFilter
 from windhover.tracking.bytetrack.params import ByteTrackParams
 from windhover.types import Detections
+
+# Share of a box's longer side beyond which a first move is taken for speed, not for jitter.
+_FAST_SHARE = 0.3
 
 
 class TrackStore:
@@ -22,6 +25,7 @@ class TrackStore:
         hits: ``(N,)`` int32, detections matched so far.
         age_ns: ``(N,)`` int64, time since the first detection.
         unseen_ns: ``(N,)`` int64, time since the last detection.
+        hits_needed: ``(N,)`` int32, hits until it may be confirmed.
         confirmed: ``(N,)`` bool.
     """
 
@@ -43,6 +47,7 @@ class TrackStore:
         self._lead = np.empty(0, np.float64)
         self.score = np.empty(0, np.float32)
         self.hits = np.empty(0, np.int32)
+        self.hits_needed = np.empty(0, np.int32)
         self.age_ns = np.empty(0, np.int64)
         self.unseen_ns = np.empty(0, np.int64)
         self.confirmed = np.empty(0, np.bool_)
@@ -55,14 +60,25 @@ class TrackStore:
 
     def match(self, rows: Rows, detections: Detections) -> None:
         """Give row ``rows[i]`` detection ``i``; no row twice."""
-        self.motion.correct(rows, detections.boxes.astype(np.float64))
+        self._correct(rows, detections.boxes.astype(np.float64))
         self._vote(rows, detections)
         self.score[rows] = detections.scores
         self.unseen_ns[rows] = 0
         self.hits[rows] += 1
-        self.confirmed[rows] |= (self.hits[rows] >= self._params.confirm_hits) & (
+        self.confirmed[rows] |= (self.hits[rows] >= self.hits_needed[rows]) & (
             self.age_ns[rows] >= self._confirm_ns
         )
+
+    def _correct(self, rows: Rows, boxes: Array) -> None:
+        second = self.hits[rows] == 1
+        if self._params.first_speed_gate > 0.0 and second.any():
+            moved = self.motion.displacements(rows, boxes)
+            fast = second & (moved > _FAST_SHARE) & (self.unseen_ns[rows] > 0)
+            if fast.any():
+                elapsed = self.unseen_ns[rows[fast]] * 1e-9
+                self.motion.correct_at_speed(rows[fast], boxes[fast], elapsed)
+                rows, boxes = rows[~fast], boxes[~fast]
+        self.motion.correct(rows, boxes)
 
     def _vote(self, rows: Rows, detections: Detections) -> None:
         """Majority vote weighed by score (Boyer and Moore 1981), one counter a track."""
@@ -90,6 +106,8 @@ class TrackStore:
         self._lead = np.concatenate((self._lead, detections.scores))
         self.score = np.concatenate((self.score, detections.scores))
         self.hits = np.concatenate((self.hits, np.ones(count, np.int32)))
+        needed = np.full(count, self._params.confirm_hits, np.int32)
+        self.hits_needed = np.concatenate((self.hits_needed, needed))
         self.age_ns = np.concatenate((self.age_ns, np.zeros(count, np.int64)))
         self.unseen_ns = np.concatenate((self.unseen_ns, np.zeros(count, np.int64)))
         self.confirmed = np.concatenate((self.confirmed, np.full(count, known)))
@@ -104,6 +122,7 @@ class TrackStore:
         self._lead = self._lead[rows]
         self.score = self.score[rows]
         self.hits = self.hits[rows]
+        self.hits_needed = self.hits_needed[rows]
         self.age_ns = self.age_ns[rows]
         self.unseen_ns = self.unseen_ns[rows]
         self.confirmed = self.confirmed[rows]

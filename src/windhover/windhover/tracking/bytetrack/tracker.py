@@ -26,7 +26,7 @@ from windhover.tracking.camera_motion import CameraMotion, ImageMotion
 from windhover.tracking.clock import FrameClock
 from windhover.types import Detections, Image, Tracks
 
-# Logarithm of the change of area beyond which what is found again is another object.
+# Logarithm of the change of area beyond which a box at a distance is another object's.
 _AREA_CHANGE = float(np.log(3.0))
 _REFIND_HITS = 5
 
@@ -113,7 +113,7 @@ class ByteTracker:
             tracks.keep(tracks.unseen_ns <= self._lost_ns)
             if camera.matrix is not None:
                 tracks.motion.warp(camera.matrix)
-        rows, found = self._associate(seen)
+        rows, found = self._associate(seen, elapsed or 0)
         tracks.match(rows, seen[found])
         matched = np.zeros(len(tracks), np.bool_)
         matched[rows] = True
@@ -148,7 +148,7 @@ class ByteTracker:
         order = np.lexsort(keys)
         return detections[order[valid[order]]]
 
-    def _associate(self, seen: Detections) -> tuple[Rows, Rows]:
+    def _associate(self, seen: Detections, elapsed_ns: int) -> tuple[Rows, Rows]:
         """Match tracks to detections, stage by stage.
 
         Returns:
@@ -176,6 +176,9 @@ class ByteTracker:
         matching.add(
             pairs, ~allowed & sure & known & recent, pairs.overlap - params.class_change_overlap
         )
+        if params.first_speed_gate > 0.0:
+            moved = self._associate_by_speed(matching, seen, boxes, elapsed_ns)
+            tracks.hits_needed[moved] += 1
         return matching.result()
 
     def _refind(self, matching: Matching, seen: Detections, boxes: Array) -> None:
@@ -188,18 +191,52 @@ class ByteTracker:
         if not len(rows) or not len(found):
             return
         nearness = 1.0 - tracks.motion.distances(rows, boxes[found]) / gate
-        near = np.nonzero(nearness > 0.0)
-        rows, found = rows[near[0]], found[near[1]]
-        if not len(rows):
-            return
-        held, now = tracks.motion.boxes[rows], boxes[found]
-        ratio = np.log((now[:, 2:] - now[:, :2]) / (held[:, 2:] - held[:, :2])).sum(axis=1)
-        allowed = np.abs(ratio) < _AREA_CHANGE
-        if self._params.class_aware:
-            allowed &= tracks.class_id[rows] == seen.class_ids[found]
+        row, col = np.nonzero(nearness > 0.0)
+        pairs = Pairs(rows[row], found[col], nearness[row, col])
         # What lies near need not overlap: nearness is what such a pair has of it.
-        pairs = Pairs(rows, found, nearness[near])
-        matching.add(pairs, allowed, pairs.overlap)
+        matching.add(pairs, self._alike(pairs.tracks, pairs.detections, seen, boxes), pairs.overlap)
+
+    def _associate_by_speed(
+        self, matching: Matching, seen: Detections, boxes: Array, elapsed_ns: int
+    ) -> Rows:
+        """Match tracks that were detected once, so that their velocity is unknown, by distance.
+
+        A reported track must be the only choice: in a crowd, its next detection may be
+        missing and another object's at hand.
+
+        Returns:
+            Rows of the tracks that were matched.
+        """
+        tracks, params = self._tracks, self._params
+        sure = seen.scores >= self._start_score
+        if not (sure & matching.free_detections).any():
+            return np.empty(0, np.intp)
+        fresh = (tracks.hits == 1) & (tracks.unseen_ns <= max(self._tentative_ns, elapsed_ns))
+        rows = np.flatnonzero(matching.free_tracks & fresh)[:, None]
+        if not len(rows):
+            return rows[:, 0]
+        found = np.flatnonzero(sure)
+        reach = params.first_speed_gate * 1e-9 * tracks.unseen_ns[rows]
+        gate = np.minimum(reach, params.first_distance_gate)
+        moved = tracks.motion.displacements(rows, boxes[found])
+        near = (moved < gate) & self._alike(rows, found, seen, boxes)
+        near &= ~tracks.confirmed[rows] | (near.sum(axis=1, keepdims=True) == 1)
+        row, col = np.nonzero(near)
+        # Squared, and at least 1 each: objects that move side by side keep their places.
+        nearness = 2.0 - np.square(moved[near] / gate[row, 0])
+        pairs = Pairs(rows[row, 0], found[col], nearness)
+        return matching.add(pairs, np.ones(len(row), np.bool_), nearness)
+
+    def _alike(
+        self, tracks: Rows, detections: Rows, seen: Detections, boxes: Array
+    ) -> NDArray[np.bool_]:
+        """Whether area and class agree; rows of tracks and of detections broadcast."""
+        held, now = self._tracks.motion.boxes[tracks], boxes[detections]
+        ratio = np.log((now[..., 2:] - now[..., :2]) / (held[..., 2:] - held[..., :2])).sum(axis=-1)
+        alike: NDArray[np.bool_] = np.abs(ratio) < _AREA_CHANGE
+        if self._params.class_aware:
+            alike &= self._tracks.class_id[tracks] == seen.class_ids[detections]
+        return alike
 
     def _start(self, seen: Detections, found: Rows, steady: bool) -> NDArray[np.bool_]:
         """Start tracks at sure detections that no track claimed.

@@ -5,7 +5,10 @@ import cv2
 import numpy as np
 import pytest
 
+from windhover import sources
 from windhover.errors import SourceError
+from windhover.registry import Registry
+from windhover.sources.kinds import SourceKind
 from windhover.types import Frame
 
 pytest.importorskip("rclpy")
@@ -59,6 +62,41 @@ def played(nodes, folder, **params):
     camera.bring_up()
     assert camera.ended.wait(60)
     return camera, link.frames
+
+
+PLUGIN = """
+from pathlib import Path
+from windhover.sources.files import ImageFiles
+from windhover.sources.kinds import SourceKind
+
+def open_source(rest, uri, options):
+    return ImageFiles(Path(rest), uri, options)
+
+SOURCE = SourceKind(open_source, "plugin:PATH")
+"""
+
+
+def test_a_source_of_another_package_is_played(nodes, blob_folder, tmp_path, monkeypatch):
+    (tmp_path / "windhover_camera_plugin.py").write_text(PLUGIN)
+    info = tmp_path / "windhover_camera_plugin-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: windhover-camera-plugin\n")
+    (info / "entry_points.txt").write_text(
+        "[windhover.sources]\nplugin = windhover_camera_plugin:SOURCE\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    # The registry looks for packages once; another one stands in for a new process.
+    monkeypatch.setattr(sources, "SOURCES", Registry("windhover.sources", SourceKind, {}))
+    _, frames = played(nodes, f"plugin:{blob_folder}")
+    assert len(frames) == 30
+    np.testing.assert_array_equal(frames[3].image, blob_image(3))
+
+
+def test_the_palette_of_a_thermal_picture_is_a_parameter(nodes, tmp_path):
+    heat = np.add.outer(np.arange(48) * 2, np.arange(64) * 2).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "1.png"), 255 - heat)
+    _, (frame,) = played(nodes, tmp_path, palette="black-hot")
+    np.testing.assert_array_equal(frame.image, heat)
 
 
 def test_a_folder_is_published_with_its_camera_info(nodes, blob_folder):

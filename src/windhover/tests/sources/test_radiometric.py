@@ -1,14 +1,21 @@
 """Radiometric files give their own counts; the picture beside them may say anything."""
 
 import os
-import struct
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from tests.support.pictures import STORED, exif_jpeg
+from tests.support.pictures import (
+    STORED,
+    exif_jpeg,
+    fff,
+    flir_jpeg,
+    in_parts,
+    radiometric_jpeg,
+    with_segments,
+)
 from windhover.errors import SourceError
 from windhover.sources import open_source
 from windhover.sources.files import read_image
@@ -20,46 +27,12 @@ COUNTS = (20_000 + np.add.outer(np.arange(120) * 7, np.arange(160) * 3)).astype(
 PICTURE = np.repeat((255 - (COUNTS - COUNTS.min()) // 8).astype(np.uint8)[..., None], 3, axis=2)
 
 
-def with_segments(*segments: tuple[int, bytes], picture: np.ndarray = PICTURE) -> bytes:
-    """A JPEG with application segments of (number, payload) before its own."""
-    encoded = cv2.imencode(".jpg", picture)[1].tobytes()
-    written = b"".join(
-        struct.pack(">BBH", 0xFF, 0xE0 + number, len(payload) + 2) + payload
-        for number, payload in segments
-    )
-    return encoded[:2] + written + encoded[2:]
-
-
-def in_parts(number: int, block: bytes, size: int = 65_000) -> list[tuple[int, bytes]]:
-    return [(number, block[start : start + size]) for start in range(0, len(block), size)]
-
-
-def fff(counts: np.ndarray, *, order: str = "<", body: bytes | None = None) -> bytes:
-    """A FLIR file with one record before that of the raw data."""
-    height, width = counts.shape
-    raw = struct.pack(f"{order}HHH26x", 2, width, height)
-    raw += counts.astype(f"{order}u2").tobytes() if body is None else body
-    header = struct.pack(">4s16sIII32x", b"FFF\0", b"TEST", 100, 64, 2)
-    other = struct.pack(">HHIIIIIII", 32, 1, 100, 1, 128, 0, 0, 0, 0)
-    entry = struct.pack(">HHIIIIIII", 1, 2, 100, 2, 128, len(raw), 0, 0, 0)
-    return header + other[:32] + entry[:32] + raw
-
-
-def flir_jpeg(block: bytes, keep: slice = slice(None)) -> bytes:
-    parts = [block[start : start + 20_000] for start in range(0, len(block), 20_000)]
-    payloads = [
-        (1, b"FLIR\0" + bytes([1, number, len(parts) - 1]) + part)
-        for number, part in enumerate(parts)
-    ]
-    return with_segments(*payloads[keep])
-
-
 LITTLE = COUNTS.astype("<u2").tobytes()
 SWAPPED_PNG = cv2.imencode(".png", COUNTS.byteswap())[1].tobytes()
 RADIOMETRIC = {
-    "DJI, counts in APP3": with_segments(*in_parts(3, LITTLE), (4, bytes(224)), (5, bytes(4000))),
+    "DJI, counts in APP3": radiometric_jpeg(COUNTS, PICTURE),
     "XT S, a table in APP3 and counts in APP4": with_segments(
-        (3, bytes(32_768)), *in_parts(4, LITTLE)
+        (3, bytes(32_768)), *in_parts(4, LITTLE), picture=PICTURE
     ),
     "counts of half the picture's size": with_segments(
         *in_parts(3, LITTLE), picture=cv2.resize(PICTURE, (320, 240))
@@ -108,10 +81,12 @@ def test_the_rgb_camera_takes_the_picture(tmp_path):
 
 
 def test_a_picture_with_other_segments_is_no_radiometric_file():
-    assert read_counts(with_segments(), "it") is None
-    assert read_counts(with_segments((3, bytes(70)), (4, b"x" * 333)), "it") is None
+    assert read_counts(with_segments(picture=PICTURE), "it") is None
+    assert (
+        read_counts(with_segments((3, bytes(70)), (4, b"x" * 333), picture=PICTURE), "it") is None
+    )
     # As long as counts, in no proportion to the picture.
-    assert read_counts(with_segments((3, bytes(2 * 140 * 160))), "it") is None
+    assert read_counts(with_segments((3, bytes(2 * 140 * 160)), picture=PICTURE), "it") is None
     assert read_counts(b"", "it") is None
     assert read_counts(cv2.imencode(".png", COUNTS)[1].tobytes(), "it") is None
 
@@ -119,7 +94,7 @@ def test_a_picture_with_other_segments_is_no_radiometric_file():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (flir_jpeg(fff(COUNTS), slice(1, None)), r"1 of 2 FLIR segments"),
+        (flir_jpeg(fff(COUNTS), keep=slice(1, None)), r"1 of 2 FLIR segments"),
         (fff(COUNTS)[:64], "without thermal counts, or is damaged"),
         (fff(COUNTS)[:140], "truncated before its thermal counts"),
         (fff(COUNTS)[:-1], r"38399 bytes for 160x120 thermal counts"),

@@ -1,7 +1,7 @@
 """Compressed pictures to arrays: image files, and CompressedImage of live topics and bags.
 
 The codec is read from the data itself. What four channels mean is never guessed: the
-fourth is alpha and is left out, unless the caller or the message says that it is thermal.
+fourth is alpha and is left out, unless the caller or the message declares it as thermal.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ FourthChannel = Literal["alpha", "thermal"]
 MAX_PIXELS = 1 << 27
 """Largest JPEG or PNG that is decoded: a few bytes can promise gigabytes."""
 
+# What can't be decoded raises an error here. OpenCV would also write about it to standard
+# error, and warn of every TIFF tag that it does not know.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_GRAY_ALPHA, _PNG_RGBA = 4, 6
 _TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
@@ -55,7 +59,7 @@ def decode_image_bytes(
         what: how to name it in messages.
         fourth: what the last of four channels is. ``thermal`` is only believed of PNG
             with red, green, blue and alpha, and of TIFF.
-        upright: turn the picture as its EXIF orientation says. A message's picture is
+        upright: turn the picture by its EXIF orientation. A message's picture is
             as the camera's calibration has it, so it is left as it is stored (but for
             TIFF, which OpenCV always turns).
 
@@ -182,7 +186,7 @@ def _unmark_alpha(data: bytes) -> bytes:
             tag, kind, length, value = struct.unpack_from(f"{order}HHIH", data, entry)
             if (tag, kind, length, value) == (_EXTRA_SAMPLES, _SHORT, 1, _UNASSOCIATED):
                 return data[: entry + 8] + bytes(2) + data[entry + 10 :]
-    except struct.error:  # cut short: OpenCV says so
+    except struct.error:  # cut short: OpenCV reports it
         pass
     return data
 

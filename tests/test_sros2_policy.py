@@ -17,7 +17,8 @@ pytest.importorskip("vision_msgs")
 from sensor_msgs.msg import CompressedImage
 
 from tests.support.fixtures import wait_for
-from windhover_bringup.monitor.node import RESULTS, MonitorNode
+from windhover_bringup.monitor.node import MonitorNode
+from windhover_bringup.monitor.stages import STAGE_OUTPUTS
 from windhover_bringup.overlay.node import OverlayNode
 from windhover_bringup.recording.recorder import RecorderNode
 from windhover_bringup.runtime.node_states import NodeStates
@@ -120,7 +121,9 @@ def test_only_the_monitor_may_take_stages_down() -> None:
         for node, rules in nodes.items():
             asked = {name for verb, name in rules if verb == "request"}
             changing = {name for name in asked if not name.endswith("/get_state")}
-            wanted = {f"/{name}/change_state" for name in RESULTS} if node == "monitor" else set()
+            wanted = (
+                {f"/{name}/change_state" for name in STAGE_OUTPUTS} if node == "monitor" else set()
+            )
             assert changing == wanted, (path, node)
 
 
@@ -149,7 +152,7 @@ def all_nodes(nodes, blob_bundle, rgbt_bundle, tmp_path, blob_folder):
         TrackerNode({"camera_info_topic": "camera/rgb/camera_info"}),
         OverlayNode({}),
         RecorderNode({"path": str(tmp_path / "bag"), "cameras": ["rgb", "thermal"]}),
-        MonitorNode({"watch": list(RESULTS)}),
+        MonitorNode({"watch": list(STAGE_OUTPUTS)}),
         DetectorNode(model),
     ]
     for node in made:

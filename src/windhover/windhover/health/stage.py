@@ -15,6 +15,7 @@ from windhover.health.level import Level, Status
 _REPORT_FRESH_S = 3.0
 _FIRST_RESULT_S = 20.0
 _DROP_WINDOW_S = 10.0
+_SHORTEST_COUNT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class StageLimits:
         stale_after_s: longest silence.
         min_rate_hz: lowest rate of results; 0 = no limit.
         max_latency_ms: longest time from capture to result (99th percentile); 0 = no limit.
-        max_drop_share: largest share of frames that may be dropped, 0..1.
+        max_drop_share: share of dropped frames from which it is a warning, 0..1.
     """
 
     stale_after_s: float = 1.0
@@ -70,6 +71,8 @@ class StageMonitor:
         self._began_s = self._up_s = now_s
         self._loading = True
         self._drops: list[tuple[float, int, int]] = []
+        self._frames: list[tuple[float, int]] = []
+        self._input_frames: list[tuple[float, int]] = []
 
     def add_result(self, latency_ns: int, at_ns: int) -> None:
         """Take in one result.
@@ -96,6 +99,11 @@ class StageMonitor:
             self._drops.append((report.at_s, int(dropped), self.results.count))
             while len(self._drops) > 2 and report.at_s - self._drops[0][0] > _DROP_WINDOW_S:
                 self._drops.pop(0)
+        _keep_count(self._frames, report)
+
+    def add_input_report(self, report: StageReport) -> None:
+        """Take in the diagnostics of the stage before this one: how many frames it gave."""
+        _keep_count(self._input_frames, report)
 
     def on_restart(self, now_s: float) -> None:
         """Its process was restarted, and may be loading."""
@@ -129,12 +137,25 @@ class StageMonitor:
         return silent_s > max(self.limits.stale_after_s, patience_s)
 
     def drop_share(self) -> float:
-        """Share of frames that were dropped within the last ten seconds or so, 0..1."""
+        """Share of frames that were dropped within the last ten seconds or so, 0..1.
+
+        Counted by the stage itself, or, where frames are lost on their way between two
+        processes, by the difference between its rate and that of the stage before it.
+        """
+        return max(self._counted_drop_share(), self._missing_share())
+
+    def _counted_drop_share(self) -> float:
         if len(self._drops) < 2:
             return 0.0
         (_, dropped_0, count_0), (_, dropped_1, count_1) = self._drops[0], self._drops[-1]
         dropped, passed = max(0, dropped_1 - dropped_0), max(0, count_1 - count_0)
         return dropped / (dropped + passed) if dropped else 0.0
+
+    def _missing_share(self) -> float:
+        own_hz, input_hz = _rate_hz(self._frames), _rate_hz(self._input_frames)
+        if own_hz is None or input_hz is None or input_hz <= 0.0:
+            return 0.0
+        return max(0.0, 1.0 - own_hz / input_hz)
 
     def assess(self, now_s: float) -> Status:
         """The stage's status at this moment, without hysteresis; the worst counts.
@@ -211,7 +232,7 @@ class StageMonitor:
 
     def _check_drops(self) -> list[Status]:
         share = self.drop_share()
-        if share <= self.limits.max_drop_share:
+        if share == 0.0 or share < self.limits.max_drop_share:
             return []
         return [
             Status(
@@ -220,6 +241,25 @@ class StageMonitor:
                 "lower the camera's rate or take a faster backend",
             )
         ]
+
+
+def _keep_count(counts: list[tuple[float, int]], report: StageReport) -> None:
+    """Add a report's frame count to those of the last seconds; one that fell starts again."""
+    frames = report.values.get("frames", "")
+    if not frames.isdecimal():
+        return
+    if counts and int(frames) < counts[-1][1]:
+        counts.clear()
+    counts.append((report.at_s, int(frames)))
+    while len(counts) > 2 and report.at_s - counts[0][0] > _DROP_WINDOW_S:
+        counts.pop(0)
+
+
+def _rate_hz(counts: list[tuple[float, int]]) -> float | None:
+    """Frames a second; ``None`` while they were counted for less than two seconds."""
+    if len(counts) < 2 or counts[-1][0] - counts[0][0] < _SHORTEST_COUNT_S:
+        return None
+    return (counts[-1][1] - counts[0][1]) / (counts[-1][0] - counts[0][0])
 
 
 def _shown(value: float | None) -> str:

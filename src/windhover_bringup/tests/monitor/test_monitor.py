@@ -17,10 +17,11 @@ from diagnostic_msgs.msg import DiagnosticArray
 from vision_msgs.msg import Detection2DArray
 
 from tests.support.fixtures import PATIENCE_S, problems, wait_for
-from windhover.errors import BackendError, ConfigError, NewStartError
+from windhover.errors import BackendError, ConfigError, RestartRequiredError
 from windhover.health.level import Level
 from windhover.health.stage import StageReport
-from windhover_bringup.monitor.node import BEAT_DEADLINE_S, MonitorNode, feeds_of
+from windhover_bringup.monitor.node import HEARTBEAT_DEADLINE_S, MonitorNode
+from windhover_bringup.monitor.stages import inputs_of
 from windhover_bringup.runtime.composed import Pipeline
 from windhover_bringup.runtime.config import Config
 from windhover_bringup.runtime.supervisor import notify
@@ -75,9 +76,9 @@ def values(status):
 def test_health_is_told_to_who_comes_late_and_the_heart_beats(running, nodes):
     pipeline = running()
     monitor = pipeline.monitor
-    wait_for(lambda: monitor._all.level is Level.OK, "all well")
+    wait_for(lambda: monitor.overall.level is Level.OK, "all well")
     heard = nodes.listener(DiagnosticArray, "health", qos.latched())
-    beats = nodes.listener(Time, "heartbeat", qos.result(BEAT_DEADLINE_S))
+    beats = nodes.listener(Time, "heartbeat", qos.result(HEARTBEAT_DEADLINE_S))
     wait_for(lambda: heard, "the latched summary")
     wait_for(lambda: len(beats) > 4, "beats")
     names = [status.name for status in heard[-1].status]
@@ -143,9 +144,10 @@ def test_pairing_that_hangs_is_brought_back(ros, two_cameras, rgbt_bundle, monke
 
 def test_with_two_cameras_the_detector_waits_for_pairing_and_that_for_rgb():
     watched = ["rgb_camera", "thermal_camera", "pairing", "detector", "tracker"]
-    assert feeds_of("pairing", watched) == ("rgb_camera",)
-    assert feeds_of("detector", watched) == ("pairing",)
-    assert feeds_of("detector", ["thermal_camera", "detector"]) == ("thermal_camera",)
+    assert inputs_of("pairing", watched) == ("rgb_camera",)
+    assert inputs_of("pairing", ["thermal_camera", "pairing"]) == ("thermal_camera",)
+    assert inputs_of("detector", watched) == ("pairing",)
+    assert inputs_of("detector", ["thermal_camera", "detector"]) == ("thermal_camera",)
 
 
 def test_a_process_that_was_started_anew_is_left_to_come_up(ros, nodes):
@@ -153,14 +155,14 @@ def test_a_process_that_was_started_anew_is_left_to_come_up(ros, nodes):
     first = nodes.add(rclpy.create_node("first"))
     first.create_publisher(Detection2DArray, "tracks", qos.result(0.5))
     monitor.bring_up()
-    stage = monitor._stages["tracker"]
-    wait_for(lambda: len(stage.publishers) == 1, "the publisher")
-    stage.watch.add_result(0, time.monotonic_ns())
-    stage.watch.add_report(StageReport(Level.OK, "", time.monotonic(), {"state": "active"}))
+    stage = monitor.chain["tracker"].monitor
+    wait_for(lambda: len(monitor._known_publishers["tracker"]) == 1, "the publisher")
+    stage.add_result(0, time.monotonic_ns())
+    stage.add_report(StageReport(Level.OK, "", time.monotonic(), {"state": "active"}))
     second = nodes.add(rclpy.create_node("second"))
     second.create_publisher(Detection2DArray, "tracks", qos.result(0.5))
-    wait_for(lambda: len(stage.publishers) == 2, "its successor")
-    assert not stage.watch.is_stalled(time.monotonic() + 10.0)
+    wait_for(lambda: len(monitor._known_publishers["tracker"]) == 2, "its successor")
+    assert not stage.is_stalled(time.monotonic() + 10.0)
 
 
 def test_a_backend_that_fails_again_and_again_is_replaced_and_that_is_told(running, monkeypatch):
@@ -186,9 +188,9 @@ def test_what_cannot_be_brought_back_ends_the_process_where_that_is_asked(runnin
     wait_for(lambda: pipeline.tracker.health.frames.count > 5, "frames")
     # The tracker goes on saying that all is well, and gives nothing.
     pipeline.tracker._tracks.publish = lambda _: None
-    with StopRequest() as stop, pytest.raises(NewStartError, match="did not help"):
+    with StopRequest() as stop, pytest.raises(RestartRequiredError, match="did not help"):
         pipeline.wait(stop)
-    assert NewStartError.exit_status == 3
+    assert RestartRequiredError.exit_status == 3
 
 
 def test_a_stage_that_waits_for_another_says_so_and_is_left_alone(running, nodes):
@@ -224,7 +226,7 @@ def test_systemd_is_told_where_it_asked(tmp_path, monkeypatch):
 
 def test_a_person_can_ask_from_the_command_line(running):
     pipeline = running()
-    wait_for(lambda: pipeline.monitor._all.level is Level.OK, "all well")
+    wait_for(lambda: pipeline.monitor.overall.level is Level.OK, "all well")
     done = subprocess.run(
         [sys.executable, "-m", "windhover_bringup", "health", "--json", "--timeout", "60"],
         capture_output=True, text=True, timeout=PATIENCE_S,

@@ -109,8 +109,8 @@ def test_results_of_a_played_bag_are_as_old_as_they_are_on_its_clock(nodes, play
         age_ms = float(node.health.report().values["capture_to_result_p99_ms"])
         # Not the quarter of a century since: the clock begins again at times, so by its length.
         assert abs(age_ms) < 60_000
-    wait_for(lambda: monitor._stages["tracker"].verdict.level is not Level.STALE, "the monitor")
-    latency_ms = float(monitor._stages["tracker"].watch.values(0)["latency_p99_ms"])
+    wait_for(lambda: monitor.chain.status("tracker").level is not Level.STALE, "the monitor")
+    latency_ms = float(monitor.chain["tracker"].monitor.values(0)["latency_p99_ms"])
     assert abs(latency_ms) < 60_000
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from windhover.errors import NewStartError, SourceError, WindhoverError
+from windhover.errors import RestartRequiredError, SourceError, WindhoverError
 from windhover.health.latency import LatencyStats
 from windhover.sources import is_device
 from windhover.types import Detections, Frame, Tracks
@@ -151,7 +151,7 @@ class Pipeline:
 
         Raises:
             WindhoverError: a recorded source can't be read on.
-            NewStartError: the monitor could not bring a stage back.
+            RestartRequiredError: the monitor could not bring a stage back.
         """
         recorded = [c for c in self.cameras if not is_device(c.params.source)]
         while not self.finished() and not stop.wait(0.1):
@@ -160,8 +160,8 @@ class Pipeline:
                 if camera.last_error is not None:
                     # A file that broke off would break off at the same place again.
                     raise camera.last_error
-            if self.monitor is not None and self.monitor.hopeless:
-                raise NewStartError(self.monitor.hopeless)
+            if self.monitor is not None and self.monitor.fatal_reason:
+                raise RestartRequiredError(self.monitor.fatal_reason)
         each()
 
     def trouble(self) -> str:

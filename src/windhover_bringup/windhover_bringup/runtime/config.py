@@ -22,7 +22,7 @@ from windhover.errors import ConfigError
 from windhover.inference import emulates
 from windhover.model.bundle import Bundle
 from windhover.plain_yaml import dump_yaml
-from windhover_bringup.monitor.node import MonitorParams
+from windhover_bringup.monitor.params import MonitorParams
 from windhover_bringup.overlay.node import OverlayParams
 from windhover_bringup.recording.recorder import RecorderParams
 from windhover_cameras.rgb_camera import RgbCameraParams

@@ -1,91 +1,74 @@
-"""What a mission's own node does with Windhover: listen, and know when not to believe.
+"""What a mission's own node does with Windhover: listen, and know when not to trust it.
 
     python3 mission_consumer.py [--ros-args -r __ns:=/drone1]
 
-It prints each track once as it appears and once as it is gone, and says when the
-picture is stale. It imports nothing of Windhover and publishes nothing: the suite
-reports, and so does this. Not a part of the suite; copy it and go on from here.
+Prints each track once when it appears and once when it is gone, and says when the results
+are out of date. It publishes nothing: Windhover reports, and so does this. Copy it and
+build on it.
 """
 
-import time
-
 import rclpy
-from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import ExternalShutdownException
-from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from vision_msgs.msg import Detection2DArray
 
-GONE_AFTER_S = 2.0  # the tracker itself lets go of a track after this
-LEVELS = ("OK", "WARN", "ERROR", "STALE")
+from windhover_client import TracksUpdate, WindhoverClient
+
+# As long as the tracker itself keeps a track that it does not see (its lost_seconds).
+GONE_AFTER_S = 3.0
 
 
-class MissionConsumer(Node):
-    """Keeps what is seen now, and whether it may be believed."""
+class MissionConsumer:
+    """Keeps what is seen now, and whether it can be trusted.
 
-    def __init__(self) -> None:
-        super().__init__("mission_consumer")
-        self.seen: dict[str, float] = {}
-        self.level = "STALE"
-        reliable = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-        latched = QoSProfile(
-            depth=1,
-            reliability=ReliabilityPolicy.RELIABLE,
-            durability=DurabilityPolicy.TRANSIENT_LOCAL,
-        )
-        self.create_subscription(Detection2DArray, "tracks", self.on_tracks, reliable)
-        self.create_subscription(DiagnosticArray, "health", self.on_health, latched)
-        self.create_subscription(Time, "heartbeat", self.on_beat, reliable)
-        self.beat_at = time.monotonic()
-        self.create_timer(0.25, self.look)
+    Args:
+        client: connected to a running Windhover.
+    """
 
-    def on_tracks(self, message: Detection2DArray) -> None:
-        """Take in one image's tracks; an empty array means that nothing is seen."""
-        now = time.monotonic()
-        stamp = message.header.stamp
-        for track in message.detections:
-            best = track.results[0].hypothesis
-            if track.id not in self.seen:
-                centre = track.bbox.center.position
+    def __init__(self, client: WindhoverClient) -> None:
+        self._client = client
+        self._seen_ns: dict[int, int] = {}
+        self._session = 1
+        self._level = ""
+
+    def step(self) -> None:
+        """Wait for the next tracks, and print what changed."""
+        update = self._client.next_tracks(timeout_s=0.25)
+        if update is not None:
+            self._take(update)
+        health = self._client.health
+        if health.level.name != self._level:
+            print(f"perception is {health.level.name}: {health.message}", flush=True)
+            self._level = health.level.name
+
+    def _take(self, update: TracksUpdate) -> None:
+        if update.session != self._session:
+            # The tracker was restarted: its ids begin again.
+            self._session = update.session
+            self._seen_ns.clear()
+        for track in update.tracks:
+            if track.id not in self._seen_ns:
+                x, y = track.box.center
+                carried = f", carried by {track.carried_by}" if track.carried_by else ""
                 print(
-                    f"{stamp.sec}.{stamp.nanosec // 10**6:03d} track {track.id}: {best.class_id} "
-                    f"{best.score:.2f} at {centre.x:.0f}, {centre.y:.0f} px "
-                    f"in {message.header.frame_id}",
+                    f"{update.stamp_ns / 1e9:.3f} track {track.id}: {track.label} "
+                    f"{track.score:.2f} at {x:.0f}, {y:.0f} px in {update.frame_id}{carried}",
                     flush=True,
                 )
-            self.seen[track.id] = now
-        for name in [name for name, at in self.seen.items() if now - at > GONE_AFTER_S]:
-            print(f"track {name} is gone", flush=True)
-            del self.seen[name]
-
-    def on_health(self, message: DiagnosticArray) -> None:
-        """The first entry is the whole."""
-        whole = message.status[0]
-        level = LEVELS[whole.level[0]]
-        if level != self.level:
-            print(f"perception is {level}: {whole.message}", flush=True)
-            self.level = level
-
-    def on_beat(self, _time: Time) -> None:
-        """The process runs, and its stages can be brought back."""
-        self.beat_at = time.monotonic()
-
-    def look(self) -> None:
-        """Without a heartbeat for a second, what was seen last is old news."""
-        if time.monotonic() - self.beat_at > 1.0 and self.level != "STALE":
-            print("perception is STALE: its heart does not beat", flush=True)
-            self.level = "STALE"
+            self._seen_ns[track.id] = update.stamp_ns
+        # By the images' own time: a replay may be faster than the clock.
+        oldest = update.stamp_ns - round(GONE_AFTER_S * 1e9)
+        for track_id in [name for name, at in self._seen_ns.items() if at < oldest]:
+            print(f"track {track_id} is gone", flush=True)
+            del self._seen_ns[track_id]
 
 
 def main() -> None:
     """Listen until Ctrl-C or SIGTERM."""
     rclpy.init()
     try:
-        node = MissionConsumer()
-        # Not rclpy.spin: SIGTERM may wake it just before ROS is down, and then it waits for ever.
-        while rclpy.ok():
-            rclpy.spin_once(node, timeout_sec=1.0)
+        with WindhoverClient() as client:
+            consumer = MissionConsumer(client)
+            while rclpy.ok():
+                consumer.step()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:

@@ -17,6 +17,9 @@ pytest.importorskip("vision_msgs")
 from tests.support.fixtures import wait_for
 from tests.support.processes import start
 from windhover.geometry import down_of_attitude
+from windhover.tracking.bytetrack.params import ByteTrackParams
+from windhover_bringup.recording.recorder import RecorderParams
+from windhover_bringup.recording.topics import RunTopics, status_topics
 from windhover_bringup.runtime.composed import Pipeline
 from windhover_bringup.runtime.config import Config
 from windhover_ros.runner import spinning
@@ -67,7 +70,7 @@ def test_the_mission_consumer_hears_tracks_and_health(ros, blob_bundle, blob_fol
             )
     finally:
         pipeline.close()
-    wait_for(lambda: any("perception is STALE" in line for line in lines), "the silence")
+    wait_for(lambda: "STALE" in [x for x in lines if "perception" in x][-1], "the silence")
     child.terminate()
     wait_for(lambda: child.poll() is not None, "its end")
     pattern = r"track \d+: person [01]\.\d\d at \d+, \d+ px in thermal_camera"
@@ -104,14 +107,33 @@ def test_height_is_that_above_ground_where_it_is_known():
     assert height(-41.0, False, 0.0, False) is None
 
 
+def test_recordings_hold_what_the_layout_shows():
+    """Of a live run with the recorder's own parameters, and the overlay asked for."""
+    layout = (EXAMPLES / "foxglove.json").read_text()
+    named = {m.split(".")[0] for m in re.findall(r'"(/[a-z_/.]+)', layout)}
+    run = RunTopics.by_contract(["thermal"])
+    params = RecorderParams()
+    recorded = {t.name for t in (run.detections, run.tracks, run.cameras["thermal"].preview)}
+    for status in status_topics(params.altitude_topic, params.attitude_topic, "imu", overlay=True):
+        recorded.add(f"/{status.name.lstrip('/')}")
+    assert named <= recorded
+
+
+def test_the_mission_consumer_keeps_tracks_as_long_as_the_tracker():
+    assert ByteTrackParams().lost_seconds == load("mission_consumer").GONE_AFTER_S
+
+
 def test_layouts_show_topics_that_there_are():
     contract = (EXAMPLES.parent / "docs/reference/topics.md").read_text()
     layout = (EXAMPLES / "foxglove.json").read_text()
     rviz = yaml.safe_load((EXAMPLES / "windhover.rviz").read_text())
     named = {m.split(".")[0] for m in re.findall(r'"(/[a-z_/.]+)', layout)}
     shown = [d["Topic"]["Value"] for d in rviz["Visualization Manager"]["Displays"]]
-    assert json.loads(layout)["layout"]
-    assert len(named) >= 4
-    for topic in [*named, *shown]:
+    panels = set(re.findall(r'"([A-Za-z]+![a-z]+)"', json.dumps(json.loads(layout)["layout"])))
+    assert panels == json.loads(layout)["configById"].keys()
+    assert "/overlay/image/compressed" in shown
+    assert len(named) >= 6
+    # Only recordings have a preview.
+    for topic in [*(named - {"/preview/thermal/compressed"}), *shown]:
         name = topic if topic == "/diagnostics" else topic.lstrip("/")
         assert f"`{name}" in contract, topic

@@ -71,7 +71,8 @@ def predict(
     with Detector(bundle, "cpu", thresholds=limits, precision=precision, threads=threads) as model:
         for row, image in enumerate(truth.images):
             files = picture_files(image, folder, bundle.channels)
-            frame = read_cameras(files, "thermal").frame(bundle.channels, row)
+            lone = None if bundle.channels == "rgbt" else bundle.channels
+            frame = read_cameras(files, "thermal", lone=lone).frame(bundle.channels, row)
             frames.append((row, model.detect(change(frame, row) if change else frame)))
     return Predictions.collect(frames)
 

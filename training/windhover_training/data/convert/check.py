@@ -132,7 +132,9 @@ class _Check:
                 self.notes.add("dropped", f"{kind}: missing", name)
                 return {}
             try:
-                pixels[modality], _ = read_image(path)
+                pixels[modality], _ = read_image(
+                    path, camera="rgb" if modality == "rgb" else "thermal"
+                )
             except SourceError:
                 self.notes.add("dropped", f"{kind}: damaged", name)
                 return {}

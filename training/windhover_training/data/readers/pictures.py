@@ -182,7 +182,8 @@ def read_frame(files: Files, channels: int) -> Frame:
         DataError: a pair is not of one size, or a camera that four channels need is missing.
         SourceError: a file can't be read.
     """
-    cameras, kind = read_cameras(files, "thermal"), KINDS[channels]
+    kind = KINDS[channels]
+    cameras = read_cameras(files, "thermal", lone=None if kind == "rgbt" else kind)
     if channels == 4 and (lacks := cameras.missing_camera(kind)):
         raise DataError(f"{files[0]} has no {lacks} channel; use a set of RGB and thermal pairs")
     return cameras.frame(kind)

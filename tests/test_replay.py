@@ -214,7 +214,8 @@ def test_a_bag_is_evaluated_live_with_latency_and_against_a_baseline(tmp_path, b
     capsys.readouterr()
     # A run of the same on no more than a few frames is worse: the gate closes.
     shorter = [*given, "--duration", 8 * STEP / 1e9, "--rate", 0, "--out", tmp_path / "short"]
-    code = main([*map(str, shorter), "--baseline", str(out), "--ratio", "1e6"])
+    compared = ["--baseline", str(out), "--ratio", "1e6", "--latency"]
+    code = main([*map(str, shorter), *compared])
     said = capsys.readouterr().out
     assert code == 1
     assert "gone" in said

@@ -13,7 +13,7 @@ from windhover_sim import SCENE_LABELS, Scene, SceneConfig, parse_scene_uri
 from windhover_sim.carried import _ITEMS, canopy, carried_parts
 from windhover_sim.climate import Climate
 from windhover_sim.kinds import LOOKALIKES, WEAPON_KINDS
-from windhover_sim.people import POSTURES, carrying, make_person
+from windhover_sim.people import POSTURES, make_person, with_carried_item
 
 CLOSE = SceneConfig(
     seed=4,
@@ -35,7 +35,7 @@ def labels_of(config: SceneConfig) -> list[str]:
     return [SCENE_LABELS[i] for i in truth.class_ids]
 
 
-def test_new_knobs_at_rest_change_no_pixel() -> None:
+def test_options_at_their_defaults_change_no_pixel() -> None:
     # These pixels are those of the scenes that the released figures were measured on.
     frame = Scene(SceneConfig(seed=3, time_of_day="day")).render(5, "both")
     assert frame.rgb is not None
@@ -71,7 +71,7 @@ def test_items_have_a_colour_and_a_warmth_for_every_part(kind: str, posture: str
     rng = np.random.default_rng(1)
     climate = Climate.at(13.0, rng)
     base = dataclasses.replace(make_person(rng, climate, True), posture=posture)
-    person = carrying(base, kind, rng, climate)
+    person = with_carried_item(base, kind, rng, climate)
     shape = person.shape(0.0, 0.0, 0.3, 0.5, 0.5)
     parts = len(shape.capsules) + len(shape.faces)
     assert len(shape.celsius) == len(shape.bgr) == len(shape.layer) == len(shape.entity) == parts
@@ -80,7 +80,7 @@ def test_items_have_a_colour_and_a_warmth_for_every_part(kind: str, posture: str
     assert (shape.entity == 1).any() == (kind in WEAPON_KINDS)
 
 
-def test_items_are_as_long_as_said() -> None:
+def test_items_have_the_length_that_is_given() -> None:
     for kind, (_, _, holds) in _ITEMS.items():
         if "raised" in holds or kind == "closed_umbrella":
             continue
@@ -120,7 +120,7 @@ def test_occlusion_hides_people() -> None:
 
 
 @pytest.mark.parametrize(
-    ("uri", "said"),
+    ("uri", "message"),
     [
         ("scene:?weapons=spoon", "must name one or more of rifle, shotgun, pistol"),
         ("scene:?weapons=", "must name one or more"),
@@ -132,13 +132,13 @@ def test_occlusion_hides_people() -> None:
         ("scene:?occlusion=2", "occlusion=2.0 is out of range"),
     ],
 )
-def test_bad_knobs_are_refused(uri: str, said: str) -> None:
+def test_bad_options_are_refused(uri: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_scene_uri(uri)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_knobs_come_from_the_uri() -> None:
+def test_options_come_from_the_uri() -> None:
     config = parse_scene_uri("scene:?weapons=rifle,pistol&lookalikes=4&fog=0.5&rain=1").config
     assert config.weapon_kinds == ("rifle", "pistol")
     assert (config.n_lookalikes, config.fog, config.rain) == (4, 0.5, 1.0)

@@ -1,4 +1,4 @@
-"""Cameras, outlines and what hides what: geometry without a whole scene."""
+"""Cameras, outlines and occlusion: geometry without a scene."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from windhover_sim.outlines import outline_all
 from windhover_sim.paint import Canvas, Target
 from windhover_sim.shapes import Shape, box_faces, hulls, normals
 from windhover_sim.truth import SceneTruth
-from windhover_sim.world import behind
+from windhover_sim.world import is_behind
 
 angles = st.floats(-np.pi, np.pi)
 # A busy machine is no reason to fail.
@@ -68,7 +68,7 @@ def paint(view: Camera, *shapes: Shape) -> tuple[np.ndarray, SceneTruth]:
         zip(shapes, outline_all(view, shapes), strict=True), 1
     ):
         if outline is not None:
-            canvas.body(shape, outline, shape.celsius, (Target(number, 0),))
+            canvas.draw_body(shape, outline, shape.celsius, (Target(number, 0),))
     return image, canvas.truth()
 
 
@@ -175,21 +175,21 @@ def test_nearer_body_takes_visibility_and_box() -> None:
     assert hidden.boxes[0, 3] == pytest.approx(alone.boxes[0, 3])
 
 
-def test_wholly_hidden_body_is_not_in_the_truth() -> None:
+def test_fully_hidden_body_is_not_in_the_truth() -> None:
     view = straight_down(40.0)
     _, truth = paint(view, ball(0, 0, 0, 0.5), block(0, 0, 3, 6, 0.5))
     assert truth.track_ids.tolist() == [2]
 
 
-def test_sprite_hides_what_lies_behind() -> None:
+def test_a_sprite_hides_what_is_behind_it() -> None:
     view = straight_down(40.0)
     shape = ball(0, 0, 0, 1.0)
     canvas = Canvas(view, np.zeros((512, 640), np.float32))
     outline = outline_all(view, [shape])[0]
     assert outline is not None
-    canvas.body(shape, outline, shape.celsius, (Target(1, 0),))
+    canvas.draw_body(shape, outline, shape.celsius, (Target(1, 0),))
     alpha = np.ones((200, 100), np.float32)
-    canvas.sprite(alpha, alpha * 3, (320, 160))
+    canvas.draw_sprite(alpha, alpha * 3, (320, 160))
     truth = canvas.truth()
     assert truth.visibility[0] == pytest.approx(0.5, abs=0.03)
     assert truth.boxes[0, 2] == pytest.approx(320.0, abs=0.01)
@@ -214,7 +214,7 @@ def test_body_outside_or_behind_the_camera_is_not_outlined() -> None:
 def test_far_side_of_a_wall_is_behind_it() -> None:
     rect = Rect(-5, 10, 5, 12)
     points = np.array([[0, 20], [0, 5], [20, 20], [4, 30.0]])
-    assert behind(points, np.array([0.0, 0.0]), rect).tolist() == [True, False, False, True]
+    assert is_behind(points, np.array([0.0, 0.0]), rect).tolist() == [True, False, False, True]
 
 
 def test_both_cameras_agree_on_the_ground() -> None:

@@ -1,4 +1,4 @@
-"""Whole scenes: what is drawn, what is said about it, and that they agree."""
+"""Rendered scenes: images and truth, and that both agree."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_truth_columns_are_sound() -> None:
             assert (truth.boxes[:, :2] >= 0).all()
             assert (truth.boxes[:, 2:] <= [width, height]).all()
             assert (truth.boxes[:, 2:] > truth.boxes[:, :2]).all()
-            # What is visible lies within the whole silhouette.
+            # The visible part is inside the complete silhouette.
             assert (truth.boxes[:, :2] >= truth.amodal[:, :2] - 1e-3).all()
             assert (truth.boxes[:, 2:] <= truth.amodal[:, 2:] + 1e-3).all()
             assert ((truth.visibility > 0) & (truth.visibility <= 1)).all()
@@ -223,7 +223,7 @@ def test_empty_scene_has_no_truth() -> None:
     assert len(frame.rgb_truth) == 0
 
 
-def test_asking_for_what_is_not_there() -> None:
+def test_frames_and_cameras_that_do_not_exist_are_refused() -> None:
     with pytest.raises(ConfigError, match="no frame 20: it has 20"):
         scene(SMALL).render(20)
     with pytest.raises(ConfigError, match="no frame -1"):
@@ -286,16 +286,16 @@ def test_written_scene_reads_back(tmp_path: Path) -> None:
         write_scene(SMALL, tmp_path, frames=21)
 
 
-def test_standing_shadows_darken_and_cool_the_ground() -> None:
+def test_static_shadows_darken_and_cool_the_ground() -> None:
     rng = np.random.default_rng(3)
     climate = Climate(24.0, (0.0, 1.0, 0.0), np.array([0.0, 0.6, 0.8]), 1.0, 1.0)
     layout = make_layout(rng, 30.0, 0.0)
     square = np.array([[-4.0, -4.0], [4, -4], [4, 4], [-4, 4]])
     lit, shaded = (Ground(np.random.default_rng(9), layout, climate) for _ in range(2))
-    shaded.shade(square)
+    shaded.add_shadow(square)
     # Shadows that fall off the map, as those of tall trees at dusk do, change nothing.
-    shaded.shade(square + 500.0)
-    shaded.shade(square + 500.0, dappled=True)
+    shaded.add_shadow(square + 500.0)
+    shaded.add_shadow(square + 500.0, dappled=True)
     middle, corner = slice(1000, 1048), slice(100, 148)
     for before, after, least in (
         (lit.thermal[0], shaded.thermal[0], 0.3),

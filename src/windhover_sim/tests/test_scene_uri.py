@@ -40,7 +40,7 @@ def test_frames_is_an_exact_count(frames: int, rate: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("uri", "said"),
+    ("uri", "message"),
     [
         ("video:demo", "must start with 'scene:'"),
         ("scene:moon", "demo, crossing, empty, crowd"),
@@ -60,14 +60,14 @@ def test_frames_is_an_exact_count(frames: int, rate: int) -> None:
         ("scene:?size=10x10", "64 to 4096"),
     ],
 )
-def test_bad_uri_names_the_thing(uri: str, said: str) -> None:
+def test_a_bad_uri_names_what_is_wrong(uri: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_scene_uri(uri)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_config_refuses_by_itself() -> None:
+def test_a_config_checks_its_own_values() -> None:
     with pytest.raises(ConfigError, match="n_cars=61 is out of range: 0 to 60"):
         SceneConfig(n_cars=61)
     with pytest.raises(ConfigError, match="thermal_size=63"):

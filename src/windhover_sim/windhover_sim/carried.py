@@ -1,8 +1,8 @@
 """Long things that people carry: weapons of the truth, and what looks like them.
 
-Every item lies along a line from a grip towards its far end, held in one of the ways of
-``people.CARRY``; so a broom at the port differs from a rifle at the port by its outline
-and its colours alone, which is what a detector has to learn.
+Every item is a line from a grip to its far end, held in one of ``people.CARRY_POSES``: a
+broom at the port differs from a rifle at the port by its outline and colours alone, which
+is what a detector has to learn.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from windhover_sim.climate import Climate
 from windhover_sim.kinds import WEAPON_KINDS
 from windhover_sim.shapes import face
 
-#: Least and greatest length in metres, and how it may be held.
+#: Shortest and longest length in metres, and how it may be held.
 _ITEMS: Final[dict[str, tuple[float, float, tuple[str, ...]]]] = {
     "rifle": (0.85, 1.08, ("port", "port", "aim", "trail", "slung")),
     "shotgun": (0.95, 1.22, ("port", "port", "aim", "trail", "slung")),
@@ -34,15 +34,15 @@ _UMBRELLA_M: Final = 0.52
 
 
 def grips(kind: str, posture: str, carry: str) -> dict[float, Floats] | None:
-    """Where the left (1) and the right (-1) hand hold, ``(3,)`` metres each.
+    """Where the left (1) and the right (-1) hand grip the item, ``(3,)`` metres each.
 
     ``None`` where the arms hang free.
     """
     if carry == "slung":
         return None
     if carry == "raised":
-        hand = np.array([0.22, -0.12, 1.12 + _drop(posture)])
-        return {1.0: np.array([0.08, 0.27, 0.82 + _drop(posture)]), -1.0: hand}
+        hand = np.array([0.22, -0.12, 1.12 + _height_offset(posture)])
+        return {1.0: np.array([0.08, 0.27, 0.82 + _height_offset(posture)]), -1.0: hand}
     grip, direction = _line(posture, carry)
     if carry == "trail":
         return {1.0: np.array([0.08, 0.27, 0.82]) + [0, 0, grip[2] - 0.8], -1.0: grip}
@@ -64,12 +64,12 @@ def carried_parts(kind: str, posture: str, carry: str, length: float) -> Floats:
     if kind == "rifle":
         parts = _rifle(posture, carry, length)
     elif carry == "raised":
-        hand = np.array([0.22, -0.12, 1.12 + _drop(posture)])
-        top = np.array([0.12, -0.03, 2.02 + _drop(posture)])
+        hand = np.array([0.22, -0.12, 1.12 + _height_offset(posture)])
+        top = np.array([0.12, -0.03, 2.02 + _height_offset(posture)])
         parts = np.array([[*hand, 0.015, *top, 0.015]])
     else:
         parts = _along(kind, posture, carry, length)
-    return _lay_down_rifle(parts) if posture == "prone" else parts
+    return _rifle_to_prone(parts) if posture == "prone" else parts
 
 
 def canopy(posture: str) -> Floats:
@@ -79,7 +79,7 @@ def canopy(posture: str) -> Floats:
         [
             0.12 + _UMBRELLA_M * np.cos(angle),
             -0.03 + _UMBRELLA_M * np.sin(angle),
-            np.full(8, 2.0 + _drop(posture)),
+            np.full(8, 2.0 + _height_offset(posture)),
         ]
     )
     return face(ring)[None]
@@ -88,7 +88,7 @@ def canopy(posture: str) -> Floats:
 def item_surface(
     kind: str, rng: np.random.Generator, climate: Climate
 ) -> tuple[float, str, NDArray[np.float32], NDArray[np.float32]]:
-    """Draw an item: length in metres, hold, and each part's temperature and colour."""
+    """Draw an item at random: length in metres, hold, and each part's temperature and colour."""
     low, high, holds = _ITEMS[kind]
     length, hold = float(rng.uniform(low, high)), str(rng.choice(holds))
     bgr = _colours(kind, rng)
@@ -162,8 +162,8 @@ def _along(kind: str, posture: str, carry: str, length: float) -> Floats:
     return np.array(rows)
 
 
-def _drop(posture: str) -> float:
-    """How far the upper body is below that of a standing figure, metres (negative)."""
+def _height_offset(posture: str) -> float:
+    """Height of the upper body over that of a standing figure, metres (negative)."""
     return {"crouch": -0.38, "sit": -0.46}.get(posture, 0.0)
 
 
@@ -176,7 +176,7 @@ def _line(posture: str, carry: str) -> tuple[Floats, Floats]:
         "slung": ([-0.20, 0.02, 1.12], [0.05, -0.45, 0.85]),
     }[carry]
     direction = np.array(at[1]) / np.linalg.norm(at[1])
-    return np.array(at[0]) + [0.0, 0.0, _drop(posture)], direction
+    return np.array(at[0]) + [0.0, 0.0, _height_offset(posture)], direction
 
 
 def _rifle(posture: str, carry: str, length: float) -> Floats:
@@ -197,7 +197,7 @@ def _rifle(posture: str, carry: str, length: float) -> Floats:
     )
 
 
-def _lay_down_rifle(parts: Floats) -> Floats:
+def _rifle_to_prone(parts: Floats) -> Floats:
     """Move a shouldered rifle ahead of a prone figure's head."""
     ends = parts.reshape(-1, 2, 4).copy()
     ends[..., 0] += 0.55

@@ -1,4 +1,4 @@
-"""Sun, air and how warm things are at an hour of the day.
+"""Sun, air and surface temperatures at an hour of the day.
 
 Surface temperatures are offsets from the air that follow the daily course
 measured for urban materials: asphalt and roofs peak some 15-25 K over the air
@@ -55,7 +55,7 @@ class Climate:
         sun: ``(3,)`` unit vector from the ground to the sun; z may be negative.
         sunlight: direct light, 0 (night or overcast) to 1.
         daylight: all light, 0.02 at night to 1.
-        contrast: how far surfaces depart from the air's temperature; low under
+        contrast: how far surface temperatures differ from the air's; low under
             cloud or after wind, 1 in the clear and calm.
     """
 
@@ -90,7 +90,7 @@ class Climate:
         """Temperature of a material in the open, degrees Celsius."""
         return self.air_c + self.contrast * float(np.dot(self.phase, OFFSETS[material]))
 
-    def sunward(self, normals: NDArray[np.float64]) -> NDArray[np.float64]:
+    def direct_sun(self, normals: NDArray[np.float64]) -> NDArray[np.float64]:
         """Direct sun on faces, 0..1, from ``(N, 3)`` unit normals."""
         return self.sunlight * np.clip(normals @ self.sun, 0, None)
 

@@ -1,4 +1,4 @@
-"""What stands about and hides things: trees, bushes, buildings, lamp posts, boxes."""
+"""Static objects that hide others: trees, bushes, buildings, lamp posts, boxes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from windhover_sim.camera import NEAR_M, Floats
 from windhover_sim.climate import Climate
 from windhover_sim.layout import Building, Spot, Tree
-from windhover_sim.noise import fractal
+from windhover_sim.noise import fractal_noise
 from windhover_sim.paint import Canvas
 from windhover_sim.shapes import (
     FACE_CORNERS,
     Shape,
     box_faces,
+    capsules_to_world,
     face,
     normals,
-    place,
-    place_capsules,
+    to_world,
 )
 
 _SPRITE: Final = 128
@@ -44,12 +44,12 @@ class Sprite:
     tone: NDArray[np.float32]
 
 
-class Woods:
+class TreePainter:
     """Crowns of trees and bushes as sprites that face the camera."""
 
     def __init__(self, rng: np.random.Generator, climate: Climate) -> None:
         self._climate = climate
-        grain = fractal(rng, 256, 16, 256, 0.5)
+        grain = fractal_noise(rng, 256, 16, 256, 0.5)
         self._leafy = [_crown(rng, grain) for _ in range(_KINDS)]
         self._bare = [_branches(rng) for _ in range(3)]
         self._green = np.array([44, 88, 72]) + rng.normal(0, [6, 9, 10], (_KINDS, 3))
@@ -73,8 +73,12 @@ class Woods:
         if (high - low).max() > 2 * lens.width:
             return
         sprite = self._bare[tree.kind % 3] if tree.bare else self._leafy[tree.kind % _KINDS]
-        alpha, tone = (_fit(part, pixel, half, low, high) for part in (sprite.alpha, sprite.tone))
-        canvas.sprite(alpha, self._value(tree, alpha, tone, thermal), (int(low[0]), int(low[1])))
+        alpha, tone = (
+            _resize_into(part, pixel, half, low, high) for part in (sprite.alpha, sprite.tone)
+        )
+        canvas.draw_sprite(
+            alpha, self._value(tree, alpha, tone, thermal), (int(low[0]), int(low[1]))
+        )
 
     def _value(
         self, tree: Tree, alpha: NDArray[np.float32], tone: NDArray[np.float32], thermal: bool
@@ -90,7 +94,7 @@ class Woods:
         return np.asarray(light[..., None] * colour, np.float32)
 
 
-def _fit(
+def _resize_into(
     part: NDArray[np.float32], pixel: Floats, half: Floats, low: Floats, high: Floats
 ) -> NDArray[np.float32]:
     """Scale a sprite onto the whole pixels ``low`` to ``high``."""
@@ -164,7 +168,7 @@ def building_shape(building: Building, climate: Climate, rng: np.random.Generato
         for part in box_faces((x, x + size), (y, y + size), (h, h + 0.8)):
             faces.append(part)
             rows.append((3, warm, np.array([170, 174, 176]), 4.0))
-    return _standing(np.array(faces), rows, climate)
+    return _static_shape(np.array(faces), rows, climate)
 
 
 def _windows(building: Building) -> list[Floats]:
@@ -199,7 +203,7 @@ def lamp_shape(spot: Spot, climate: Climate) -> Shape:
     )
     steel, head = climate.surface("metal") + 2, climate.surface("lamp")
     return Shape(
-        capsules=place_capsules(post, spot.x, spot.y, spot.heading),
+        capsules=capsules_to_world(post, spot.x, spot.y, spot.heading),
         faces=_NO_FACES,
         layer=np.zeros(3, np.int64),
         celsius=np.array([steel, steel, head], np.float32),
@@ -211,7 +215,7 @@ def lamp_shape(spot: Spot, climate: Climate) -> Shape:
 def box_shape(spot: Spot, climate: Climate, rng: np.random.Generator) -> Shape:
     """A bench, bin or cabinet: a small box, at times a warm one."""
     w, d, h = rng.uniform([0.4, 0.3, 0.4], [1.7, 0.7, 1.2])
-    faces = place(
+    faces = to_world(
         np.array(box_faces((-w / 2, w / 2), (-d / 2, d / 2), (0.0, h))),
         spot.x,
         spot.y,
@@ -220,7 +224,7 @@ def box_shape(spot: Spot, climate: Climate, rng: np.random.Generator) -> Shape:
     warm = climate.surface(str(rng.choice(["metal", "concrete", "wall"])))
     warm += float(rng.choice([0.0, 0.0, 6.0]))
     bgr = np.clip(rng.uniform(50, 190) + rng.normal(0, 20, 3), 0, 255)
-    return _standing(faces, [(0, warm, bgr, 6.0)] * 5, climate)
+    return _static_shape(faces, [(0, warm, bgr, 6.0)] * 5, climate)
 
 
 def trunk_shape(tree: Tree, climate: Climate) -> Shape:
@@ -254,19 +258,19 @@ def crown_points(tree: Tree) -> Floats:
     return np.concatenate(points)
 
 
-def _standing(
+def _static_shape(
     faces: Floats, rows: list[tuple[int, float, Floats, float]], climate: Climate
 ) -> Shape:
-    """A fixed body of faces, lit and warmed by where each looks."""
+    """A static body of faces, each lit and warmed according to its normal."""
     facing = normals(faces)
-    sunward = climate.sunward(facing)
-    light = (0.72 + 0.28 * facing[:, 2]) * (1 - 0.45 * climate.sunlight) + 0.6 * sunward
+    direct_sun = climate.direct_sun(facing)
+    light = (0.72 + 0.28 * facing[:, 2]) * (1 - 0.45 * climate.sunlight) + 0.6 * direct_sun
     layer, celsius, bgr, soak = zip(*rows, strict=True)
     return Shape(
         capsules=_NO_CAPSULES,
         faces=faces,
         layer=np.array(layer, np.int64),
-        celsius=(np.array(celsius) + np.array(soak) * sunward).astype(np.float32),
+        celsius=(np.array(celsius) + np.array(soak) * direct_sun).astype(np.float32),
         bgr=np.clip(np.array(bgr) * light[:, None], 0, 255).astype(np.float32),
         entity=np.zeros(len(faces), np.uint8),
     )

@@ -1,4 +1,4 @@
-"""What a scene is made from, and the URI that names one."""
+"""Configuration of a scene, and the URI that names one."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from windhover.errors import ConfigError
 from windhover_sim.kinds import WEAPON_KINDS
 
 #: Class names of the scene's truth; ``class_ids`` index this tuple. A
-#: ``two-wheeler`` box covers the rider too, who is not a ``person`` of its own:
-#: so HIT-UAV labels them.
+#: ``two-wheeler`` box covers the rider too, who is no separate ``person``, as in
+#: HIT-UAV's labels.
 SCENE_LABELS: Final = ("person", "weapon", "two-wheeler", "vehicle")
 
 CAMERAS: Final = ("thermal", "rgb")
@@ -68,7 +68,7 @@ class SceneConfig:
     """A scene: everything that decides its pixels and its truth.
 
     Attributes:
-        seed: what is random follows from it alone.
+        seed: of everything that is random.
         altitude_m: height of the camera over flat ground, metres.
         pitch_deg: tilt of the optical axis below the horizon; 90 looks straight down.
         time_of_day: ``day``, ``dusk``, ``night`` or the hour, 0 to 24.
@@ -169,7 +169,7 @@ PRESETS: Final[dict[str, SceneConfig]] = {
 
 @dataclass(frozen=True, slots=True)
 class SceneUri:
-    """A parsed ``scene:`` URI: what to render and how to hand it out."""
+    """A parsed ``scene:`` URI: the scene, and the camera and encoding of its frames."""
 
     config: SceneConfig
     camera: str
@@ -246,24 +246,24 @@ def _configure(base: SceneConfig, camera: str, options: dict[str, str]) -> Scene
             if types[name] not in ("int", "float"):
                 changes[name] = text
             else:
-                changes[name] = _number(key, text, whole=types[name] == "int")
+                changes[name] = _number(key, text, integer=types[name] == "int")
         elif key == "size":
             changes[f"{camera}_size"] = _size(text)
         elif key == "hfov":
-            changes[f"{camera}_hfov_deg"] = _number(key, text, whole=False)
+            changes[f"{camera}_hfov_deg"] = _number(key, text, integer=False)
     config = replace(base, **changes)  # type: ignore[arg-type]
     if "frames" in options:
-        frames = _number("frames", options["frames"], whole=True)
+        frames = _number("frames", options["frames"], integer=True)
         _in_range("frames", frames, 1, 36_000)
         config = replace(config, duration_s=frames / config.rate_hz)
     return config
 
 
-def _number(key: str, text: str, *, whole: bool) -> float:
+def _number(key: str, text: str, *, integer: bool) -> float:
     try:
-        return int(text) if whole else float(text)
+        return int(text) if integer else float(text)
     except ValueError:
-        kind = "a whole number" if whole else "a number"
+        kind = "a whole number" if integer else "a number"
         raise ConfigError(f"scene {key}={text!r} is not {kind}") from None
 
 

@@ -1,7 +1,7 @@
-"""The ground: one repeating map of materials, seen as warmth or as colour.
+"""The ground: one repeating map of materials, as temperature or as colour.
 
-A map is drawn once a scene; a frame is a perspective warp of it, taken from a
-pyramid so that far ground neither aliases nor shimmers.
+A map is drawn once for a scene; a frame is a perspective warp of it, taken from a
+pyramid so that distant ground neither aliases nor flickers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from windhover_sim.camera import Camera, Floats
 from windhover_sim.climate import Climate
 from windhover_sim.layout import PERIOD_M, Layout, Rect
-from windhover_sim.noise import Field, fractal, stretch
+from windhover_sim.noise import Field, fractal_noise, stretch
 
 _SCALE: Final = 16.0
 _SIZE: Final = int(PERIOD_M * _SCALE)
@@ -50,12 +50,12 @@ _COLOUR_GRAIN: Final = np.array([0.15, 0.10, 0.06, 0.05, 0.06, 0.08, 0.06], np.f
 
 
 class Ground:
-    """Materials and standing shadows of a scene's ground, and its two pictures."""
+    """Materials and static shadows of a scene's ground, as temperature and as colour."""
 
     def __init__(self, rng: np.random.Generator, layout: Layout, climate: Climate) -> None:
         self._climate = climate
-        self._blotch = fractal(rng, _SIZE, 4, 128, 0.75)
-        self._grain = fractal(rng, _SIZE, 128, _SIZE, 0.12)
+        self._blotch = fractal_noise(rng, _SIZE, 4, 128, 0.75)
+        self._grain = fractal_noise(rng, _SIZE, 128, _SIZE, 0.12)
         self._streak = stretch(self._grain, 96, axis=0)
         self._tint = rng.normal(0, [7, 7, 9]).astype(np.float32)
         self._material = _draw_materials(rng, layout, self._blotch, self._grain)
@@ -63,8 +63,8 @@ class Ground:
         self._lamps: list[tuple[float, float]] = []
         self._glow = np.zeros((_SIZE // 4, _SIZE // 4), np.float32)
 
-    def shade(self, outline: Floats, dappled: bool = False) -> None:
-        """Add a standing shadow: the hull of ``(N, 2)`` ground points, metres.
+    def add_shadow(self, outline: Floats, dappled: bool = False) -> None:
+        """Add a static shadow: the hull of ``(N, 2)`` ground points, metres.
 
         Call before the first picture is taken.
         """
@@ -82,14 +82,14 @@ class Ground:
         leaf[gaps] = 0
         np.maximum(self._shade[rows, cols], leaf, out=self._shade[rows, cols])
 
-    def warm(self, x: float, y: float, radius: float, kelvin: float) -> None:
+    def add_warm_patch(self, x: float, y: float, radius: float, kelvin: float) -> None:
         """Warm (or cool) a soft patch, such as under an engine or round a lamp."""
         centre = _texels(np.array([[x, y]]))[0, 0] // 64
         patch = np.zeros_like(self._glow)
         cv2.circle(patch, (int(centre[0]), int(centre[1])), max(1, round(radius * 4)), 1.0, -1)
         self._glow += np.float32(kelvin) * cv2.GaussianBlur(patch, (0, 0), max(1.0, radius * 2))
 
-    def light(self, x: float, y: float) -> None:
+    def add_lamp(self, x: float, y: float) -> None:
         """Add a street lamp's pool of light, seen by the RGB camera after dark."""
         self._lamps.append((x, y))
 
@@ -121,7 +121,7 @@ class Ground:
 
     @cached_property
     def colour(self) -> list[NDArray[np.uint8]]:
-        """Pyramid of ``(S, S, 3)`` uint8 BGR in full light, standing shadows drawn."""
+        """Pyramid of ``(S, S, 3)`` uint8 BGR in full light, with static shadows."""
         m = self._material
         gain = 1 + _COLOUR_BLOTCH[m] * self._blotch + _COLOUR_GRAIN[m] * self._grain
         gain += 0.3 * _STREAK[m] * 0.12 * self._streak
@@ -137,8 +137,10 @@ class Ground:
         return _pyramid(np.clip(out, 0, 255).astype(np.uint8))
 
 
-def view(pyramid: list[NDArray[np.uint8]] | list[Field], camera: Camera) -> NDArray[np.float32]:
-    """Ground as a camera sees it.
+def render_ground(
+    pyramid: list[NDArray[np.uint8]] | list[Field], camera: Camera
+) -> NDArray[np.float32]:
+    """Render the ground as a camera sees it.
 
     Rows are taken from the pyramid level that matches how much the ground is
     shrunk there, blended between levels.
@@ -318,10 +320,10 @@ def _draw_markings(image: NDArray[np.uint8], layout: Layout) -> None:
 
 
 def _draw_repairs(rng: np.random.Generator, image: NDArray[np.uint8], layout: Layout) -> None:
-    """Cracks, trenches and manholes on made ground."""
+    """Cracks, trenches and manholes on paved ground."""
     for _ in range(26):
         x, y = rng.uniform(-PERIOD_M / 2, PERIOD_M / 2, 2)
-        if not layout.hard(x, y):
+        if not layout.is_paved(x, y):
             continue
         if rng.random() < 0.4:
             point = _texels(np.array([[x, y]]))[0, 0] // 16

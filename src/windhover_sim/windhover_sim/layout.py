@@ -1,4 +1,4 @@
-"""Where roads, squares, car parks, trees and buildings lie.
+"""Where roads, squares, car parks, trees and buildings are.
 
 The world is a square of ``PERIOD_M`` metres that repeats, its origin at the
 ground point in the middle of the first frame. Streets run along the axes; the
@@ -25,7 +25,7 @@ class Rect:
     y1: float
 
     def contains(self, x: float, y: float, margin: float = 0.0) -> bool:
-        """Whether a point lies inside, grown by ``margin``."""
+        """Whether a point is inside the rectangle enlarged by ``margin``."""
         return (
             self.x0 - margin <= x <= self.x1 + margin and self.y0 - margin <= y <= self.y1 + margin
         )
@@ -68,7 +68,7 @@ class Building:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The standing parts of a scene; lists may be empty."""
+    """The static parts of a scene; lists may be empty."""
 
     road: Rect | None
     lane_x: tuple[float, float]
@@ -84,8 +84,8 @@ class Layout:
     bins: list[Spot] = field(default_factory=list)
     path: list[tuple[float, float]] = field(default_factory=list)
 
-    def hard(self, x: float, y: float) -> bool:
-        """Whether a point is on made ground rather than on grass."""
+    def is_paved(self, x: float, y: float) -> bool:
+        """Whether a point is paved rather than grass."""
         made = [self.road, self.cross, self.plaza, self.lot, *self.walks]
         return any(rect is not None and rect.contains(x, y) for rect in made)
 
@@ -95,7 +95,7 @@ def make_layout(rng: np.random.Generator, reach: float, clutter: float) -> Layou
 
     Args:
         rng: random generator.
-        reach: half width of what the first frame sees of the ground, metres.
+        reach: half width of the ground in the first frame, metres.
         clutter: density of trees, buildings and furniture; 0 for none.
     """
     half = PERIOD_M / 2
@@ -129,7 +129,7 @@ def make_layout(rng: np.random.Generator, reach: float, clutter: float) -> Layou
     )
     layout.buildings.extend(_buildings(rng, layout, reach, clutter))
     layout.trees.extend(_trees(rng, layout, reach, clutter))
-    _furnish(rng, layout, reach, clutter)
+    _add_furniture(rng, layout, reach, clutter)
     return layout
 
 
@@ -199,7 +199,7 @@ def _trees(rng: np.random.Generator, layout: Layout, reach: float, clutter: floa
 
     def add(x: float, y: float, bush: bool) -> None:
         blocked = any(b.footprint.contains(x, y, 2.5) for b in layout.buildings)
-        if blocked or layout.hard(x, y):
+        if blocked or layout.is_paved(x, y):
             return
         if any((x - o.x) ** 2 + (y - o.y) ** 2 < (0.7 * o.radius) ** 2 for o in trees):
             return
@@ -220,7 +220,7 @@ def _trees(rng: np.random.Generator, layout: Layout, reach: float, clutter: floa
     return trees
 
 
-def _furnish(rng: np.random.Generator, layout: Layout, reach: float, clutter: float) -> None:
+def _add_furniture(rng: np.random.Generator, layout: Layout, reach: float, clutter: float) -> None:
     """Lamp posts along the road, boxes and bins on the walks."""
     for walk in layout.walks[: int(2 * min(1.0, clutter))]:
         offset = float(rng.uniform(0, 20))

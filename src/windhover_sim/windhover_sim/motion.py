@@ -27,7 +27,7 @@ class Path:
     states: Floats
 
     @property
-    def still(self) -> bool:
+    def is_stationary(self) -> bool:
         """Whether it stays in one place."""
         return len(self.states) == 2
 
@@ -55,12 +55,12 @@ def gait_phase(walked: float, stature: float) -> float:
     return 2 * np.pi * walked / (_CYCLE_M * stature)
 
 
-def standing(x: float, y: float, heading: float) -> Path:
-    """A path that stays where it is."""
+def stationary_path(x: float, y: float, heading: float) -> Path:
+    """The path of a body that does not move."""
     return Path(np.tile([x, y, heading, 0.0], (2, 1)))
 
 
-def wander(
+def walking_paths(
     rng: np.random.Generator,
     starts: Floats,
     speeds: Floats,
@@ -68,7 +68,7 @@ def wander(
     layout: Layout,
     duration_s: float,
 ) -> list[Path]:
-    """Let people stroll about where they started.
+    """Paths of people who stroll around where they started.
 
     Headings drift at random and turn back home from far away; people keep off
     obstacles and out of each other's way, slow down and set off again.
@@ -123,7 +123,7 @@ def _push(place: Floats, obstacles: Floats) -> Floats:
     return np.asarray((gap / distance[..., None] * (3.0 * inside)[..., None]).sum(axis=1))
 
 
-def drive(
+def driving_path(
     start: tuple[float, float], heading: float, speed: float, phase: float, duration_s: float
 ) -> Path:
     """Drive straight on at a speed that breathes by a fifth.
@@ -142,7 +142,7 @@ def drive(
     return Path(np.column_stack([x, y, np.full_like(t, heading), run]))
 
 
-def circle(
+def circling_path(
     centre: tuple[float, float], radius: float, speed: float, phase: float, duration_s: float
 ) -> Path:
     """Ride round a circle, anticlockwise when ``speed`` is positive."""

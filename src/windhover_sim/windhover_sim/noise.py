@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 Field = NDArray[np.float32]
 
 
-def fractal(rng: np.random.Generator, size: int, coarsest: int, finest: int, slope: float) -> Field:
+def fractal_noise(
+    rng: np.random.Generator, size: int, coarsest: int, finest: int, slope: float
+) -> Field:
     """Tileable fractal noise, mean 0 and deviation 1.
 
     Octaves of random grids, each resized bicubically, with amplitude falling

@@ -13,8 +13,8 @@ from windhover_sim.camera import NEAR_M, Camera, Floats
 from windhover_sim.shapes import Shape, face_outlines, hulls
 
 #: Sub-pixel grid of small and of large bodies, cells a pixel.
-FINE: Final = 4
-COARSE: Final = 2
+FINE_SAMPLES: Final = 4
+COARSE_SAMPLES: Final = 2
 _SMALL_PX: Final = 128
 _MAX_PIXELS: Final = 1_500_000
 
@@ -45,7 +45,7 @@ class Outline:
         """
         return 0.5 / self.fine
 
-    def only(self, rows: NDArray[np.bool_]) -> Outline:
+    def select(self, rows: NDArray[np.bool_]) -> Outline:
         """Some of the parts, same window."""
         return Outline(self.polygons[rows], self.order[rows], self.fine, self.window)
 
@@ -85,7 +85,7 @@ def outline_all(camera: Camera, shapes: Sequence[Shape]) -> list[Outline | None]
     faces, face_depth, facing = face_outlines(
         camera, np.concatenate([shape.faces for shape in shapes])
     )
-    fine = _fineness(centres, radius, faces, [(len(s.capsules), len(s.faces)) for s in shapes])
+    fine = _supersampling(centres, radius, faces, [(len(s.capsules), len(s.faces)) for s in shapes])
     inset = np.repeat(0.5 / fine, counts)
     capsules = hulls(centres, np.maximum(radius - inset[:, None], 0.02))
     depth = end_depth.mean(axis=1)
@@ -125,7 +125,7 @@ def _frame(camera: Camera, polygons: Floats, order: NDArray[np.intp], fine: int)
     return Outline(polygons, order, fine, window)
 
 
-def _fineness(
+def _supersampling(
     centres: Floats, radius: Floats, faces: Floats, counts: list[tuple[int, int]]
 ) -> NDArray[np.int64]:
     """``(S,)`` grid of each shape: fine for small ones, coarse for large ones."""
@@ -140,5 +140,5 @@ def _fineness(
         if its_faces:
             spans.append(float(np.ptp(faces[face_at : face_at + its_faces], axis=(0, 1)).max()))
         at, face_at = at + capsules, face_at + its_faces
-        grains.append(FINE if max(spans) < _SMALL_PX else COARSE)
+        grains.append(FINE_SAMPLES if max(spans) < _SMALL_PX else COARSE_SAMPLES)
     return np.array(grains)

@@ -40,7 +40,7 @@ class Target:
 
 
 @dataclass(slots=True)
-class _Drawn:
+class _PaintedBody:
     """A labelled silhouette: its window in whole pixels and its fine mask."""
 
     target: Target
@@ -56,8 +56,8 @@ class _Drawn:
         x1, y1 = min(self.window[2], window[2]), min(self.window[3], window[3])
         if x0 >= x1 or y0 >= y1:
             return
-        mine = _cut(self.visible, self.window, self.fine, (x0, y0, x1, y1))
-        mine &= ~_regrid(_cut(mask, window, fine, (x0, y0, x1, y1)), fine, self.fine)
+        mine = _crop(self.visible, self.window, self.fine, (x0, y0, x1, y1))
+        mine &= ~_regrid(_crop(mask, window, fine, (x0, y0, x1, y1)), fine, self.fine)
 
 
 class Canvas:
@@ -72,9 +72,9 @@ class Canvas:
         self.camera = camera
         self.image = image
         self._frame: Window = (0, 0, camera.intrinsics.width, camera.intrinsics.height)
-        self._drawn: list[_Drawn] = []
+        self._drawn: list[_PaintedBody] = []
 
-    def body(
+    def draw_body(
         self,
         shape: Shape,
         outline: Outline,
@@ -98,7 +98,7 @@ class Canvas:
         if targets:
             self._label(ids, outline, shape.entity, targets)
 
-    def sprite(
+    def draw_sprite(
         self, alpha: NDArray[np.float32], value: NDArray[np.float32], origin: tuple[int, int]
     ) -> None:
         """Paint a flat picture with its top-left pixel at ``origin``.
@@ -150,10 +150,10 @@ class Canvas:
         inner = overlap(window, self._frame)
         if inner[0] >= inner[2] or inner[1] >= inner[3]:
             return
-        part = _cut(self.image, self._frame, 1, inner)
-        keep = 1 - _cut(alpha, window, 1, inner)
+        part = _crop(self.image, self._frame, 1, inner)
+        keep = 1 - _crop(alpha, window, 1, inner)
         part *= keep if part.ndim == 2 else keep[..., None]
-        part += _cut(value, window, 1, inner)
+        part += _crop(value, window, 1, inner)
 
     def _label(
         self,
@@ -167,18 +167,18 @@ class Canvas:
         owner = np.concatenate([[255], kinds]).astype(np.uint8)[ids]
         for number, target in enumerate(targets):
             visible = owner == number
-            alone = outline.only(kinds == number)
+            alone = outline.select(kinds == number)
             if len(targets) == 1:
                 whole = float(visible.sum())
             else:
                 whole = float((_fill(alone, np.ones(len(alone.polygons), int)) > 0).sum())
             self._drawn.append(
-                _Drawn(target, outline.window, fine, visible, whole / fine**2, alone.bounds())
+                _PaintedBody(target, outline.window, fine, visible, whole / fine**2, alone.bounds())
             )
 
-    def _row(self, drawn: _Drawn) -> tuple[Floats, Floats, Target, float] | None:
+    def _row(self, drawn: _PaintedBody) -> tuple[Floats, Floats, Target, float] | None:
         inner = overlap(drawn.window, self._frame)
-        seen = _cut(drawn.visible, drawn.window, drawn.fine, inner)
+        seen = _crop(drawn.visible, drawn.window, drawn.fine, inner)
         area = float(seen.sum()) / drawn.fine**2
         share = min(1.0, area / max(drawn.whole_px, 1e-6))
         if area < MIN_AREA_PX or share < MIN_VISIBILITY:
@@ -205,7 +205,7 @@ def _fill(outline: Outline, values: NDArray[np.int64]) -> NDArray[np.uint16]:
     return grid
 
 
-def _cut(grid: NDArray[_T], window: Window, fine: int, inner: Window) -> NDArray[_T]:
+def _crop(grid: NDArray[_T], window: Window, fine: int, inner: Window) -> NDArray[_T]:
     """View of a grid that covers ``window``, cut to the pixels of ``inner``."""
     rows = slice((inner[1] - window[1]) * fine, (inner[3] - window[1]) * fine)
     columns = slice((inner[0] - window[0]) * fine, (inner[2] - window[0]) * fine)

@@ -12,13 +12,13 @@ from windhover_sim.camera import Floats
 from windhover_sim.carried import canopy, carried_parts, grips, item_surface
 from windhover_sim.climate import Climate
 from windhover_sim.kinds import WEAPON_KINDS
-from windhover_sim.shapes import FACE_CORNERS, Shape, place, place_capsules
+from windhover_sim.shapes import FACE_CORNERS, Shape, capsules_to_world, to_world
 
 _STATURE_M: Final = 1.75
 _NO_FACES: Final = np.empty((0, FACE_CORNERS, 3))
 
 POSTURES: Final = ("walk", "run", "stand", "crouch", "sit", "prone")
-CARRY: Final = ("port", "aim", "trail", "slung")
+CARRY_POSES: Final = ("port", "aim", "trail", "slung")
 _SIDES: Final = (1.0, -1.0)
 
 #: Parts in the order that `_limbs` gives them.
@@ -37,7 +37,7 @@ class Person:
         stature: height over 1.75 m.
         build: girth over the average.
         posture: one of ``POSTURES``.
-        carry: how the long object is held, one of ``CARRY``; ``None`` with none.
+        carry: how the long object is held, one of ``CARRY_POSES``; ``None`` with none.
         rifle_m: length of that object, metres.
         load: a harmless load: ``pack``, ``bag``, ``stick`` or ``None``.
         celsius: temperature of every part, the carried ones last.
@@ -77,12 +77,12 @@ class Person:
         capsules = capsules * self.stature
         faces = _NO_FACES
         if self.kind == "umbrella" and self.carry is not None:
-            faces = place(canopy(self.posture) * self.stature, x, y, heading)
+            faces = to_world(canopy(self.posture) * self.stature, x, y, heading)
         count = len(capsules)
         total = count + len(faces)
         above = np.zeros(len(faces), np.uint8)
         return Shape(
-            capsules=place_capsules(capsules, x, y, heading),
+            capsules=capsules_to_world(capsules, x, y, heading),
             faces=faces,
             layer=np.repeat([0, 1], [count, len(faces)]),
             celsius=self.celsius[:total],
@@ -119,13 +119,13 @@ def make_person(rng: np.random.Generator, climate: Climate, armed: bool) -> Pers
     """Draw a person from a random generator."""
     odds = [0.62, 0.06, 0.22, 0.03, 0.05, 0.02] if not armed else [0.6, 0.08, 0.2, 0.09, 0.0, 0.03]
     posture = str(rng.choice(POSTURES, p=odds))
-    carry = str(rng.choice(CARRY, p=[0.45, 0.2, 0.2, 0.15])) if armed else None
+    carry = str(rng.choice(CARRY_POSES, p=[0.45, 0.2, 0.2, 0.15])) if armed else None
     if posture == "prone" and armed:
         carry = "aim"
     load = None
     if not armed and rng.random() < 0.35:
         load = str(rng.choice(["pack", "bag", "stick"], p=[0.45, 0.4, 0.15]))
-    celsius, bgr = _dress(rng, climate, load)
+    celsius, bgr = _part_surfaces(rng, climate, load)
     return Person(
         stature=float(np.clip(rng.normal(1.0, 0.045), 0.87, 1.12)),
         build=float(np.clip(rng.normal(1.0, 0.1), 0.8, 1.3)),
@@ -138,7 +138,9 @@ def make_person(rng: np.random.Generator, climate: Climate, armed: bool) -> Pers
     )
 
 
-def carrying(person: Person, kind: str, rng: np.random.Generator, climate: Climate) -> Person:
+def with_carried_item(
+    person: Person, kind: str, rng: np.random.Generator, climate: Climate
+) -> Person:
     """The same armed figure with another object in place of its rifle.
 
     Args:
@@ -162,15 +164,15 @@ def carrying(person: Person, kind: str, rng: np.random.Generator, climate: Clima
     )
 
 
-def _dress(
+def _part_surfaces(
     rng: np.random.Generator, climate: Climate, load: str | None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Temperature and colour by part."""
     skin_bgr = np.array([118, 148, 196]) * rng.uniform(0.45, 1.1)
-    top, legs = _garment(rng), _garment(rng) * 0.8
+    top, legs = _garment_bgr(rng), _garment_bgr(rng) * 0.8
     chilly = float(np.clip((24 - climate.air_c) / 20, 0, 1))
-    top_c = _worn(rng, climate, 0.25 + 0.5 * chilly, top)
-    legs_c = _worn(rng, climate, 0.25 + 0.3 * chilly, legs)
+    top_c = _garment_celsius(rng, climate, 0.25 + 0.5 * chilly, top)
+    legs_c = _garment_celsius(rng, climate, 0.25 + 0.3 * chilly, legs)
     sleeves = rng.random() < 0.35 + 0.6 * chilly
     shorts = rng.random() < 0.45 * (1 - chilly)
     skin_c = climate.skin()
@@ -193,7 +195,7 @@ def _dress(
     colour = [table[part][1] for part in _PARTS]
     if load is not None:
         warmth.append(climate.air_c + 2.0 + 3 * climate.sunlight)
-        colour.append(_garment(rng))
+        colour.append(_garment_bgr(rng))
     steel = climate.surface("metal")
     # A hand-held rifle is near the air's warmth; its metal sheds heat to the sky.
     rifle_c = 0.5 * (steel + climate.air_c) + float(rng.uniform(0.0, 5.0))
@@ -204,13 +206,15 @@ def _dress(
     return celsius.astype(np.float32), np.clip(np.array(colour), 0, 255).astype(np.float32)
 
 
-def _worn(rng: np.random.Generator, climate: Climate, insulation: float, bgr: Floats) -> float:
+def _garment_celsius(
+    rng: np.random.Generator, climate: Climate, insulation: float, bgr: Floats
+) -> float:
     """Temperature of a garment about this thick and of this colour."""
     thickness = float(np.clip(rng.normal(insulation, 0.15), 0, 1))
     return climate.cloth(thickness, 1 - float(bgr.mean()) / 255)
 
 
-def _garment(rng: np.random.Generator) -> Floats:
+def _garment_bgr(rng: np.random.Generator) -> Floats:
     """A clothing colour: mostly greys, blues and earths, at times a bright one."""
     base = float(rng.uniform(25, 225))
     spread = 9 if rng.random() < 0.7 else 34
@@ -241,10 +245,10 @@ def _limbs(
     for side in _SIDES:
         parts += _leg(posture, side, phase, stride, hip_z)
     body = np.array(parts)
-    return _lay_down(body) if posture == "prone" else body
+    return _to_prone(body) if posture == "prone" else body
 
 
-def _lay_down(body: Floats) -> Floats:
+def _to_prone(body: Floats) -> Floats:
     """A standing figure turned face down, head forward."""
     ends = body.reshape(-1, 2, 4).copy()
     x, z = ends[..., 0].copy(), ends[..., 2].copy()

@@ -1,4 +1,4 @@
-"""A scene that can be asked for any of its frames."""
+"""Scenes, rendered frame by frame in any order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from windhover.errors import ConfigError
 from windhover_sim.camera import NEAR_M, Camera, Floats
 from windhover_sim.config import SceneConfig
-from windhover_sim.ground import horizon_mask, view
+from windhover_sim.ground import horizon_mask, render_ground
 from windhover_sim.layout import Rect, Tree
 from windhover_sim.outlines import Outline, outline_all
 from windhover_sim.paint import Canvas, Target
@@ -21,7 +21,7 @@ from windhover_sim.sensor import THERMAL_EXPOSURE_S, RgbSensor, ThermalSensor
 from windhover_sim.shapes import Shape, capsule_shadows, face_shadow
 from windhover_sim.truth import SceneTruth
 from windhover_sim.weather import apply_weather
-from windhover_sim.world import World, behind
+from windhover_sim.world import World, is_behind
 
 Which = Literal["thermal", "rgb", "both"]
 
@@ -38,7 +38,7 @@ _SHADOW_ROOM_M: Final = 3.0
 
 @dataclass(frozen=True, slots=True)
 class SceneFrame:
-    """One instant of a scene, as seen by the cameras that were asked for.
+    """One frame of a scene, for the cameras that were requested.
 
     Attributes:
         index: of the frame.
@@ -116,12 +116,12 @@ class Scene:
         cameras = {name: self._world.flight.camera(name, t) for name in ("thermal", "rgb")}
         if which in ("thermal", "both"):
             celsius, thermal_truth = self._paint("thermal", cameras["thermal"], t)
-            celsius = self._weathered(celsius, cameras["thermal"], index, thermal=True)
+            celsius = self._with_weather(celsius, cameras["thermal"], index, thermal=True)
             blur = self._image_motion("thermal", t, THERMAL_EXPOSURE_S)
             thermal = self._thermal_sensor.expose(celsius, blur, index)
         if which in ("rgb", "both"):
             colour, rgb_truth = self._paint("rgb", cameras["rgb"], t)
-            colour = self._weathered(colour, cameras["rgb"], index, thermal=False)
+            colour = self._with_weather(colour, cameras["rgb"], index, thermal=False)
             blur = self._image_motion("rgb", t, self._rgb_sensor.exposure_s)
             rgb = self._rgb_sensor.expose(colour, blur, index)
         return SceneFrame(
@@ -141,7 +141,7 @@ class Scene:
             raise ConfigError(f"scene has no frame {index}: it has {self.length}, from 0")
         return index / self.config.rate_hz
 
-    def _weathered(
+    def _with_weather(
         self, image: NDArray[np.float32], camera: Camera, index: int, *, thermal: bool
     ) -> NDArray[np.float32]:
         climate = self._world.climate
@@ -164,25 +164,28 @@ class Scene:
     ) -> tuple[NDArray[np.float32], SceneTruth]:
         """The ideal picture and its truth."""
         world, thermal = self._world, which == "thermal"
-        image = view(world.ground.thermal if thermal else world.ground.colour, camera)
-        solids = self._solids(camera, t)
-        self._paint_shadows(image, camera, solids, thermal)
+        image = render_ground(world.ground.thermal if thermal else world.ground.colour, camera)
+        bodies = self._visible_bodies(camera, t)
+        self._paint_shadows(image, camera, bodies, thermal)
         self._paint_sky(image, camera, thermal)
         canvas = Canvas(camera, image)
-        for item in self._far_to_near(camera, solids):
+        for item in self._far_to_near(camera, bodies):
             if isinstance(item, Tree):
                 world.woods.paint(canvas, item, thermal)
             elif item.outline is not None:
                 shape = item.shape
                 values = shape.celsius if thermal else shape.bgr
-                canvas.body(shape, item.outline, values, item.targets)
+                canvas.draw_body(shape, item.outline, values, item.targets)
         if not thermal and self._rgb_sensor.lamps_lit:
             # What stands under a lamp takes the light of the ground behind it,
             # which is near enough at these sizes.
-            image *= 1 + _LAMP_GAIN * view(world.ground.lamplight, camera)[..., None] * _LAMP_BGR
+            image *= (
+                1
+                + _LAMP_GAIN * render_ground(world.ground.lamplight, camera)[..., None] * _LAMP_BGR
+            )
         return image, canvas.truth()
 
-    def _solids(self, camera: Camera, t: float) -> list[_Solid]:
+    def _visible_bodies(self, camera: Camera, t: float) -> list[_VisibleBody]:
         """Bodies near the view, outlined."""
         world = self._world
         found: list[tuple[Shape, Floats, tuple[Target, ...], Rect | None, bool]] = []
@@ -190,15 +193,18 @@ class Scene:
         radii = np.array([actor.radius for actor in world.actors])
         for row in np.flatnonzero(_in_view(camera, centres, radii + _SHADOW_ROOM_M)):
             actor = world.actors[row]
-            found.append((actor.shape(t), centres[row], actor.targets, None, actor.moves))
+            found.append((actor.shape(t), centres[row], actor.targets, None, actor.is_moving))
         for row in np.flatnonzero(_in_view(camera, *world.fixture_spheres)):
             fixture = world.fixtures[row]
             found.append((fixture.shape, fixture.centre, (), fixture.footprint, False))
         outlines = outline_all(camera, [row[0] for row in found])
-        return [_Solid(*row, outline=outline) for row, outline in zip(found, outlines, strict=True)]
+        return [
+            _VisibleBody(*row, outline=outline)
+            for row, outline in zip(found, outlines, strict=True)
+        ]
 
-    def _far_to_near(self, camera: Camera, solids: list[_Solid]) -> list[Tree | _Solid]:
-        items: list[Tree | _Solid] = [*solids, *self._world.layout.trees]
+    def _far_to_near(self, camera: Camera, bodies: list[_VisibleBody]) -> list[Tree | _VisibleBody]:
+        items: list[Tree | _VisibleBody] = [*bodies, *self._world.layout.trees]
         if not items:
             return []
         points = np.array(
@@ -210,24 +216,24 @@ class Scene:
         _, depth = camera.project(points)
         for row, item in enumerate(items):
             # A long wall has no single depth: it is painted after all it hides.
-            if isinstance(item, _Solid) and item.footprint is not None:
-                hidden = behind(points[:, :2], camera.position[:2], item.footprint)
+            if isinstance(item, _VisibleBody) and item.footprint is not None:
+                hidden = is_behind(points[:, :2], camera.position[:2], item.footprint)
                 hidden[row] = False
                 depth[row] = depth[hidden].min() - 1e-3 if hidden.any() else np.inf
         return [items[row] for row in np.argsort(-depth, kind="stable")]
 
     def _paint_shadows(
-        self, image: NDArray[np.float32], camera: Camera, solids: list[_Solid], thermal: bool
+        self, image: NDArray[np.float32], camera: Camera, bodies: list[_VisibleBody], thermal: bool
     ) -> None:
-        """Shadows of what moves; those of what stands are on the ground's map."""
+        """Shadows of moving bodies; those of static ones are on the ground's map."""
         climate = self._world.climate
-        moving = [solid.shape for solid in solids if solid.moves]
+        moving = [body.shape for body in bodies if body.is_moving]
         if not climate.casts_shadows or not moving:
             return
         shade = np.zeros(image.shape[:2], np.uint8)
         outlines = [capsule_shadows(shape.capsules, climate.sun) for shape in moving]
         outlines += [face_shadow(shape.faces, climate.sun) for shape in moving]
-        _stamp(shade, np.concatenate(outlines), camera.ground_to_image())
+        _fill_polygons(shade, np.concatenate(outlines), camera.ground_to_image())
         share = shade.astype(np.float32) * np.float32(climate.sunlight / 255)
         if thermal:
             # Ground cools within seconds by a few tenths, not by the full shade.
@@ -246,14 +252,14 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
-class _Solid:
+class _VisibleBody:
     """A body of capsules and faces in one frame; no ``targets`` outside the truth."""
 
     shape: Shape
     centre: Floats
     targets: tuple[Target, ...]
     footprint: Rect | None
-    moves: bool
+    is_moving: bool
     outline: Outline | None
 
 
@@ -267,7 +273,7 @@ def _in_view(camera: Camera, centres: Floats, radii: Floats) -> NDArray[np.bool_
     return np.asarray(inside & (depth > 1.5) & (depth < _FAR_M))
 
 
-def _stamp(shade: NDArray[np.uint8], outlines: Floats, to_image: Floats) -> None:
+def _fill_polygons(shade: NDArray[np.uint8], outlines: Floats, to_image: Floats) -> None:
     """Fill ``(N, 12, 2)`` ground polygons, metres, on an image."""
     points = outlines @ to_image[:, :2].T + to_image[:, 2]
     front = points[..., 2].min(axis=1) > NEAR_M

@@ -1,4 +1,4 @@
-"""What the two cameras' electronics and optics do to an ideal picture."""
+"""Models of the two cameras: optics, noise and exposure applied to an ideal picture."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from windhover_sim.camera import Floats
 from windhover_sim.climate import Climate
 from windhover_sim.config import SceneConfig
-from windhover_sim.noise import fractal
+from windhover_sim.noise import fractal_noise
 
 #: Counts of a linear radiometric Y16 stream: hundredths of a kelvin.
 COUNTS_PER_KELVIN: Final = 100.0
@@ -39,7 +39,9 @@ class ThermalSensor:
         pattern = rng.standard_normal((height, width), np.float32) * _PIXEL_K
         pattern += rng.standard_normal((1, width), np.float32) * _COLUMN_K
         pattern += rng.standard_normal((height, 1), np.float32) * (0.5 * _COLUMN_K)
-        shading = np.asarray(cv2.resize(fractal(rng, 256, 2, 4, 1.0), (width, height)), np.float32)
+        shading = np.asarray(
+            cv2.resize(fractal_noise(rng, 256, 2, 4, 1.0), (width, height)), np.float32
+        )
         self._pattern = (pattern + _SHADING_K * shading) * np.float32(config.noise)
 
     def expose(self, celsius: NDArray[np.float32], blur: Floats, index: int) -> NDArray[np.uint16]:
@@ -53,7 +55,9 @@ class ThermalSensor:
         Returns:
             ``(H, W)`` uint16, hundredths of a kelvin.
         """
-        image = np.asarray(cv2.GaussianBlur(smear(celsius, blur), (0, 0), _BLUR_PX), np.float32)
+        image = np.asarray(
+            cv2.GaussianBlur(motion_blur(celsius, blur), (0, 0), _BLUR_PX), np.float32
+        )
         if self._noise:
             rng = np.random.default_rng([self._seed, index])
             grain = rng.standard_normal(image.shape, np.float32)
@@ -83,7 +87,7 @@ class RgbSensor:
         self._tint = (1 + warm + cool).astype(np.float32) * self._light
         self._grain = np.float32((1.6 + 5.0 * dark) * config.noise)
         # Reading noise from a bank at a random place is several times as fast
-        # as drawing three channels anew each frame.
+        # as drawing three channels for each frame.
         width, height = config.rgb_size
         self._bank = rng.standard_normal((height + 64, width + 64), np.float32)
 
@@ -98,7 +102,7 @@ class RgbSensor:
         Returns:
             ``(H, W, 3)`` uint8 BGR.
         """
-        image = cv2.GaussianBlur(smear(colour, blur), (0, 0), 0.6) * self._tint
+        image = cv2.GaussianBlur(motion_blur(colour, blur), (0, 0), 0.6) * self._tint
         if self._noise:
             height, width = image.shape[:2]
             rng = np.random.default_rng([self._seed, index])
@@ -108,7 +112,7 @@ class RgbSensor:
         return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
-def smear(image: NDArray[np.float32], blur: Floats) -> NDArray[np.float32]:
+def motion_blur(image: NDArray[np.float32], blur: Floats) -> NDArray[np.float32]:
     """Average ``(H, W)`` or ``(H, W, C)`` along a motion of ``blur`` x, y pixels, centred."""
     length = float(np.hypot(*blur))
     if length < 0.4:

@@ -26,8 +26,8 @@ class Shape:
         layer: ``(K + F,)`` paint order; within a layer far parts come first.
         celsius: ``(K + F,)`` surface temperature.
         bgr: ``(K + F, 3)`` colour under the scene's light, 0..255.
-        entity: ``(K + F,)`` 0 for the body, 1 for what it carries as an object
-            of its own in the truth.
+        entity: ``(K + F,)`` 0 for the body, 1 for what it carries, which
+            is a separate object in the truth.
     """
 
     capsules: Floats
@@ -65,8 +65,8 @@ def normals(faces: Floats) -> Floats:
     return np.asarray(n / np.maximum(np.linalg.norm(n, axis=1, keepdims=True), 1e-9))
 
 
-def place(points: Floats, x: float, y: float, heading: float) -> Floats:
-    """Turn ``(..., 3)`` body points (x forward, y left) by a heading and move them."""
+def to_world(points: Floats, x: float, y: float, heading: float) -> Floats:
+    """Rotate ``(..., 3)`` body points (x forward, y left) by a heading and translate them."""
     cos, sin = np.cos(heading), np.sin(heading)
     out = np.empty_like(points)
     out[..., 0] = x + cos * points[..., 0] - sin * points[..., 1]
@@ -75,9 +75,9 @@ def place(points: Floats, x: float, y: float, heading: float) -> Floats:
     return out
 
 
-def place_capsules(capsules: Floats, x: float, y: float, heading: float) -> Floats:
-    """``place`` for ``(K, 8)`` capsules."""
-    ends = place(capsules.reshape(-1, 2, 4)[..., :3], x, y, heading)
+def capsules_to_world(capsules: Floats, x: float, y: float, heading: float) -> Floats:
+    """``to_world`` for ``(K, 8)`` capsules."""
+    ends = to_world(capsules.reshape(-1, 2, 4)[..., :3], x, y, heading)
     radii = capsules.reshape(-1, 2, 4)[..., 3:]
     return np.concatenate([ends, radii], axis=2).reshape(-1, 8)
 

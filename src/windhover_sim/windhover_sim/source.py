@@ -24,7 +24,7 @@ class SceneSource:
     def __init__(
         self, config: SceneConfig, camera: str = "thermal", encoding: str | None = None
     ) -> None:
-        """Set a scene up; its textures are drawn at the first frame.
+        """Set up a scene; its textures are drawn at the first frame.
 
         Args:
             config: the scene.
@@ -71,11 +71,11 @@ class SceneSource:
 
     @property
     def live(self) -> bool:
-        """Never: frames are drawn as they are asked for."""
+        """Always false: frames are rendered on request."""
         return False
 
     def render(self, index: int) -> SceneFrame:
-        """A frame of this camera with its truth; any order."""
+        """Render a frame of this camera with its truth; frames may be asked for in any order."""
         if self._scene is None:
             self._scene = Scene(self.config)
         return self._scene.render(index, "thermal" if self.camera == "thermal" else "rgb")
@@ -88,7 +88,7 @@ class SceneSource:
             )
 
     def close(self) -> None:
-        """Let the textures go; iterating again draws them anew."""
+        """Release the textures; iterating again draws them again."""
         self._scene = None
 
     def image(self, drawn: SceneFrame) -> Image:

@@ -1,4 +1,4 @@
-"""What is really in a rendered frame."""
+"""Truth of a rendered frame: boxes, classes, ids and visibility."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class SceneTruth:
     Attributes:
         boxes: ``(N, 4)`` float32 ``x1, y1, x2, y2``, pixels of the image, round
             the visible part of the drawn silhouette, clipped to the image.
-        amodal: ``(N, 4)`` float32, the same round the whole silhouette, hidden
+        amodal: ``(N, 4)`` float32, the same around the complete silhouette, hidden
             parts too, not clipped.
         class_ids: ``(N,)`` int32, indices into ``SCENE_LABELS``.
         track_ids: ``(N,)`` int64, positive; one object keeps its id in every
             frame and in both cameras.
-        visibility: ``(N,)`` float32, visible share of the whole silhouette,
+        visibility: ``(N,)`` float32, visible share of the complete silhouette,
             0..1; hidden by others, by the carrier and by the image's edge alike.
         carrier_ids: ``(N,)`` int64, track id of the person who carries a
             weapon; 0 for what is no weapon.

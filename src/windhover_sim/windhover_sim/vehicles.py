@@ -15,10 +15,10 @@ from windhover_sim.climate import Climate
 from windhover_sim.shapes import (
     FACE_CORNERS,
     Shape,
+    capsules_to_world,
     face,
     normals,
-    place,
-    place_capsules,
+    to_world,
 )
 
 _NO_CAPSULES: Final = np.empty((0, 8))
@@ -72,26 +72,26 @@ class RigidBody:
 
     def shape(self, x: float, y: float, heading: float) -> Shape:
         """The body at a place; faces are lit and warmed by where they look."""
-        capsules = place_capsules(self.capsules, x, y, heading)
-        faces = place(self.faces, x, y, heading)
-        sunward = np.full(len(self.layer), 0.5 * self.climate.sunlight)
+        capsules = capsules_to_world(self.capsules, x, y, heading)
+        faces = to_world(self.faces, x, y, heading)
+        direct_sun = np.full(len(self.layer), 0.5 * self.climate.sunlight)
         sky = np.full(len(self.layer), 0.85)
         if len(faces):
             facing = normals(faces)
-            sunward[len(capsules) :] = self.climate.sunward(facing)
+            direct_sun[len(capsules) :] = self.climate.direct_sun(facing)
             sky[len(capsules) :] = 0.72 + 0.28 * facing[:, 2]
-        light = sky * (1 - 0.45 * self.climate.sunlight) + 0.6 * sunward
+        light = sky * (1 - 0.45 * self.climate.sunlight) + 0.6 * direct_sun
         return Shape(
             capsules=capsules,
             faces=faces,
             layer=self.layer,
-            celsius=self.celsius + self.soak * sunward.astype(np.float32),
+            celsius=self.celsius + self.soak * direct_sun.astype(np.float32),
             bgr=np.clip(self.bgr * light[:, None], 0, 255).astype(np.float32),
             entity=np.zeros(len(self.layer), np.uint8),
         )
 
 
-class _Parts:
+class _PartList:
     """Collects faces and capsules with their paint, in paint order."""
 
     def __init__(self) -> None:
@@ -122,13 +122,13 @@ class _Parts:
         )
 
 
-def make_car(rng: np.random.Generator, climate: Climate, running: float) -> RigidBody:
+def make_car(rng: np.random.Generator, climate: Climate, engine_warmth: float) -> RigidBody:
     """Draw a car.
 
     Args:
         rng: random generator.
         climate: weather of the scene.
-        running: warmth of its engine and tyres, 0 (long parked) to 1 (driving).
+        engine_warmth: warmth of its engine and tyres, 0 (long parked) to 1 (driving).
     """
     kind = str(rng.choice(list(_KINDS), p=_ODDS))
     length, width, height, belt, screen, rear = _KINDS[kind]
@@ -138,16 +138,16 @@ def make_car(rng: np.random.Generator, climate: Climate, running: float) -> Rigi
     glass_bgr = np.array([62, 56, 50]) * rng.uniform(0.6, 1.2)
     metal = climate.surface("metal") + float(rng.normal(0, 0.8))
     glass = climate.surface("glass") + float(rng.normal(0, 0.6))
-    rubber = climate.surface("rubber") + 14 * running
+    rubber = climate.surface("rubber") + 14 * engine_warmth
     soak, night = 4 + 16 * dark, climate.phase[0]
-    bonnet = metal + running * float(rng.uniform(9, 20))
+    bonnet = metal + engine_warmth * float(rng.uniform(9, 20))
     x1, hw = length / 2, width / 2
     roof_w, z0 = hw * (0.78 if kind != "van" else 0.92), 0.28
-    parts = _Parts()
+    parts = _PartList()
     # Sides see the warm ground, the top sees the cold sky.
-    side_c = metal + 2.2 * night + 2.0 * running
+    side_c = metal + 2.2 * night + 2.0 * engine_warmth
     _lower_body(parts, (x1, hw, z0, belt), (metal, side_c, bonnet), paint, soak)
-    _details(parts, (x1, hw, belt), climate, running)
+    _details(parts, (x1, hw, belt), climate, engine_warmth)
     _wheels(parts, (x1, hw), rubber)
     sizes, colours = (hw, roof_w, belt, height), (paint, glass_bgr)
     _cabin(parts, sizes, (screen, rear), (metal, glass), colours, soak)
@@ -158,7 +158,7 @@ def make_car(rng: np.random.Generator, climate: Climate, running: float) -> Rigi
 
 
 def _lower_body(
-    parts: _Parts,
+    parts: _PartList,
     size: tuple[float, float, float, float],
     warmth: tuple[float, float, float],
     paint: Floats,
@@ -187,12 +187,12 @@ def _lower_body(
 
 
 def _details(
-    parts: _Parts, size: tuple[float, float, float], climate: Climate, running: float
+    parts: _PartList, size: tuple[float, float, float], climate: Climate, engine_warmth: float
 ) -> None:
     """Lamps, plates and bumpers: the small contrasts that make a car's ends."""
     x1, hw, belt = size
-    warm = climate.air_c + 6 * running
-    for sign in _BOTH:
+    warm = climate.air_c + 6 * engine_warmth
+    for sign in _SIDES:
         y0, y1 = sorted((sign * hw * 0.45, sign * hw * 0.84))
         front = [(x1 + 0.01, y0, 0.55), (x1 + 0.01, y1, 0.55), (x1 + 0.01, y1, 0.72)]
         parts.face(1, face([*front, (x1 + 0.01, y0, 0.72)]), warm, np.array([235, 240, 240]), 2)
@@ -201,17 +201,17 @@ def _details(
         parts.face(1, face([*back, (-x1 - 0.01, y1, belt - 0.2)]), warm, red, 2)
     # Exhaust and the hot underside near it.
     tail = [-x1 + 0.1, -hw * 0.5, 0.28, 0.06, -x1 - 0.02, -hw * 0.5, 0.28, 0.06]
-    parts.capsule(-1, tail, climate.air_c + 1 + 35 * running, np.array([60, 60, 60]))
+    parts.capsule(-1, tail, climate.air_c + 1 + 35 * engine_warmth, np.array([60, 60, 60]))
 
 
-_BOTH: Final = (1.0, -1.0)
+_SIDES: Final = (1.0, -1.0)
 
 
-def _wheels(parts: _Parts, size: tuple[float, float], rubber: float) -> None:
+def _wheels(parts: _PartList, size: tuple[float, float], rubber: float) -> None:
     x1, hw = size
     angle = np.linspace(0, 2 * math.pi, FACE_CORNERS, endpoint=False)
     for x in (0.62 * x1, -0.60 * x1):
-        for sign in _BOTH:
+        for sign in _SIDES:
             across = np.full(FACE_CORNERS, sign * (hw + 0.01))
             ring = np.column_stack([x + 0.33 * np.cos(angle), across, 0.33 + 0.33 * np.sin(angle)])
             ring = ring[::-1] if sign > 0 else ring
@@ -219,7 +219,7 @@ def _wheels(parts: _Parts, size: tuple[float, float], rubber: float) -> None:
 
 
 def _cabin(
-    parts: _Parts,
+    parts: _PartList,
     size: tuple[float, float, float, float],
     spans: tuple[tuple[float, float], tuple[float, float]],
     warmth: tuple[float, float],
@@ -283,7 +283,7 @@ def make_motorcycle(rng: np.random.Generator, climate: Climate, ridden: bool) ->
     rubber = climate.surface("rubber") + 10 * hot
     grow = float(rng.uniform(0.92, 1.08))
     dark = np.array([36, 36, 38])
-    parts = _Parts()
+    parts = _PartList()
     add = parts.capsule
     for x in (0.68, -0.66):
         # Two short thick strokes across a ring read as a narrow wheel from any side.
@@ -304,7 +304,7 @@ def make_motorcycle(rng: np.random.Generator, climate: Climate, ridden: bool) ->
     return body
 
 
-def _rider(parts: _Parts, rng: np.random.Generator, climate: Climate) -> None:
+def _rider(parts: _PartList, rng: np.random.Generator, climate: Climate) -> None:
     top_c = climate.cloth(float(rng.uniform(0.3, 0.8)))
     legs_c = climate.cloth(float(rng.uniform(0.3, 0.7)))
     top = np.clip(rng.uniform(25, 210) + rng.normal(0, 40, 3), 12, 240)
@@ -317,7 +317,7 @@ def _rider(parts: _Parts, rng: np.random.Generator, climate: Climate) -> None:
     if rng.random() < 0.25:
         add(0, [-0.55, 0, 0.95, 0.15, -0.42, 0, 1.36, 0.16], top_c - 0.8, legs * 1.2)
         add(0, [-0.38, 0, 1.58, 0.12, -0.36, 0, 1.62, 0.12], climate.cloth(0.5), helmet * 0.7)
-    for side in _BOTH:
+    for side in _SIDES:
         shoulder, elbow, hand = (0.0, 0.2, 1.38), (0.2, 0.34, 1.16), (0.38, 0.32, 1.02)
         for a, b, r, warm in ((shoulder, elbow, 0.055, top_c), (elbow, hand, 0.045, top_c - 0.6)):
             ends = [a[0], a[1] * side, a[2], r, b[0], b[1] * side, b[2], r * 0.85]

@@ -1,4 +1,4 @@
-"""Fog, rain and a lens out of focus, laid over the ideal picture of a camera."""
+"""Fog, rain and defocus, applied to the ideal picture of a camera."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def apply_weather(
     *,
     thermal: bool,
 ) -> NDArray[np.float32]:
-    """Dim, streak and soften a picture as the scene's weather asks.
+    """Dim, streak and blur a picture according to the scene's weather.
 
     Args:
         image: ``(H, W)`` degrees Celsius or ``(H, W, 3)`` BGR in full light, before the sensor.

@@ -1,4 +1,4 @@
-"""Everything in a scene, and where it is at an instant."""
+"""All objects of a scene, and where they are at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from windhover_sim.camera import Camera, Flight, Floats
 from windhover_sim.climate import Climate
 from windhover_sim.clutter import (
-    Woods,
+    TreePainter,
     box_shape,
     building_shape,
     crown_points,
@@ -25,14 +25,14 @@ from windhover_sim.kinds import LOOKALIKES
 from windhover_sim.layout import PERIOD_M, Rect, Spot, make_layout
 from windhover_sim.motion import (
     Path,
-    circle,
-    drive,
+    circling_path,
+    driving_path,
     gait_phase,
-    standing,
-    wander,
+    stationary_path,
+    walking_paths,
 )
 from windhover_sim.paint import Target
-from windhover_sim.people import Person, carrying, make_person
+from windhover_sim.people import Person, make_person, with_carried_item
 from windhover_sim.shapes import Shape, capsule_shadows, face_shadow
 from windhover_sim.vehicles import RigidBody, make_car, make_motorcycle
 
@@ -74,13 +74,13 @@ class Actor:
 
     @property
     def radius(self) -> float:
-        """Of a sphere round the middle that holds the body, metres."""
+        """Of a sphere round the middle that contains the body, metres."""
         return 1.9 if isinstance(self.body, Person) else self.body.radius
 
     @property
-    def moves(self) -> bool:
-        """Whether its shadow is drawn frame by frame, not on the ground's map."""
-        return isinstance(self.body, Person) or not self.path.still
+    def is_moving(self) -> bool:
+        """Whether its shadow is drawn in each frame, not once on the ground's map."""
+        return isinstance(self.body, Person) or not self.path.is_stationary
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,23 +103,23 @@ class World:
         )
         self.flight = Flight(config, flight)
         self.climate = Climate.at(config.hour, weather)
-        self.reach = _reach(self.flight.camera("thermal", 0.0))
+        self.reach = _view_radius(self.flight.camera("thermal", 0.0))
         self.layout = make_layout(place, self.reach, config.clutter)
         self.ground = Ground(ground, self.layout, self.climate)
-        self.woods = Woods(woods, self.climate)
-        self.fixtures = self._stand(props)
-        self._next_id = 1
+        self.woods = TreePainter(woods, self.climate)
+        self.fixtures = self._make_fixtures(props)
+        self._last_id = 0
         self._parked: list[tuple[float, float, float]] = []
         parked = self._cars(traffic)
         bikes = self._motorcycles(traffic)
         self.actors = [*parked, *bikes, *self._people(crowd, extra)]
-        self._cast_standing_shadows()
+        self._add_static_shadows()
 
-    def _name(self) -> int:
-        self._next_id += 1
-        return self._next_id - 1
+    def _next_id(self) -> int:
+        self._last_id += 1
+        return self._last_id
 
-    def _stand(self, rng: np.random.Generator) -> list[Fixture]:
+    def _make_fixtures(self, rng: np.random.Generator) -> list[Fixture]:
         climate, layout = self.climate, self.layout
         found = []
         for building in layout.buildings:
@@ -144,20 +144,20 @@ class World:
         moving = round(0.4 * config.n_cars) if layout.road is not None else 0
         actors = []
         for path in self._lanes(rng, moving):
-            body = make_car(rng, self.climate, running=float(rng.uniform(0.7, 1.0)))
-            actors.append(Actor(body, path, (Target(self._name(), _VEHICLE),)))
+            body = make_car(rng, self.climate, engine_warmth=float(rng.uniform(0.7, 1.0)))
+            actors.append(Actor(body, path, (Target(self._next_id(), _VEHICLE),)))
         for spot in self._parking(rng, config.n_cars - moving):
-            running = float(rng.choice([0.0, 0.25, 0.8], p=[0.7, 0.2, 0.1]))
-            body = make_car(rng, self.climate, running)
+            engine_warmth = float(rng.choice([0.0, 0.25, 0.8], p=[0.7, 0.2, 0.1]))
+            body = make_car(rng, self.climate, engine_warmth)
             turn = np.pi if rng.random() < 0.35 else 0.0
             heading = spot.heading + turn + float(rng.normal(0, 0.03))
-            path = standing(spot.x + float(rng.normal(0, 0.15)), spot.y, heading)
+            path = stationary_path(spot.x + float(rng.normal(0, 0.15)), spot.y, heading)
             for ahead in (-1.6, 0.0, 1.6):
                 along = spot.x + ahead * np.cos(heading), spot.y + ahead * np.sin(heading)
                 self._parked.append((float(along[0]), float(along[1]), 1.2))
-            actors.append(Actor(body, path, (Target(self._name(), _VEHICLE),)))
+            actors.append(Actor(body, path, (Target(self._next_id(), _VEHICLE),)))
             if self.climate.phase[0] > 0.3:
-                self.ground.warm(spot.x, spot.y, 1.2, 1.5 + 3.0 * running)
+                self.ground.add_warm_patch(spot.x, spot.y, 1.2, 1.5 + 3.0 * engine_warmth)
         return actors
 
     def _lanes(self, rng: np.random.Generator, count: int) -> list[Path]:
@@ -172,7 +172,7 @@ class World:
             back = float(rng.uniform(-0.8, 0.5)) * self.reach
             for _ in range(share):
                 y = back if heading > 0 else -back
-                paths.append(drive((x, y), heading, speed, phase, duration))
+                paths.append(driving_path((x, y), heading, speed, phase, duration))
                 back -= 9.0 + float(rng.uniform(0, 14)) + 0.4 * speed * duration / max(share, 1)
         return paths
 
@@ -180,7 +180,7 @@ class World:
         """Free slots, those in the first frame's view first, then kerbside grass."""
         slots = list(self.layout.slots)
         rng.shuffle(slots)
-        slots.sort(key=lambda spot: not self._seen(spot.x, spot.y))
+        slots.sort(key=lambda spot: not self._in_first_view(spot.x, spot.y))
         slots = slots[:count]
         while len(slots) < count:
             x, y = rng.uniform(-1.2, 1.2, 2) * self.reach
@@ -199,21 +199,23 @@ class World:
             body = make_motorcycle(rng, self.climate, ridden)
             x, y = self._free_point(rng, 1.5)
             if not ridden:
-                path = standing(x, y, float(rng.uniform(0, 2 * np.pi)))
+                path = stationary_path(x, y, float(rng.uniform(0, 2 * np.pi)))
             elif self.layout.road is not None and rng.random() < 0.6:
                 side = 1 if index % 2 else -1
                 edge = self.layout.road.x1 - 0.8 if side > 0 else self.layout.road.x0 + 0.8
                 speed = float(rng.uniform(3, 9))
                 lead = speed * duration * float(rng.uniform(0.0, 0.6))
                 start = (edge, float(rng.uniform(-0.8, 0.8)) * self.reach - side * lead)
-                path = drive(start, side * np.pi / 2, speed, float(rng.uniform(0, 6)), duration)
+                path = driving_path(
+                    start, side * np.pi / 2, speed, float(rng.uniform(0, 6)), duration
+                )
             else:
                 speed = float(rng.uniform(2.5, 6)) * float(rng.choice([-1, 1]))
                 phase = float(rng.uniform(0, 2 * np.pi))
                 radius = float(rng.uniform(0.2, 0.5)) * self.reach
                 centre = (x - radius * np.cos(phase), y - radius * np.sin(phase))
-                path = circle(centre, radius, speed, phase, duration)
-            actors.append(Actor(body, path, (Target(self._name(), _TWO_WHEELER),)))
+                path = circling_path(centre, radius, speed, phase, duration)
+            actors.append(Actor(body, path, (Target(self._next_id(), _TWO_WHEELER),)))
         return actors
 
     def _people(self, rng: np.random.Generator, extra: np.random.Generator) -> list[Actor]:
@@ -228,11 +230,13 @@ class World:
         if config.weapon_kinds != ("rifle",):
             for row in range(config.n_armed):
                 kind = str(extra.choice(config.weapon_kinds))
-                bodies[row] = carrying(bodies[row], kind, extra, self.climate)
+                bodies[row] = with_carried_item(bodies[row], kind, extra, self.climate)
         others = []
         for _ in range(config.n_lookalikes):
             body = make_person(extra, self.climate, True)
-            others.append(carrying(body, str(extra.choice(LOOKALIKES)), extra, self.climate))
+            others.append(
+                with_carried_item(body, str(extra.choice(LOOKALIKES)), extra, self.climate)
+            )
         return self._walkers(rng, bodies, extra) + self._walkers(extra, others, extra)
 
     def _walkers(
@@ -250,26 +254,28 @@ class World:
                 start = start if self._blocked(*near, 0.6) else near
             starts.append(start)
         if config.occlusion:
-            starts = [self._beside(start, extra) for start in starts]
+            starts = [self._position_near_cover(start, extra) for start in starts]
         speeds = np.array([_SPEEDS.get(b.posture, 0.0) for b in bodies])
         speeds *= rng.uniform(0.75, 1.2, count)
-        paths = wander(
+        paths = walking_paths(
             rng, np.array(starts), speeds, self._obstacles(), self.layout, config.duration_s
         )
         phases = rng.uniform(0, 2 * np.pi, count)
         actors = []
         for body, path, phase in zip(bodies, paths, phases, strict=True):
-            person = self._name()
+            person = self._next_id()
             targets: tuple[Target, ...] = (Target(person, _PERSON),)
             if body.armed:
-                targets += (Target(self._name(), _WEAPON, person),)
+                targets += (Target(self._next_id(), _WEAPON, person),)
             actors.append(Actor(body, path, targets, float(phase)))
         return actors
 
-    def _beside(self, start: tuple[float, float], rng: np.random.Generator) -> tuple[float, float]:
-        """At times, a place that something nearby half hides instead of ``start``."""
+    def _position_near_cover(
+        self, start: tuple[float, float], rng: np.random.Generator
+    ) -> tuple[float, float]:
+        """``start``, or at random a place that something nearby half hides."""
         hides = [(t.x, t.y, 0.9 * t.radius) for t in self.layout.trees] + self._parked
-        hides = [(x, y, r) for x, y, r in hides if self._seen(x, y)]
+        hides = [(x, y, r) for x, y, r in hides if self._in_first_view(x, y)]
         if not hides or rng.random() >= self.config.occlusion:
             return start
         x, y, radius = hides[int(rng.integers(len(hides)))]
@@ -308,36 +314,36 @@ class World:
         trees = [(tree.x, tree.y, 0.3) for tree in self.layout.trees]
         return np.array([*trees, *self._parked], float).reshape(-1, 3)
 
-    def _seen(self, x: float, y: float) -> bool:
+    def _in_first_view(self, x: float, y: float) -> bool:
         camera = self.flight.camera("thermal", 0.0)
         pixel, depth = camera.project(np.array([x, y, 0.5]))
         lens = camera.intrinsics
         inside = 0 < pixel[0] < lens.width and 0 < pixel[1] < lens.height
         return bool(depth > 0 and inside)
 
-    def _cast_standing_shadows(self) -> None:
+    def _add_static_shadows(self) -> None:
         for lamp in self.layout.lamps:
             head = 1.75 * np.array([np.cos(lamp.heading), np.sin(lamp.heading)])
-            self.ground.light(lamp.x + float(head[0]), lamp.y + float(head[1]))
+            self.ground.add_lamp(lamp.x + float(head[0]), lamp.y + float(head[1]))
         if not self.climate.casts_shadows:
             return
         sun = self.climate.sun
-        still = [actor.shape(0.0) for actor in self.actors if not actor.moves]
+        still = [actor.shape(0.0) for actor in self.actors if not actor.is_moving]
         for shape in [fixture.shape for fixture in self.fixtures] + still:
             for outline in capsule_shadows(shape.capsules, sun):
-                self.ground.shade(outline)
+                self.ground.add_shadow(outline)
         for shape in still:
             for outline in face_shadow(shape.faces, sun):
-                self.ground.shade(outline)
+                self.ground.add_shadow(outline)
         for fixture in self.fixtures:
             if len(fixture.shape.faces):
-                self.ground.shade(_fall(fixture.shape.faces.reshape(-1, 3), sun))
+                self.ground.add_shadow(_shadow_points(fixture.shape.faces.reshape(-1, 3), sun))
         for tree in self.layout.trees:
-            self.ground.shade(_fall(crown_points(tree), sun), dappled=True)
+            self.ground.add_shadow(_shadow_points(crown_points(tree), sun), dappled=True)
 
     @cached_property
     def fixture_spheres(self) -> tuple[Floats, Floats]:
-        """``(N, 3)`` centres and ``(N,)`` radii, metres, that hold the fixtures."""
+        """``(N, 3)`` centres and ``(N,)`` radii of spheres that contain the fixtures, metres."""
         radii = [
             np.linalg.norm(_points(fixture.shape) - fixture.centre, axis=1).max() + 0.2
             for fixture in self.fixtures
@@ -346,7 +352,7 @@ class World:
         return centres.reshape(-1, 3), np.array(radii, float)
 
 
-def _fall(points: Floats, sun: Floats) -> Floats:
+def _shadow_points(points: Floats, sun: Floats) -> Floats:
     """``(N, 2)`` where the shadows of ``(N, 3)`` points fall, metres."""
     return np.asarray(points[:, :2] - points[:, 2:] * (sun[:2] / sun[2]))
 
@@ -357,14 +363,14 @@ def _points(shape: Shape) -> Floats:
     return np.concatenate([ends, shape.faces.reshape(-1, 3)])
 
 
-def _reach(camera: Camera) -> float:
+def _view_radius(camera: Camera) -> float:
     """Half of what the camera sees of the ground across its middle, metres."""
     lens = camera.intrinsics
     slant = float(np.linalg.norm(camera.position))
     return float(np.clip(slant * lens.width / 2 / lens.focal, 8, 0.4 * PERIOD_M))
 
 
-def behind(points: Floats, eye: Floats, rect: Rect) -> NDArray[np.bool_]:
+def is_behind(points: Floats, eye: Floats, rect: Rect) -> NDArray[np.bool_]:
     """Which ground points a footprint stands in front of, seen from ``eye``.
 
     Args:

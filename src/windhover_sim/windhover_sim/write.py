@@ -7,7 +7,7 @@ Folder layout, one a camera, as in MOTChallenge (https://motchallenge.net)::
     <out>/thermal/gt/gt.txt            frame,id,x,y,w,h,flag,class,visibility
     <out>/thermal/seqinfo.ini
 
-Truth is written after the images, so where it is there the folder is whole.
+Truth is written after the images: a folder that has it is complete.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from windhover_sim.truth import SceneTruth
 
 #: Objects less visible than this are to be ignored by scores: ``iscrowd`` 1 in
 #: COCO, flag 0 in MOTChallenge.
-LEAST_VISIBLE: Final = 0.25
+MIN_VISIBLE_SHARE: Final = 0.25
 
 
 def write_scene(
@@ -71,14 +71,14 @@ def write_scene(
         for index in range(count):
             frame = source.render(index)
             _write_png(folder / "img1" / image_name(index), source.image(frame))
-            drawn.append(without_pixels(frame))
+            drawn.append(drop_pixels(frame))
             if progress is not None:
                 progress(number * count + index + 1, len(sources) * count)
         source.close()
         write_atomic(folder / "gt" / "gt.txt", mot_rows(drawn))
         write_atomic(folder / "seqinfo.ini", _seqinfo(source, count))
         truth = folder / "truth.json"
-        write_json(truth, coco(config, source.camera, drawn))
+        write_json(truth, coco_document(config, source.camera, drawn))
         written.append(truth)
     return written
 
@@ -88,8 +88,8 @@ def image_name(index: int) -> str:
     return f"{index + 1:06d}.png"
 
 
-def without_pixels(frame: SceneFrame) -> SceneFrame:
-    """The frame's truth and poses, for keeping many of them."""
+def drop_pixels(frame: SceneFrame) -> SceneFrame:
+    """The frame without its images, so that many can be kept in memory."""
     empty16, empty8 = np.empty((0, 0), np.uint16), np.empty((0, 0, 3), np.uint8)
     return SceneFrame(
         frame.index,
@@ -104,7 +104,7 @@ def without_pixels(frame: SceneFrame) -> SceneFrame:
     )
 
 
-def coco(config: SceneConfig, camera: str, frames: Sequence[SceneFrame]) -> dict[str, Any]:
+def coco_document(config: SceneConfig, camera: str, frames: Sequence[SceneFrame]) -> dict[str, Any]:
     """COCO truth of frames of one camera.
 
     Image records also have ``altitude`` (metres), ``time_of_day`` (day, dusk or
@@ -161,7 +161,7 @@ def _annotations(truth: SceneTruth) -> list[dict[str, Any]]:
             "category_id": int(truth.class_ids[index]) + 1,
             "bbox": [x0, y0, x1 - x0, y1 - y0],
             "area": (x1 - x0) * (y1 - y0),
-            "iscrowd": int(visibility < LEAST_VISIBLE),
+            "iscrowd": int(visibility < MIN_VISIBLE_SHARE),
             "track_id": int(truth.track_ids[index]),
             "visibility": visibility,
             "amodal_bbox": [a0, b0, a1 - a0, b1 - b0],

@@ -11,7 +11,7 @@ from windhover.sources import open_source
 from windhover.sources.base import Source
 from windhover_sim import SceneFrame, SceneSource
 from windhover_sim.rendered import RenderedScene
-from windhover_sim.write import coco, without_pixels
+from windhover_sim.write import coco_document, drop_pixels
 
 
 class _RecordedScene(SceneSource):
@@ -24,7 +24,7 @@ class _RecordedScene(SceneSource):
     def render(self, index: int) -> SceneFrame:
         """Render a frame and record its truth."""
         frame = super().render(index)
-        self._frames[index] = without_pixels(frame)
+        self._frames[index] = drop_pixels(frame)
         return frame
 
 
@@ -60,5 +60,5 @@ class SceneTruthRecorder:
             return None
         path = folder / "truth.json"
         frames = [frame for _, frame in sorted(self._frames.items())]
-        write_json(path, coco(self._scene.config, self._scene.camera, frames), indent=None)
+        write_json(path, coco_document(self._scene.config, self._scene.camera, frames), indent=None)
         return path

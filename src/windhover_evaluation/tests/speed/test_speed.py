@@ -11,7 +11,7 @@ import pytest
 from tests.support.blob_bundle import build_blob_bundle
 from tests.support.quantised_bundle import build_quantised_bundle
 from windhover.errors import BackendError, ConfigError
-from windhover.inference.qnn_api.profile import Measure
+from windhover.inference.qnn_api.profile import Measurement
 from windhover_evaluation.speed import backends as speed
 from windhover_evaluation.speed.backends import (
     EMULATOR_FRAMES,
@@ -95,9 +95,9 @@ def test_what_can_be_asked_for() -> None:
 
 def test_time_on_the_htp_is_the_accelerators() -> None:
     profile = [
-        Measure("QNN (execute) time", 24023, "us", 0),
-        Measure("Accelerator (execute) time (cycles)", 9, "cycles", 0),
-        Measure("Accelerator (execute) time", 2150, "us", 0),
+        Measurement("QNN (execute) time", 24023, "us", 0),
+        Measurement("Accelerator (execute) time (cycles)", 9, "cycles", 0),
+        Measurement("Accelerator (execute) time", 2150, "us", 0),
     ]
     assert htp_time_ms(profile) == pytest.approx(2.15)
     with pytest.raises(BackendError, match="Accelerator"):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from windhover.errors import ConfigError, DataError
-from windhover.files import plain
+from windhover.files import to_json_value
 from windhover.health.metrics import FORMAT
 
 Verdict = Literal["better", "same", "worse", "new", "gone"]
@@ -94,7 +94,7 @@ class Baseline:
     def against(self, now: Mapping[str, Any]) -> list[Comparison]:
         """Compare a run's metrics with it; see :func:`compare`."""
         # As a file holds them: rounded, and null for NaN.
-        return compare(self.metrics, plain(now), self.tolerance, self.ratio, self.latency)
+        return compare(self.metrics, to_json_value(now), self.tolerance, self.ratio, self.latency)
 
 
 def baseline_part(comparisons: Sequence[Comparison]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from windhover.health.latency import NS_PER_MS, NS_PER_S
 from windhover.inference import BACKENDS, open_backend
 from windhover.inference.base import Backend
 from windhover.inference.dlc import DlcBackend
-from windhover.inference.qnn_api.profile import Measure
+from windhover.inference.qnn_api.profile import Measurement
 from windhover.inference.soc import on_device
 from windhover.model.bundle import Bundle
 
@@ -106,7 +106,7 @@ def backend_names(text: str) -> tuple[str, ...]:
 
 
 def measure_backends(model: str | Path, names: Iterable[str], frames: int) -> list[Speed]:
-    """Measure backends one after the other, each in a process of its own.
+    """Measurement backends one after the other, each in a process of its own.
 
     Args:
         model: bundle folder or name.
@@ -137,7 +137,7 @@ def _in_a_process(root: str, name: str, frames: int) -> Speed:
 
 
 def measure(root: str, name: str, frames: int) -> Speed:
-    """Measure one backend in this process.
+    """Measurement one backend in this process.
 
     Args:
         root: folder of the bundle.
@@ -203,19 +203,19 @@ def _htp_ms(bundle: Bundle, backend: Backend, frames: int) -> float | None:
     try:
         for _ in range(min(frames, 50)):
             with_profile.run(image)
-            samples.append(htp_time_ms(with_profile.measures()))
+            samples.append(htp_time_ms(with_profile.measurements()))
     finally:
         with_profile.close()
     return float(np.median(samples))
 
 
-def htp_time_ms(measures: Iterable[Measure]) -> float:
+def htp_time_ms(measurements: Iterable[Measurement]) -> float:
     """Milliseconds that the accelerator took of a profiled run.
 
     Raises:
         BackendError: QNN did not say.
     """
-    for each in measures:
+    for each in measurements:
         if each.name == _HTP_MEASURE and each.unit == "us":
             return each.value / 1e3
     raise BackendError(f"QNN's profile has no {_HTP_MEASURE!r}; use the versions doctor names")

@@ -1,6 +1,7 @@
 """Radiometric files give their own counts; the picture beside them may say anything."""
 
 import os
+import struct
 from pathlib import Path
 
 import cv2
@@ -91,9 +92,16 @@ def test_a_picture_with_other_segments_is_no_radiometric_file():
     assert read_counts(cv2.imencode(".png", COUNTS)[1].tobytes(), "it") is None
 
 
+HUGE_PNG = SWAPPED_PNG[:16] + struct.pack(">II", 32_000, 32_000) + SWAPPED_PNG[24:]
+# Found by fuzzing: OpenCV took 3.4 GB and 7 s for a chunk that promises so much.
+LONG_CHUNK = SWAPPED_PNG[:26] + SWAPPED_PNG[29:]
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
+        (fff(COUNTS, body=HUGE_PNG), "damaged thermal counts"),
+        (fff(COUNTS, body=LONG_CHUNK), "damaged thermal counts"),
         (flir_jpeg(fff(COUNTS), keep=slice(1, None)), r"1 of 2 FLIR segments"),
         (fff(COUNTS)[:64], "without thermal counts, or is damaged"),
         (fff(COUNTS)[:140], "truncated before its thermal counts"),

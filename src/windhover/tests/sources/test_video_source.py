@@ -215,6 +215,13 @@ def test_an_avi_on_a_clock_of_milliseconds_has_the_rate_of_its_frames(tmp_path):
     assert [frame.stamp_ns for frame in source] == [i * 100_000_000 for i in range(4)]
 
 
+def test_a_title_in_another_encoding_is_no_reason_to_fail(tmp_path):
+    path = encode(tmp_path / "clip.mp4", colours(2), codec="libx264", pixel="yuv420p")
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"isomiso2", b"is\xf6miso2", 1))  # Latin-1
+    assert len(list(open_source(path))) == 2
+
+
 @pytest.mark.parametrize("name", ["raw.h264", "raw.264"])
 def test_a_raw_stream_has_the_rate_that_is_given(tmp_path, name):
     path = tmp_path / name

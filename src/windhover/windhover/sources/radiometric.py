@@ -16,11 +16,11 @@ import math
 import struct
 from collections.abc import Iterator
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from windhover.errors import SourceError
+from windhover.errors import EncodingError, SourceError
+from windhover.imaging.compressed import decode_image_bytes
 from windhover.imaging.jpeg import application_data, frame_size, segments
 
 Counts = NDArray[np.uint16]
@@ -132,8 +132,10 @@ def _raw_counts(record: memoryview, what: str) -> Counts:
     width, height = struct.unpack_from("<HH" if little else ">HH", record, 2)
     body = record[_RAW_HEADER:]
     if bytes(body[:4]) == _PNG:
-        counts = _png_counts(body)
-        if counts is None or counts.shape != (height, width):
+        # Its header is read first: a few bytes can promise gigabytes of pixels.
+        stated = struct.unpack_from(">II", body, 16) if len(body) > 24 else (0, 0)
+        counts = _png_counts(body) if stated == (width, height) else None
+        if counts is None:
             raise SourceError(f"{what} has damaged thermal counts: copy it again")
         return counts
     if len(body) < width * height * 2 or not width or not height:
@@ -148,10 +150,10 @@ def _raw_counts(record: memoryview, what: str) -> Counts:
 def _png_counts(body: memoryview) -> Counts | None:
     """Counts that a FLIR camera stored as a PNG, most with the bytes of each swapped."""
     try:
-        image = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
+        image, encoding = decode_image_bytes(body, "its PNG")
+    except EncodingError:
         return None
-    if image is None or image.ndim != 2 or image.dtype != np.uint16:
+    if encoding != "mono16":
         return None
     counts = np.asarray(image, np.uint16)
     swapped = counts.byteswap()

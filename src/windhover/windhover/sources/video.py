@@ -209,7 +209,8 @@ def _open(path: Path) -> tuple[InputContainer, VideoStream]:
     import av
 
     try:
-        container = av.open(str(path))
+        # Titles and comments in other encodings than UTF-8 are no reason to fail.
+        container = av.open(str(path), metadata_errors="replace")
     except (av.error.FFmpegError, OSError) as error:
         raise SourceError(
             f"cannot open video {path}: {error.strerror or error} (damaged, or not a video)"

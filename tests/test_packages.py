@@ -2,6 +2,8 @@
 
 import ast
 import json
+import re
+import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -98,3 +100,28 @@ def test_setup_puts_programs_config_and_launch_where_ros_looks(package):
 def test_colcon_meta_knows_every_package():
     names = json.loads((ROOT / "colcon.meta").read_text())["names"]
     assert set(names) == set(PACKAGES)
+
+
+def test_nothing_installs_the_strangers_package_of_our_name():
+    """PyPI's windhover is another project: ours is installed from a path."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "*.py", "*.md", "*.yaml", "*.toml", "*.txt", "Makefile"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    wrong = re.compile(r"pip3? install (?:-\S+ )*['\"]?windhover\S*", re.I)
+    found = {
+        f"{name}: {match[0]}"
+        for name in listed.split("\0")
+        if (ROOT / name).is_file()
+        for match in wrong.finditer((ROOT / name).read_text(errors="replace"))
+    }
+    assert found == set()
+
+
+@pytest.mark.parametrize("package", sorted(PACKAGES))
+def test_who_needs_windhover_needs_this_version_of_it(package):
+    """PyPI has none of ours, so that pip stops rather than install the other project."""
+    setup = (PACKAGES[package] / "setup.py").read_text()
+    assert '"windhover"' not in setup
+    version = ET.parse(PACKAGES["windhover"] / "package.xml").findtext("version")
+    assert ET.parse(PACKAGES[package] / "package.xml").findtext("version") == version

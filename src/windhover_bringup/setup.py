@@ -25,7 +25,8 @@ setup(
     ],
     python_requires=">=3.10",
     install_requires=[
-        "windhover",
+        # PyPI's windhover is a stranger's: never take that for ours.
+        f"windhover=={MANIFEST.findtext('version')}",
         "windhover_ros",
         "windhover_cameras",
         "windhover_detector",

@@ -131,7 +131,7 @@ def check_signature(manifest: Path, text: bytes, key: Ed25519PublicKey) -> None:
     """Refuse a manifest that the holder of a key has not signed.
 
     Args:
-        manifest: where it lies.
+        manifest: its path.
         text: its bytes, as they will be parsed.
         key: to check against.
 
@@ -180,5 +180,5 @@ def _need_cryptography() -> None:
     except ImportError as error:
         raise ConfigError(
             "a bundle's signature needs the package cryptography, which is not installed: "
-            "pip install 'windhover[signed]', or Ubuntu's python3-cryptography"
+            "pip install cryptography, or Ubuntu's python3-cryptography"
         ) from error

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from windhover.errors import WindhoverError
-from windhover.finding import Finding, guarded
+from windhover.finding import Finding, run_check
 from windhover_bringup.doctor.device import check_qnn, device_findings
 
 
@@ -20,11 +20,11 @@ def examine() -> list[Finding]:
     ros = (_python, _ros, _vision_msgs, _rmw, _profile, _shared_memory)
     rest = (_cameras, _gpu, _models)
     return [
-        *map(guarded, ros),
+        *map(run_check, ros),
         *_backends(),
-        guarded(check_qnn),
+        run_check(check_qnn),
         *_device(),
-        *map(guarded, rest),
+        *map(run_check, rest),
     ]
 
 
@@ -136,7 +136,7 @@ def _cameras() -> Finding:
         "GStreamer": shutil.which("gst-launch-1.0") is not None,
     }
     present = [name for name, found in tools.items() if found]
-    advice = "v4l2: needs 'pip install windhover[v4l2]', gst: Debian's gstreamer1.0-tools"
+    advice = "v4l2: needs 'pip install linuxpy', gst: Debian's gstreamer1.0-tools"
     return Finding(
         "cameras", all(tools.values()) or None, ", ".join([there, *present]),
         "" if all(tools.values()) else advice,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from windhover.errors import NewStartError, WindhoverError
+from windhover.errors import RestartRequiredError, WindhoverError
 from windhover.inference.soc import FASTRPC_NODES
 
 UNIT = Path(__file__).resolve().parents[1] / "config" / "systemd" / "windhover.service"
@@ -29,7 +29,7 @@ def test_systemd_finds_nothing_wrong_with_it():
 def test_it_restarts_what_a_new_start_may_mend_and_nothing_else():
     assert values("Restart") == ["always"]
     assert values("RestartPreventExitStatus") == [str(WindhoverError.exit_status)]
-    assert NewStartError.exit_status != WindhoverError.exit_status
+    assert RestartRequiredError.exit_status != WindhoverError.exit_status
 
 
 def test_it_may_open_what_the_dsp_is_reached_by():

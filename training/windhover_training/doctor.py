@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from windhover.errors import BackendError
-from windhover.finding import Finding, guarded
+from windhover.finding import Finding, run_check
 
 #: What training as such can't do without, by the names of findings.
 NEEDED = ("python", "torch", "torchvision", "ultralytics", "disk")
@@ -41,11 +41,11 @@ def examine(workspace: Path) -> list[Finding]:
         ("onnxslim", "for export: ", True),
     ]
     return [
-        *map(guarded, looks),
+        *map(run_check, looks),
         *(_package(*package) for package in packages),
-        guarded(_qnn),
-        guarded(_gpu),
-        guarded(_cpu),
+        run_check(_qnn),
+        run_check(_gpu),
+        run_check(_cpu),
         _disk(workspace),
         _tool("adb", "for profile --device adb: install Debian's adb"),
         _tool("ssh", "for profile --device ssh: install Debian's openssh-client"),

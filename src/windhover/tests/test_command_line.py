@@ -5,7 +5,7 @@ import os
 import pytest
 
 from windhover.command_line import INTERRUPTED, print_error, run_command
-from windhover.errors import ConfigError, NewStartError
+from windhover.errors import ConfigError, RestartRequiredError
 
 
 class RefusalError(Exception):
@@ -31,10 +31,14 @@ def ending(error):
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "said"),
+    ("error", "status", "printed"),
     [
         (ConfigError("rate is 7;\n  use 0 to 5"), 2, "error: rate is 7; use 0 to 5\n"),
-        (NewStartError("the detector stands still"), 3, "error: the detector stands still\n"),
+        (
+            RestartRequiredError("the detector stands still"),
+            3,
+            "error: the detector stands still\n",
+        ),
         (RefusalError("No such option: --rat"), 2, "error: No such option: --rat\n"),
         (RefusalError(""), 2, ""),
         (
@@ -45,12 +49,12 @@ def ending(error):
         (KeyboardInterrupt(), INTERRUPTED, ""),
     ],
 )
-def test_what_ends_a_command_is_one_line_and_a_status(capsys, error, status, said):
+def test_an_error_ends_a_command_with_one_line_and_a_status(capsys, error, status, printed):
     assert run_command(ending(error), [], "windhover") == status
-    assert capsys.readouterr().err == said
+    assert capsys.readouterr().err == printed
 
 
-def test_a_fault_of_ours_keeps_its_traceback():
+def test_an_unexpected_error_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError):
         run_command(ending(ZeroDivisionError()), [], "windhover")
 
@@ -64,7 +68,7 @@ def test_a_command_gets_its_arguments_and_gives_its_status():
     assert run_command(lambda **_: None, (), "windhover") == 0
 
 
-def test_a_reader_that_goes_away_is_no_error(monkeypatch):
+def test_a_closed_pipe_is_no_error(monkeypatch):
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "w") as stream:
@@ -79,6 +83,6 @@ def test_a_reader_that_goes_away_is_no_error(monkeypatch):
         stream.flush()
 
 
-def test_an_error_is_told_in_one_line(capsys):
+def test_an_error_is_printed_in_one_line(capsys):
     assert print_error("two\n lines", 3) == 3
     assert capsys.readouterr().err == "error: two lines\n"

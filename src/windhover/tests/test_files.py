@@ -1,4 +1,4 @@
-"""Result files: strict JSON, written whole."""
+"""Result files: strict JSON, written completely or not at all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from windhover.errors import DataError
-from windhover.files import plain, write_atomic, write_json
+from windhover.files import to_json_value, write_atomic, write_json
 
 
 def test_json_holds_no_nan_and_no_numpy(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_json_holds_no_nan_and_no_numpy(tmp_path: Path) -> None:
         "d": [3, True, None, "x"],
         "7": 0.333333,
     }
-    assert plain(1 / 3, digits=2) == 0.33
+    assert to_json_value(1 / 3, digits=2) == 0.33
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_part(

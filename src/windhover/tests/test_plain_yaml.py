@@ -1,4 +1,4 @@
-"""YAML from outside stays within bounds, and a person is told why it was not taken."""
+"""YAML from outside stays within bounds, and a refusal has its reason."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BOMB = b"a: &a [x, x, x, x, x, x, x, x, x]\n" + b"".join(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         (BOMB, "alias *a is not taken: write it out in line 2"),
         (b"base: &b {x: 1}\nmine: {<<: *b}\n", "alias *b is not taken"),
@@ -32,10 +32,10 @@ BOMB = b"a: &a [x, x, x, x, x, x, x, x, x]\n" + b"".join(
         (b"#" * (MAX_BYTES + 1), "longer than 1048576 bytes"),
     ],
 )
-def test_what_is_refused_is_told_in_one_line(text: bytes, told: str) -> None:
+def test_a_refusal_has_one_line(text: bytes, expected: str) -> None:
     with pytest.raises(YamlError) as caught:
         parse_yaml(text)
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -46,12 +46,12 @@ def test_no_more_of_a_huge_file_is_read_than_the_bound(tmp_path: Path) -> None:
         read_yaml(tmp_path / "huge.yaml")
 
 
-def test_a_device_that_never_ends_is_no_file() -> None:
+def test_an_endless_device_is_not_read() -> None:
     with pytest.raises(YamlError, match="longer than"):
         read_yaml("/dev/zero")
 
 
-def test_what_is_written_is_taken_also_where_two_places_share_a_value() -> None:
+def test_a_shared_value_is_written_without_an_alias() -> None:
     shared = [1, 2.5, "three", None, True]
     document = {"b": shared, "a": {"again": shared}}
     assert parse_yaml(dump_yaml(document).encode()) == document

@@ -1,6 +1,6 @@
 """Running a command so that a person's mistake is one line on stderr, never a traceback.
 
-Nothing of Typer or Click is imported: the library has no command of its own.
+Typer and Click are not imported: the library itself has no command.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from windhover.errors import WindhoverError
 INTERRUPTED = 130
 """Exit status of a command that a person stopped with Ctrl-C."""
 
-#: Ours, and not needed in flight: a drone may be without them.
+#: Packages of this repository that a drone may lack.
 OPTIONAL_PACKAGES = ("windhover_evaluation", "windhover_sim")
 
 
@@ -28,8 +28,8 @@ def run_command(command: Callable[..., Any], args: Sequence[str], program: str) 
         program: name that usage texts show.
 
     Returns:
-        The command's own exit status, or an error's: 2 where a person has to mend
-        something, 3 where a new start may mend it.
+        The command's own exit status, or an error's: 2 where a person has to correct
+        something, 3 where a restart may help.
     """
     try:
         result = command(args=list(args), prog_name=program, standalone_mode=False)
@@ -38,21 +38,24 @@ def run_command(command: Callable[..., Any], args: Sequence[str], program: str) 
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has gone, as `| head` does.
+        # The reader of our output has closed its end, as `| head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except ModuleNotFoundError as error:
         return print_error(_missing_package(error))
     except Exception as error:
-        # Click's own complaints about arguments, whichever Click Typer brings.
+        # Click's errors about arguments, whichever Click Typer brings.
         if not hasattr(error, "format_message"):
             raise
-        message = str(error.format_message())
-        if type(error).__name__ == "NoArgsIsHelpError":
-            sys.stderr.write(f"{message}\n")
-            return 2
-        return print_error(message) if message else 2
+        return _print_usage_error(error, str(error.format_message()))
     return result if isinstance(result, int) else 0
+
+
+def _print_usage_error(error: Exception, message: str) -> int:
+    if type(error).__name__ == "NoArgsIsHelpError":
+        sys.stderr.write(f"{message}\n")
+        return 2
+    return print_error(message) if message else 2
 
 
 def _missing_package(error: ModuleNotFoundError) -> str:

@@ -46,7 +46,7 @@ class CalibrationError(ConfigError):
     """A camera's calibration is malformed, or for images of another size."""
 
 
-class NewStartError(WindhoverError):
-    """The process can't mend itself; its supervisor should start it anew."""
+class RestartRequiredError(WindhoverError):
+    """The process can't recover by itself; its supervisor should restart it."""
 
     exit_status = 3

@@ -76,18 +76,18 @@ def write_atomic(path: Path, data: bytes | str) -> None:
         ) from error
 
 
-def plain(value: Any, digits: int = 6) -> Any:
+def to_json_value(value: Any, digits: int = 6) -> Any:
     """Turn NumPy values and NaN into what JSON can hold.
 
     A score that does not exist (NaN: nothing to score) becomes ``None``, so
     that no reader takes a marker such as -1 for a score.
     """
     if isinstance(value, dict):
-        return {str(key): plain(item, digits) for key, item in value.items()}
+        return {str(key): to_json_value(item, digits) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item, digits) for item in value]
+        return [to_json_value(item, digits) for item in value]
     if isinstance(value, np.ndarray):
-        return [plain(item, digits) for item in value.tolist()]
+        return [to_json_value(item, digits) for item in value.tolist()]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):
@@ -96,9 +96,11 @@ def plain(value: Any, digits: int = 6) -> Any:
 
 
 def write_json(path: Path, value: Any, *, indent: int | None = 2, digits: int = 6) -> None:
-    """Write ``value`` as strict JSON, atomically; see :func:`plain` for NaN.
+    """Write ``value`` as strict JSON, atomically; see :func:`to_json_value` for NaN.
 
     Raises:
         DataError: the file can't be written.
     """
-    write_atomic(path, json.dumps(plain(value, digits), indent=indent, allow_nan=False) + "\n")
+    write_atomic(
+        path, json.dumps(to_json_value(value, digits), indent=indent, allow_nan=False) + "\n"
+    )

@@ -1,4 +1,4 @@
-"""What an examination of this machine found: the lines of ``doctor``."""
+"""The results of checks of this machine: the lines of ``doctor``."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _MARKS = {True: "ok     ", False: "missing", None: "-      "}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the examination.
+    """The result of one check.
 
     Attributes:
-        name: what was looked at.
+        name: what was checked.
         ok: whether it is there and works; ``None`` where it is optional and absent.
         detail: what was found.
-        advice: what to do about it; empty where nothing need be done.
+        advice: what to do about it; empty where nothing is needed.
     """
 
     name: str
@@ -30,17 +30,17 @@ class Finding:
         return asdict(self)
 
 
-def guarded(look: Callable[[], Finding]) -> Finding:
-    """Look at one thing; a look that fails is a finding too."""
+def run_check(check: Callable[[], Finding]) -> Finding:
+    """Run one check; one that raises becomes a finding that failed."""
     try:
-        return look()
+        return check()
     except Exception as error:
-        # An examination must not end at the first thing that is broken.
-        name = look.__name__.removeprefix("check").strip("_")
+        # The other checks must still run.
+        name = check.__name__.removeprefix("check").strip("_")
         return Finding(name, False, f"{type(error).__name__}: {error}")
 
 
-def as_text(findings: Sequence[Finding]) -> str:
+def format_findings(findings: Sequence[Finding]) -> str:
     """A line for each, then what to do next."""
     lines = [f"{_MARKS[each.ok]}  {each.name:<18} {each.detail}" for each in findings]
     steps = [f"  {each.name}: {each.advice}" for each in findings if each.advice]

@@ -1,4 +1,4 @@
-"""What a result was measured on, in words."""
+"""The machine that a result was measured on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _cores() -> int:
 
 
 def _processor() -> str:
-    # Not every architecture names its processor there; its name is better than none.
+    # Not every architecture names its processor there.
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

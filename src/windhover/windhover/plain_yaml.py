@@ -27,7 +27,7 @@ MAX_DEPTH = 100
 
 
 class YamlError(Exception):
-    """Text is no YAML that is taken here; the message says why, in one line."""
+    """Text is not YAML that is accepted here; the message has the reason in one line."""
 
 
 class _Loader(_SafeLoader):
@@ -65,7 +65,7 @@ def _refusal(problem: str, event: Any) -> yaml.MarkedYAMLError:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Safe YAML that writes out what is held in two places, as the loader asks."""
+    """Safe YAML without aliases, which the loader refuses."""
 
     def ignore_aliases(self, _data: Any) -> bool:
         return True

@@ -2,7 +2,7 @@
 
 Coordinates: boxes are ``x1, y1, x2, y2`` in pixels of the *source* image, with
 the origin at the outer corner of the top-left pixel, sub-pixel and unclipped
-unless a docstring says otherwise. Times are integer nanoseconds of ROS time.
+unless a docstring has it otherwise. Times are integer nanoseconds of ROS time.
 """
 
 from __future__ import annotations

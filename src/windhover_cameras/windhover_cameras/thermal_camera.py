@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from windhover.imaging.thermal import (
-    FreezeWatch,
+    FreezeDetector,
     Radiometry,
     Telemetry,
     ThermalState,
@@ -90,20 +90,20 @@ class ThermalCamera(CameraNode[ThermalCameraParams]):
 
     def __init__(self, overrides: Mapping[str, Any] | None = None, namespace: str = "") -> None:
         super().__init__("thermal_camera", overrides, namespace)
-        self.watch = FreezeWatch(self.params.freeze_after_s)
+        self.watch = FreezeDetector(self.params.freeze_after_s)
         self._telemetry = Telemetry(self.params.telemetry_rows, self.params.telemetry_place)
         self._last_picture: Image | None = None
 
     def start(self) -> None:
         """Play, without any memory of earlier frames."""
-        self.watch = FreezeWatch(self.params.freeze_after_s)
+        self.watch = FreezeDetector(self.params.freeze_after_s)
         super().start()
 
     def prepare(self, frame: Frame) -> Frame | None:
         """Cut telemetry off and drop frames that are no fresh picture."""
         picture, rows = self._telemetry.split(frame.image)
         self.watch.after_s = self.params.freeze_after_s
-        state = self.watch.look(picture, time.monotonic_ns(), lepton_ffc(rows))
+        state = self.watch.update(picture, time.monotonic_ns(), lepton_ffc(rows))
         self._last_picture = picture
         if state is ThermalState.FRESH:
             self.health.solved("thermal")

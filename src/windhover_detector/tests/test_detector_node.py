@@ -94,7 +94,7 @@ def test_an_empty_image_gives_an_empty_array(nodes, linked):
     assert arrays[0].header.frame_id == "thermal_camera"
 
 
-def test_labels_are_there_for_who_comes_late(nodes, linked):
+def test_a_late_subscriber_gets_the_labels(nodes, linked):
     infos = nodes.listener(LabelInfo, "label_info", qos.latched())
     wait_for(lambda: infos, "label_info")
     assert [(c.class_id, c.class_name) for c in infos[0].class_map] == [
@@ -104,7 +104,7 @@ def test_labels_are_there_for_who_comes_late(nodes, linked):
     assert infos[0].threshold == pytest.approx(0.25)
 
 
-def test_it_tells_model_backend_rate_and_latency(linked):
+def test_it_reports_model_backend_rate_and_latency(linked):
     node, link = linked
     give(link, *(frame(step) for step in range(5)))
     wait_for(lambda: len(node.results) == 5, "results")
@@ -117,7 +117,7 @@ def test_it_tells_model_backend_rate_and_latency(linked):
         assert float(values[key]) >= 0
 
 
-def test_a_frame_of_another_size_is_detected_in_and_told(linked):
+def test_a_frame_of_another_size_is_used_and_reported(linked):
     node, link = linked
     wide = np.full((300, 480), 40, np.uint8)
     wide[100:130, 200:230] = 230
@@ -129,7 +129,7 @@ def test_a_frame_of_another_size_is_detected_in_and_told(linked):
     assert node.state == "active"
 
 
-def test_a_stamp_that_goes_back_is_told_and_the_frame_is_used(linked):
+def test_a_stamp_that_goes_back_is_reported_and_the_frame_is_used(linked):
     node, link = linked
     give(link, frame(stamp_ns=2 * 10**9), frame(stamp_ns=10**9), frame(stamp_ns=3 * 10**9))
     wait_for(lambda: len(node.results) == 3, "results")
@@ -159,7 +159,7 @@ def test_an_unknown_encoding_is_refused_by_name_and_the_next_frame_is_taken(node
     assert node.state == "active"
 
 
-def test_a_backend_that_fails_is_opened_anew(linked):
+def test_a_backend_that_fails_is_opened_again(linked):
     node, link = linked
     broken = node._detector.backend
     broken.run = lambda image: (_ for _ in ()).throw(BackendError("the DSP went away"))
@@ -171,7 +171,7 @@ def test_a_backend_that_fails_is_opened_anew(linked):
     wait_for(lambda: node.results, "a result")
 
 
-def test_a_run_that_hangs_is_told_from_how_long_runs_take_and_left_behind(live):
+def test_a_run_that_hangs_is_reported_and_another_backend_opened(live):
     node, link = live
     give(link, frame())
     wait_for(lambda: node.results, "a result")
@@ -188,7 +188,7 @@ def test_a_run_that_hangs_is_told_from_how_long_runs_take_and_left_behind(live):
     forever.set()
 
 
-def test_where_no_frame_may_be_left_out_a_slow_run_is_waited_for(linked):
+def test_a_lossless_input_waits_for_a_slow_run(linked):
     node, link = linked
     give(link, frame())
     wait_for(lambda: node.results, "a result")
@@ -255,7 +255,9 @@ def test_altitude_outside_the_models_band_is_flagged_not_hidden(nodes, linked):
     assert not any("altitude" in text for text in problems(node))
 
 
-def test_a_bundle_that_is_not_signed_as_asked_is_refused_and_told(nodes, blob_bundle, tmp_path):
+def test_a_bundle_without_the_required_signature_is_refused_and_reported(
+    nodes, blob_bundle, tmp_path
+):
     pytest.importorskip("cryptography")
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -273,10 +275,10 @@ def test_a_bundle_that_is_not_signed_as_asked_is_refused_and_told(nodes, blob_bu
     assert "is not signed" in node.health.report().message
     sign_manifest(folder / "bundle.yaml", key)
     wait_for(lambda: node.state == "active", "the retry")
-    told = node.health.report().values["model_signature"]
-    assert told == f"key {fingerprint(key.public_key())}"
+    expected = node.health.report().values["model_signature"]
+    assert expected == f"key {fingerprint(key.public_key())}"
 
 
-def test_an_unsigned_bundle_flies_where_no_key_is_set_and_says_so(linked):
+def test_an_unsigned_bundle_is_used_without_a_key_and_reported(linked):
     node, _ = linked
     assert node.health.report().values["model_signature"] == "unsigned"

@@ -71,7 +71,7 @@ def test_an_error_ends_it_and_is_handed_on():
     assert worker.stop(0.0)
 
 
-def test_a_worker_that_hangs_is_left_behind_and_its_late_error_is_nobodys():
+def test_a_worker_that_hangs_is_abandoned_and_its_late_error_ignored():
     link, recorder = Handover(), Recorder()
     begun, release = threading.Event(), threading.Event()
 

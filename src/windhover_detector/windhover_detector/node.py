@@ -26,7 +26,7 @@ from windhover.model.manifest import Thresholds
 from windhover.types import Detections, Frame
 from windhover_detector.params import DetectorParams
 from windhover_detector.worker import FrameWorker
-from windhover_ros import qos
+from windhover_ros import qos, topics
 from windhover_ros.diagnostics import Level
 from windhover_ros.drone import listen_to_altitude
 from windhover_ros.images import frame_from_compressed, frame_from_image
@@ -39,11 +39,6 @@ from windhover_ros.runner import run_node
 # longer, and nothing is seen for as long.
 HANG_AFTER_S = 0.4
 _PROBLEM_S = 10.0
-_CAMERA_TOPICS = {
-    "rgb": "camera/rgb/image_raw",
-    "thermal": "camera/thermal/image_raw",
-    "rgbt": "rgbt/image",
-}
 
 Listener = Callable[[Frame, Detections, int], None]
 """Takes a frame, its detections, and when the frame was taken (monotonic nanoseconds)."""
@@ -86,9 +81,9 @@ class DetectorNode(StageNode[DetectorParams]):
         self._received = 0
         self._altitude = AltitudeMonitor()
         self._detections = self.advertise(
-            Detection2DArray, "detections", qos.result(self.params.deadline_s)
+            Detection2DArray, topics.DETECTIONS, qos.result(self.params.deadline_s)
         )
-        self._labels = self.advertise(LabelInfo, "label_info", qos.latched())
+        self._labels = self.advertise(LabelInfo, topics.LABEL_INFO, qos.latched())
         listen_to_altitude(self, self.params, self._altitude.update)
 
     @property
@@ -249,10 +244,10 @@ class DetectorNode(StageNode[DetectorParams]):
     def _subscribe(self, bundle: Bundle) -> None:
         if self._images is not None:
             return
-        topic = self.params.image_topic or _CAMERA_TOPICS[bundle.channels]
+        topic = self.params.image_topic or topics.image_of(bundle.channels)
         if self.params.compressed:
             self._images = self.listen(
-                CompressedImage, f"{topic}/compressed", self._on_compressed, qos.image()
+                CompressedImage, topics.compressed(topic), self._on_compressed, qos.image()
             )
         else:
             self._images = self.listen(Image, topic, self._on_image, qos.image())
@@ -291,7 +286,7 @@ class DetectorNode(StageNode[DetectorParams]):
 
 
 def main() -> int:
-    """Run the node as a process of its own."""
+    """Run the node in its own process."""
     return run_node(DetectorNode)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from windhover.finding import as_text
+from windhover.finding import format_findings
 
 from .paths import WORKSPACE
 
@@ -24,6 +24,6 @@ def doctor(
     if json:
         typer.echo(json_text.dumps([each.as_dict() for each in findings], indent=2))
     else:
-        typer.echo(as_text(findings))
+        typer.echo(format_findings(findings))
     if not can_train(findings):
         raise typer.Exit(1)

@@ -20,7 +20,7 @@ def test_an_altitude_is_unknown_once_it_is_old():
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_what_is_no_number_changes_nothing(value):
+def test_nan_and_infinity_change_nothing(value):
     altitude = AltitudeMonitor()
     assert altitude.update(40.0)
     assert not altitude.update(value)

@@ -114,7 +114,7 @@ def test_a_hot_object_that_enters_does_not_flicker_the_background(method):
     raw = grey_of_background(ToneMapper(ToneConfig(method=method)), frames)
     smooth = grey_of_background(ToneMapper(ToneConfig(method=method, smoothing_s=1.0)), frames)
     steps = np.abs(np.diff(smooth))
-    # The object takes 5 % of the picture and the whole of the percentiles' range.
+    # The object takes 5 % of the picture and all of the percentiles' range.
     if method != "plateau":
         assert np.abs(np.diff(raw)).max() > 25
     # No grey may move by more than 255 * (1 - exp(-period / smoothing)).
@@ -166,7 +166,7 @@ def test_both_ways_to_look_a_grey_up_are_equal(monkeypatch):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_another_scene_a_pause_or_a_step_back_begins_anew(method):
+def test_another_scene_a_pause_or_a_step_back_restarts_smoothing(method):
     config = ToneConfig(method=method, smoothing_s=10.0)
     hotter = with_hot_object() + np.uint16(5_000)
     for stamp_ns, after in (

@@ -91,7 +91,7 @@ def test_a_palette_has_no_fourth_channel(transparency):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tiff"])
-def test_four_channels_are_both_cameras_only_where_it_is_said(suffix):
+def test_four_channels_are_both_cameras_only_where_declared(suffix):
     four = np.dstack((BGR, GREY))
     data = encoded(suffix, four)
     image, encoding = decode_image_bytes(data, "picture", fourth=fourth_channel("rgbt"))
@@ -170,9 +170,7 @@ def test_orientation_is_an_option(kind):
         ("image/png", ".png", GREY, "mono8"),
     ],
 )
-def test_the_message_says_what_channels_are_and_the_data_how_they_are_stored(
-    kind, suffix, image, encoding
-):
+def test_the_message_declares_the_channels_and_the_data_the_codec(kind, suffix, image, encoding):
     if image is None:
         image = np.full((16, 16, 3), 90, np.uint8)
     decoded, held = decode_compressed(encoded(suffix, image), kind)

@@ -347,7 +347,7 @@ def test_channels_for_each_kind_of_bundle():
         to_channels(rgb, "bgr8", "lidar")
 
 
-def test_a_frame_that_is_not_what_it_says_is_refused():
+def test_a_frame_that_does_not_match_its_encoding_is_refused():
     with pytest.raises(EncodingError, match="mono16 frame is uint16"):
         to_gray8(np.zeros((H, W), np.uint8), "mono16")
     with pytest.raises(EncodingError, match="bgr8 frame is uint8 with 3"):

@@ -43,7 +43,7 @@ def test_to_source_inverts_to_input(source_hw, input_hw, rows):
 
 
 @given(sizes, sizes)
-def test_whole_source_lands_on_the_picture_inside_the_border(source_hw, input_hw):
+def test_the_source_fills_the_picture_inside_the_border(source_hw, input_hw):
     letterbox = Letterbox(source_hw, input_hw)
     height, width = source_hw
     x1, y1, x2, y2 = letterbox.to_input(np.array([[0, 0, width, height]], np.float64))[0]
@@ -117,7 +117,7 @@ def test_pixels_equal_ultralytics_where_it_is_installed():
         np.testing.assert_array_equal(Letterbox(source_hw, (640, 640)).apply(image), theirs)
 
 
-def test_a_feature_is_found_where_its_mapped_box_says():
+def test_a_feature_is_inside_its_mapped_box():
     image = np.zeros((720, 1280), np.uint8)
     image[300:340, 900:960] = 255
     letterbox = Letterbox((720, 1280), (640, 640))
@@ -131,7 +131,7 @@ def test_same_size_is_not_copied():
     assert np.shares_memory(Letterbox((512, 640), (512, 640)).apply(image), image)
 
 
-def test_a_reused_buffer_is_written_whole():
+def test_every_pixel_of_a_reused_buffer_is_written():
     out = np.full((1, 640, 640, 3), 7, np.uint8)
     image = np.random.default_rng(1).integers(0, 256, (720, 1280, 3), np.uint8)
     letterbox = Letterbox((720, 1280), (640, 640))

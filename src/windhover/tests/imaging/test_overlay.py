@@ -70,12 +70,12 @@ def test_a_lone_object_gets_its_full_label_above_it():
     assert columns.max() > shorter.max() > 340
 
 
-def test_classes_have_colours_of_their_own():
+def test_classes_have_different_colours():
     assert len({class_colour(i) for i in range(7)}) == 7
     assert class_colour(7) == class_colour(0)
 
 
-def test_the_legend_counts_what_is_in_sight_and_the_caption_is_cut_to_fit():
+def test_the_legend_counts_visible_objects_and_the_caption_is_cut_to_fit():
     image = np.full((512, 640), 200, np.uint8)
     boxes = [[100, 200, 140, 260], [300, 200, 340, 260]]
     result = draw(image, "mono8", boxes, class_ids=np.array([1, 1], np.int32), caption="x" * 500)
@@ -104,7 +104,7 @@ def test_zoom_enlarges_picture_and_boxes():
     assert (result[205:235, 104:116] > 240).all()
 
 
-def test_boxes_beyond_the_picture_and_unknown_classes_do_no_harm():
+def test_boxes_beyond_the_picture_and_unknown_classes_are_harmless():
     image = np.zeros((120, 160), np.uint8)
     boxes = [
         [-50, -50, 500, 400],

@@ -1,4 +1,4 @@
-"""Frames of a closed shutter are told from fresh ones, and telemetry from the picture."""
+"""Frames of a closed shutter are expected from fresh ones, and telemetry from the picture."""
 
 from itertools import islice
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from windhover.errors import EncodingError
 from windhover.imaging.thermal import (
     Ffc,
-    FreezeWatch,
+    FreezeDetector,
     Radiometry,
     Telemetry,
     ThermalState,
@@ -28,8 +28,8 @@ def noise(seed):
 
 def watch(frames, period_ms, **options):
     """The states of frames that come with a fixed period."""
-    judge = FreezeWatch(**options)
-    return judge, [judge.look(frame, n * period_ms * MS) for n, frame in enumerate(frames)]
+    detector = FreezeDetector(**options)
+    return detector, [detector.update(frame, n * period_ms * MS) for n, frame in enumerate(frames)]
 
 
 class TestTelemetry:
@@ -54,13 +54,13 @@ class TestTelemetry:
         assert np.shares_memory(picture, image)
 
     @pytest.mark.parametrize("size", [(640, 512), (160, 120), (1280, 720), (640, 480), (80, 70)])
-    def test_whole_pictures_are_left_whole(self, size):
+    def test_pictures_without_telemetry_are_not_cut(self, size):
         image = np.zeros((size[1], size[0]), np.uint16)
         picture, rows = Telemetry().split(image)
         assert rows is None
         assert picture.shape == image.shape
 
-    def test_rows_and_place_can_be_said(self):
+    def test_rows_and_place_can_be_set(self):
         image = np.arange(50 * 40, dtype=np.uint16).reshape(50, 40)
         np.testing.assert_array_equal(Telemetry(3, "top").split(image)[0], image[3:])
         np.testing.assert_array_equal(Telemetry(3, "bottom").split(image)[0], image[:-3])
@@ -77,7 +77,7 @@ class TestTelemetry:
         rows[0, 4] = 0x0010  # the high half: overtemperature, in the same bits
         assert lepton_ffc(rows) is state
 
-    def test_what_is_no_lepton_has_no_state(self):
+    def test_other_cores_have_no_ffc_state(self):
         assert lepton_ffc(None) is None
         assert lepton_ffc(np.zeros((2, 640), np.uint16)) is None
         assert lepton_ffc(np.zeros((2, 160), np.uint8)) is None
@@ -96,11 +96,11 @@ class TestFreeze:
     def test_a_shutter_that_closes_for_half_a_second(self):
         frames = [noise(n) for n in range(10)]
         frames += [frames[-1].copy()] * 15 + [noise(n) for n in range(50, 55)]
-        judge, states = watch(frames, 33)
+        detector, states = watch(frames, 33)
         # 250 ms are eight frames; nothing of the freeze counts as fresh before that.
         assert states == [FRESH] * 10 + [REPEATED] * 7 + [FROZEN] * 8 + [FRESH] * 5
-        assert (judge.freezes, judge.repeated) == (1, 15)
-        assert judge.longest_s == pytest.approx(15 * 0.033)
+        assert (detector.freezes, detector.repeated) == (1, 15)
+        assert detector.longest_s == pytest.approx(15 * 0.033)
 
     def test_a_core_that_sends_each_picture_three_times_is_not_frozen(self):
         _, states = watch([noise(n // 3) for n in range(27)], 37)
@@ -115,30 +115,30 @@ class TestFreeze:
     def test_a_size_that_changes_is_fresh(self):
         assert watch([noise(0), noise(0)[:-2]], 33)[1] == [FRESH, FRESH]
 
-    def test_telemetry_tells_a_correction_at_its_first_frame(self):
-        judge = FreezeWatch()
-        told = [Ffc.COMPLETE, Ffc.IMMINENT, Ffc.IN_PROGRESS, Ffc.IN_PROGRESS, Ffc.COMPLETE]
-        states = [judge.look(noise(n), n * 111 * MS, ffc) for n, ffc in enumerate(told)]
+    def test_telemetry_shows_a_correction_at_its_first_frame(self):
+        detector = FreezeDetector()
+        expected = [Ffc.COMPLETE, Ffc.IMMINENT, Ffc.IN_PROGRESS, Ffc.IN_PROGRESS, Ffc.COMPLETE]
+        states = [detector.update(noise(n), n * 111 * MS, ffc) for n, ffc in enumerate(expected)]
         assert states == [FRESH, FRESH, FFC, FFC, FRESH]
-        assert judge.freezes == 1
-        assert judge.last_s == pytest.approx(0.222)
+        assert detector.freezes == 1
+        assert detector.last_s == pytest.approx(0.222)
 
     def test_silence_is_a_stall(self):
-        judge = FreezeWatch(after_s=0.25)
-        assert judge.state_at(10**9) is FRESH
-        judge.look(noise(0), 10**9)
-        assert judge.state_at(10**9 + 200 * MS) is FRESH
-        assert judge.state_at(10**9 + 300 * MS) is STALLED
-        judge.look(noise(1), 10**9 + 400 * MS)
-        assert judge.state_at(10**9 + 400 * MS) is FRESH
+        detector = FreezeDetector(after_s=0.25)
+        assert detector.state_at(10**9) is FRESH
+        detector.update(noise(0), 10**9)
+        assert detector.state_at(10**9 + 200 * MS) is FRESH
+        assert detector.state_at(10**9 + 300 * MS) is STALLED
+        detector.update(noise(1), 10**9 + 400 * MS)
+        assert detector.state_at(10**9 + 400 * MS) is FRESH
 
     @given(st.lists(st.integers(0, 3), min_size=1, max_size=60), st.integers(5, 300))
-    def test_fresh_is_exactly_what_differs_from_the_frame_before(self, pictures, period_ms):
+    def test_a_frame_is_fresh_exactly_if_it_differs_from_the_one_before(self, pictures, period_ms):
         frames = [noise(picture) for picture in pictures]
-        judge, states = watch(frames, period_ms)
+        detector, states = watch(frames, period_ms)
         for n, state in enumerate(states):
             assert (state is FRESH) == (n == 0 or pictures[n] != pictures[n - 1])
-        assert judge.repeated == sum(state is not FRESH for state in states)
+        assert detector.repeated == sum(state is not FRESH for state in states)
 
 
 def test_counts_become_temperatures():

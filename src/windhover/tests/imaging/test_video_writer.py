@@ -60,7 +60,7 @@ def test_without_an_h264_encoder_it_is_mpeg4(tmp_path, monkeypatch):
     assert np.abs(frames[4].image.astype(int) - picture(4))[:, 40:].max() <= 16
 
 
-def test_the_index_is_whole_so_that_players_can_seek(tmp_path):
+def test_the_index_is_complete_so_that_players_can_seek(tmp_path):
     path = tmp_path / "clip.mp4"
     with VideoWriter(path, 10) as writer:
         for number in range(25):

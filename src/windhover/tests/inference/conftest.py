@@ -26,7 +26,7 @@ def htp_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(scope="session")
 def qcs8550_bin(htp_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same graph compiled for the QCS8550, in a folder of its own."""
+    """The same graph compiled for the QCS8550, in a separate folder."""
     from windhover.inference.build import build_context
 
     folder = tmp_path_factory.mktemp("bin")

@@ -1,4 +1,4 @@
-"""Opening backends: which file, which options, and what is said when it can't be."""
+"""Opening backends: which file, which options, and the message when it can't be opened."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def rewrite(bundle: Bundle) -> Bundle:
     return write_bundle(bundle.root, data)
 
 
-def test_a_graph_that_is_kept_optimised_gives_the_same(
+def test_a_cached_graph_gives_the_same_outputs(
     both: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("WINDHOVER_CACHE", str(tmp_path))
@@ -67,11 +67,11 @@ def test_a_graph_that_is_kept_optimised_gives_the_same(
     assert kept.stat().st_mtime_ns == made
     kept.write_bytes(kept.read_bytes()[:100])
     opened()
-    assert "optimised anew" in caplog.text
+    assert "optimised again" in caplog.text
     assert kept.stat().st_size > 100
 
 
-def test_where_nothing_can_be_kept_it_runs_all_the_same(
+def test_it_runs_without_a_writable_cache(
     both: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
@@ -115,9 +115,7 @@ def test_a_view_that_is_not_contiguous_is_read_right(float_only: Bundle) -> None
     np.testing.assert_array_equal(backend.run(wide[:, :, ::2])[1], expected)
 
 
-def test_int8_is_preferred_and_float_taken_where_there_is_no_other(
-    both: Bundle, float_only: Bundle
-) -> None:
+def test_int8_is_preferred_over_float(both: Bundle, float_only: Bundle) -> None:
     assert "int8.onnx" in open_backend(both).device
     assert "float.onnx" in open_backend(float_only).device
     assert "float.onnx" in open_backend(both, precision="float").device
@@ -144,7 +142,7 @@ def test_bad_options(both: Bundle, name: str) -> None:
         open_backend(both, name, threads=-1)
 
 
-def test_auto_takes_the_first_that_opens_and_says_which(
+def test_auto_takes_the_first_that_opens_and_names_it(
     both: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(bundle: Bundle, speed: int = 0) -> Backend:
@@ -158,12 +156,12 @@ def test_auto_takes_the_first_that_opens_and_says_which(
     assert "cpu on CPU (ONNX Runtime" in caplog.text
     assert "fast is passed over (no DSP here for both at 3)" in caplog.text
     found = choose_backend(both, speed=3, threads=1)
-    assert found.passed_over == (
+    assert found.skipped_backends == (
         "fast: no DSP here for both at 3",
         "dlc: no HTP here, only its emulator",
         "qnn: no HTP here, only its emulator",
     )
-    assert choose_backend(both, "cpu", threads=1).passed_over == ()
+    assert choose_backend(both, "cpu", threads=1).skipped_backends == ()
     monkeypatch.setattr(inference, "BACKENDS", {"fast": fast})
     with pytest.raises(BackendError, match="can run both: fast: no DSP here for both at 3"):
         open_backend(both, speed=3)
@@ -226,7 +224,7 @@ def test_a_run_that_fails_inside_the_graph(float_only: Bundle) -> None:
     backend.run(image(float_only, 0))
 
 
-def test_auto_takes_the_emulator_never_and_a_device_first(
+def test_auto_never_takes_the_emulator_and_prefers_a_device(
     float_only: Bundle,
     htp_bundle: Bundle,
     on_a_device: None,

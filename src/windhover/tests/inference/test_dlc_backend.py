@@ -63,7 +63,7 @@ def test_a_view_that_is_not_contiguous_is_read_right(htp_bundle: Bundle) -> None
     with_copy.close()
 
 
-def test_it_is_called_an_emulator_and_slow(
+def test_it_is_reported_as_a_slow_emulator(
     htp_bundle: Bundle, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
@@ -93,7 +93,7 @@ def test_it_takes_neither_onnx_nor_onnx_runtime(htp_bundle: Bundle) -> None:
     assert "LIBNATIVE" not in done.stderr
 
 
-def test_the_compiled_graph_is_kept_and_used(
+def test_the_compiled_graph_is_cached_and_used(
     htp_bundle: Bundle, own_cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     image = noise(htp_bundle)
@@ -117,7 +117,7 @@ def test_the_compiled_graph_is_kept_and_used(
     assert "as compiled in" in DlcBackend(htp_bundle).device
 
 
-def test_it_runs_where_nothing_can_be_kept(
+def test_it_runs_without_a_writable_cache(
     htp_bundle: Bundle,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -177,19 +177,19 @@ def test_a_bundle_without_a_dlc(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["text", "cut", "half", "flipped", "version"])
 def test_a_file_that_is_no_dlc(htp_bundle: Bundle, tmp_path: Path, damage: str) -> None:
     root = copy_of(htp_bundle, tmp_path)
-    whole = (root / "int8.dlc").read_bytes()
-    flipped = bytearray(whole)
+    complete = (root / "int8.dlc").read_bytes()
+    flipped = bytearray(complete)
     for place in range(200, len(flipped) - 200, 97):
         flipped[place] ^= 0x55
     damaged = {
         "text": b"not a graph " * 500,
-        "cut": whole[:-1],
-        "half": whole[: len(whole) // 2],
+        "cut": complete[:-1],
+        "half": complete[: len(complete) // 2],
         "flipped": bytes(flipped),
         # As a later QNN would write it; its form has the version in its name.
-        "version": whole.replace(b"dlc.metadata2.3.0", b"dlc.metadata9.9.0"),
+        "version": complete.replace(b"dlc.metadata2.3.0", b"dlc.metadata9.9.0"),
     }
-    assert damaged[damage] != whole
+    assert damaged[damage] != complete
     (root / "int8.dlc").write_bytes(damaged[damage])
     with pytest.raises(BackendError) as caught:
         DlcBackend(write_manifest(root))
@@ -280,23 +280,23 @@ def test_closing_twice_and_running_after(htp_bundle: Bundle) -> None:
     with pytest.raises(BackendError, match="closed; open it again"):
         backend.run(noise(htp_bundle))
     with pytest.raises(BackendError, match="profiling=basic"):
-        backend.measures()
+        backend.measurements()
 
 
 def test_profiles(htp_bundle: Bundle) -> None:
     basic = DlcBackend(htp_bundle, profiling="basic")
     basic.run(noise(htp_bundle))
-    times = {m.name: m.value for m in basic.measures() if m.unit == "us"}
+    times = {m.name: m.value for m in basic.measurements() if m.unit == "us"}
     assert times["QNN (execute) time"] > 0
     basic.close()
     detailed = DlcBackend(htp_bundle, profiling="detailed")
     detailed.run(noise(htp_bundle))
-    nodes = [m for m in detailed.measures() if m.depth == 1 and m.unit == "cycles"]
+    nodes = [m for m in detailed.measurements() if m.depth == 1 and m.unit == "cycles"]
     assert any("stem" in node.name and node.value > 0 for node in nodes)
     detailed.close()
     plain = DlcBackend(htp_bundle)
     with pytest.raises(BackendError, match="open backend dlc with profiling=basic"):
-        plain.measures()
+        plain.measurements()
 
 
 def resident_kib() -> int:

@@ -11,7 +11,7 @@ class Clock:
         return self.now
 
 
-def test_a_backend_that_stumbles_now_and_then_is_kept():
+def test_a_backend_that_rarely_fails_is_kept():
     clock = Clock()
     chain = BackendChain("dlc", after=3, clock=clock)
     for _ in range(20):
@@ -21,7 +21,7 @@ def test_a_backend_that_stumbles_now_and_then_is_kept():
     assert not chain.fallen_back
 
 
-def test_one_that_fails_too_often_is_left_for_the_next_that_runs_here():
+def test_a_backend_that_fails_too_often_is_replaced():
     chain = BackendChain("dlc", after=3, clock=Clock())
     for _ in range(3):
         chain.failed("dlc", "the DSP is gone")
@@ -44,7 +44,7 @@ def test_on_a_device_the_other_htp_backend_is_next(monkeypatch):
 
 
 @pytest.mark.parametrize(("first", "after"), [("cpu", 1), ("dlc", 0)])
-def test_the_last_and_one_without_fallback_stay(first, after):
+def test_the_last_backend_and_one_without_fallback_stay(first, after):
     chain = BackendChain(first, after=after, clock=Clock())
     for _ in range(10):
         chain.failed(first, "x")

@@ -83,7 +83,7 @@ def test_a_context_that_is_cut_short(qcs8550_bin: Path, length: int) -> None:
     device = HtpDevice(load_libraries(), SOCS["qcs8550"])
     with pytest.raises(BackendError, match=r"cut\.bin can't be read as a QNN context \(system"):
         Context.load(device, qcs8550_bin.read_bytes()[:length], "cut.bin")
-    Context.load(device, qcs8550_bin.read_bytes(), "whole.bin").close()
+    Context.load(device, qcs8550_bin.read_bytes(), "complete.bin").close()
     device.close()
 
 
@@ -96,7 +96,7 @@ def test_an_op_that_no_htp_has_is_named(htp_bundle: Bundle, tmp_path: Path) -> N
     assert [file.name for file in tmp_path.iterdir()] == ["int8.onnx"]
 
 
-def test_what_is_no_graph_or_no_chip(model: Path, tmp_path: Path) -> None:
+def test_a_bad_graph_and_an_unknown_chip_are_refused(model: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no SoC 'exynos'"):
         build_dlc(model, tmp_path / "int8.dlc", "exynos")
     (tmp_path / "text.onnx").write_text("no graph")

@@ -19,7 +19,7 @@ with Detector.open(r"{bundle}", "cpu", threads=1) as detector:
 
 
 def environment(home):
-    """Ours without what switches telemetry off, with a home of its own."""
+    """Our environment with telemetry as ONNX Runtime has it, and an empty home."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("ORT_")}
     return kept | {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
 

@@ -21,7 +21,7 @@ def grey(bundle: Bundle) -> np.ndarray:
     return np.full(bundle.input.shape, 90, np.uint8)
 
 
-def test_the_compiled_graph_is_kept_and_used(
+def test_the_compiled_graph_is_cached_and_used(
     htp_bundle: Bundle, own_cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = QnnBackend(htp_bundle)
@@ -41,10 +41,10 @@ def test_the_compiled_graph_is_kept_and_used(
         file.write_bytes(file.read_bytes()[:50])
     with caplog.at_level(logging.WARNING):
         QnnBackend(htp_bundle).close()
-    assert "compiled anew" in caplog.text
+    assert "compiled again" in caplog.text
 
 
-def test_it_runs_where_nothing_can_be_kept(
+def test_it_runs_without_a_writable_cache(
     htp_bundle: Bundle,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -59,7 +59,7 @@ def test_it_runs_where_nothing_can_be_kept(
     backend.close()
 
 
-def test_it_is_called_an_emulator_and_slow(
+def test_it_is_reported_as_a_slow_emulator(
     htp_bundle: Bundle, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):

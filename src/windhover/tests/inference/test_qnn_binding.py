@@ -19,7 +19,7 @@ from windhover.inference import soc
 from windhover.inference.qnn_api import library, structs
 from windhover.inference.qnn_api.context import Context
 from windhover.inference.qnn_api.device import HtpDevice
-from windhover.inference.qnn_api.errors import QnnError, explained
+from windhover.inference.qnn_api.errors import QnnError, explain_errors
 from windhover.inference.qnn_api.functions import CORE, Functions
 from windhover.inference.qnn_api.memory import RpcMemory
 from windhover.inference.qnn_api.power import VOTES, PowerVote, power_configs
@@ -42,7 +42,7 @@ def test_a_layout_of_another_size_is_refused() -> None:
             _fields_ = (("major", ctypes.c_uint32), ("minor", ctypes.c_uint32))
 
 
-def test_fields_lie_where_qnn_has_them() -> None:
+def test_fields_have_qnns_offsets() -> None:
     assert structs.Interface.table.offset == 40
     assert structs.SystemInterface.table.offset == 32
     assert structs.Tensor.id.offset == 8
@@ -55,7 +55,9 @@ def test_fields_lie_where_qnn_has_them() -> None:
 @pytest.mark.parametrize("version", [(2, 39), (2, 41), (1, 40), (3, 0)])
 def test_other_versions_are_refused_by_name(version: tuple[int, int]) -> None:
     with pytest.raises(BackendError) as caught:
-        library.admit("core", structs.Version(*version, 0), library.PROVED_CORE, Path("/opt/qnn"))
+        library.check_api_version(
+            "core", structs.Version(*version, 0), library.PROVED_CORE, Path("/opt/qnn")
+        )
     message = str(caught.value)
     assert f"/opt/qnn has QNN core API {version[0]}.{version[1]}" in message
     assert "proved with 2.40" in message
@@ -109,8 +111,8 @@ def test_errors_have_qnns_names(device: HtpDevice) -> None:
     assert device.libraries.name_code(13003).endswith("_ERROR_TRANSPORT")
     assert device.libraries.name_code(30010) == "QNN_SYSTEM_ERROR_MALFORMED_BINARY"
     assert device.libraries.name_code(29999) == "a status without a name"
-    expected = r"^it broke \(f: WHY \(7\); QNN says: so\); mend it$"
-    with pytest.raises(BackendError, match=expected), explained("it broke", "mend it"):
+    expected = r"^it broke \(f: WHY \(7\); QNN logged: so\); mend it$"
+    with pytest.raises(BackendError, match=expected), explain_errors("it broke", "mend it"):
         raise QnnError("f", 0xABC_0007, "WHY", "so")
 
 
@@ -180,19 +182,17 @@ def test_whether_this_is_a_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     assert not soc.on_device(tmp_path)
     assert soc.where_it_runs() == "HTP emulator on x86_64"
-    assert soc.obstacle() is None
+    assert soc.missing_requirement() is None
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     assert soc.on_device(tmp_path)
     assert not soc.on_device(tmp_path / "nothing")
     assert soc.where_it_runs() == "HTP"
-    assert "/dev/fastrpc-cdsp" in str(soc.obstacle())
+    assert "/dev/fastrpc-cdsp" in str(soc.missing_requirement())
     monkeypatch.setattr("platform.machine", lambda: "riscv64")
-    assert "use backend cpu" in str(soc.obstacle())
+    assert "use backend cpu" in str(soc.missing_requirement())
 
 
-def test_a_devices_folder_is_told_to_fastrpc(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fastrpc_gets_a_devices_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(__file__, tmp_path / "libQnnHtpV73Stub.so")
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     monkeypatch.setenv("ADSP_LIBRARY_PATH", "")

@@ -61,7 +61,7 @@ def refusal(folder: Path | str, **kwargs: Any) -> str:
     return message
 
 
-def test_what_is_written_is_read_back(folder: Path) -> None:
+def test_a_written_bundle_is_read_back(folder: Path) -> None:
     bundle = Bundle.load(folder)
     assert (bundle.name, bundle.version, bundle.format) == ("night-n", "0.1.0", 1)
     assert bundle.labels == ("person", "vehicle")
@@ -113,7 +113,7 @@ def test_a_folder_given_by_environment_wins_over_the_working_one(
     assert Bundle.load("night-n").root == other
 
 
-def test_not_found_says_where_it_looked(tmp_path: Path) -> None:
+def test_a_missing_bundle_names_the_folders_searched(tmp_path: Path) -> None:
     message = refusal("day-s", search=[tmp_path / "a", tmp_path / "b"])
     assert "'day-s'" in message
     assert str(tmp_path / "b") in message
@@ -136,7 +136,7 @@ def test_wrong_hash(folder: Path) -> None:
     assert "fetch" in message
 
 
-def test_truncated_file_is_told_by_size(folder: Path) -> None:
+def test_a_truncated_file_is_found_by_its_size(folder: Path) -> None:
     (folder / "float.onnx").write_bytes(b"float")
     message = refusal(folder)
     assert "5 bytes" in message
@@ -191,7 +191,7 @@ def test_link_to_the_bundle_itself_is_fine(folder: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "expected"),
     [
         (b"", "no mapping"),
         (b"- 1\n- 2\n", "no mapping"),
@@ -202,10 +202,10 @@ def test_link_to_the_bundle_itself_is_fine(folder: Path, tmp_path: Path) -> None
         (b"\x00\x01", "not readable YAML"),
     ],
 )
-def test_damaged_yaml(folder: Path, damage: bytes, told: str) -> None:
+def test_damaged_yaml(folder: Path, damage: bytes, expected: str) -> None:
     (folder / "bundle.yaml").write_bytes(damage)
     message = refusal(folder)
-    assert told in message
+    assert expected in message
     assert "bundle.yaml" in message
 
 
@@ -246,11 +246,11 @@ BAD_EDITS: list[tuple[str, Edit]] = [
 ]
 
 
-@pytest.mark.parametrize(("told", "change"), BAD_EDITS)
-def test_declaration_that_makes_no_sense(folder: Path, told: str, change: Edit) -> None:
+@pytest.mark.parametrize(("expected", "change"), BAD_EDITS)
+def test_an_inconsistent_declaration(folder: Path, expected: str, change: Edit) -> None:
     edit(folder, change)
     message = refusal(folder)
-    assert told in message
+    assert expected in message
     assert str(folder / "bundle.yaml") in message
 
 

@@ -112,7 +112,7 @@ def quantise(array: np.ndarray) -> tuple[np.ndarray, float, int]:
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("threshold", [0.02, 0.25, [0.1, 0.5, 0.9]])
-def test_integers_give_what_their_real_values_give(
+def test_integer_outputs_equal_their_real_values(
     family: str, threshold: float | list[float]
 ) -> None:
     arrays = golden(family)
@@ -177,7 +177,7 @@ def test_a_distribution_by_hand() -> None:
 
 
 @pytest.mark.parametrize("offset", [-500.0, 500.0])
-def test_far_off_logits_still_make_a_distribution(offset: float) -> None:
+def test_extreme_logits_still_make_a_distribution(offset: float) -> None:
     arrays, declared = golden("yolo11"), manifest("yolo11")
     plain = Decoder(declared, 0.25).decode(raw(arrays, declared))
     # Softmax does not see what is added to all of its logits.

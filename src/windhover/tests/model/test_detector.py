@@ -164,11 +164,11 @@ def test_an_rgb_model_refuses_thermal(rgb: Detector, encoding: str, dtype: type)
     with pytest.raises(ConfigError) as caught:
         rgb.detect(frame)
     message = str(caught.value)
-    for told in ("model rgb", "thermal_camera", encoding, "\n"):
-        assert (told in message) == (told != "\n")
+    for part in ("model rgb", "thermal_camera", encoding, "\n"):
+        assert (part in message) == (part != "\n")
 
 
-def test_a_frame_that_is_not_its_encoding(thermal: Detector) -> None:
+def test_a_frame_that_does_not_match_its_encoding(thermal: Detector) -> None:
     with pytest.raises(EncodingError, match="nv12"):
         thermal.detect(Frame(np.zeros((64, 64), np.uint8), "nv12", 0))
     with pytest.raises(EncodingError, match="uint16"):
@@ -209,10 +209,11 @@ def test_timings_are_of_the_last_frame(models: Path) -> None:
         detector.detect(Frame(draw(512, 640), "mono8", 0))
         timings = detector.timings
     assert min(timings.pre_ns, timings.inference_ns, timings.post_ns) > 0
-    assert timings.total_ns == timings.pre_ns + timings.inference_ns + timings.post_ns
+    stages = (timings.pre_ns, timings.inference_ns, timings.post_ns, timings.second_look_ns)
+    assert timings.total_ns == sum(stages)
 
 
-def test_opening_what_is_not_there(tmp_path: Path, models: Path) -> None:
+def test_opening_a_missing_bundle(tmp_path: Path, models: Path) -> None:
     with pytest.raises(BundleError, match="nowhere"):
         Detector.open(tmp_path / "nowhere" / "m")
     with pytest.raises(BackendError, match="no backend 'gpu'"):

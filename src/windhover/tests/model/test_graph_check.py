@@ -36,7 +36,7 @@ def test_the_declared_graph_passes_in_any_order(bundle: Bundle, outputs: list[Te
 
 
 @pytest.mark.parametrize(
-    ("tensor", "told"),
+    ("tensor", "expected"),
     [
         (TensorSpec("pixels", (1, 64, 96, 1), "uint8"), "pixels uint8 1x64x96x1"),
         (TensorSpec("images", (1, 1, 64, 96), "uint8"), "images uint8 1x1x64x96"),
@@ -45,10 +45,10 @@ def test_the_declared_graph_passes_in_any_order(bundle: Bundle, outputs: list[Te
     ],
 )
 def test_other_input(
-    bundle: Bundle, outputs: list[TensorSpec], tensor: TensorSpec, told: str
+    bundle: Bundle, outputs: list[TensorSpec], tensor: TensorSpec, expected: str
 ) -> None:
     message = refusal(bundle, [tensor], outputs)
-    assert told in message
+    assert expected in message
     assert "images uint8 1x64x96x1 is declared" in message
     assert str(bundle.root / "float.onnx") in message
 

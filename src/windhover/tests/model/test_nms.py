@@ -148,7 +148,7 @@ def test_classes_stay_apart_where_rounding_eats_the_gap_between_them() -> None:
     assert run([box, box], [0.9, 0.8], [0, 1], 0.0) == [0, 1]
 
 
-def test_nothing_in_nothing_out() -> None:
+def test_no_boxes_give_no_boxes() -> None:
     assert run([], [], [], 0.5) == []
 
 

@@ -31,7 +31,7 @@ def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("folder", sorted(p.parent for p in MODELS.glob("*/bundle.yaml")))
-def test_every_bundle_is_whole(folder: Path) -> None:
+def test_every_bundle_is_complete(folder: Path) -> None:
     bundle = Bundle.load(folder)
     assert bundle.name == folder.name
     assert bundle.provenance["licence"].startswith("AGPL-3.0")

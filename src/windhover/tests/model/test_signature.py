@@ -86,7 +86,7 @@ def refusal(root: Path, public: Path) -> str:
     return str(caught.value)
 
 
-def test_what_was_signed_is_loaded_and_names_the_key(
+def test_a_signed_bundle_is_loaded_and_names_the_key(
     signed: Path, public: Path, key: Ed25519PrivateKey
 ) -> None:
     bundle = Bundle.load(signed, public_key=public)
@@ -94,7 +94,7 @@ def test_what_was_signed_is_loaded_and_names_the_key(
     assert len(fingerprint(key.public_key())) == 12
 
 
-def test_without_a_key_all_is_as_before_and_diagnostics_are_told(signed: Path) -> None:
+def test_without_a_key_nothing_is_checked_and_the_signature_is_reported(signed: Path) -> None:
     assert Bundle.load(signed).signature == "not checked"
     assert Bundle.load(signed, public_key="").signature == "not checked"
     (signed / SIGNATURE_NAME).unlink()
@@ -157,7 +157,7 @@ def test_keys_as_raw_bytes(signed: Path, key: Ed25519PrivateKey, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "expected"),
     [
         (lambda key: b"", "neither PEM nor 32 raw bytes"),
         (lambda key: b"-----BEGIN PUBLIC KEY-----\nrubbish\n", "neither PEM nor 32 raw bytes"),
@@ -172,25 +172,25 @@ def test_keys_as_raw_bytes(signed: Path, key: Ed25519PrivateKey, tmp_path: Path)
         (lambda key: b"x" * 20_000, "too long for a key"),
     ],
 )  # fmt: skip
-def test_a_public_key_that_is_none(
-    signed: Path, key: Ed25519PrivateKey, tmp_path: Path, make: object, told: str
+def test_a_damaged_public_key(
+    signed: Path, key: Ed25519PrivateKey, tmp_path: Path, make: object, expected: str
 ) -> None:
     path = tmp_path / "bad.pub"
     path.write_bytes(make(key))  # type: ignore[operator]
     with pytest.raises(ConfigError) as caught:
         Bundle.load(signed, public_key=path)
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_public_key_that_is_not_there_is_no_key_given(signed: Path, tmp_path: Path) -> None:
+def test_a_missing_public_key_is_an_error(signed: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nowhere can't be read"):
         Bundle.load(signed, public_key=tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "expected"),
     [
         (lambda key: b"rubbish", "neither a private key in PEM"),
         (public_pem_of, "neither a private key in PEM"),
@@ -208,14 +208,14 @@ def test_a_public_key_that_is_not_there_is_no_key_given(signed: Path, tmp_path: 
         ),
     ],
 )
-def test_a_private_key_that_is_none(
-    key: Ed25519PrivateKey, tmp_path: Path, make: object, told: str
+def test_a_damaged_private_key(
+    key: Ed25519PrivateKey, tmp_path: Path, make: object, expected: str
 ) -> None:
     path = tmp_path / "bad.key"
     path.write_bytes(make(key))  # type: ignore[operator]
     with pytest.raises(ConfigError) as caught:
         load_private_key(path)
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -224,7 +224,7 @@ def test_a_folder_that_can_not_be_written(signed: Path, key: Ed25519PrivateKey) 
         sign_manifest(signed / "nowhere" / "bundle.yaml", key)
 
 
-def test_without_cryptography_a_key_is_refused_and_not_passed_over(
+def test_without_cryptography_a_key_is_refused_and_not_ignored(
     signed: Path, public: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "cryptography", None)
@@ -234,7 +234,7 @@ def test_without_cryptography_a_key_is_refused_and_not_passed_over(
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
-def test_openssl_finds_the_same_and_its_own_keys_work(signed: Path, tmp_path: Path) -> None:
+def test_openssl_verifies_the_signature_and_its_keys_work(signed: Path, tmp_path: Path) -> None:
     def openssl(*words: str | Path) -> str:
         ran = subprocess.run(["openssl", *words], capture_output=True, text=True, check=True)
         return ran.stdout
@@ -244,8 +244,8 @@ def test_openssl_finds_the_same_and_its_own_keys_work(signed: Path, tmp_path: Pa
     openssl("pkey", "-in", private, "-pubout", "-out", public)
     signature = sign_manifest(signed / "bundle.yaml", load_private_key(private))
     assert Bundle.load(signed, public_key=public).signature.startswith("key ")
-    said = openssl(
+    answer = openssl(
         "pkeyutl", "-verify", "-rawin", "-in", signed / "bundle.yaml",
         "-sigfile", signature, "-pubin", "-inkey", public,
     )  # fmt: skip
-    assert "Verified Successfully" in said
+    assert "Verified Successfully" in answer

@@ -21,7 +21,7 @@ class Status:
 
     Attributes:
         level: how bad.
-        text: one line: what is wrong and what to do; for OK what goes well.
+        text: one line: the problem and what to do; for OK what goes well.
     """
 
     level: Level
@@ -38,7 +38,7 @@ class Hysteresis:
     Args:
         raise_delay_s: how long it must have been worse than shown.
         clear_delay_s: how long it must have been better than shown.
-        shown: what is shown before the first update.
+        shown: status to show before the first update.
     """
 
     def __init__(

@@ -55,8 +55,8 @@ class RunWatchdog:
     def hung_s(self, slowest_s: float, period_s: float) -> float | None:
         """How long a run that hangs has been at work; ``None`` while none does.
 
-        After a pause of the whole process, which shows as a late call, nothing hangs: the
-        worker has its chance first.
+        A late call means that the process was paused: then nothing hangs, and the worker
+        may finish first.
 
         Args:
             slowest_s: longest of the last runs; 0 before the first.

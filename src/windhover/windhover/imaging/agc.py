@@ -29,13 +29,13 @@ _COUNTS = np.arange(65_536, dtype=np.float32)
 _LUT_TAKES_16_BIT = int(cv2.__version__.partition(".")[0]) >= 5
 """OpenCV 4 looks up 8 bits only; NumPy takes twice as long."""
 _LOST_FRACTION = 0.5
-"""So much of a picture black or white: another scene, begin anew."""
+"""With so much of a picture black or white the scene has changed: smoothing restarts."""
 _GAP_NS = 1_000_000_000
-"""After a pause this long the last curve says nothing of the scene now."""
+"""After a pause this long the last curve does not fit the scene any more."""
 
 
 class ToneConfig(BaseModel):
-    """How counts become grey; the whole of it, so that a bundle can name it."""
+    """All settings of how counts become grey, as a bundle holds them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,8 +52,8 @@ class ToneConfig(BaseModel):
         default=32,
         ge=1,
         le=65_535,
-        description="counts always spread over the whole range, so that a flat scene shows as "
-        "mid-grey and not as amplified noise",
+        description="counts that are always spread over the full range, so that a flat scene "
+        "shows as mid-grey and not as amplified noise",
     )
     plateau: float = Field(
         default=3.0,
@@ -71,7 +71,7 @@ class ToneConfig(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _ordered(self) -> ToneConfig:
+    def _check_order(self) -> ToneConfig:
         if self.low >= self.high:
             raise ValueError(f"low {self.low} must be below high {self.high}")
         return self
@@ -101,7 +101,7 @@ class ToneMapper:
         Args:
             y16: ``(H, W)`` or ``(H, W, 1)`` uint16 counts, native byte order.
             stamp_ns: capture time; without it, or after a pause, a step back or
-                another scene, smoothing begins anew.
+                another scene, smoothing restarts.
 
         Returns:
             The same shape, uint8.
@@ -110,7 +110,7 @@ class ToneMapper:
             EncodingError: not uint16, or empty.
         """
         _check(y16)
-        gray = self._smoothed(y16, self._weight(stamp_ns))
+        gray = self._smooth(y16, self._weight(stamp_ns))
         if self.config.method == "clahe":
             flat = np.ascontiguousarray(gray.reshape(gray.shape[:2]))
             return np.asarray(self._clahe.apply(flat), np.uint8).reshape(y16.shape)
@@ -126,7 +126,7 @@ class ToneMapper:
             return 1.0
         return 1.0 - math.exp(-passed_ns / 1e9 / self.config.smoothing_s)
 
-    def _smoothed(self, y16: Counts, weight: float) -> Gray:
+    def _smooth(self, y16: Counts, weight: float) -> Gray:
         config = self.config
         sampled = _sample(y16)
         equalised = config.method == "plateau"
@@ -134,7 +134,7 @@ class ToneMapper:
         if not (equalised or config.smoothing_s):
             return _stretch(y16, *window)
         new = _plateau_curve(sampled, config) if equalised else _linear_curve(*window)
-        if self._curve is None or weight >= 1.0 or _lost(self._curve, sampled):
+        if self._curve is None or weight >= 1.0 or _is_saturated(self._curve, sampled):
             self._curve = new
         else:
             # Curves are mixed, not windows: no grey moves faster than 255 * weight a
@@ -153,7 +153,7 @@ def percentile_agc(
 ) -> Gray:
     """Map the counts between two percentiles linearly to 0..255.
 
-    What lies outside is clipped, so a few very hot or very cold pixels (sun
+    Values outside are clipped, so a few very hot or very cold pixels (sun
     glints, an exhaust) do not take the contrast from all the rest. The
     percentiles are taken from a regular grid of at most about 20,000 pixels.
 
@@ -191,9 +191,9 @@ def _sample(y16: Counts) -> Counts:
     return np.ascontiguousarray(y16[::step, ::step])
 
 
-def _lost(curve: NDArray[np.float32], sampled: Counts) -> bool:
-    """Whether most of a picture is at the curve's ends: it is of another scene."""
-    # A curve never falls, so what is between its ends lies between two counts.
+def _is_saturated(curve: NDArray[np.float32], sampled: Counts) -> bool:
+    """Whether most of a picture is at the curve's ends, so the scene has changed."""
+    # A curve never falls, so its rising part is between two counts.
     first = int(np.searchsorted(curve, curve[0] + 1))
     last = int(np.searchsorted(curve, curve[-1] - 1, "right")) - 1
     outside = sampled.size - cv2.countNonZero(cv2.inRange(sampled.reshape(1, -1), first, last))
@@ -201,7 +201,7 @@ def _lost(curve: NDArray[np.float32], sampled: Counts) -> bool:
 
 
 def _window(sampled: Counts, low: float, high: float, min_span: int) -> tuple[int, int]:
-    """The count that becomes 0 and how many counts make the whole range."""
+    """The count that becomes 0 and how many counts make the full range."""
     bottom, top = _percentiles(sampled, low, high)
     floor, span = math.floor(bottom), math.ceil(top) - math.floor(bottom)
     if span >= min_span:
@@ -254,11 +254,13 @@ def _plateau_curve(sampled: Counts, config: ToneConfig) -> NDArray[np.float32]:
     """Grey level of every count, ``(65536,)`` float32 in 0..255, never falling."""
     counted = np.bincount(sampled.ravel(), minlength=len(_COUNTS))
     _, span = _window(sampled, config.low, config.high, 1)
-    # No steeper than min_span counts over the whole range, whatever the scene.
+    # No steeper than min_span counts over the full range, whatever the scene.
     limit = min(config.plateau / span, 1.0 / config.min_span) * sampled.size
     held = np.minimum(counted, limit)
-    # A count that the grid missed lies between its neighbours, as its grey does.
+    # A count that the grid missed is between its neighbours, and so is its grey.
     risen = np.cumsum(held, dtype=np.float32) - np.float32(0.5) * held.astype(np.float32)
     total = float(held.sum())
-    whole = max(total, limit * config.min_span)
-    return np.asarray((risen + (whole - total) / 2) * np.float32(255.0 / whole), np.float32)
+    span_total = max(total, limit * config.min_span)
+    return np.asarray(
+        (risen + (span_total - total) / 2) * np.float32(255.0 / span_total), np.float32
+    )

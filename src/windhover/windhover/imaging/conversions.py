@@ -40,7 +40,7 @@ def temperatures_to_counts(values: NDArray[np.floating[Any]]) -> NDArray[np.uint
             becomes the coldest value of the picture.
 
     Returns:
-        ``(H, W)`` uint16; what lies outside its range is clipped.
+        ``(H, W)`` uint16; values outside its range are clipped.
 
     Raises:
         EncodingError: no pixel holds a number.

@@ -162,7 +162,7 @@ def decode_image(
         height: rows.
         width: columns.
         step: bytes from one row to the next, padding included; for ``nv12``,
-            ``nv21`` and ``nv24`` that of luma rows.
+            ``nv21`` and ``nv24`` from one luma row to the next.
         is_bigendian: byte order of samples of more than 8 bits.
 
     Returns:
@@ -201,7 +201,7 @@ def to_bgr(image: Image, encoding: str) -> NDArray[np.uint8]:
     """Give any canonical image three channels.
 
     Args:
-        image: ``(H, W)`` or ``(H, W, C)`` as ``encoding`` says.
+        image: ``(H, W)`` or ``(H, W, C)`` as ``encoding`` has it.
         encoding: one of :data:`CANONICAL`. ``mono16`` is tone-mapped, ``8UC4``
             loses its thermal channel.
 
@@ -225,10 +225,10 @@ def to_gray8(image: Image, encoding: str, tone_map: ToneMap = percentile_agc) ->
     """Give any canonical image one 8-bit channel.
 
     Args:
-        image: ``(H, W)`` or ``(H, W, C)`` as ``encoding`` says.
+        image: ``(H, W)`` or ``(H, W, C)`` as ``encoding`` has it.
         encoding: one of :data:`CANONICAL`. ``mono16`` is tone-mapped; colour becomes
-            luminance, also that of ``8UC4`` (its thermal channel is what
-            ``to_channels(..., "thermal")`` gives).
+            luminance, also of ``8UC4`` (``to_channels(..., "thermal")`` gives its
+            thermal channel).
         tone_map: for ``mono16``; :meth:`windhover.imaging.agc.ToneMapper.apply` for
             another curve than the default.
 
@@ -255,7 +255,7 @@ def to_channels(
     """Give a model the channels that its bundle asks for.
 
     Args:
-        image: ``(H, W)`` or ``(H, W, C)`` as ``encoding`` says.
+        image: ``(H, W)`` or ``(H, W, C)`` as ``encoding`` has it.
         encoding: one of :data:`CANONICAL`.
         channels: ``rgb``, ``thermal`` or ``rgbt`` of the bundle.
         tone_map: for ``mono16``, as for :func:`to_gray8`.
@@ -265,8 +265,8 @@ def to_channels(
         ``(H, W, 4)`` B, G, R, T for ``rgbt``. A view where nothing changes.
 
     Raises:
-        EncodingError: the image has no such channels, or is not what its
-            encoding says.
+        EncodingError: the image has no such channels, or does not match
+            its encoding.
     """
     if channels == "rgb":
         return to_bgr(image, encoding)

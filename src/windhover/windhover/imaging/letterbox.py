@@ -23,13 +23,13 @@ FILL = 114
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """How an image of one size lies in a model input of another.
+    """Where an image of one size is placed in a model input of another.
 
     Boxes are in pixels with the origin at the outer corner of the top-left
     pixel, in the source and in the input alike. Their mapping follows the pixels
-    as they were really resized: the resized size is a whole number, so the two
+    as they were really resized: the resized size is an integer, so the two
     axes' factors may differ from ``scale`` by less than one input pixel over the
-    whole image.
+    full image.
 
     Attributes:
         source_hw: rows and columns of the source image.

@@ -1,7 +1,7 @@
 """Drawing detections and tracks so that a person can read them.
 
 Colours are those of Okabe and Ito ("Color Universal Design", 2008), which people with
-any colour vision can tell apart; class names and ids are also written.
+any colour vision can distinguish; class names and ids are also written.
 """
 
 from __future__ import annotations
@@ -84,10 +84,10 @@ def draw_overlay(
 
     A label goes where it hides neither another label nor an object; where there is
     no such place it is shortened, first to id and score and then left out: the box's
-    colour and the legend still tell the class.
+    colour and the legend still show the class.
 
     Args:
-        image: ``(H, W)`` or ``(H, W, C)`` as ``encoding`` says.
+        image: ``(H, W)`` or ``(H, W, C)`` as ``encoding`` has it.
         encoding: one of :data:`windhover.imaging.formats.CANONICAL`; ``mono16`` is
             tone-mapped.
         boxes: ``(N, 4)`` float, ``x1, y1, x2, y2``, pixels of ``image``.
@@ -96,16 +96,16 @@ def draw_overlay(
         labels: the bundle's class names.
         track_ids: ``(N,)``, for tracks.
         caption: a line of text for the top of the picture.
-        zoom: whole factor by which the picture is enlarged before it is drawn on,
+        zoom: integer factor by which the picture is enlarged before it is drawn on,
             for small sensors shown on large screens.
 
     Returns:
         ``(H * zoom, W * zoom, 3)`` uint8 B, G, R; a new array.
 
     Raises:
-        EncodingError: ``image`` is not what ``encoding`` says.
+        EncodingError: ``image`` does not match ``encoding``.
     """
-    canvas = _enlarged(to_bgr(image, encoding), zoom, owned=encoding != "bgr8")
+    canvas = _enlarge(to_bgr(image, encoding), zoom, owned=encoding != "bgr8")
     style = _style_for(canvas)
     rects = _outer_pixels(boxes * zoom, style)
     top = _draw_bar(canvas, caption, class_ids, labels, style)
@@ -151,15 +151,15 @@ class _Placer:
         # As far as any spot goes, and the pixel that plates keep between them.
         reach_x, reach_y = gap + width + 1, gap + height + 1
         reach = (x1 - reach_x, y1 - reach_y, x2 + reach_x, y2 + reach_y)
-        near = [rect for rect in _touching(self._rects, reach) if rect is not own]
-        plates = _touching(self._plates, reach)
+        near = [rect for rect in _overlapping(self._rects, reach) if rect is not own]
+        plates = _overlapping(self._plates, reach)
         for x, y in _spots(x1, y1, x2, y2, width, height, gap):
             if x < 0 or y < top or x + width > end or y + height > bottom:
                 continue
             plate = (x, y, x + width, y + height)
             # One pixel more on each side keeps neighbouring plates apart.
             grown = (x - 1, y - 1, x + width + 1, y + height + 1)
-            if _touching(plates, grown):
+            if _overlapping(plates, grown):
                 continue
             if all(_overlap(rect, plate) <= _MAX_COVER * _area(rect) for rect in near):
                 self._plates.append(plate)
@@ -181,7 +181,7 @@ def _spots(
     return spots
 
 
-def _touching(rects: Sequence[_Rect], area: _Rect) -> list[_Rect]:
+def _overlapping(rects: Sequence[_Rect], area: _Rect) -> list[_Rect]:
     """Those that have pixels in common with an area."""
     x1, y1, x2, y2 = area
     return [
@@ -219,7 +219,7 @@ def _class_name(class_id: int, labels: Sequence[str]) -> str:
     return labels[class_id] if 0 <= class_id < len(labels) else f"class {class_id}"
 
 
-def _enlarged(bgr: NDArray[np.uint8], zoom: int, *, owned: bool) -> NDArray[np.uint8]:
+def _enlarge(bgr: NDArray[np.uint8], zoom: int, *, owned: bool) -> NDArray[np.uint8]:
     if zoom > 1:
         size = (bgr.shape[1] * zoom, bgr.shape[0] * zoom)
         return np.asarray(cv2.resize(bgr, size, interpolation=cv2.INTER_CUBIC), np.uint8)
@@ -227,7 +227,7 @@ def _enlarged(bgr: NDArray[np.uint8], zoom: int, *, owned: bool) -> NDArray[np.u
 
 
 def _style_for(canvas: NDArray[np.uint8]) -> _Style:
-    # Video walls and phones alike show the whole picture, so text takes a share of
+    # Video walls and phones alike show the full picture, so text takes a share of
     # it, but never less than the 8 rows that its letters need.
     size = min(canvas.shape[0], canvas.shape[1] * 3 / 4)
     font = max(0.4, 0.4 + (size - 480) * 0.0006)
@@ -244,7 +244,7 @@ def _text_width(text: str, font: float, weight: int) -> int:
 
 
 def _outer_pixels(boxes: NDArray[np.float32], style: _Style) -> NDArray[np.int32]:
-    """Rectangles whose lines lie around the objects, not on them."""
+    """Rectangles with their lines around the objects, not on them."""
     grown = np.empty(boxes.shape, np.float32)
     grown[:, :2] = np.floor(boxes[:, :2]) - style.line
     grown[:, 2:] = np.ceil(boxes[:, 2:]) + style.line - 1
@@ -293,7 +293,7 @@ def _draw_bar(
     labels: Sequence[str],
     style: _Style,
 ) -> int:
-    """Draw the caption and the legend of what is in sight; gives the rows it takes."""
+    """Draw the caption and the legend of visible classes; returns the rows it takes."""
     counts = sorted(
         zip(*(a.tolist() for a in np.unique(class_ids, return_counts=True)), strict=True)
     )

@@ -1,4 +1,4 @@
-"""What is particular to uncooled thermal cores: telemetry rows, shutter freezes, scale.
+"""Uncooled thermal cores: telemetry rows, shutter freezes and radiometric scale.
 
 Such a core closes a shutter every few minutes to even out its pixels (flat-field
 correction, FFC). Meanwhile it repeats its last picture, or sends none, for a fraction
@@ -33,10 +33,10 @@ _KELVIN_AT_0_C = 273.15
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """Which rows of a frame are no picture.
+    """Which rows of a frame are telemetry and not picture.
 
     Attributes:
-        rows: how many; -1 takes what a known sensor's frame has too many.
+        rows: how many; -1 takes the surplus rows of a known sensor.
         place: where; ``auto`` is where such a sensor has them.
     """
 
@@ -44,7 +44,7 @@ class Telemetry:
     place: Literal["auto", "top", "bottom"] = "auto"
 
     def split(self, image: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        """Part a frame into picture and telemetry, both views.
+        """Split a frame into picture and telemetry, both views.
 
         Args:
             image: ``(H, W)`` or ``(H, W, C)``.
@@ -53,7 +53,7 @@ class Telemetry:
             The picture, and the telemetry rows or ``None``.
 
         Raises:
-            EncodingError: it has no more rows than are to be cut off.
+            EncodingError: it has no more rows than telemetry.
         """
         height, width = image.shape[:2]
         rows, place = self.rows, self.place
@@ -80,7 +80,7 @@ class Telemetry:
 
 
 class Ffc(enum.Enum):
-    """Where a core is with its flat-field correction, as its telemetry says."""
+    """State of a core's flat-field correction, from its telemetry."""
 
     NEVER = 0
     IMMINENT = 1
@@ -117,7 +117,7 @@ class ThermalState(enum.Enum):
     STALLED = "stalled"
 
 
-class FreezeWatch:
+class FreezeDetector:
     """Tells fresh thermal frames from those that a closed shutter leaves behind.
 
     A microbolometer's noise changes some pixel in every frame, so a frame that equals
@@ -128,7 +128,7 @@ class FreezeWatch:
     Attributes:
         state: of the last frame.
         repeated: frames that were another one's copy, those of freezes included.
-        freezes: how often the picture froze or a correction was told.
+        freezes: how often the picture froze or a correction was reported.
         longest_s: duration of the longest of them.
         last_s: duration of the last one, or of the one that lasts.
     """
@@ -149,7 +149,7 @@ class FreezeWatch:
         self.longest_s = 0.0
         self.last_s = 0.0
 
-    def look(self, image: NDArray[Any], now_ns: int, ffc: Ffc | None = None) -> ThermalState:
+    def update(self, image: NDArray[Any], now_ns: int, ffc: Ffc | None = None) -> ThermalState:
         """Judge the next frame.
 
         Args:
@@ -159,7 +159,7 @@ class FreezeWatch:
             ffc: from the core's telemetry.
 
         Returns:
-            :attr:`ThermalState.FRESH` for a picture of its own; it is no data otherwise.
+            :attr:`ThermalState.FRESH` for a new picture; otherwise the frame is no data.
         """
         before, self._image, self._seen_ns = self._image, image, now_ns
         same = (
@@ -172,7 +172,7 @@ class FreezeWatch:
         self.repeated += same
         if not same and ffc is not Ffc.IN_PROGRESS:
             self._fresh_ns = now_ns
-            return self._become(ThermalState.FRESH)
+            return self._set_state(ThermalState.FRESH)
         since_ns = now_ns if self._fresh_ns is None else self._fresh_ns
         still_s = (now_ns - since_ns) / 1e9
         if ffc is Ffc.IN_PROGRESS:
@@ -180,19 +180,19 @@ class FreezeWatch:
         elif still_s > self.after_s:
             state = ThermalState.FROZEN
         else:
-            return self._become(ThermalState.REPEATED)
-        self._become(state)
+            return self._set_state(ThermalState.REPEATED)
+        self._set_state(state)
         self.last_s = still_s
         self.longest_s = max(self.longest_s, still_s)
         return state
 
     def state_at(self, now_ns: int) -> ThermalState:
-        """The state now, also when no frame came to tell it."""
+        """The state at a time, also when no frame arrives."""
         if self._seen_ns is not None and (now_ns - self._seen_ns) / 1e9 > self.after_s:
             return ThermalState.STALLED
         return self.state
 
-    def _become(self, state: ThermalState) -> ThermalState:
+    def _set_state(self, state: ThermalState) -> ThermalState:
         still = {ThermalState.FFC, ThermalState.FROZEN}
         self.freezes += state in still and self.state not in still
         self.state = state

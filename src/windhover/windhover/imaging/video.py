@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _TICKS = 60_000
-"""Ticks a second of presentation times: whole for the usual rates, and within the 16
+"""Ticks a second of presentation times: integers for the usual rates, and within the 16
 bits that MPEG-4 part 2 has for it."""
 
 _CODECS = (("libx264", {"preset": "veryfast", "crf": "20", "bf": "0"}), ("mpeg4", {"q": "3"}))

@@ -11,7 +11,7 @@ from typing import Any
 from windhover.errors import BackendError, ConfigError
 from windhover.inference import cpu, dlc, qnn
 from windhover.inference.base import Backend
-from windhover.inference.soc import obstacle, on_device
+from windhover.inference.soc import missing_requirement, on_device
 from windhover.model.bundle import Bundle
 from windhover.registry import Registry
 
@@ -40,7 +40,7 @@ class BackendEntry:
 
 @dataclass(frozen=True, slots=True)
 class BackendStatus:
-    """One line of what ``windhover doctor`` says about backends."""
+    """A line about backends in ``windhover doctor``."""
 
     name: str
     usable: bool
@@ -53,11 +53,11 @@ class Choice:
 
     Attributes:
         backend: open, to be closed by whoever asked.
-        passed_over: ``name: reason`` of each faster one that ``auto`` did not take.
+        skipped_backends: ``name: reason`` of each faster one that ``auto`` did not take.
     """
 
     backend: Backend
-    passed_over: tuple[str, ...]
+    skipped_backends: tuple[str, ...]
 
 
 # Fastest first: the order in which "auto" tries them. Where the HTP is only
@@ -133,7 +133,7 @@ def _first_that_opens(bundle: Bundle, options: Mapping[str, Any]) -> Choice:
             reasons.append(f"{name}: {error}")
             continue
         if not entry.in_auto():
-            reasons.append(f"{name}: {obstacle() or 'no HTP here, only its emulator'}")
+            reasons.append(f"{name}: {missing_requirement() or 'no HTP here, only its emulator'}")
             continue
         own = {key: value for key, value in options.items() if key in entry.options}
         try:

@@ -44,7 +44,7 @@ class Backend(Protocol):
             next call, and are not to be looked at after :meth:`close`.
 
         Raises:
-            BackendError: the run failed; the backend may be opened anew.
+            BackendError: the run failed; the backend may be opened again.
         """
         ...
 

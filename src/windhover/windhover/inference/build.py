@@ -66,7 +66,7 @@ def add_to_bundle(folder: Path, soc: str = DEFAULT_SOC) -> Bundle:
 
     Raises:
         BackendError: see :func:`build_htp_files`.
-        BundleError: the folder is no whole bundle.
+        BundleError: the folder is not a complete bundle.
         ConfigError: the chip is unknown.
     """
     Bundle.load(folder)
@@ -104,14 +104,14 @@ def build_dlc(model: Path, target: Path, soc: str = DEFAULT_SOC) -> Path:
                 "qnn_ir_backend_path": str(libraries.folder / "libQnnIr.so"),
             },
         )
-        made = _only(Path(name), "*.dlc", model)
+        made = _single_file(Path(name), "*.dlc", model)
         device = HtpDevice(libraries, chip)
         try:
             graph = Context.describe(device, made)
         finally:
             device.close()
         _check_same(session, graph, made.name, model)
-        return _place(made, target)
+        return _move_into_place(made, target)
 
 
 def build_context(model: Path, target: Path, soc: str = DEFAULT_SOC) -> Path:
@@ -132,7 +132,7 @@ def build_context(model: Path, target: Path, soc: str = DEFAULT_SOC) -> Path:
     chip = find_soc(soc)
     with tempfile.TemporaryDirectory(dir=_folder(target), prefix=".context-") as name:
         session = compile_context(model, Path(name) / "graph.onnx", chip)
-        made = _only(Path(name), "*.bin", model)
+        made = _single_file(Path(name), "*.bin", model)
         spec = read_binary(load_libraries(), made.read_bytes(), str(target))
         if spec.soc_model != chip.model:
             raise BackendError(
@@ -140,7 +140,7 @@ def build_context(model: Path, target: Path, soc: str = DEFAULT_SOC) -> Path:
                 f"for; use one of the SoCs that QNN {load_libraries().version} knows"
             )
         _check_same(session, spec.graph, made.name, model)
-        return _place(made, target)
+        return _move_into_place(made, target)
 
 
 def compile_context(model: Path, wrapper: Path, soc: Soc) -> Any:
@@ -173,7 +173,7 @@ def _folder(target: Path) -> Path:
     return target.parent
 
 
-def _only(folder: Path, pattern: str, model: Path) -> Path:
+def _single_file(folder: Path, pattern: str, model: Path) -> Path:
     made = sorted(folder.glob(pattern))
     if len(made) != 1:
         raise BackendError(
@@ -187,8 +187,8 @@ def _check_same(session: Any, graph: GraphSpec, made: str, model: Path) -> None:
     """Hold the names, shapes and types of what was built against the ONNX graph's."""
     wanted = (session.get_inputs(), session.get_outputs())
     for known, found in zip(wanted, (graph.inputs, graph.outputs), strict=True):
-        expected = _described(tensor_specs(known))
-        actual = _described(found)
+        expected = _tensor_lines(tensor_specs(known))
+        actual = _tensor_lines(found)
         if expected != actual:
             raise BackendError(
                 f"{made} has the tensors {', '.join(actual)} where {model} has "
@@ -196,11 +196,11 @@ def _check_same(session: Any, graph: GraphSpec, made: str, model: Path) -> None:
             )
 
 
-def _described(tensors: Sequence[TensorSpec | TensorInfo]) -> list[str]:
+def _tensor_lines(tensors: Sequence[TensorSpec | TensorInfo]) -> list[str]:
     return sorted(str(TensorSpec(t.name, t.shape, t.dtype)) for t in tensors)
 
 
-def _place(made: Path, target: Path) -> Path:
+def _move_into_place(made: Path, target: Path) -> Path:
     # QNN makes it unreadable for others.
     made.chmod(0o666 & ~_umask())
     made.replace(target)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from windhover.errors import BackendError, ConfigError
 from windhover.files import write_bytes_atomic
 from windhover.inference.base import check_input
+from windhover.inference.cache import cache_folder
 from windhover.inference.ort import (
     LOG_FATAL,
     bind_outputs,
@@ -23,7 +24,6 @@ from windhover.inference.ort import (
     onnxruntime_module,
     tensor_specs,
 )
-from windhover.inference.store import store_folder
 from windhover.model.bundle import Bundle
 from windhover.model.graph import check_graph
 from windhover.model.manifest import FileSpec, Role
@@ -44,7 +44,7 @@ _ROLES: dict[str, tuple[Role, ...]] = {
 class CpuBackend:
     """Runs a bundle's ONNX graph on the CPU.
 
-    The input is read where it lies and the outputs are bound once, so a frame
+    The input is read in place and the outputs are bound once, so a frame
     copies and allocates no tensors.
 
     Args:
@@ -53,7 +53,7 @@ class CpuBackend:
             ``int8`` and ``float`` insist.
         threads: of the convolutions; 0 lets ONNX Runtime take one per core.
         keep: keep the graph as ONNX Runtime optimised it (see
-            :mod:`windhover.inference.store`), and open that from then on: a fifth of
+            :mod:`windhover.inference.cache`), and open that from then on: a fifth of
             the CPU time, for a detector that has to be back soon.
 
     Raises:
@@ -77,7 +77,7 @@ class CpuBackend:
         path = spec.path
         try:
             session = (
-                _open_kept(bundle.root / path, spec.sha256, threads)
+                _open_cached(bundle.root / path, spec.sha256, threads)
                 if keep
                 else ort.InferenceSession(bundle.root / path, _options(threads), providers=_CPU)
             )
@@ -135,17 +135,17 @@ def _options(threads: int) -> Any:
     return options
 
 
-def _open_kept(path: Path, sha256: str, threads: int) -> Any:
+def _open_cached(path: Path, sha256: str, threads: int) -> Any:
     """A session of a graph as it was optimised before, or of the graph, to be kept."""
     ort = onnxruntime_module()
-    kept = _kept_path(sha256)
+    kept = _cache_path(sha256)
     if kept.is_file():
         options = _options(threads)
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
             return ort.InferenceSession(kept, options, providers=_CPU)
-        except Exception as error:  # damaged: it is made anew
-            _log.warning("%s is not used, the graph is optimised anew: %s", kept, one_line(error))
+        except Exception as error:  # damaged: it is made again
+            _log.warning("%s is not used, the graph is optimised again: %s", kept, one_line(error))
     options = _options(threads)
     try:
         with tempfile.TemporaryDirectory(prefix="windhover-") as folder:
@@ -159,10 +159,10 @@ def _open_kept(path: Path, sha256: str, threads: int) -> Any:
     return ort.InferenceSession(path, _options(threads), providers=_CPU)
 
 
-def _kept_path(sha256: str) -> Path:
+def _cache_path(sha256: str) -> Path:
     """Named by all that ONNX Runtime's optimised graph depends on."""
     version = onnxruntime_module().__version__
-    return store_folder() / f"{sha256[:16]}-ort{version}-{_cpu_key()}.onnx"
+    return cache_folder() / f"{sha256[:16]}-ort{version}-{_cpu_key()}.onnx"
 
 
 def _cpu_key() -> str:
@@ -171,8 +171,8 @@ def _cpu_key() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
-    told = sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))})
-    digest = hashlib.sha256("\n".join(told).encode()).hexdigest()
+    facts = sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))})
+    digest = hashlib.sha256("\n".join(facts).encode()).hexdigest()
     return f"{platform.machine()}-{digest[:8]}"
 
 

@@ -15,22 +15,22 @@ from numpy.typing import NDArray
 from windhover.errors import BackendError, BundleError, ConfigError
 from windhover.files import write_bytes_atomic
 from windhover.inference.base import check_input
+from windhover.inference.cache import cache_folder
 from windhover.inference.qnn_api.context import FINALIZE_EFFORT, Context
 from windhover.inference.qnn_api.device import HtpDevice
-from windhover.inference.qnn_api.errors import QnnError, explained
+from windhover.inference.qnn_api.errors import QnnError, explain_errors
 from windhover.inference.qnn_api.library import load_libraries
 from windhover.inference.qnn_api.power import VOTES, PowerVote
-from windhover.inference.qnn_api.profile import LEVELS, Measure, Profile
+from windhover.inference.qnn_api.profile import LEVELS, Measurement, Profile
 from windhover.inference.qnn_api.tensors import TensorInfo
 from windhover.inference.soc import (
     DEFAULT_SOC,
     find_soc,
-    obstacle,
+    missing_requirement,
     on_device,
-    warn_of_emulator,
+    warn_about_emulator,
     where_it_runs,
 )
-from windhover.inference.store import store_folder
 from windhover.model.bundle import Bundle
 from windhover.model.graph import TensorSpec, check_graph
 from windhover.model.manifest import Role
@@ -42,8 +42,8 @@ class DlcBackend:
     """Runs a bundle's int8.dlc on the HTP of a chip, or on its emulator.
 
     The .dlc is compiled for the chip when it is first opened; the result is kept
-    (see :mod:`windhover.inference.store`) and loaded from then on. A frame is read
-    where it lies and the outputs are written in place.
+    (see :mod:`windhover.inference.cache`) and loaded from then on. A frame is read
+    in place and the outputs are written in place.
 
     One thread at a time; a second that calls :meth:`run` meanwhile is refused.
 
@@ -52,12 +52,12 @@ class DlcBackend:
         soc: chip to compile for, of :data:`windhover.inference.soc.SOCS`.
         performance: of :data:`windhover.inference.qnn_api.power.VOTES`; without
             effect on an emulator, which has no clocks.
-        profiling: ``off``, ``basic`` or ``detailed``; see :meth:`measures`.
+        profiling: ``off``, ``basic`` or ``detailed``; see :meth:`measurements`.
         fresh: compile the .dlc even if it was before.
 
     Raises:
         BackendError: the QNN libraries are missing or of another version, or the
-            .dlc can't be run; says which.
+            .dlc can't be run; the message names it.
         BundleError: the graph is not the one the bundle declares.
         ConfigError: an option is out of range.
     """
@@ -98,7 +98,7 @@ class DlcBackend:
             self._release = weakref.finalize(self, opened.pop_all().close)
         self._context = context
         self.device = f"{where_it_runs()}, for {chip}, QNN {libraries.version}, {origin}"
-        warn_of_emulator("dlc", path.name)
+        warn_about_emulator("dlc", path.name)
 
     def run(self, image: NDArray[np.uint8]) -> Sequence[NDArray[np.generic]]:
         """See :meth:`windhover.inference.base.Backend.run`."""
@@ -106,11 +106,11 @@ class DlcBackend:
             raise BackendError(f"the dlc backend of {self._path} is closed; open it again")
         check_input(image, self._shape, self._path)
         profile = None if self._profile is None else self._profile.handle
-        with explained(f"a run of {self._path} failed", "open the backend again"):
+        with explain_errors(f"a run of {self._path} failed", "open the backend again"):
             self._context.execute(np.ascontiguousarray(image), profile)
         return self._outputs
 
-    def measures(self) -> list[Measure]:
+    def measurements(self) -> list[Measurement]:
         """What QNN measured of the last run; a device's latency only on a device.
 
         Raises:
@@ -118,13 +118,13 @@ class DlcBackend:
         """
         if self._profile is None or self._context is None:
             raise BackendError("nothing is measured: open backend dlc with profiling=basic")
-        with explained("the profile of a run can't be read", "run again"):
-            return self._profile.measures()
+        with explain_errors("the profile of a run can't be read", "run again"):
+            return self._profile.measurements()
 
     def close(self) -> None:
         """Release the device; calling it twice is fine."""
         self._context = None
-        # They may lie in memory that is given back now.
+        # They may be in memory that is freed now.
         self._outputs = []
         self._release()
 
@@ -144,7 +144,7 @@ def probe() -> tuple[bool, str]:
         libraries = load_libraries()
     except BackendError as error:
         return False, str(error)
-    problem = obstacle()
+    problem = missing_requirement()
     if problem is not None:
         return False, problem
     slow = "" if on_device() else ": for checks, seconds a frame"
@@ -157,7 +157,7 @@ def check_tensors(
     """Hold a compiled graph's tensors against the bundle, quantisation included.
 
     Raises:
-        BundleError: they differ; says where.
+        BundleError: they differ; the message has the difference.
     """
     specs = [
         [TensorSpec(t.name, t.shape, t.dtype) for t in tensors] for tensors in (inputs, outputs)
@@ -198,9 +198,9 @@ def _open_context(
     device: HtpDevice, bundle: Bundle, path: Path, fresh: bool
 ) -> tuple[Context, str]:
     """The bundle's graph on a device, and where it came from, in words."""
-    kept = _kept_path(device, bundle)
+    kept = _cache_path(device, bundle)
     if not fresh:
-        for compiled in (_released(device, bundle), kept):
+        for compiled in (_released_context(device, bundle), kept):
             if compiled is not None and compiled.is_file():
                 context = _load(device, compiled)
                 if context is not None:
@@ -213,7 +213,7 @@ def _open_context(
     return context, f"{path.name} compiled here"
 
 
-def _released(device: HtpDevice, bundle: Bundle) -> Path | None:
+def _released_context(device: HtpDevice, bundle: Bundle) -> Path | None:
     """The compiled graph that the bundle brings, where it is for this chip."""
     return bundle.file(Role.QCS8550_BIN) if device.soc.name == "qcs8550" else None
 
@@ -226,12 +226,12 @@ def _load(device: HtpDevice, compiled: Path) -> Context | None:
         return None
 
 
-def _kept_path(device: HtpDevice, bundle: Bundle) -> Path:
+def _cache_path(device: HtpDevice, bundle: Bundle) -> Path:
     """Named by all that the compiled graph depends on."""
     digest = bundle.files[Role.INT8_DLC].sha256[:16]
     chip, build = device.soc, device.libraries.build
     key = f"{digest}-{chip.name}-o{FINALIZE_EFFORT}-{build}-{platform.machine()}"
-    return store_folder() / f"{key}.bin"
+    return cache_folder() / f"{key}.bin"
 
 
 def _bind(context: Context, bundle: Bundle, opened: ExitStack) -> list[NDArray[np.generic]]:

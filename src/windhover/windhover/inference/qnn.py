@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from windhover.errors import BackendError, ConfigError
 from windhover.inference.base import check_input
 from windhover.inference.build import compile_context
+from windhover.inference.cache import cache_folder
 from windhover.inference.ort import bind_outputs, one_line, onnxruntime_module, tensor_specs
 from windhover.inference.ort_qnn import open_session, qnn_versions
 from windhover.inference.qnn_api.context import FINALIZE_EFFORT
@@ -25,12 +26,11 @@ from windhover.inference.soc import (
     DEFAULT_SOC,
     Soc,
     find_soc,
-    obstacle,
+    missing_requirement,
     on_device,
-    warn_of_emulator,
+    warn_about_emulator,
     where_it_runs,
 )
-from windhover.inference.store import store_folder
 from windhover.model.bundle import Bundle
 from windhover.model.graph import check_graph
 from windhover.model.manifest import Role
@@ -44,18 +44,18 @@ class QnnBackend:
     """Runs a bundle's int8.onnx on the HTP of a chip, or on its emulator.
 
     The graph is compiled for the chip when it is first opened; the result is
-    kept (see :mod:`windhover.inference.store`) and loaded from then on. Outputs
+    kept (see :mod:`windhover.inference.cache`) and loaded from then on. Outputs
     are bound once, so a frame allocates no tensors.
 
     Args:
         bundle: whose int8.onnx to run.
         soc: chip to compile for, of :data:`windhover.inference.soc.SOCS`.
         performance: of :data:`windhover.inference.qnn_api.power.VOTES`, asked for
-            anew with each run; without effect on an emulator.
+            again with each run; without effect on an emulator.
 
     Raises:
         BackendError: ONNX Runtime or its QNN provider is not installed, or the
-            graph can't be run whole on the HTP.
+            graph can't be run completely on the HTP.
         BundleError: the graph is not the one the bundle declares.
         ConfigError: an option is out of range.
     """
@@ -85,7 +85,7 @@ class QnnBackend:
             f"{where_it_runs()}, for {chip}, ONNX Runtime {ort.__version__}, "
             f"QNN {qnn_versions().split('-')[0]}, {path.name}"
         )
-        warn_of_emulator("qnn", path.name)
+        warn_about_emulator("qnn", path.name)
 
     def run(self, image: NDArray[np.uint8]) -> Sequence[NDArray[np.generic]]:
         """See :meth:`windhover.inference.base.Backend.run`."""
@@ -113,7 +113,7 @@ def probe() -> tuple[bool, str]:
         versions = qnn_versions()
     except BackendError as error:
         return False, str(error)
-    problem = obstacle()
+    problem = missing_requirement()
     if problem is not None:
         return False, problem
     slow = "" if on_device() else ": for checks, seconds a frame"
@@ -144,12 +144,12 @@ def _speed_options(performance: str) -> dict[str, str]:
 
 def _open(bundle: Bundle, path: Path, soc: Soc, speed: dict[str, str]) -> Any:
     """A session on the compiled graph, which is made first where there is none."""
-    kept = _kept_folder(bundle, soc)
+    kept = _cache_folder(bundle, soc)
     if (kept / _WRAPPER).is_file():
         try:
             return open_session(kept / _WRAPPER, soc, speed)
         except BackendError as error:
-            _log.warning("%s is not used and compiled anew: %s", kept, error)
+            _log.warning("%s is not used and compiled again: %s", kept, error)
             shutil.rmtree(kept, ignore_errors=True)
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -165,8 +165,8 @@ def _open(bundle: Bundle, path: Path, soc: Soc, speed: dict[str, str]) -> Any:
     return open_session(kept / _WRAPPER, soc, speed)
 
 
-def _kept_folder(bundle: Bundle, soc: Soc) -> Path:
+def _cache_folder(bundle: Bundle, soc: Soc) -> Path:
     """Named by all that the compiled graph depends on."""
     digest = bundle.files[Role.INT8_ONNX].sha256[:16]
     key = f"{digest}-{soc.name}-o{FINALIZE_EFFORT}-{qnn_versions()}-{platform.machine()}"
-    return store_folder() / key
+    return cache_folder() / key

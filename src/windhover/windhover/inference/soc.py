@@ -21,7 +21,7 @@ FASTRPC_NODES = ("fastrpc-cdsp", "fastrpc-cdsp-secure", "adsprpc-smd", "adsprpc-
 
 @dataclass(frozen=True, slots=True)
 class Soc:
-    """What the graph compiler is told of a chip.
+    """A chip, as the graph compiler needs it.
 
     Attributes:
         name: as written in configurations.
@@ -76,7 +76,7 @@ def on_device(devices: Path = Path("/dev")) -> bool:
     """Whether an HTP can be reached: a 64-bit ARM Linux with a FastRPC node.
 
     Args:
-        devices: where the nodes lie.
+        devices: folder of the device nodes.
     """
     if platform.machine() != "aarch64":
         return False
@@ -88,7 +88,7 @@ def where_it_runs() -> str:
     return "HTP" if platform.machine() == "aarch64" else f"HTP emulator on {platform.machine()}"
 
 
-def warn_of_emulator(backend: str, file: str) -> None:
+def warn_about_emulator(backend: str, file: str) -> None:
     """Log that a backend runs a file on the emulator, where it does."""
     if not on_device():
         _log.warning(
@@ -99,7 +99,7 @@ def warn_of_emulator(backend: str, file: str) -> None:
         )
 
 
-def obstacle() -> str | None:
+def missing_requirement() -> str | None:
     """Why neither an HTP nor its emulator can be reached here, and what to do; or ``None``."""
     machine = platform.machine()
     if machine == "aarch64" and not on_device():

@@ -54,7 +54,7 @@ class Bundle(Manifest):
     def digest(self) -> str:
         """First 12 hex digits of the manifest's SHA-256.
 
-        The manifest holds every file's hash, so this names the whole bundle;
+        The manifest holds every file's hash, so this identifies the complete bundle;
         diagnostics carry it.
         """
         return self._digest
@@ -186,7 +186,7 @@ def find_bundle(path_or_name: str | os.PathLike[str], search: Iterable[Path] | N
         search: folders to look a name up in; :func:`search_path` by default.
 
     Raises:
-        BundleError: there is none; says where it was looked for.
+        BundleError: there is none; the message lists the folders searched.
     """
     text = os.fspath(path_or_name)
     path = Path(text)
@@ -214,7 +214,7 @@ def find_bundle(path_or_name: str | os.PathLike[str], search: Iterable[Path] | N
 
 
 def write_bundle(directory: str | os.PathLike[str], manifest: Mapping[str, Any]) -> Bundle:
-    """Write ``bundle.yaml`` for the files that lie in ``directory``.
+    """Write ``bundle.yaml`` for the files in ``directory``.
 
     Args:
         directory: holds at least one of ``float.onnx``, ``int8.onnx``,
@@ -286,7 +286,7 @@ def _read_manifest(path: Path) -> bytes:
 
 
 def _signature(manifest: Path, text: bytes, key: str | os.PathLike[str] | None) -> str:
-    """What :attr:`Bundle.signature` says; refuses what is not signed as asked."""
+    """The value of :attr:`Bundle.signature`; refuses a bundle not signed as required."""
     if key is None or not os.fspath(key):
         return "not checked" if manifest.with_name(SIGNATURE_NAME).exists() else "unsigned"
     public = load_public_key(key)

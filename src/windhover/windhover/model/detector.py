@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 # What each kind of bundle can't be given. A colour image for a thermal bundle
 # is taken: thermal files are often stored as grey B, G, R. Four channels are not:
-# nothing says whether the last one is thermal or alpha.
+# whether the last one is thermal or alpha is not known.
 _REFUSED = {
     "rgb": frozenset({"mono8", "mono16"}),
     "thermal": frozenset({"8UC4"}),
@@ -173,7 +173,7 @@ class Detector:
 
         Args:
             frame: any size. For a thermal bundle ``mono8``, ``mono16`` (tone
-                mapped here as the bundle says), or colour, which is made grey, with a
+                mapped here by the bundle's curve), or colour, which is made grey, with a
                 warning in the log at the first picture that is not grey already; for an
                 RGB bundle ``bgr8``, ``rgb8`` or ``8UC4``; for an RGBT bundle ``8UC4``.
 
@@ -182,7 +182,7 @@ class Detector:
 
         Raises:
             ConfigError: the frame's encoding does not suit the bundle.
-            EncodingError: the frame's image is not what its encoding says.
+            EncodingError: the frame's image does not match its encoding.
             BackendError: the run failed, or its outputs are not the bundle's.
         """
         started = time.perf_counter_ns()

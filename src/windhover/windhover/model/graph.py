@@ -42,7 +42,7 @@ def check_graph(
         file: the graph's file, for the message.
 
     Raises:
-        BundleError: a name, shape or dtype differs; says which and how.
+        BundleError: a name, shape or dtype differs; the message has both.
     """
     problem = _input_problem(bundle, inputs) or _output_problem(bundle, outputs)
     if problem:

@@ -1,4 +1,4 @@
-"""What is odd about a detector's frames: they are used all the same, and it is reported."""
+"""Checks of a detector's input: frames that fail one are still used, and it is reported."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _COLOUR_SHARE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class InputProblem:
-    """One thing that is odd about a frame.
+    """A check that a frame failed.
 
     Attributes:
         key: names the kind of problem.
         counter: names the count of such frames.
-        text: one line: what is wrong and what to do.
+        text: one line, with what to do.
     """
 
     key: str
@@ -49,7 +49,7 @@ class InputChecks:
         self._last_size: tuple[int, int] | None = None
 
     def check(self, frame: Frame) -> list[InputProblem]:
-        """What is odd about the next frame of the stream."""
+        """The checks that the next frame of the stream fails."""
         found = [
             self._check_stamp(frame.stamp_ns),
             self._check_size((frame.width, frame.height)),
@@ -91,7 +91,8 @@ class InputChecks:
         return InputProblem(
             "thermal",
             "frames_without_thermal",
-            "no thermal in the picture: detecting by RGB alone; the pairing node says why",
+            "no thermal in the picture: detecting by RGB alone; the reason is in the pairing "
+            "node's diagnostics",
         )
 
     def _check_colour(self, frame: Frame) -> InputProblem | None:

@@ -91,7 +91,7 @@ class OutputSpec(_Strict):
     zero_point: int | None = Field(default=None, ge=0, le=255)
 
     @model_validator(mode="after")
-    def _whole_quantisation(self) -> OutputSpec:
+    def _check_quantisation(self) -> OutputSpec:
         if (self.scale is None) != (self.zero_point is None):
             raise ValueError(f"output {self.name} needs both scale and zero_point, or neither")
         return self
@@ -106,7 +106,7 @@ class HeadSpec(_Strict):
     outputs: tuple[OutputSpec, ...]
 
     @model_validator(mode="after")
-    def _complete(self) -> HeadSpec:
+    def _check_outputs(self) -> HeadSpec:
         if self.reg_max != REG_MAX[self.family]:
             raise ValueError(
                 f"reg_max {self.reg_max} does not go with {self.family}, "
@@ -215,7 +215,7 @@ class Manifest(_Strict):
     files: dict[Role, FileSpec] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _agree(self) -> Manifest:
+    def _check_consistency(self) -> Manifest:
         twice = sorted({label for label in self.labels if self.labels.count(label) > 1})
         if twice:
             raise ValueError(f"labels must differ, but {twice} appear more than once")

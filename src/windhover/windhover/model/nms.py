@@ -122,10 +122,10 @@ def _greedy(columns: _Columns, classes: NDArray[np.int32], iou: float) -> NDArra
     one, other = sweep[np.repeat(places, counts)[over]], sweep[second[over]]
     same = classes[one] == classes[other]
     one, other = one[same], other[same]
-    return _settle(np.minimum(one, other), np.maximum(one, other), len(sweep))
+    return _mark_suppressed(np.minimum(one, other), np.maximum(one, other), len(sweep))
 
 
-def _settle(winner: _Index, loser: _Index, count: int) -> NDArray[np.bool_]:
+def _mark_suppressed(winner: _Index, loser: _Index, count: int) -> NDArray[np.bool_]:
     """Which of ``count`` boxes stay, when each winner that stays removes its losers."""
     keep = np.ones(count, np.bool_)
     while len(winner):
@@ -143,12 +143,12 @@ def _sweep(
 ) -> tuple[_Index, NDArray[np.intp]]:
     """Order by class and left side, and how many of the next ones may overlap each enough.
 
-    If the IoU of two boxes is over t, so is that of their x intervals; so the
+    If the IoU of two boxes is over t, so is the IoU of their x intervals; so the
     one that starts later starts within (1 - t) of the other's width.
     """
     left = columns[0].astype(np.float64)
     width = np.maximum(columns[2] - left, 0.0)
-    # Classes lie side by side on one axis; what rounding there can move is
+    # Classes are placed side by side on one axis; what rounding there can move is
     # far below the slack, and a pair too many does no harm.
     span = float((left + width).max(initial=0.0) - left.min(initial=0.0)) + 1.0
     start = left + classes * span

@@ -12,11 +12,11 @@ def doctor(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what is installed, which backends run and what to install next."""
-    from windhover.finding import as_text
+    from windhover.finding import format_findings
     from windhover_bringup.doctor.checkup import examine
 
     findings = examine()
     if json:
         typer.echo(json_text.dumps([finding.as_dict() for finding in findings], indent=2))
         return
-    typer.echo(as_text(findings))
+    typer.echo(format_findings(findings))

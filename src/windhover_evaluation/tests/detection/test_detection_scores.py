@@ -86,7 +86,9 @@ def test_average_precision_by_hand() -> None:
     # Nothing of that class to find: no score, and never a marker.
     assert np.isnan(vehicle.ap50)
     assert vehicle.best_f1 is None
-    assert json.loads(json.dumps(to_json_value({"AP50": vehicle.ap50}), allow_nan=False)) == {"AP50": None}
+    assert json.loads(json.dumps(to_json_value({"AP50": vehicle.ap50}), allow_nan=False)) == {
+        "AP50": None
+    }
 
 
 def test_ap_over_ious_counts_loose_boxes_where_they_fit() -> None:

@@ -6,7 +6,7 @@ import ctypes as c
 from dataclasses import dataclass
 
 from windhover.errors import BackendError
-from windhover.inference.qnn_api.errors import explained
+from windhover.inference.qnn_api.errors import explain_errors
 from windhover.inference.qnn_api.library import Libraries
 from windhover.inference.qnn_api.structs import BinaryInfo
 from windhover.inference.qnn_api.tensors import GraphSpec, copy_graph
@@ -16,7 +16,7 @@ _VERSION = 3
 
 @dataclass(frozen=True, slots=True)
 class BinarySpec:
-    """What a context binary says of itself.
+    """The description that a context binary carries.
 
     Attributes:
         soc_model: of the chip it was compiled for.
@@ -42,7 +42,7 @@ def read_binary(libraries: Libraries, data: bytes, label: str) -> BinarySpec:
     """
     system, handle = libraries.system, c.c_void_p()
     remedy = "build it again, or fetch the bundle again"
-    with explained(f"{label} can't be read as a QNN context", remedy):
+    with explain_errors(f"{label} can't be read as a QNN context", remedy):
         system("systemContextCreate", c.byref(handle))
         try:
             found = c.POINTER(BinaryInfo)()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from windhover.errors import BackendError
 from windhover.inference.qnn_api.binary import read_binary
 from windhover.inference.qnn_api.device import HtpDevice
-from windhover.inference.qnn_api.errors import explained
+from windhover.inference.qnn_api.errors import explain_errors
 from windhover.inference.qnn_api.log import QnnLog
 from windhover.inference.qnn_api.memory import SharedBuffers
 from windhover.inference.qnn_api.structs import ConfigList, GraphInfo, HtpGraphConfig
@@ -69,7 +69,7 @@ class Context:
                 can't run it.
         """
         handle = c.c_void_p()
-        with explained(f"{path} can't be composed for {device.soc}", _REBUILD):
+        with explain_errors(f"{path} can't be composed for {device.soc}", _REBUILD):
             device.call("contextCreate", device.backend, device.handle, None, c.byref(handle))
             try:
                 return cls._finalised(device, handle, path)
@@ -86,10 +86,10 @@ class Context:
                 the device lacks.
         """
         handle = c.c_void_p()
-        with explained(f"{path} can't be composed for {device.soc}", _REBUILD):
+        with explain_errors(f"{path} can't be composed for {device.soc}", _REBUILD):
             device.call("contextCreate", device.backend, device.handle, None, c.byref(handle))
             try:
-                with _opened_dlc(device, path) as (dlc, log):
+                with _open_dlc(device, path) as (dlc, log):
                     return _compose(device, handle, dlc, path, log)
             finally:
                 device.libraries.core("contextFree", handle, None)
@@ -113,7 +113,9 @@ class Context:
                 "build it for this chip"
             )
         handle = c.c_void_p()
-        with explained(f"{label} can't be loaded with QNN {device.libraries.version}", _REBUILD):
+        with explain_errors(
+            f"{label} can't be loaded with QNN {device.libraries.version}", _REBUILD
+        ):
             device.call(
                 "contextCreateFromBinary",
                 device.backend,
@@ -177,7 +179,7 @@ class Context:
         """Run the graph on an array, into the bound outputs.
 
         Args:
-            image: the graph's only input; read where it lies, or copied into the memory
+            image: the graph's only input; read in place, or copied into the memory
                 that is shared with the HTP.
             profile: a profile handle that takes the events of this run.
 
@@ -216,7 +218,7 @@ class Context:
     @classmethod
     def _finalised(cls, device: HtpDevice, handle: c.c_void_p, path: Path) -> Context:
         # The .dlc's weights are read until the graph is compiled.
-        with _opened_dlc(device, path) as (dlc, log):
+        with _open_dlc(device, path) as (dlc, log):
             context = cls(device, handle, _compose(device, handle, dlc, path, log))
             context._finalise()
             return context
@@ -233,14 +235,14 @@ class Context:
 
 
 @contextmanager
-def _opened_dlc(device: HtpDevice, path: Path) -> Iterator[tuple[c.c_void_p, QnnLog]]:
+def _open_dlc(device: HtpDevice, path: Path) -> Iterator[tuple[c.c_void_p, QnnLog]]:
     _check_dlc(path)
     system = device.libraries.system
     log = QnnLog(system, "systemLogCreate", "systemLogFree")
     dlc = c.c_void_p()
     try:
         name = str(path).encode()
-        system("systemDlcCreateFromFile", log.handle, name, c.byref(dlc), said=log.said)
+        system("systemDlcCreateFromFile", log.handle, name, c.byref(dlc), logged=log.text)
         yield dlc, log
     finally:
         if dlc:
@@ -249,7 +251,7 @@ def _opened_dlc(device: HtpDevice, path: Path) -> Iterator[tuple[c.c_void_p, Qnn
 
 
 def _check_dlc(path: Path) -> None:
-    """Refuse what QNN would call a lack of memory, or read as if it were of its own form."""
+    """Refuse what QNN would call a lack of memory, or read as if it had QNN's own format."""
     # A .dlc is a zip archive with the version of its form in a member's name.
     if not zipfile.is_zipfile(path):
         raise BackendError(f"{path} is missing, cut short or no .dlc; {_REBUILD}")
@@ -280,7 +282,7 @@ def _compose(
         _GRAPH_INFO_VERSION,
         c.byref(graphs),
         c.byref(count),
-        said=lambda: " ".join((log.said(), device.log.said())).strip(),
+        logged=lambda: " ".join((log.text(), device.log.text())).strip(),
     )
     try:
         if count.value != 1:

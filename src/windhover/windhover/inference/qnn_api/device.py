@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes as c
 
-from windhover.inference.qnn_api.errors import explained
+from windhover.inference.qnn_api.errors import explain_errors
 from windhover.inference.qnn_api.library import Libraries
 from windhover.inference.qnn_api.log import QnnLog
 from windhover.inference.qnn_api.structs import ConfigList, HtpDeviceConfig
@@ -34,7 +34,7 @@ class HtpDevice:
         self.handle = c.c_void_p()
         self.log = QnnLog(libraries.core, "logCreate", "logFree")
         try:
-            with explained(
+            with explain_errors(
                 f"the HTP of {soc} can't be opened with QNN {libraries.version}",
                 "run 'windhover doctor', or use backend cpu",
             ):
@@ -51,7 +51,7 @@ class HtpDevice:
             QnnError: it failed; with what QNN logged meanwhile.
         """
         self.log.clear()
-        self.libraries.core(name, *arguments, said=self.log.said)
+        self.libraries.core(name, *arguments, logged=self.log.text)
 
     def close(self) -> None:
         """Free the handles; calling it twice is fine."""

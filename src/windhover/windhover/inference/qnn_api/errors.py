@@ -35,18 +35,18 @@ class QnnError(BackendError):
         reason: the status by name.
     """
 
-    def __init__(self, call: str, status: int, reason: str, said: str = "") -> None:
+    def __init__(self, call: str, status: int, reason: str, logged: str = "") -> None:
         self.call = call
         self.code = status & _CODE_BITS
         self.reason = reason
-        # What QNN logged says more than its code, where it logged anything.
-        more = f"; QNN says: {said}" if said else ""
+        # QNN's log has more details than its code, where it logged anything.
+        more = f"; QNN logged: {logged}" if logged else ""
         super().__init__(f"{call}: {reason} ({self.code}){more}")
 
 
 @contextmanager
-def explained(what: str, remedy: str) -> Iterator[None]:
-    """Turn a QnnError into one that says what can't be done and what to do.
+def explain_errors(what: str, remedy: str) -> Iterator[None]:
+    """Turn a QnnError into a BackendError with what failed and what to do.
 
     Raises:
         BackendError: in place of a QnnError.

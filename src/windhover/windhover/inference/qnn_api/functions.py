@@ -99,12 +99,12 @@ class Functions:
             for name, known in prototypes.items()
         }
 
-    def __call__(self, name: str, *arguments: Any, said: Callable[[], str] | None = None) -> None:
-        """Call a function; ``said`` gives what was logged meanwhile, for the error.
+    def __call__(self, name: str, *arguments: Any, logged: Callable[[], str] | None = None) -> None:
+        """Call a function; ``logged`` gives what QNN logged meanwhile, for the error.
 
         Raises:
             QnnError: it did not return success.
         """
         status = self._functions[name](*arguments)
         if status:
-            raise QnnError(name, status, self.name_code(status), said() if said else "")
+            raise QnnError(name, status, self.name_code(status), logged() if logged else "")

@@ -36,7 +36,7 @@ class Libraries:
     """The loaded libraries. They are never unloaded: QNN keeps threads in them.
 
     Attributes:
-        folder: where they lie.
+        folder: that holds them.
         interface: the core interface, passed by value where QNN asks for it.
         core: functions of libQnnHtp.so.
         system: functions of libQnnSystem.so.
@@ -106,10 +106,10 @@ def load_libraries() -> Libraries:
 def _load(folder: Path) -> Libraries:
     core = open_htp(folder)
     interface = _provider(core, "QnnInterface_getProviders", Interface)
-    admit("core", interface.core_version, PROVED_CORE, folder)
+    check_api_version("core", interface.core_version, PROVED_CORE, folder)
     system = _open(folder, "libQnnSystem.so")
     services = _provider(system, "QnnSystemInterface_getProviders", SystemInterface)
-    admit("system", services.version, PROVED_SYSTEM, folder)
+    check_api_version("system", services.version, PROVED_SYSTEM, folder)
     message = CORE["errorGetMessage"]
     ask = c.CFUNCTYPE(c.c_uint64, *message.arguments)(interface.table[message.slot])
 
@@ -132,7 +132,9 @@ def _load(folder: Path) -> Libraries:
     )
 
 
-def admit(api: str, found: Version, proved: tuple[tuple[int, int], ...], folder: Path) -> None:
+def check_api_version(
+    api: str, found: Version, proved: tuple[tuple[int, int], ...], folder: Path
+) -> None:
     """Let a version pass that was proved, and no other: layouts change between them.
 
     Raises:
@@ -174,14 +176,14 @@ def _open(folder: Path, name: str) -> c.CDLL:
     if not path.is_file():
         raise BackendError(f"{path} is missing; {_INSTALL}")
     try:
-        with _stdout_kept():
+        with _preserved_stdout():
             return c.CDLL(str(path))
     except OSError as error:
         raise BackendError(f"{path} can't be loaded ({error}); {_INSTALL}") from error
 
 
 @contextmanager
-def _stdout_kept() -> Iterator[None]:
+def _preserved_stdout() -> Iterator[None]:
     """Drop what the emulator prints while it loads: stdout is the command's own."""
     if platform.machine() == "aarch64":
         yield

@@ -40,12 +40,12 @@ class QnnLog:
         self.handle = c.c_void_p()
         functions(create, self._callback, _LEVEL_ERROR, c.byref(self.handle))
 
-    def said(self) -> str:
+    def text(self) -> str:
         """The last lines since :meth:`clear`, in one."""
         return " / ".join(self._lines)
 
     def clear(self) -> None:
-        """Forget what was said so far."""
+        """Forget the lines so far."""
         self._lines.clear()
 
     def close(self) -> None:

@@ -95,7 +95,7 @@ class SharedBuffers:
             device: of the context.
             context: QNN's handle of it.
             infos: the tensors.
-            memory: allocator; that of this system by default.
+            memory: allocator; this system's by default.
 
         Raises:
             BackendError: there is no shared memory here, or QNN does not take it.

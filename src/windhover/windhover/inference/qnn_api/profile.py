@@ -1,4 +1,4 @@
-"""What QNN measures of a run."""
+"""What QNN measured in a run."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from windhover.inference.qnn_api.device import HtpDevice
 from windhover.inference.qnn_api.structs import ProfileEvent
 
 LEVELS: Mapping[str, int] = {"basic": 1, "detailed": 2}
-"""``basic`` times a run as a whole, ``detailed`` counts each node's cycles and slows it."""
+"""``basic`` times the complete run, ``detailed`` counts each node's cycles and slows it."""
 
 _UNITS = {1: "us", 2: "bytes", 3: "cycles", 4: "count"}
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class Measurement:
     """One figure of a run.
 
     Attributes:
@@ -48,7 +48,7 @@ class Profile:
         self.handle = c.c_void_p()
         device.call("profileCreate", device.backend, LEVELS[level], c.byref(self.handle))
 
-    def measures(self) -> list[Measure]:
+    def measurements(self) -> list[Measurement]:
         """Of the last run.
 
         Raises:
@@ -62,13 +62,13 @@ class Profile:
             self._device.libraries.core("profileFree", self.handle)
             self.handle = c.c_void_p()
 
-    def _read(self, call: str, parent: object, depth: int) -> Iterator[Measure]:
+    def _read(self, call: str, parent: object, depth: int) -> Iterator[Measurement]:
         ids, count = c.POINTER(c.c_uint64)(), c.c_uint32()
         self._device.call(call, parent, c.byref(ids), c.byref(count))
         for event in ids[: count.value]:
             data = ProfileEvent()
             self._device.call("profileGetEventData", event, c.byref(data))
             name = (data.identifier or b"").decode(errors="replace")
-            yield Measure(name, data.value, _UNITS.get(data.unit, str(data.unit)), depth)
+            yield Measurement(name, data.value, _UNITS.get(data.unit, str(data.unit)), depth)
             if depth == 0:
                 yield from self._read("profileGetSubEvents", event, depth + 1)

@@ -50,7 +50,7 @@ class GraphSpec:
 
 
 def copy_graph(info: GraphInfo) -> GraphSpec:
-    """Read what QNN tells of a graph."""
+    """Read QNN's description of a graph."""
     return GraphSpec(
         c.string_at(info.name).decode(),
         tuple(_copy_tensor(info.inputs[i]) for i in range(info.input_count)),

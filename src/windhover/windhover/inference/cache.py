@@ -1,4 +1,4 @@
-"""Where compiled graphs are kept between runs.
+"""Where compiled graphs are cached between runs.
 
 ``$WINDHOVER_CACHE``, else ``$XDG_CACHE_HOME/windhover``, else
 ``~/.cache/windhover``. Anything in it may be deleted at any time.
@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 
-def store_folder() -> Path:
+def cache_folder() -> Path:
     """Folder of compiled graphs; it may not exist yet."""
     own = os.environ.get("WINDHOVER_CACHE")
     if own:

@@ -4,6 +4,7 @@ The table of docs/reference/topics.md is held to what the nodes really offer, an
 fields to a frame of which all is known.
 """
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -23,10 +24,11 @@ from windhover_bringup.runtime.composed import Pipeline
 from windhover_bringup.runtime.config import Config
 from windhover_cameras.rgb_camera import RgbCamera
 from windhover_pairing.node import PairingNode
-from windhover_ros import qos
+from windhover_ros import qos, topics
 from windhover_ros.runner import spinning
 
-PAGE = (Path(__file__).resolve().parents[1] / "docs/reference/topics.md").read_text()
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "docs/reference/topics.md").read_text()
 GOLDEN = Path(__file__).with_name("contract.json")
 IN, OUT = "subscription", "publisher"
 
@@ -127,6 +129,30 @@ def test_queues_are_as_long_as_the_manual_says():
     assert depths["camera/thermal/image_raw"] == qos.image().depth
     assert depths["detections"] == depths["tracks"] == qos.result(0.5).depth
     assert depths["heartbeat"] == qos.result(1.0).depth
+
+
+def topic_literals(path, names):
+    """Where a file has a topic's name as an argument, in place of the constant."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            for value in node.args:
+                if isinstance(value, ast.Constant) and value.value in names:
+                    yield f"{path.name}:{value.lineno}: {value.value}"
+
+
+def test_names_of_topics_stand_in_one_module(tmp_path):
+    names = {value for name, value in vars(topics).items() if name.isupper()}
+    names |= {of(c) for of in (topics.camera_image, topics.camera_info) for c in ("rgb", "thermal")}
+    # The client imports nothing of ours, and a command may be called as a topic is.
+    files = [
+        path
+        for path in ROOT.glob("src/windhover_*/windhover_*/**/*.py")
+        if not {"windhover_client", "cli", "topics.py"} & set(path.parts)
+    ]
+    assert len(files) > 50
+    assert [found for path in files for found in topic_literals(path, names)] == []
+    (tmp_path / "x.py").write_text("node.advertise(Image, 'rgbt/image', qos)\n")
+    assert list(topic_literals(tmp_path / "x.py", names)) == ["x.py:1: rgbt/image"]
 
 
 def test_fields_mean_what_the_contract_says(pipeline, nodes):

@@ -9,7 +9,7 @@ pytest.importorskip("vision_msgs")
 
 from windhover_bringup.cli import main
 
-COMMANDS = ("up", "replay", "health", "ready")
+COMMANDS = ("up", "replay", "health", "wait-active")
 MISTAKES = {
     "-p frame_rate": "write name:=value",
     "-p frame_rate:=[1,two": "not YAML",
@@ -44,7 +44,7 @@ def words_of(command, folder, model, out):
         "up": ["up", "--source", folder, "--model", model, "--rate", 0],
         "replay": ["replay", folder, "--model", model, "--out", out],
         "health": ["health", "--timeout", 0.1],
-        "ready": ["ready", "detector", "--timeout", 0.1],
+        "wait-active": ["wait-active", "detector", "--timeout", 0.1],
     }
     return given[command]
 

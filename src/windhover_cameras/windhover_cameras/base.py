@@ -25,7 +25,7 @@ from windhover.types import Frame
 from windhover_cameras.live_report import LiveReport
 from windhover_cameras.pacing import Pacer
 from windhover_cameras.params import FLIPS, CameraParams, device_settings
-from windhover_ros import qos
+from windhover_ros import qos, topics
 from windhover_ros.diagnostics import Level
 from windhover_ros.images import camera_info, image_message
 from windhover_ros.lifecycle import StageNode
@@ -67,9 +67,8 @@ class CameraNode(StageNode[P]):
         self._shape: tuple[int, ...] = ()
         self._calibration: CameraCalibration | None = None
         self._report = LiveReport(self.health)
-        topic = f"camera/{self.camera}"
-        self._images = self.advertise(Image, f"{topic}/image_raw", qos.image())
-        self._infos = self.advertise(CameraInfo, f"{topic}/camera_info", qos.image())
+        self._images = self.advertise(Image, topics.camera_image(self.camera), qos.image())
+        self._infos = self.advertise(CameraInfo, topics.camera_info(self.camera), qos.image())
 
     def is_finished(self) -> bool:
         """Whether the node's own process should end now.

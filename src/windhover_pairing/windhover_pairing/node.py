@@ -28,7 +28,7 @@ from windhover_pairing.attitude import DroneState
 from windhover_pairing.intake import Intake, Which
 from windhover_pairing.params import PairingParams
 from windhover_pairing.refining import BackgroundRefiner
-from windhover_ros import qos
+from windhover_ros import qos, topics
 from windhover_ros.diagnostics import Level
 from windhover_ros.drone import listen_to_altitude, listen_to_attitude
 from windhover_ros.images import camera_info, frame_from_image, image_message
@@ -88,8 +88,8 @@ class PairingNode(StageNode[PairingParams]):
         self._count = 0
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._pictures = self.advertise(Image, "rgbt/image", qos.image())
-        self._info = self.advertise(CameraInfo, "rgbt/camera_info", qos.image())
+        self._pictures = self.advertise(Image, topics.RGBT_IMAGE, qos.image())
+        self._info = self.advertise(CameraInfo, topics.RGBT_CAMERA_INFO, qos.image())
         listen_to_altitude(self, self.params, self._drone.altitude)
         listen_to_attitude(self, self.params, lambda _, attitude: self._drone.attitude(attitude))
         for which, side in (("rgb", self.intake.rgb), ("thermal", self.intake.thermal)):
@@ -191,10 +191,10 @@ class PairingNode(StageNode[PairingParams]):
             self.health.timings.record("convert", time.monotonic_ns() - before)
             link.put(frame)
 
-        self.listen(Image, f"camera/{which}/image_raw", take, qos.image())
+        self.listen(Image, topics.camera_image(which), take, qos.image())
         self.listen(
             CameraInfo,
-            f"camera/{which}/camera_info",
+            topics.camera_info(which),
             lambda message: self._on_info(which, message),
             qos.image(),
         )

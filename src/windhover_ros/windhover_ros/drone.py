@@ -9,13 +9,13 @@ from geometry_msgs.msg import QuaternionStamped
 from sensor_msgs.msg import Imu
 from std_msgs.msg import Float64
 
-from windhover_ros import qos
+from windhover_ros import qos, topics
 from windhover_ros.images import to_ns
 from windhover_ros.lifecycle import StageNode
 from windhover_ros.params import NodeParams, read_only
 
 if TYPE_CHECKING:
-    from windhover.tracking.attitude import Quaternion
+    from windhover.geometry import Quaternion
 
 # Message type and the field that holds the quaternion.
 ATTITUDE_TYPES: dict[str, tuple[Any, str]] = {
@@ -28,7 +28,7 @@ class AltitudeParams(NodeParams):
     """Where a node hears the altitude."""
 
     altitude_topic: str = read_only(
-        "mavros/global_position/rel_alt",
+        topics.ALTITUDE,
         description="std_msgs/Float64, metres above ground; empty = none",
     )
 
@@ -37,7 +37,7 @@ class AttitudeTopicParams(NodeParams):
     """Where the attitude is published."""
 
     attitude_topic: str = read_only(
-        "mavros/imu/data", description="attitude of the drone or gimbal; empty = none"
+        topics.ATTITUDE, description="attitude of the drone or gimbal; empty = none"
     )
     attitude_type: Literal["imu", "quaternion"] = read_only(
         "imu", description="sensor_msgs/Imu or geometry_msgs/QuaternionStamped"

@@ -30,7 +30,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSPolicyKind, QoSProfile
 
 from windhover.errors import ConfigError, WindhoverError
-from windhover_ros import qos
+from windhover_ros import qos, topics
 from windhover_ros.clock import NO_CLOCK, has_time
 from windhover_ros.diagnostics import Health, Level, to_status
 from windhover_ros.params import NodeParams, declare, read_only
@@ -92,7 +92,7 @@ class StageNode(LifecycleNode, Generic[P]):
         self._declared = declare(self, self.params_model)
         self._declared.on_change(lambda _: self.changed())
         self.health = Health(self.stages, self._declared.value.stale_after_s)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._diagnostics = self.create_publisher(DiagnosticArray, topics.DIAGNOSTICS, 10)
         self._wanted = "active" if self._declared.value.autostart else "unconfigured"
         self._inside = False
         self._failure: str | None = None

@@ -47,16 +47,16 @@ def _ask(timeout_s: float) -> list[Any]:
     import rclpy
     from diagnostic_msgs.msg import DiagnosticArray
 
-    from windhover_ros import qos
+    from windhover_ros import qos, topics
 
     node = rclpy.create_node("windhover_health")
     got: list[Any] = []
-    node.create_subscription(DiagnosticArray, "health", got.append, qos.latched())
+    node.create_subscription(DiagnosticArray, topics.HEALTH, got.append, qos.latched())
     deadline = time.monotonic() + timeout_s
     try:
         while not got and time.monotonic() < deadline:
             rclpy.spin_once(node, timeout_sec=0.1)
-        topic = node.resolve_topic_name("health")
+        topic = node.resolve_topic_name(topics.HEALTH)
     finally:
         node.destroy_node()
     if not got:

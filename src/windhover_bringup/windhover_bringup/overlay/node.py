@@ -20,7 +20,7 @@ from vision_msgs.msg import Detection2DArray
 from windhover.errors import DataError, EncodingError
 from windhover.types import Detections, Frame, Tracks
 from windhover_bringup.overlay.picture import draw
-from windhover_ros import qos
+from windhover_ros import qos, topics
 from windhover_ros.cdr import CdrWriter
 from windhover_ros.diagnostics import Level
 from windhover_ros.images import frame_from_image, to_ns
@@ -40,7 +40,7 @@ class OverlayParams(StageParams):
     """Parameters of the overlay node."""
 
     image_topic: str = read_only(
-        "camera/thermal/image_raw", description="images that the tracks belong to"
+        topics.camera_image("thermal"), description="images that the tracks belong to"
     )
     jpeg_quality: int = Field(80, ge=1, le=100, description="JPEG quality of the overlay")
 
@@ -71,7 +71,7 @@ class OverlayNode(StageNode[OverlayParams]):
         self._inputs: list[Any] = []
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._overlays = self.advertise(CompressedImage, "overlay/image/compressed", qos.image())
+        self._overlays = self.advertise(CompressedImage, topics.OVERLAY, qos.image())
 
     @property
     def watched(self) -> bool:
@@ -134,7 +134,9 @@ class OverlayNode(StageNode[OverlayParams]):
         if yes and not self._inputs:
             self._inputs = [
                 self.listen(Image, self.params.image_topic, self._on_image, qos.image()),
-                self.listen(Detection2DArray, "tracks", self._on_tracks, qos.result(), raw=True),
+                self.listen(
+                    Detection2DArray, topics.TRACKS, self._on_tracks, qos.result(), raw=True
+                ),
             ]
         elif not yes and self._inputs:
             for subscription in self._inputs:

@@ -17,7 +17,7 @@ from windhover_bringup.recording.bag import BagWriter, Topic, next_part
 from windhover_bringup.recording.images import write_preview
 from windhover_bringup.recording.run_recorder import no_index
 from windhover_bringup.recording.topics import CameraTopics, offered, status_topics, type_name
-from windhover_ros import qos
+from windhover_ros import qos, topics
 from windhover_ros.cdr import CdrReader
 from windhover_ros.diagnostics import Level
 from windhover_ros.drone import AltitudeParams, AttitudeTopicParams
@@ -85,10 +85,10 @@ class RecorderNode(StageNode[RecorderParams]):
             return
         for camera in params.cameras:
             self._record_images(camera)
-            self._record(CameraInfo, f"camera/{camera}/camera_info", qos.image())
-        self._record(Detection2DArray, "detections", qos.result())
-        self._record(Detection2DArray, "tracks", qos.result())
-        self._record(LabelInfo, "label_info", qos.latched())
+            self._record(CameraInfo, topics.camera_info(camera), qos.image())
+        self._record(Detection2DArray, topics.DETECTIONS, qos.result())
+        self._record(Detection2DArray, topics.TRACKS, qos.result())
+        self._record(LabelInfo, topics.LABEL_INFO, qos.latched())
 
     def configure(self) -> None:
         """Open the bag; after a failure or a new start the next part of it."""
@@ -128,17 +128,17 @@ class RecorderNode(StageNode[RecorderParams]):
         self.listen(kind, name, on_message, profile, raw=True)
 
     def _record_images(self, camera: str) -> None:
-        name = f"camera/{camera}/image_raw"
+        name = topics.camera_image(camera)
 
         def on_image(message: Image) -> None:
             image = self._topic(Image, name, qos.image().depth)
             root = self.get_namespace().rstrip("/") + "/"
-            topics = CameraTopics.of(root, camera, image, image)
+            recorded = CameraTopics.of(root, camera, image, image)
             try:
                 frame = frame_from_image(message)
-                self._write(topics.image, frame.stamp_ns, self._compressed(frame))
-                if topics.preview is not None and self.params.thermal_preview:
-                    self._write(topics.preview, frame.stamp_ns, write_preview(frame))
+                self._write(recorded.image, frame.stamp_ns, self._compressed(frame))
+                if recorded.preview is not None and self.params.thermal_preview:
+                    self._write(recorded.preview, frame.stamp_ns, write_preview(frame))
             except EncodingError as error:
                 self.health.count("images_refused")
                 self.health.problem("image", Level.ERROR, str(error), for_s=10.0)

@@ -16,7 +16,7 @@ from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from windhover_bringup.recording.bag import Topic
 from windhover_bringup.recording.metadata import OfferedQos
-from windhover_ros import qos
+from windhover_ros import qos, topics
 from windhover_ros.drone import ATTITUDE_TYPES
 
 COMPRESSED = "sensor_msgs/msg/CompressedImage"
@@ -51,7 +51,7 @@ class CameraTopics:
         name = f"{root}preview/{camera}/compressed"
         return cls(
             info,
-            Topic(f"{image.name}/compressed", COMPRESSED, image.qos),
+            Topic(topics.compressed(image.name), COMPRESSED, image.qos),
             Topic(name, COMPRESSED, OfferedQos(1, reliable=False)) if camera == "thermal" else None,
         )
 
@@ -77,18 +77,17 @@ class RunTopics:
         image = OfferedQos(1, reliable=False)
 
         def of_camera(camera: str) -> CameraTopics:
-            base = f"{root}camera/{camera}"
             return CameraTopics.of(
                 root,
                 camera,
-                Topic(f"{base}/camera_info", type_name(CameraInfo), image),
-                Topic(f"{base}/image_raw", type_name(Image), image),
+                Topic(root + topics.camera_info(camera), type_name(CameraInfo), image),
+                Topic(root + topics.camera_image(camera), type_name(Image), image),
             )
 
         return cls(
-            Topic(f"{root}detections", type_name(Detection2DArray)),
-            Topic(f"{root}tracks", type_name(Detection2DArray)),
-            Topic(f"{root}label_info", type_name(LabelInfo), OfferedQos(1, latched=True)),
+            Topic(root + topics.DETECTIONS, type_name(Detection2DArray)),
+            Topic(root + topics.TRACKS, type_name(Detection2DArray)),
+            Topic(root + topics.LABEL_INFO, type_name(LabelInfo), OfferedQos(1, latched=True)),
             {camera: of_camera(camera) for camera in cameras},
         )
 
@@ -104,18 +103,17 @@ class RunTopics:
         root = tracker.get_namespace().rstrip("/") + "/"
 
         def of_camera(camera: str, node: Node) -> CameraTopics:
-            base = f"camera/{camera}"
             return CameraTopics.of(
                 root,
                 camera,
-                published(node, CameraInfo, f"{base}/camera_info"),
-                published(node, Image, f"{base}/image_raw"),
+                published(node, CameraInfo, topics.camera_info(camera)),
+                published(node, Image, topics.camera_image(camera)),
             )
 
         return cls(
-            published(detector, Detection2DArray, "detections"),
-            published(tracker, Detection2DArray, "tracks"),
-            published(detector, LabelInfo, "label_info"),
+            published(detector, Detection2DArray, topics.DETECTIONS),
+            published(tracker, Detection2DArray, topics.TRACKS),
+            published(detector, LabelInfo, topics.LABEL_INFO),
             {camera: of_camera(camera, node) for camera, node in cameras.items()},
         )
 

@@ -14,7 +14,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import GetState
 
 from windhover.errors import WindhoverError
-from windhover_ros import qos
+from windhover_ros import qos, topics
 from windhover_ros.runner import StopRequest
 
 READY_S = 120.0
@@ -43,7 +43,7 @@ class NodeStates:
         self._reports: dict[str, dict[str, str]] = {}
         if diagnostics:
             self.node.create_subscription(
-                DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.result()
+                DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, qos.result()
             )
 
     def state(self, name: str) -> str:

@@ -1,0 +1,124 @@
+"""Every shipped config and launch file: which cameras, model, backend and topics result.
+
+A change here is a change of what a drone runs: say so in CHANGELOG.md.
+"""
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("vision_msgs")
+
+from windhover_bringup.runtime.cameras import CameraSetup
+from windhover_bringup.runtime.plan import make_plan
+from windhover_bringup.runtime.settings import settings_of
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = {path.stem: path for path in sorted((ROOT / "config").glob("*.yaml"))}
+LAUNCHES = {path.name.partition(".")[0]: path for path in sorted(ROOT.glob("launch/*.launch.py"))}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a config makes of a run.
+
+    Attributes:
+        sources: camera node to the start of its source.
+        model: name of the bundle.
+        backend: as it is asked for.
+        consumers: the other nodes, in the order in which they start.
+        image_topic: that the detector takes and the overlay draws on.
+        watched: stages whose results the monitor watches.
+    """
+
+    sources: dict[str, str]
+    model: str
+    backend: str
+    consumers: tuple[str, ...]
+    image_topic: str
+    watched: tuple[str, ...]
+
+
+RESULTS = {
+    "default": Result(
+        {"thermal_camera": ""}, "thermal-n", "auto",
+        ("tracker", "detector", "overlay", "monitor"), "camera/thermal/image_raw",
+        ("thermal_camera", "detector", "tracker"),
+    ),
+    "sim": Result(
+        {"thermal_camera": "scene:demo"}, "thermal-n", "auto",
+        ("tracker", "detector", "overlay", "monitor"), "camera/thermal/image_raw",
+        ("thermal_camera", "detector", "tracker"),
+    ),
+    "qcs8550": Result(
+        {"thermal_camera": "v4l2:///dev/video0"}, "thermal-n", "dlc",
+        ("tracker", "detector", "monitor"), "camera/thermal/image_raw",
+        ("thermal_camera", "detector", "tracker"),
+    ),
+}  # fmt: skip
+# A launch file's own config; what it runs is what the config says.
+LAUNCH_CONFIGS = {
+    "composed": "default", "nodes": "default", "replay": "default", "sim": "sim",
+    "qcs8550": "qcs8550",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def on_the_drone(monkeypatch):
+    """Where there is no HTP, dlc means an emulator, which changes the pace."""
+    monkeypatch.setattr("windhover.inference.on_device", lambda: True)
+
+
+def test_none_is_left_out():
+    assert CONFIGS.keys() == RESULTS.keys()
+    assert LAUNCHES.keys() == LAUNCH_CONFIGS.keys()
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_config_runs_what_is_stated_here(name, tmp_path):
+    wanted = RESULTS[name]
+    config = settings_of(CONFIGS[name])
+    bundle = config.bundle()
+    setup = CameraSetup.of(config, bundle)
+    sources = {node: str(config[node].get("source", "")) for node in setup.nodes}
+    assert sources.keys() == wanted.sources.keys()
+    for node, start in wanted.sources.items():
+        assert sources[node].startswith(start)
+        assert bool(sources[node]) == bool(start)
+    assert bundle.name == wanted.model
+    assert config["detector"].get("backend", "auto") == wanted.backend
+    assert setup.image_topic == config["overlay"]["image_topic"] == wanted.image_topic
+    # default.yaml names no source: one that is, in its place.
+    for node, uri in sources.items():
+        config = config.replaced(node, source=uri or "scene:empty?frames=2")
+    plan = make_plan(config, tmp_path)
+    assert plan.cameras == tuple(wanted.sources)
+    assert [node for node in plan.consumers if node != "recorder"] == list(wanted.consumers)
+    assert plan.config["detector"]["image_topic"] == wanted.image_topic
+    assert tuple(plan.config["monitor"]["watch"]) == wanted.watched
+    plan.config.validate()
+
+
+@pytest.mark.parametrize("name", LAUNCHES)
+def test_a_launch_file_takes_the_config_that_is_stated_here(name):
+    calls = [n for n in ast.walk(ast.parse(LAUNCHES[name].read_text())) if isinstance(n, ast.Call)]
+    (config,) = {
+        call.args[0].value
+        for call in calls
+        if isinstance(call.func, ast.Name) and call.func.id == "arguments"
+    }
+    assert config == f"{LAUNCH_CONFIGS[name]}.yaml"
+
+
+@pytest.mark.parametrize("name", LAUNCHES)
+def test_a_launch_file_loads(name):
+    sources = pytest.importorskip(
+        "launch.launch_description_sources",
+        reason="launch and launch_ros are not installed: they come with ROS and are not on PyPI",
+    )
+    description = sources.get_launch_description_from_python_launch_file(str(LAUNCHES[name]))
+    arguments = {argument.name: argument for argument in description.get_launch_arguments()}
+    assert {"config", "model", "backend", "namespace"} <= arguments.keys()

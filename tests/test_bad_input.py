@@ -137,7 +137,7 @@ def test_a_bag_of_no_bytes(complaint, blob_bundle, tmp_path):
         (["track", "--out", "x.txt"], "detections"),
         (["track", "--detections", "/nowhere/det.txt", "--out", "x.txt"], "/nowhere/det.txt"),
         (["replay", "--model", "x", "--out", "y"], "bag"),
-        (["recover", "/nowhere"], "/nowhere"),
+        (["bag", "recover", "/nowhere"], "/nowhere"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

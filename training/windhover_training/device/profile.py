@@ -1,7 +1,7 @@
 """Measures a bundle on a device: pushes it, runs it there, pulls and reads the figures.
 
 Two ways, the better one first: Windhover itself where it is installed on the device
-(``windhover bench``: average, p50, p99, throughput, memory, HTP time), else the QNN SDK's
+(``windhover benchmark``: average, p50, p99, throughput, memory, HTP time), else the QNN SDK's
 qnn-net-run and qnn-profile-viewer (averages only). No figure is made up: what neither of
 them tells is left out.
 """
@@ -35,7 +35,7 @@ RUNNER = """#!/bin/sh
 set -e
 cd "$1"
 if [ -n "$3" ]; then
-  exec $3 bench --model "$1" --backend all --frames "$2" --json "$1/bench.json" > bench.txt 2>&1
+  exec $3 benchmark --model "$1" --backend all --frames "$2" --json "$1/bench.json" > bench.txt 2>&1
 fi
 export LD_LIBRARY_PATH="$1:$LD_LIBRARY_PATH"
 export ADSP_LIBRARY_PATH="$1;$ADSP_LIBRARY_PATH"
@@ -71,7 +71,7 @@ def profile(device: Transport, plan: Plan, say: Say = lambda _: None) -> dict[st
 
     Returns:
         Plain values for ``profile.json``: the device, the bundle, and per backend what
-        ``windhover bench`` writes.
+        ``windhover benchmark`` writes.
 
     Raises:
         DataError: what came back can't be read.
@@ -150,7 +150,7 @@ def _push(device: Transport, plan: Plan) -> None:
         device.push(path, f"{plan.remote}/{path.name}")
     with tempfile.TemporaryDirectory() as name:
         local = Path(name)
-        # The same image as windhover bench, and its list as qnn-net-run reads it.
+        # The same image as windhover benchmark, and its list as qnn-net-run reads it.
         image = np.random.default_rng(0).integers(0, 256, bundle.input.shape, np.uint8)
         (local / "image.raw").write_bytes(image.tobytes())
         (local / "inputs.txt").write_text(f"{bundle.input.name}:={plan.remote}/image.raw\n")
@@ -167,7 +167,7 @@ def _pull_bench(device: Transport, plan: Plan) -> list[dict[str, Any]]:
 
 
 def read_bench(text: str, bundle: Bundle) -> list[dict[str, Any]]:
-    """Rows of what ``windhover bench --json`` wrote on a device.
+    """Rows of what ``windhover benchmark --json`` wrote on a device.
 
     Raises:
         DataError: it is not that, is of another bundle, or nothing was measured.
@@ -176,7 +176,7 @@ def read_bench(text: str, bundle: Bundle) -> list[dict[str, Any]]:
         found = json.loads(text)
         rows, digest, form = found["backends"], found["run"]["digest"], found["format"]
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"what windhover bench wrote can't be read ({error!r})") from error
+        raise DataError(f"what windhover benchmark wrote can't be read ({error!r})") from error
     if form != BENCH_FORMAT or digest != bundle.digest:
         raise DataError(
             f"the device measured {digest} in form {form}, not {bundle.digest} in {BENCH_FORMAT}; "

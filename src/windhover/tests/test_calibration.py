@@ -60,6 +60,53 @@ def test_what_is_written_is_read_again(tmp_path, file):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
 
 
+@pytest.mark.parametrize(
+    ("keys", "count", "model"),
+    [
+        ({"camera_model": "fisheye"}, 4, "equidistant"),
+        ({"distortion_model": "fisheye"}, 4, "equidistant"),
+        ({"distortion_model": "equidistant", "camera_model": "fisheye"}, 4, "equidistant"),
+        ({"camera_model": "plumb_bob"}, 5, "plumb_bob"),
+        ({"camera_model": "pinhole", "distortion_model": "radtan"}, 4, "plumb_bob"),
+        ({}, 5, "plumb_bob"),
+        ({"camera_model": "pinhole"}, 8, "rational_polynomial"),
+        ({}, 12, "rational_polynomial"),
+        ({"distortion_model": "rational_polynomial"}, 14, "rational_polynomial"),
+    ],
+)
+def test_the_model_is_read_where_calibrators_write_it(file, keys, count, model):
+    document = yaml.safe_load(ROS_FILE)
+    del document["distortion_model"]
+    document["distortion_coefficients"] = {"rows": 1, "cols": count, "data": [0.01] * count}
+    file.write_text(yaml.safe_dump({**document, **keys}))
+    assert load_calibration(file).model == model
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("%YAML:1.0\n---\nimage_width: 640\n", "an OpenCV FileStorage"),
+        ("a: !!opencv-matrix\n   rows: 3\n", "an OpenCV FileStorage"),
+        ('<?xml version="1.0"?>\n<opencv_storage>\n', "an OpenCV FileStorage"),
+        ("# oST version 5.0 parameters\n\n[image]\n\nwidth\n640\n", r"an ost\.txt .*ost\.yaml"),
+        ("cam0:\n  camera_model: pinhole\n  distortion_coeffs: [0, 0]\n", "a kalibr camchain"),
+        ("height: 512\nd: [0.0]\nk: [500.0]\nr: [1.0]\n---\n", "a camera_info message"),
+        ("height: 512\nD: [0.0]\nK: [500.0]\nR: [1.0]\n", "a camera_info message"),
+    ],
+)
+def test_files_of_other_tools_are_named(file, text, kind):
+    file.write_text(text)
+    with pytest.raises(CalibrationError, match=rf"boson\.yaml is {kind}") as caught:
+        load_calibration(file)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["flash:///calib", "https://example.org/calib.yaml"])
+def test_urls_that_name_no_file_are_refused(url):
+    with pytest.raises(CalibrationError, match="give a path, file:// or package://"):
+        load_calibration(url)
+
+
 def test_an_ideal_lens_sees_its_field_of_view():
     lens = CameraCalibration.ideal(640, 512, 90.0)
     # The outer corners of the first and last columns are 45 degrees off the axis.
@@ -77,10 +124,29 @@ def test_rectification_and_projection_may_be_left_out(file):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"image_width": "wide"}, "image_width must be a number of pixels, got 'wide'"),
         ({"image_height": 0}, "image_height"),
+        ({"image_width": True}, "image_width must be a number of pixels, got True"),
+        ({"image_width": 10**9}, "image_width must be a number of pixels"),
+        ({"camera_matrix": {"rows": 3, "cols": 3, "data": [10**400] * 9}}, "too large"),
+        ({"camera_matrix": {"rows": float("inf"), "cols": 3, "data": [1.0] * 9}}, "infinity"),
+        ({"camera_matrix": {"rows": 3, "cols": 3, "data": [9.0] * 9}}, "must be fx, skew, cx"),
+        ({"distortion_model": "plumb_bob", "camera_model": "fisheye"}, "differ"),
+        ({"distortion_model": "ftheta"}, "distortion_model 'ftheta' is none of"),
+        (
+            {
+                "distortion_model": None,
+                "distortion_coefficients": {"rows": 1, "cols": 4, "data": [0.1, 0, 0, 0]},
+            },
+            "distortion_model is missing, and 4 distortion_coefficients are those of plumb_bob and "
+            "equidistant",
+        ),
+        (
+            {"distortion_model": "rational_polynomial"},
+            "rational_polynomial has 8, 12 or 14 distortion_coefficients, not 5",
+        ),
         ({"camera_matrix": None}, "camera_matrix with rows, cols and data is missing"),
         ({"camera_matrix": {"rows": 3, "cols": 3, "data": [1.0] * 8}}, "holds 8 numbers"),
         ({"camera_matrix": {"rows": 9, "cols": 1, "data": [1.0] * 9}}, "should be 3x3"),
@@ -88,7 +154,7 @@ def test_rectification_and_projection_may_be_left_out(file):
         ({"camera_matrix": {"rows": 3, "cols": 3, "data": ["a"] * 9}}, "could not convert"),
         (
             {"camera_matrix": {"rows": 3, "cols": 3, "data": [float("nan")] * 9}},
-            "what is not a number",
+            "a value that is not a number",
         ),
         ({"distortion_model": "magic"}, "distortion_model 'magic' is none of plumb_bob"),
         (
@@ -98,9 +164,9 @@ def test_rectification_and_projection_may_be_left_out(file):
         ({"projection_matrix": {"rows": 3, "cols": 3, "data": [1.0] * 9}}, "should be 3x4"),
     ],
 )
-def test_a_malformed_file_is_refused_by_name(file, change, told):
+def test_a_malformed_file_is_refused_by_name(file, change, message):
     file.write_text(yaml.safe_dump({**yaml.safe_load(ROS_FILE), **change}))
-    with pytest.raises(CalibrationError, match=told) as caught:
+    with pytest.raises(CalibrationError, match=message) as caught:
         load_calibration(file)
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -93,6 +94,70 @@ def test_rays_and_pixels_are_each_others_inverse(x, y, k1, p1):
     for lens in (ideal, bent):
         pixel = np.array([[x, y]])
         np.testing.assert_allclose(lens.project(lens.rays(pixel)), pixel, atol=1e-3)
+
+
+@pytest.mark.parametrize("count", [8, 12, 14])
+def test_rational_lenses_are_opencvs(count):
+    coefficients = np.array(
+        [0.2, -0.1, 1e-3, -1e-3, 0.02, 0.4, 0.05, 0.01, 1e-3, -2e-3, 2e-3, 1e-3, 0.01, -0.02]
+    )[:count]
+    matrix = Lens.from_hfov((640, 512), 70).matrix
+    lens = Lens(640, 512, matrix, coefficients)
+    points = np.array([[0.3, -0.2, 1.0], [0.0, 0.0, 2.0], [-0.5, 0.4, 1.0]])
+    theirs = cv2.projectPoints(points[:, None], *[np.zeros(3)] * 2, matrix, coefficients)[0][:, 0]
+    np.testing.assert_allclose(lens.project(points), theirs)
+    np.testing.assert_allclose(lens.rays(theirs), points / points[:, 2:], atol=1e-6)
+
+
+FISHEYE = np.array([0.18, -0.03, 0.0004, -0.0007])
+
+
+def fisheye(*coefficients):
+    return Lens(640, 512, Lens.from_hfov((640, 512), 90).matrix, np.array(coefficients), True)
+
+
+def test_a_fisheye_lens_is_opencvs():
+    lens = fisheye(*FISHEYE)
+    points = np.array([[0.3, -0.2, 1.0], [0.0, 0.0, 2.0], [-3.0, 4.0, 1.0], [5.0, 0.0, 1e-3]])
+    zero = np.zeros(3)
+    theirs = cv2.fisheye.projectPoints(points[:, None], zero, zero, lens.matrix, FISHEYE)[0]
+    np.testing.assert_allclose(lens.project(points), theirs[:, 0])
+    assert not lens.is_ideal
+    assert not fisheye(0, 0, 0, 0).is_ideal
+
+
+@given(
+    st.floats(-0.2, 0.2),
+    st.floats(-0.05, 0.05),
+    st.floats(0.0, 2 * np.pi),
+    st.floats(0.0, 1.55),
+)
+def test_a_fisheyes_rays_and_pixels_are_each_others_inverse(k1, k2, about, angle):
+    lens = fisheye(k1, k2, 0.001, -0.0005)
+    ray = np.array([[np.cos(about) * np.tan(angle), np.sin(about) * np.tan(angle), 1.0]])
+    pixel = lens.project(ray)
+    if np.isnan(pixel).any():
+        # Past the angle at which the polynomial turns back, two rays have one pixel.
+        slope = 1 + 3 * k1 * angle**2 + 5 * k2 * angle**4 + 0.007 * angle**6 - 0.0045 * angle**8
+        turned = any(
+            1 + 3 * k1 * a**2 + 5 * k2 * a**4 + 0.007 * a**6 - 0.0045 * a**8 <= 1e-6
+            for a in np.linspace(0, angle, 1000)
+        )
+        assert turned or slope <= 1e-6
+        return
+    # As angles: next to a right angle slopes grow without bound.
+    found = lens.rays(pixel)[0]
+    assert np.arctan(np.hypot(*found[:2])) == pytest.approx(angle, abs=1e-4)
+    np.testing.assert_allclose(lens.project(found[None]), pixel, atol=1e-3)
+
+
+def test_beyond_a_fisheyes_picture_there_is_no_ray():
+    lens = fisheye(0, 0, 0, 0)
+    # Equidistant: a right angle is pi/2 focal lengths from the centre.
+    edge = lens.matrix[0, 0] * np.pi / 2
+    for offset, shown in ((0.99, True), (1.01, False)):
+        ray = lens.rays(np.array([[lens.matrix[0, 2] + offset * edge, lens.matrix[1, 2]]]))
+        assert np.isfinite(ray).all() == shown
 
 
 def test_what_is_behind_the_lens_is_nowhere():

@@ -18,16 +18,17 @@ from pydantic import create_model
 from sensor_msgs.msg import CameraInfo
 from vision_msgs.msg import Detection2DArray
 
-from windhover.errors import ConfigError, DataError
-from windhover.geometry import Lens
+from windhover.errors import CalibrationError, ConfigError, DataError
+from windhover.geometry import Lens, Quaternion
 from windhover.tracking import TRACKERS, make_tracker
-from windhover.tracking.attitude import AttitudeHistory, Quaternion
+from windhover.tracking.attitude import AttitudeHistory
 from windhover.tracking.base import Tracker
 from windhover.tracking.carriers import CarrierLinks, CarrierParams
 from windhover.types import Detections, Frame, Tracks
-from windhover_ros import qos
+from windhover_ros import qos, topics
 from windhover_ros.diagnostics import Level
 from windhover_ros.drone import AttitudeParams, listen_to_attitude
+from windhover_ros.lenses import lens_of
 from windhover_ros.lifecycle import StageNode, StageParams
 from windhover_ros.messages import LabelTable, read_results, to_detections, write_results
 from windhover_ros.params import read_only
@@ -104,12 +105,14 @@ class TrackerNode(StageNode[TrackerParams]):
             self.listen(CameraInfo, self.params.camera_info_topic, self._on_camera, qos.image())
             listen_to_attitude(self, self.params, self._on_attitude)
         self._tracks = self.advertise(
-            Detection2DArray, "tracks", qos.result(self.params.deadline_s)
+            Detection2DArray, topics.TRACKS, qos.result(self.params.deadline_s)
         )
         if not linked:
             # No deadline is asked here: a publisher without one would not match,
             # and nothing would ever arrive. Silence is seen by this stage's age.
-            self.listen(Detection2DArray, "detections", self._on_detections, qos.result(), raw=True)
+            self.listen(
+                Detection2DArray, topics.DETECTIONS, self._on_detections, qos.result(), raw=True
+            )
 
     def configure(self) -> None:
         """Make the tracker, unless an earlier one is kept so that ids go on."""
@@ -125,10 +128,11 @@ class TrackerNode(StageNode[TrackerParams]):
         return self._advance(frame.stamp_ns, frame.frame_id, detections, labels, frame)
 
     def _on_camera(self, message: CameraInfo) -> None:
-        # A camera without calibration says so by zeros.
-        if message.k[0] > 0.0:
-            matrix = np.array(message.k, np.float64).reshape(3, 3)
-            self._lens = Lens(message.width, message.height, matrix)
+        try:
+            self._lens = lens_of(message)
+        except CalibrationError as error:
+            self._lens = None
+            self.health.problem("camera_info", Level.WARN, str(error), for_s=10.0)
 
     def _on_attitude(self, stamp_ns: int, quaternion: Quaternion) -> None:
         if not self._attitudes.add(stamp_ns, quaternion):

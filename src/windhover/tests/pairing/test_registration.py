@@ -39,10 +39,26 @@ def test_the_warp_is_the_homography_of_ideal_lenses():
     assert np.abs(got.astype(int) - exact)[inside].max() <= 2
 
 
-def test_distorted_lenses_are_followed_on_both_sides():
+BENT_RGB = {
+    "plumb_bob": ([-0.25, 0.08, 0.001, -0.001, 0.0], False),
+    "rational_polynomial": ([0.3, -0.1, 1e-3, 0.0, 0.01, 0.5, 0.02, 0.0], False),
+    "tilted": ([0.3, -0.1, 1e-3, 0, 0.01, 0.5, 0.02, 0, 1e-3, 0, -1e-3, 0, 0.01, -0.02], False),
+    "equidistant": ([-0.05, 0.01, 0.0, 0.0], True),
+}
+BENT_THERMAL = {
+    "plumb_bob": ([-0.35, 0.12, 0.0, 0.001, 0.0], False),
+    "equidistant": ([0.18, -0.03, 0.0004, -0.0007], True),
+}
+
+
+@pytest.mark.parametrize("thermal_model", BENT_THERMAL)
+@pytest.mark.parametrize("rgb_model", BENT_RGB)
+def test_distorted_lenses_are_followed_on_both_sides(rgb_model, thermal_model):
     """A dot that stands on the ground is drawn where both lenses show it."""
-    bent_rgb = Lens(1280, 720, RGB.matrix, np.array([-0.25, 0.08, 0.001, -0.001, 0.0]))
-    bent_thermal = Lens(640, 512, THERMAL.matrix, np.array([-0.35, 0.12, 0.0, 0.001, 0.0]))
+    coefficients, fisheye = BENT_RGB[rgb_model]
+    bent_rgb = Lens(1280, 720, RGB.matrix, np.array(coefficients), fisheye)
+    coefficients, fisheye = BENT_THERMAL[thermal_model]
+    bent_thermal = Lens(640, 512, THERMAL.matrix, np.array(coefficients), fisheye)
     between = ray_map(BASELINE, 40, DOWN)
     warp = ThermalWarp(bent_rgb, bent_thermal)
     for spot in ([200.0, 150.0], [640.0, 360.0], [1050.0, 620.0], [300.0, 600.0]):
@@ -63,6 +79,18 @@ def test_a_strong_lens_lays_no_second_picture_around_the_first():
     assert count == 2
     assert got[:, :300].max() == 0
     assert got[360, 640] == 200
+
+
+def test_a_fisheye_that_sees_behind_itself_is_blank_there():
+    """220 degrees across: the corners of the grid look where the thermal camera can't."""
+    focal = 640 / np.radians(220.0)
+    wide = Lens(640, 512, np.array([[focal, 0, 319.5], [0, focal, 255.5], [0, 0, 1]]),
+                np.zeros(4), True)  # fmt: skip
+    got = ThermalWarp(wide, THERMAL).apply(np.full((512, 640), 200, np.uint8), np.eye(3))
+    assert got[255, 319] == 200
+    assert got[:, :120].max() == got[:, 520:].max() == 0
+    # Its whole view is in the middle, as wide as its angles are in equidistant pixels.
+    assert (got[255] > 0).sum() == pytest.approx(focal * np.radians(60), rel=0.03)
 
 
 def test_the_map_is_kept_while_the_drone_holds_still():

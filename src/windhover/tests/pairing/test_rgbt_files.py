@@ -7,7 +7,6 @@ from windhover.geometry import Lens
 from windhover.pairing.files import (
     Calibration,
     FixedHomography,
-    load_lens,
     load_rgbt,
     open_calibration,
     save_rgbt,
@@ -101,12 +100,45 @@ def test_a_bad_file_is_named_with_what_is_wrong(tmp_path, spoiled, words):
     assert "\n" not in str(error.value)
 
 
-def test_a_fisheye_is_refused_by_name(tmp_path):
-    save_rgbt(tmp_path, made())
-    path = tmp_path / "rgb.yaml"
-    document = yaml.safe_load(path.read_text())
-    document["distortion_model"] = "equidistant"
-    document["distortion_coefficients"] = {"rows": 1, "cols": 4, "data": [0.1, 0, 0, 0]}
-    path.write_text(yaml.safe_dump(document))
-    with pytest.raises(CalibrationError, match="fisheye"):
-        load_lens(path)
+@pytest.mark.parametrize(
+    ("coefficients", "fisheye"),
+    [
+        ([0.1, -0.02, 0.003, 0.0], True),
+        ([0.1, -0.2, 0.0, 0.0, 0.01, 0.3, 0.02, 0.0], False),
+        ([0.1, -0.2, 0.0, 0.0, 0.01, 0.3, 0.02, 0.0, 1e-3, 0.0, 2e-3, 0.0], False),
+        ([0.1, -0.2, 0.0, 0.0, 0.01, 0.3, 0.02, 0.0, 1e-3, 0.0, 2e-3, 0.0, 0.01, -0.01], False),
+    ],
+)
+def test_any_lens_is_carried_through_a_file(tmp_path, coefficients, fisheye):
+    true = made()
+    lens = Lens(1280, 720, true.rgb.matrix, np.array(coefficients), fisheye)
+    read = load_rgbt(save_rgbt(tmp_path, Calibration(lens, true.thermal, true.extrinsics)))
+    assert read.rgb.fisheye is fisheye
+    np.testing.assert_array_equal(read.rgb.distortion, coefficients)
+
+
+def test_a_package_and_home_are_found(tmp_path, monkeypatch):
+    prefix = tmp_path / "install"
+    index = prefix / "share" / "ament_index" / "resource_index" / "packages"
+    index.mkdir(parents=True)
+    (index / "my_drone").touch()
+    save_rgbt(prefix / "share" / "my_drone" / "calib", made())
+    save_rgbt(tmp_path / "home" / "calib", made())
+    monkeypatch.setenv("AMENT_PREFIX_PATH", f"/nowhere:{prefix}")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("ROS_HOME", str(tmp_path / "home"))
+    for text in (
+        "package://my_drone/calib/rgbt.yaml",
+        "~/calib/rgbt.yaml",
+        "${ROS_HOME}/calib/rgbt.yaml",
+        "file://${ROS_HOME}/calib/rgbt.yaml",
+        f"file://{tmp_path}/home/calib/rgbt.yaml",
+    ):
+        assert open_calibration(text).residual_px == 0.42
+    for text, words in (
+        ("package://your_drone/calib/rgbt.yaml", "no ROS package 'your_drone'"),
+        ("package://my_drone/rgbt.yaml", "can't be read"),
+        ("${NAME}/rgbt.yaml", "only \\${ROS_HOME} is filled in"),
+    ):
+        with pytest.raises(CalibrationError, match=words):
+            open_calibration(text)

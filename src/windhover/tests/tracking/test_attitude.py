@@ -8,11 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from windhover.errors import ConfigError
-from windhover.geometry import Lens, down_of_attitude
+from windhover.geometry import Lens, body_to_optical, down_of_attitude, rotation_of
 from windhover.tracking.attitude import (
     AttitudeHistory,
-    body_to_optical,
-    rotation_of,
     turn_motion,
 )
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from windhover.calibration import load_calibration, save_calibration
+from windhover.calibration import calibration_path, load_calibration, save_calibration
 from windhover.errors import CalibrationError, SourceError
 from windhover.files import write_atomic
 from windhover.geometry import Extrinsics, Floats, Lens
@@ -130,7 +130,7 @@ def load_lens(path: Path | str) -> Lens:
         CalibrationError: it is missing, malformed, or of a model that can't be used here.
     """
     try:
-        return Lens.of(load_calibration(path), str(path))
+        return Lens.of(load_calibration(path))
     except FileNotFoundError:
         raise CalibrationError(f"calibration {path} is not there; {_HINT}") from None
 
@@ -139,14 +139,17 @@ def open_calibration(text: str) -> Calibration | FixedHomography | None:
     """The calibration that a parameter names.
 
     Args:
-        text: path of ``rgbt.yaml``, the URI of a source whose calibration is known, such as
-            ``scene:NAME?...``, or nothing for no calibration.
+        text: path of ``rgbt.yaml`` (or ``file://`` or ``package://``), the URI of a source
+            whose calibration is known, such as ``scene:NAME?...``, or nothing for no
+            calibration.
 
     Raises:
         CalibrationError: it can't be read, or no such source is there.
     """
     if not text:
         return None
+    if text.startswith(("file:", "package:", "~", "${")):
+        return load_rgbt(calibration_path(text))
     try:
         kind = kind_of(text)
     except SourceError as error:
@@ -218,7 +221,7 @@ def save_rgbt(
 
 
 def _lens_beside(file: Path, part: _CameraPart) -> Lens:
-    path = file.parent / part.intrinsics
+    path = file.parent / calibration_path(part.intrinsics)
     lens = load_lens(path)
     if lens.size != (part.width, part.height):
         raise CalibrationError(

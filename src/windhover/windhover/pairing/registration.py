@@ -107,6 +107,7 @@ class ThermalWarp:
                     1.0, self._reach * rays[:, 2] / np.hypot(rays[:, 0], rays[:, 1])
                 )[:, None]
         points = self._thermal.project(rays)
+        unseen = np.isnan(points).any(axis=1)
         points = np.nan_to_num(points, nan=_NOWHERE).clip(_NOWHERE, -_NOWHERE)
         if self._points is not None and np.abs(points - self._points).max() < _KEEP_PX:
             return
@@ -114,16 +115,21 @@ class ThermalWarp:
         self.rebuilt += 1
         rows, cols = self._shape
         coarse = points.reshape(rows, cols, 2).astype(np.float32)
-        cv2.resize(coarse, (cols * _STEP, rows * _STEP), self._fine, interpolation=cv2.INTER_LINEAR)
+        size = cols * _STEP, rows * _STEP
+        cv2.resize(coarse, size, self._fine, interpolation=cv2.INTER_LINEAR)
+        if unseen.any():
+            # Between a point far to one side and one that is nowhere lies the picture.
+            near = unseen.reshape(rows, cols).astype(np.float32)
+            self._fine[cv2.resize(near, size, interpolation=cv2.INTER_LINEAR) > 0.0] = _NOWHERE
 
 
 def _reach(lens: Lens) -> float:
     """How far from the axis a lens's distortion may be asked, as a ray's slope.
 
     Beyond its corners the polynomial turns back, and would lay a second picture
-    around the first.
+    around the first. A fisheye lens knows its own limit.
     """
-    if lens.is_ideal:
+    if lens.is_ideal or lens.fisheye:
         return np.inf
     width, height = lens.width - 1, lens.height - 1
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64)

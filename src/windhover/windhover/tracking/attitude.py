@@ -1,7 +1,7 @@
 """How the image moves because the camera turns, from the drone's attitude.
 
-A turn moves every pixel alike, however far off what it shows; what the drone's
-own travel adds depends on the ground and is left to the tracker's motion model.
+A turn moves pixels whatever their distance; what the drone's own travel adds
+depends on the ground and is left to the tracker's motion model.
 """
 
 from __future__ import annotations
@@ -10,13 +10,8 @@ import math
 from collections import deque
 
 import numpy as np
-from numpy.typing import NDArray
 
-from windhover.errors import ConfigError
-from windhover.geometry import Lens
-
-Array = NDArray[np.float64]
-Quaternion = tuple[float, float, float, float]
+from windhover.geometry import Floats, Lens, Quaternion, body_to_optical, rotation_of
 
 #: How far from a frame's stamp an attitude may be to count as its own.
 LONGEST_GAP_NS = 50_000_000
@@ -25,37 +20,7 @@ _KEPT_NS = 3_000_000_000
 _TO_CORNER = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
 
 
-def rotation_of(quaternion: Quaternion) -> Array:
-    """Rotation matrix of x, y, z, w.
-
-    Raises:
-        ConfigError: it has no length or holds what is not a number.
-    """
-    length = math.hypot(*quaternion)
-    if not (math.isfinite(length) and length > 1e-6):
-        raise ConfigError(f"attitude {quaternion} is no quaternion")
-    x, y, z, w = (part / length for part in quaternion)
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
-
-
-def body_to_optical(pitch_deg: float) -> Array:
-    """``(3, 3)`` from body axes (forward, left, up) to a camera's optical frame.
-
-    Args:
-        pitch_deg: tilt of the camera's axis below the drone's nose; 0 where the
-            attitude is the camera's own, as a gimbal gives it.
-    """
-    cos, sin = math.cos(math.radians(pitch_deg)), math.sin(math.radians(pitch_deg))
-    return np.array([[0.0, -1.0, 0.0], [-sin, 0.0, -cos], [cos, 0.0, -sin]])
-
-
-def turn_motion(before: Quaternion, after: Quaternion, lens: Lens, pitch_deg: float) -> Array:
+def turn_motion(before: Quaternion, after: Quaternion, lens: Lens, pitch_deg: float) -> Floats:
     """Where pixels go when the camera turns.
 
     Args:
@@ -109,14 +74,19 @@ class AttitudeHistory:
             self._kept.popleft()
         return True
 
-    def motion(self, before_ns: int, after_ns: int, lens: Lens) -> Array | None:
-        """Motion between two frames; ``None`` where an attitude near them is missing.
+    def motion(self, before_ns: int, after_ns: int, lens: Lens) -> Floats | None:
+        """Motion between two frames.
+
+        ``None`` where an attitude near them is missing, or the lens is a fisheye, whose
+        pixels a turn does not move by a homography.
 
         Args:
             before_ns: stamp of the first.
             after_ns: stamp of the second.
             lens: of the camera.
         """
+        if lens.fisheye:
+            return None
         before, after = self._at(before_ns), self._at(after_ns)
         if before is None or after is None:
             return None

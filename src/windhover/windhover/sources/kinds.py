@@ -10,7 +10,7 @@ from windhover.sources.base import Source
 from windhover.sources.options import SourceOptions
 
 if TYPE_CHECKING:
-    from windhover.pairing.files import Calibration
+    from windhover.pairing.files import RgbtCalibration
 
 Opener = Callable[[str, str, SourceOptions], Source]
 """Takes the part of the URI after the scheme (or a path), the full URI, and the options."""
@@ -35,5 +35,5 @@ class SourceKind:
     usage: str
     live: bool = False
     shared: Callable[[str], str] | None = None
-    calibration: Callable[[str], Calibration] | None = None
+    calibration: Callable[[str], RgbtCalibration] | None = None
     pairing: Callable[[str], Mapping[str, Any]] | None = None

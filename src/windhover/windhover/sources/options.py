@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from windhover.errors import SourceError
 from windhover.imaging.compressed import FourthChannel
-from windhover.sources.palette import PALETTES, Palette
+from windhover.sources.palette import Palette, known_palette
 
 Camera = Literal["rgb", "thermal"]
 OnBad = Literal["raise", "skip"]
@@ -100,10 +100,10 @@ class SourceOptions:
         for what, chosen, known in (
             ("fourth", self.fourth_channel, get_args(FourthChannel)),
             ("on_bad", self.on_bad, get_args(OnBad)),
-            ("palette", self.palette, PALETTES),
         ):
             if chosen not in known:
                 raise SourceError(f"{what} must be {' or '.join(known)}, got {chosen!r}")
+        known_palette(self.palette)
         if self.size is not None and min(self.size) < 1:
             raise SourceError(f"size must be at least 1x1, got {self.size[0]}x{self.size[1]}")
 

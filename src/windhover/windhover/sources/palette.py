@@ -7,7 +7,7 @@ have a brightness that rises with temperature.
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,17 @@ rises with temperature (ironbow, iron red, hot iron, lava)."""
 # had 6 to 47, grey saved in three channels 0.
 _FALSE_COLOUR = 70.0
 _SAMPLE_STEP = 4
+
+
+def known_palette(name: str) -> Palette:
+    """A palette by its name.
+
+    Raises:
+        SourceError: there is none of that name.
+    """
+    if name not in PALETTES:
+        raise SourceError(f"palette must be {' or '.join(PALETTES)}, got {name!r}")
+    return cast("Palette", name)
 
 
 def is_false_colour(image: NDArray[np.uint8]) -> bool:
@@ -56,8 +67,8 @@ def refuse_false_colour(image: Image, encoding: str, *, description: str = "", w
     named = f" ({description})" if description and description != "default" else ""
     raise SourceError(
         f"{what} is in a colour palette{named} and holds no thermal counts; use the camera's "
-        f"radiometric files, or name the palette: ?palette={', ?palette='.join(PALETTES[1:])} "
-        "(ironbow stands for any that gets brighter with heat)"
+        "radiometric files, or name the palette, by --palette or as SOURCE?palette=ironbow: "
+        "white-hot, black-hot, or ironbow for any that gets brighter with heat"
     )
 
 

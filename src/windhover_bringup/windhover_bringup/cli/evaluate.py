@@ -64,12 +64,20 @@ def detections(
         str | None, typer.Option(help="Score these labels only, such as person,vehicle.")
     ] = None,
     label_map: options.LabelMap = None,
+    palette: Annotated[
+        str,
+        typer.Option(
+            help="Palette of thermal pictures without counts: auto, white-hot, black-hot or "
+            "ironbow (any that gets brighter with heat)."
+        ),
+    ] = "auto",
     baseline: _BaselineOption = None,
     tolerance: _ToleranceOption = 0.01,
     ratio: _RatioOption = 0.25,
     latency: _LatencyOption = False,
 ) -> None:
     """Score a model's detections of images against their truth."""
+    from windhover.sources.palette import known_palette
     from windhover_evaluation.detection.categories import parse_mapping
     from windhover_evaluation.detection.model_evaluation import evaluate_model, open_for_evaluation
     from windhover_evaluation.detection.truth_file import load_truth
@@ -80,7 +88,9 @@ def detections(
         known = load_truth(truth, detector.labels, mapping)
         chosen = _labels(labels, detector.labels)
         with progress("detecting", len(known.images)) as bar:
-            result = evaluate_model(detector, images, known, out, chosen, bar.update, before)
+            result = evaluate_model(
+                detector, images, known, out, chosen, bar.update, before, known_palette(palette)
+            )
     _print_detections(result.scores)
     for warning in result.warnings:
         typer.echo(f"note: {warning}")

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.support.pictures import radiometric_jpeg
 from windhover.errors import DataError, SourceError
 from windhover.imaging.compressed import FourthChannel
 from windhover.imaging.formats import Channels
@@ -53,7 +54,7 @@ def taken(
     return np.asarray(frame.image), frame.encoding
 
 
-def test_a_bundle_for_both_sees_black_where_a_camera_is_not_there(save: Save) -> None:
+def test_a_bundle_for_both_cameras_gets_black_for_a_missing_one(save: Save) -> None:
     blind = np.dstack([np.zeros((6, 8, 3), np.uint8), GREY])
     # A thermal camera's file may have three channels: what it is follows from its place.
     for files in (save(GREY), save(None, GREY), save(None, np.dstack([GREY] * 3))):
@@ -81,7 +82,7 @@ def test_alpha_is_not_taken_for_thermal(save: Save) -> None:
     np.testing.assert_array_equal(image, FOUR[..., :3])
 
 
-def test_one_cameras_grey_stands_in_where_a_model_looks_at_one(save: Save) -> None:
+def test_the_other_cameras_grey_replaces_a_missing_one(save: Save) -> None:
     image, encoding = taken(save(None, GREY), "rgb")
     assert encoding == "mono8"
     np.testing.assert_array_equal(image, GREY)
@@ -92,14 +93,34 @@ def test_one_cameras_grey_stands_in_where_a_model_looks_at_one(save: Save) -> No
     np.testing.assert_array_equal(image, COUNTS)
 
 
-def test_a_pair_must_lie_on_one_grid(save: Save, tmp_path: Path) -> None:
+def test_a_radiometric_file_gives_what_the_bundle_looks_at(tmp_path: Path) -> None:
+    counts = np.add.outer(np.arange(60) * 70, np.arange(80) * 30).astype(np.uint16)
+    path = tmp_path / "1.jpg"
+    path.write_bytes(radiometric_jpeg(counts))
+    thermal = read_cameras((path,), lone="thermal")
+    assert thermal.colour is None
+    np.testing.assert_array_equal(thermal.thermal, counts)
+    assert read_cameras((path,), lone="rgb").thermal is None
+    np.testing.assert_array_equal(read_cameras((None, path)).thermal, counts)
+
+
+def test_a_palette_without_counts_is_refused_until_it_is_named(save: Save) -> None:
+    heat = np.tile(np.arange(0, 256, 4, np.uint8), (48, 1))
+    coloured = save(None, cv2.applyColorMap(heat, cv2.COLORMAP_JET))
+    with pytest.raises(SourceError, match=r"colour palette.*--palette"):
+        read_cameras(coloured)
+    black_hot = read_cameras(save(255 - heat), lone="thermal", palette="black-hot")
+    np.testing.assert_array_equal(black_hot.thermal, heat)
+
+
+def test_a_pair_must_be_on_one_grid(save: Save, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"0\.png and .*1\.png are not of one size \(8x6 and 8x3"):
         read_cameras(save(FOUR[..., :3], GREY[:3]))
     with pytest.raises(SourceError, match=r"none\.png"):
         read_cameras((tmp_path / "0.png", tmp_path / "none.png"))
 
 
-def test_a_camera_that_is_missing_is_told(save: Save) -> None:
+def test_a_missing_camera_is_reported(save: Save) -> None:
     both, thermal, colour = save(FOUR), save(None, GREY), (*save(FOUR[..., :3]), None)
     for channels, files, expected in (
         ("rgbt", thermal, "RGB picture: the model saw black there"),
@@ -115,7 +136,7 @@ def test_a_camera_that_is_missing_is_told(save: Save) -> None:
     assert read_cameras(colour[:1]).missing_camera("thermal") is None
 
 
-def test_a_person_is_shown_the_camera_that_sees(save: Save) -> None:
+def test_the_picture_with_more_to_see_is_shown(save: Save) -> None:
     bright, dark = np.full((6, 8, 3), 90, np.uint8), np.full((6, 8, 3), 3, np.uint8)
     assert read_cameras(save(bright, GREY)).shown()[1] == "bgr8"
     assert read_cameras(save(dark, None)).shown()[1] == "bgr8"

@@ -22,9 +22,11 @@ from windhover.machine import machine_facts
 from windhover.model.bundle import Bundle
 from windhover.model.detector import Detector
 from windhover.model.manifest import Thresholds
+from windhover.sources.palette import Palette
 from windhover.types import Detections
 from windhover_evaluation.detection.confusion import confusion
 from windhover_evaluation.detection.frames import (
+    Cameras,
     MissingCameraCounter,
     SizeMismatchError,
     read_truth_picture,
@@ -118,6 +120,7 @@ def evaluate_model(
     labels: Sequence[str] | None = None,
     progress: Progress | None = None,
     baseline: Baseline | None = None,
+    palette: Palette = "auto",
 ) -> Evaluation:
     """Detect in every image of a truth file, score it and write the results.
 
@@ -134,6 +137,7 @@ def evaluate_model(
         labels: score these of the model's labels only.
         progress: called after each image.
         baseline: an earlier run to compare this one with.
+        palette: what thermal pictures without counts are in.
 
     Raises:
         DataError: the truth can't be used or holds nothing to score, none of its images
@@ -151,14 +155,15 @@ def evaluate_model(
     truth.require_objects(labels)
     timings = StageTimings(window=max(1, len(truth.images)))
     missing = MissingCameraCounter(detector.bundle.channels)
-    found, unreadable = _detect_all(detector, truth, Path(images_dir), timings, missing, progress)
+    pictures = _Pictures(truth, Path(images_dir), detector.bundle.channels, palette)
+    found, unreadable = _detect_all(detector, pictures, timings, missing, progress)
     predictions = Predictions.collect(found)
     scores = evaluate_detections(truth, predictions, by_label, labels)
     warnings = _warnings(detector, truth, scores, unreadable)
     warnings += missing.warnings(len(truth.images))
     limits = np.full(len(thresholds), np.inf, np.float32)
     limits[chosen] = np.array(thresholds, np.float32)[chosen]
-    examples = _examples(truth, predictions, limits, Path(images_dir), detector.bundle.channels)
+    examples = _examples(pictures, predictions, limits)
     latency = timings.summaries()
     facts = _facts(detector, truth, Path(images_dir))
     out = Path(out_dir)
@@ -218,21 +223,34 @@ def evaluate_model(
     return Evaluation(scores, tuple(unreadable), latency, tuple(warnings), files, compared)
 
 
+@dataclass(frozen=True, slots=True)
+class _Pictures:
+    """The pictures of a truth, and how they are read."""
+
+    truth: Truth
+    folder: Path
+    channels: Channels
+    palette: Palette
+
+    def read(self, row: int) -> Cameras:
+        return read_truth_picture(self.truth, row, self.folder, self.channels, palette=self.palette)
+
+
 def _detect_all(
     detector: Detector,
-    truth: Truth,
-    images_dir: Path,
+    pictures: _Pictures,
     timings: StageTimings,
     missing: MissingCameraCounter,
     progress: Progress | None,
 ) -> tuple[list[tuple[int, Detections]], list[UnreadableImage]]:
     found: list[tuple[int, Detections]] = []
     unreadable: list[UnreadableImage] = []
-    total, channels = len(truth.images), detector.bundle.channels
+    truth, channels = pictures.truth, pictures.channels
+    total = len(truth.images)
     for row, info in enumerate(truth.images):
         begun = time.perf_counter_ns()
         try:
-            cameras = read_truth_picture(truth, row, images_dir, channels)
+            cameras = pictures.read(row)
             frame = cameras.frame(channels, row)
             read = time.perf_counter_ns()
             detections = detector.detect(frame)
@@ -253,23 +271,19 @@ def _detect_all(
             progress(row + 1, total)
     if not found:
         raise DataError(
-            f"{images_dir}: none of the {total} images of {truth.path} can be read there "
+            f"{pictures.folder}: none of the {total} images of {truth.path} can be read there "
             f"({unreadable[0].reason}); give the folder that holds them"
         )
     return found, unreadable
 
 
 def _examples(
-    truth: Truth,
-    predictions: Predictions,
-    limits: NDArray[np.float32],
-    images_dir: Path,
-    channels: Channels,
+    pictures: _Pictures, predictions: Predictions, limits: NDArray[np.float32]
 ) -> list[Example]:
-    examples = []
+    examples, truth = [], pictures.truth
     for row in choose_example_images(truth, predictions, limits, _EXAMPLES):
         try:
-            cameras = read_truth_picture(truth, row, images_dir, channels)
+            cameras = pictures.read(row)
         except (DataError, SourceError):
             continue  # already counted as unreadable
         image, encoding = cameras.shown()

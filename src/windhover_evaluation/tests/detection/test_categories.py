@@ -73,7 +73,7 @@ def test_another_kind_of_the_same_thing_is_neither_asked_for_nor_wrong() -> None
 
 
 @pytest.mark.parametrize("name", ["DontCare", "ignored regions", "Ignore", "crowd", "person?"])
-def test_regions_that_are_not_to_be_judged(name: str) -> None:
+def test_regions_that_are_not_scored(name: str) -> None:
     assert label(name, RGBT) == "ignore"
 
 

@@ -1,4 +1,4 @@
-"""What objects were taken for, by hand."""
+"""Confusion counts, by hand and against precision and recall."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -33,7 +33,7 @@ def counts(there, predictions, **options):
     return confusion(there, predictions, LIMITS, **options).counts.tolist()
 
 
-def test_right_mixed_up_missed_and_invented():
+def test_right_confused_missed_and_false():
     there = truth([A, B, C], [0, 1, 0])
     seen = found((A, 0.9, 0), (B, 0.8, 0), ((500, 0, 520, 20), 0.7, 1), (C, 0.2, 0))
     assert counts(there, seen) == [[1, 0, 1], [1, 0, 0], [0, 1, 0]]
@@ -79,12 +79,12 @@ def corners(box):
     return x, y, x + width, y + height
 
 
-def test_what_lies_on_an_ignored_region_is_not_counted():
+def test_detections_on_an_ignored_region_are_not_counted():
     there = truth([A, (200, 200, 400, 400)], [0, -1], ignored=(1,))
     assert counts(there, found((A, 0.9, 0), (C, 0.9, 1))) == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
 
 
-def test_other_labels_are_not_looked_at():
+def test_other_labels_do_not_count():
     there = truth([A, B], [0, 1])
     assert counts(there, found((A, 0.9, 0), (B, 0.9, 1)), labels=["person"]) == [[1, 0], [0, 0]]
 

@@ -169,8 +169,8 @@ def test_unreadable_images_are_named_and_count_as_missed(
         truth["annotations"].append(
             {"id": 50 + n, "image_id": 50 + n, "category_id": 3, "bbox": box(PERSONS[0])}
         )
-    whole = (folder / "images" / "a.png").read_bytes()
-    (folder / "images" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    content = (folder / "images" / "a.png").read_bytes()
+    (folder / "images" / "cut.png").write_bytes(content[: len(content) // 2])
     (folder / "images" / "nothing.png").write_bytes(b"")
     (folder / "images" / "text.jpg").write_text("not a picture")
     result = evaluate_model(detector, folder / "images", write(folder, truth), folder / "out")

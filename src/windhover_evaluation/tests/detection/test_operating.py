@@ -12,18 +12,18 @@ def curve(scores: list[float], precision: list[float], recall: list[float]) -> P
     return PrCurve(np.float32(scores), np.array(precision), np.array(recall))
 
 
-def choose(of: PrCurve, least_precision: float = 0.0) -> float:
-    return of.threshold(of.best(least_precision, 0.05))
+def choose(of: PrCurve, min_precision: float = 0.0) -> float:
+    return of.threshold(of.best(min_precision, 0.05))
 
 
 FALLING = curve([0.9, 0.7, 0.5, 0.3], [1.0, 0.85, 0.6, 0.4], [0.1, 0.3, 0.7, 0.8])
 
 
-def test_without_a_wish_it_is_the_best_f1() -> None:
+def test_without_a_minimum_it_is_the_best_f1() -> None:
     assert choose(FALLING) == pytest.approx(0.4)  # half way to the next, which stays out
 
 
-def test_with_enough_precision_it_is_the_best_f1_of_those() -> None:
+def test_with_a_minimum_precision_it_is_the_best_f1_of_those() -> None:
     assert choose(FALLING, 0.8) == pytest.approx(0.6)
 
 
@@ -32,13 +32,13 @@ def test_a_precision_that_is_never_reached_gives_the_highest() -> None:
     assert choose(low, 0.8) == pytest.approx(0.6)
 
 
-def test_a_single_lucky_find_does_not_decide() -> None:
+def test_a_single_lucky_detection_does_not_decide() -> None:
     lucky = curve([0.9, 0.7, 0.5], [1.0, 0.5, 0.6], [0.01, 0.2, 0.4])
     assert choose(lucky, 0.8) == pytest.approx(0.25)
-    assert lucky.best(0.8) == 0  # where nobody asks how many are found
+    assert lucky.best(0.8) == 0  # without a minimum recall
 
 
-def test_equal_scores_stand_or_fall_together() -> None:
+def test_equal_scores_are_never_separated() -> None:
     equal = curve([0.9, 0.6, 0.6, 0.3], [1.0, 1.0, 0.67, 0.5], [0.3, 0.6, 0.6, 0.6])
     assert equal.best() == 2
     assert choose(equal) == pytest.approx(0.45)

@@ -1,4 +1,4 @@
-"""Reading truth files: what is mapped, what is refused, what is passed over."""
+"""Reading truth files: which categories are mapped, which files refused, which flaws counted."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_hit_uav_keys_merge_and_dont_care(tmp_path: Path) -> None:
     assert truth.images[0].groups == {"time": "night", "altitude": "50-70 m"}
 
 
-def test_own_name_beats_default_alias_and_given_alias_beats_both(tmp_path: Path) -> None:
+def test_a_label_of_the_same_name_beats_the_table_and_a_mapping_beats_both(tmp_path: Path) -> None:
     categories = [
         {"id": 4, "name": "Car"},
         {"id": 5, "name": "Vehicle"},
@@ -116,7 +116,7 @@ def test_flawed_boxes_are_left_out_counted_and_named(tmp_path: Path) -> None:
         "box of an image that is not in the file": ("2", "12"),
         "box that is not four finite numbers": ("3", "10", "11"),
         "box without area": ("4", "5"),
-        "box wholly outside its image": ("6",),
+        "box completely outside its image": ("6",),
         "box that reaches beyond its image": ("7",),
         "box of a category that is not in the file": ("8",),
         "annotation id given twice": ("1 (annotations[0] and annotations[8])",),
@@ -136,7 +136,7 @@ def test_crowds_and_unknown_categories(tmp_path: Path) -> None:
     assert truth.label_ids.tolist() == [0]
     assert truth.ignored.tolist() == [True]
     assert [str(problem) for problem in truth.problems] == [
-        "1 x box of category zebra, which the model lacks (not scored): 2"
+        "1 x box of category zebra, which the model does not have (not scored): 2"
     ]
 
 
@@ -179,7 +179,7 @@ def test_files_that_mean_nothing_are_refused(tmp_path: Path, data: Any, says: st
     assert "\n" not in str(caught.value)
 
 
-def test_absent_file_and_unknown_alias_are_refused(tmp_path: Path) -> None:
+def test_an_absent_file_and_a_wrong_mapping_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="can't be read"):
         load_truth(tmp_path / "none.json", LABELS)
     with pytest.raises(ConfigError, match="no label 'boat'"):

@@ -1,4 +1,4 @@
-"""What is said of a backend whose differences from the reference are known."""
+"""Fidelity of a backend whose differences from the reference are known."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_known_offset(bundle: Bundle, frames: list[Frame]) -> None:
     assert result.mean_score_change > 0
 
 
-def test_boxes_where_nothing_is_seen_do_not_count(bundle: Bundle) -> None:
+def test_boxes_of_cells_without_a_score_do_not_count(bundle: Bundle) -> None:
     class Elsewhere(Off):
         def run(self, image: np.ndarray) -> Sequence[np.ndarray]:
             box8, score8, box16, score16 = super().run(image)
@@ -96,14 +96,14 @@ def test_boxes_where_nothing_is_seen_do_not_count(bundle: Bundle) -> None:
         assert (found["box_s8"] == expected) or (np.isnan(found["box_s8"]) and expected is None)
 
 
-def test_one_that_sees_nothing(bundle: Bundle, frames: list[Frame]) -> None:
+def test_a_backend_that_detects_nothing(bundle: Bundle, frames: list[Frame]) -> None:
     blind = Off(floats(bundle), -50.0)
     result = compare_backends(bundle, floats(bundle), {"blind": blind}, frames)["blind"]
     assert (result.reference_count, result.other_count, result.matched) == (3, 0, 0)
     assert np.isnan(result.mean_iou)
 
 
-def test_integers_are_compared_as_what_they_mean(bundle: Bundle, frames: list[Frame]) -> None:
+def test_integers_are_compared_as_real_values(bundle: Bundle, frames: list[Frame]) -> None:
     int8 = open_backend(bundle, "cpu", precision="int8", threads=1)
     result = compare_backends(bundle, floats(bundle), {"int8": int8}, frames)["int8"]
     signal = noise = 0.0

@@ -119,7 +119,7 @@ def test_low_scores_count_for_ap_and_not_for_recall(
     assert low.fidelity.other_count == 0
 
 
-def test_what_the_htp_gave_is_kept_for_the_next_run(
+def test_outputs_of_the_htp_are_cached_for_the_next_run(
     bundle: Bundle, truth: Truth, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs: list[int] = []
@@ -147,14 +147,14 @@ def test_what_the_htp_gave_is_kept_for_the_next_run(
     assert some[1].fidelity is not None
 
 
-def test_an_emulator_is_called_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_emulator_is_named_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     scores = None  # not looked at
     row = fidelity_variants.Variant("dlc", "", scores, None)  # type: ignore[arg-type]
     assert row.title == "int8.dlc, HTP emulator on x86_64"
 
 
-def test_some_images_evenly(truth: Truth) -> None:
+def test_images_are_sampled_evenly(truth: Truth) -> None:
     half = sample_images(truth, 2)
     assert [image.file_name for image in half.images] == ["0.png", "3.png"]
     assert half.image_rows.tolist() == [0, 1]
@@ -164,7 +164,7 @@ def test_some_images_evenly(truth: Truth) -> None:
         sample_images(truth, 0)
 
 
-def test_a_camera_that_is_missing_is_told(
+def test_a_missing_camera_is_reported(
     images: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("m") / "both"
@@ -172,19 +172,21 @@ def test_a_camera_that_is_missing_is_told(
     truth = load_truth(images / "truth.json", both.labels)
     base, _ = evaluate_fidelity(both, truth, images, variant_names("cpu"), tmp_path)
     assert base.scores.map50 == pytest.approx(1.0)
-    told = "4 of 4 images have no RGB picture: the model saw black there"
-    assert (tmp_path / "fidelity.md").read_text().endswith(f"|\n\n{told}\n")
-    assert json.loads((tmp_path / "fidelity.json").read_text())["warnings"] == [told]
+    warning = "4 of 4 images have no RGB picture: the model saw black there"
+    assert (tmp_path / "fidelity.md").read_text().endswith(f"|\n\n{warning}\n")
+    assert json.loads((tmp_path / "fidelity.json").read_text())["warnings"] == [warning]
 
 
-def test_what_can_be_compared() -> None:
+def test_names_of_variants() -> None:
     assert variant_names("dlc, cpu,dlc") == ("float", "dlc", "cpu")
     for text in ("", "float", "cpu,gpu"):
         with pytest.raises(ConfigError, match="cpu, qnn, dlc"):
             variant_names(text)
 
 
-def test_what_is_missing(bundle: Bundle, truth: Truth, images: Path, tmp_path: Path) -> None:
+def test_missing_files_are_refused(
+    bundle: Bundle, truth: Truth, images: Path, tmp_path: Path
+) -> None:
     with pytest.raises(BackendError, match="dlc"):
         evaluate_fidelity(bundle, truth, images, variant_names("dlc"), tmp_path)
     with pytest.raises(SourceError, match=r"0\.png"):

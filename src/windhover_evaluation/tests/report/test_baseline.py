@@ -1,4 +1,4 @@
-"""Two runs side by side: what counts as worse."""
+"""Two runs side by side: which changes count as worse."""
 
 import json
 
@@ -102,7 +102,7 @@ def test_a_baseline_is_a_file_or_the_folder_of_it(tmp_path):
     path = tmp_path / "metrics.json"
     path.write_text(json.dumps(run()))
     assert read_metrics(path) == read_metrics(tmp_path)
-    # NumPy numbers and NaN of a run in memory are held as a file would hold them.
+    # NumPy numbers and NaN of a run in memory are compared as a file would have them.
     compared = Baseline.read(tmp_path).against(run(hota=float("nan")))
     assert [c.name for c in compared if c.regression] == ["tracking.overall.HOTA"]
     assert baseline_part([]) == {}

@@ -1,4 +1,4 @@
-"""The report page: whole, self-contained, and of whatever parts a run has."""
+"""The report page: well-formed, self-contained, with the parts that a run has."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def page() -> str:
     return render_report(full())
 
 
-def test_what_got_worse_stands_first() -> None:
+def test_regressions_come_first() -> None:
     names = {"a.mAP50": "better", "b.mAP50": "same", "c.mAP50": "worse"}
     compared = tuple(Comparison(name, 0.5, 0.5, verdict) for name, verdict in names.items())
     page = render_report(ReportData(title="Again", baseline=compared))
@@ -137,7 +137,7 @@ def test_page_is_well_formed_and_loads_nothing(page: str) -> None:
     assert not re.search(r"https?://|@import|url\((?!#)", style)
 
 
-def test_text_is_escaped_and_missing_scores_are_told(page: str) -> None:
+def test_text_is_escaped_and_missing_scores_are_marked(page: str) -> None:
     assert "<title>A &lt;run&gt; &amp; more</title>" in page
     assert "one &lt;/li&gt; warning" in page
     assert "frame &lt;0&gt;" in page
@@ -160,7 +160,7 @@ def test_parts_that_are_left_out_are_not_shown() -> None:
     assert "<svg" not in page
 
 
-def test_report_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_the_report_is_written_atomically(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "report.html"
     write_report(ReportData(title="Nothing yet"), target)
     assert [p.name for p in target.parent.iterdir()] == ["report.html"]

@@ -74,7 +74,7 @@ def test_time_from_cost() -> None:
     assert half.fits_vtcm
 
 
-def test_it_says_what_it_is(tmp_path: Path) -> None:
+def test_it_is_marked_as_an_estimate(tmp_path: Path) -> None:
     found = estimate_bundle(build_quantised_bundle(tmp_path / "tiny"))
     written = found.as_dict()
     assert "nothing was measured" in written["estimate"]

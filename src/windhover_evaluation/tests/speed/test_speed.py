@@ -45,7 +45,7 @@ def test_a_processor_gives_latencies_of_its_own_process(blobs: Path) -> None:
     assert dlc.latency is None
 
 
-def test_times_are_summed_up_as_they_are(monkeypatch: pytest.MonkeyPatch, blobs: Path) -> None:
+def test_times_are_summarised(monkeypatch: pytest.MonkeyPatch, blobs: Path) -> None:
     times = [1_000_000 * t for t in range(1, 101)]
     monkeypatch.setattr(speed, "_times_ns", lambda *_, **__: times)
     found = measure(str(blobs), "cpu", 100).latency
@@ -83,7 +83,7 @@ def _die(*_: object) -> None:
     os._exit(11)
 
 
-def test_what_can_be_asked_for() -> None:
+def test_names_of_backends() -> None:
     assert backend_names("all") == ("cpu", "dlc", "qnn")
     assert backend_names("qnn, cpu") == ("qnn", "cpu")
     for text in ("gpu", "cpu,gpu", ","):

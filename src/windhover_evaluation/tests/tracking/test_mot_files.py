@@ -1,4 +1,4 @@
-"""Truth and result files scored, and what is wrong with them said."""
+"""Truth and result files: how they are read and scored, and which are refused."""
 
 import json
 
@@ -53,7 +53,7 @@ def test_rows_out_of_order_score_the_same(write):
         assert evaluate_tracks(pair.truth, pair.result, pair.labels, 10).overall.hota == 1.0
 
 
-def test_missing_frames_and_different_lengths_count_and_are_told(write):
+def test_missing_frames_and_different_lengths_count_and_are_reported(write):
     truth = write("gt.txt", walk(1, 10))
     short = [row for row in walk(1, 6) if row[0] not in (2, 3)]
     pair = read_pair(truth, write("res.txt", short))
@@ -63,14 +63,14 @@ def test_missing_frames_and_different_lengths_count_and_are_told(write):
     assert "frames 1 to 10, result 1 to 6" in pair.warnings[0]
 
 
-def test_rows_with_flag_0_are_neither_asked_for_nor_judged(write):
+def test_rows_with_flag_0_are_neither_missed_nor_false(write):
     truth = write("gt.txt", walk(1, 5) + walk(2, 5, 200, 0))
     pair = read_pair(truth, write("res.txt", walk(1, 5) + walk(9, 5, 200)))
     counts = evaluate_tracks(pair.truth, pair.result, pair.labels, 5).overall.clear
     assert (counts.true_positives, counts.false_positives, counts.false_negatives) == (5, 0, 0)
 
 
-def test_classes_are_told_apart_by_name(write):
+def test_classes_are_matched_by_name(write):
     truth = write("gt.txt", walk(1, 5, 10, 1, 1, 1.0) + walk(2, 5, 200, 1, 4, 1.0)
                   + walk(3, 5, 400, 1, 2, 1.0))  # fmt: skip
     result = write("res.txt", walk(1, 5, 10, 0.9, 0, -1, -1) + walk(2, 5, 200, 0.9, 1, -1, -1))
@@ -101,7 +101,7 @@ def test_classes_asked_for_where_there_are_none(write):
     ],
 )
 @pytest.mark.parametrize("bad", ["gt.txt", "res.txt"])
-def test_what_is_wrong_with_a_file_is_said_in_a_line(write, tmp_path, rows, reason, bad):
+def test_a_bad_file_is_one_line(write, tmp_path, rows, reason, bad):
     files = {name: write(name, rows if name == bad else walk(1, 3)) for name in
              ("gt.txt", "res.txt")}  # fmt: skip
     with pytest.raises(DataError) as caught:
@@ -122,7 +122,7 @@ def test_a_regression_is_in_the_file_and_on_the_page(write, tmp_path):
     }
     written = json.loads((tmp_path / "b" / "metrics.json").read_text())
     assert written["baseline"] == [each.as_dict() for each in compared]
-    # Where a narrow screen may break the name is told between its parts.
+    # Marks between the parts of a name let a narrow screen break it.
     page = (tmp_path / "b" / "report.html").read_text().replace("<wbr>", "")
     assert "tracking.overall.HOTA" in page
 

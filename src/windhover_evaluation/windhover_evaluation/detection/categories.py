@@ -4,7 +4,7 @@ A name stands for a *concept*, and a concept may be a kind of a wider one (a car
 of vehicle, a motorcycle a kind of two-wheeler). A category becomes the label
 
 1. that the caller maps it to,
-2. of its own name,
+2. of the same name,
 3. of the same concept (``pedestrian`` for ``person``),
 4. of a wider concept (``car`` for ``vehicle``), or
 5. of the one narrower concept that the model knows (``two-wheeler`` for ``motorcycle``).
@@ -78,7 +78,7 @@ _RIDERS: Final[Mapping[str, str]] = {
     "motorbiker": "motorcycle",
 }
 
-# Regions in which nothing is to be judged, whatever the model.
+# Regions in which nothing is scored, whatever the model.
 _IGNORED: Final = frozenset(
     {
         "dontcare", "ignore", "ignored", "ignoreregion", "ignoredregion", "crowd", "several",
@@ -227,7 +227,7 @@ class _Lookup:
         self._machines_apart = bool(concepts & {"two-wheeler", "motorcycle", "bicycle"})
 
     def label(self, name: str) -> int | str | None:
-        """Index of a name's label, :data:`IGNORE`, or ``None`` for what the model lacks."""
+        """Index of a name's label, :data:`IGNORE`, or ``None`` where the model has none."""
         key = name_key(name)
         # KAIST marks what may be a person as "person?".
         if name.rstrip().endswith("?"):

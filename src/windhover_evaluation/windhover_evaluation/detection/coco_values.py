@@ -33,7 +33,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
         ) from error
     except (ValueError, RecursionError) as error:
         raise DataError(
-            f"{path}: is not JSON ({error}); give a COCO JSON file, whole and uncompressed"
+            f"{path}: is not JSON ({error}); give a complete, uncompressed COCO JSON file"
         ) from error
     if not isinstance(data, dict):
         raise DataError(
@@ -95,7 +95,7 @@ def pixels(value: Any) -> int:
     """A width or height; 0 where it is not given.
 
     Raises:
-        ValueError: it is no whole number of pixels.
+        ValueError: it is not an integer number of pixels.
     """
     if value is None:
         return 0

@@ -2,8 +2,8 @@
 
 A picture is one file, of whatever it holds, or the files of the two cameras on one grid:
 a truth file's record then names them as ``rgb`` and ``thermal`` beside ``file_name``.
-Where a model looks at one camera and only the other is there, its grey stands in; where
-it looks at both, the one that is missing is black, as where a camera fails in flight.
+A model of one camera gets the other one's grey where its own is missing; a model of both
+gets black for a missing one, as where a camera fails in flight.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from windhover_evaluation.detection.truth import Truth, TruthImage
 
 #: One file; or the visible and the thermal one of a pair, None where there is none.
 Files = tuple[Path | None, ...]
-#: Grey level below which a colour picture shows nothing to a person who looks at it.
+#: Mean grey level below which a colour picture is too dark to show.
 _DARK = 32
 
 
@@ -38,7 +38,7 @@ class SizeMismatchError(DataError):
 
 @dataclass(frozen=True, slots=True)
 class Cameras:
-    """What the cameras saw at one instant, on one grid; one of the two is always there.
+    """Pictures of the cameras at one time, on one grid; one of the two is always there.
 
     Attributes:
         colour: ``(H, W, 3)`` uint8 B, G, R; ``None`` where there is none.
@@ -58,7 +58,7 @@ class Cameras:
         return pixels.shape[1], pixels.shape[0]
 
     def missing_camera(self, channels: Channels) -> str | None:
-        """The camera that a bundle of such channels looks at and that is not there."""
+        """The camera that a bundle of these channels needs and that is not there."""
         if self.colour is None and channels != "thermal":
             return "RGB"
         # A colour file that nobody names may well be thermal that was saved so.
@@ -67,7 +67,7 @@ class Cameras:
         return None
 
     def frame(self, channels: Channels, row: int = 0) -> Frame:
-        """What a bundle of such channels is given; ``row`` is the picture's in its set."""
+        """The frame for a bundle of these channels; ``row`` is the picture's in its set."""
         if channels == "rgbt":
             colour, grey = self.colour, None
             if self.thermal is not None:
@@ -79,7 +79,7 @@ class Cameras:
         return Frame(image, encoding, 0, index=row)
 
     def shown(self) -> tuple[Image, str]:
-        """The picture in which a person sees most, and its encoding."""
+        """The picture that shows a person most, and its encoding."""
         dark = self.colour is not None and self.colour.mean() < _DARK
         return self._first("thermal" if dark else "rgb")
 
@@ -115,7 +115,7 @@ def read_truth_picture(
 
     Raises:
         SizeMismatchError: the picture has another size than the truth gives, or where that
-            gives none, a box lies wholly outside the picture.
+            gives none, a box is completely outside the picture.
         DataError: a pair is not of one size.
         SourceError: a file can't be read.
     """
@@ -172,11 +172,11 @@ def check_size(truth: Truth, row: int, size: tuple[int, int], name: str) -> None
 
 
 def picture_files(image: TruthImage, folder: Path, channels: Channels) -> Files:
-    """The files of a truth's image that a bundle of such channels looks at.
+    """The files of a truth's image that a bundle of these channels needs.
 
     Args:
         image: with or without files named by camera.
-        folder: of the images. A file that is not there by its whole name is looked for by
+        folder: of the images. A file that is not there by its full name is looked for by
             its last part; one of a pair, whose two files may share that, beside the folder.
         channels: of the bundle.
     """
@@ -194,9 +194,9 @@ def picture_files(image: TruthImage, folder: Path, channels: Channels) -> Files:
     return places.get("rgb"), places.get("thermal")
 
 
-def _first_file(whole: Path, other: Path) -> Path:
+def _first_file(path: Path, other: Path) -> Path:
     # Not Path.is_file, which raises for names that no file can have.
-    return other if not os.path.isfile(whole) and os.path.isfile(other) else whole  # noqa: PTH113
+    return other if not os.path.isfile(path) and os.path.isfile(other) else path  # noqa: PTH113
 
 
 def read_cameras(
@@ -258,7 +258,7 @@ class MissingCameraCounter:
             self._counts[camera] += 1
 
     def warnings(self, total: int) -> list[str]:
-        """A sentence for each camera that was missing in some of ``total`` pictures."""
+        """A warning for each camera that was missing in some of ``total`` pictures."""
         both = self._channels == "rgbt"
         instead = "the model saw black there" if both else "the other camera's grey stood in"
         return [

@@ -1,6 +1,6 @@
-"""What an image was taken of: day or night, and from how high.
+"""Groups of images by which scores are broken down: time of day and altitude.
 
-Scores are broken down by these. They come from the truth file's own image
+They come from the truth file's own image
 records, or from HIT-UAV's file names.
 """
 
@@ -40,7 +40,7 @@ def image_groups(record: Mapping[str, Any], file_name: str) -> dict[str, str]:
         file_name: read where the record says nothing, if it is a HIT-UAV name.
 
     Returns:
-        ``time`` (``day`` or ``night``) and ``altitude`` (a band), as far as known.
+        ``time`` (``day`` or ``night``) and ``altitude`` (a band), where known.
     """
     attributes = record.get("attributes")
     known = {**attributes, **record} if isinstance(attributes, dict) else record

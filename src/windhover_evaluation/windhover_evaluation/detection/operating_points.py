@@ -1,4 +1,4 @@
-"""Right and wrong detections at a threshold, and the choice of one."""
+"""Precision and recall at a score threshold, and the choice of a threshold."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class OperatingPoint:
 
     @property
     def f1(self) -> float:
-        """Harmonic mean of precision and recall; NaN where neither can be told."""
+        """Harmonic mean of precision and recall; NaN where neither is defined."""
         right = 2 * self.true_positives
         return ratio(right, right + self.false_positives + self.false_negatives)
 
@@ -58,30 +58,28 @@ class PrCurve:
     precision: NDArray[np.float64]
     recall: NDArray[np.float64]
 
-    def best(self, least_precision: float = 0.0, least_recall: float = 0.0) -> int:
+    def best(self, min_precision: float = 0.0, min_recall: float = 0.0) -> int:
         """The point of best F1 among those with enough precision and recall.
 
         Args:
-            least_precision: where no point has it, the one of highest precision is taken.
-            least_recall: a handful of sure finds says little of the precision. Where no
-                point has it, that of the last counts.
+            min_precision: where no point has it, the one of highest precision is taken.
+            min_recall: a few detections say little about the precision. Where no
+                point has it, the recall of the last counts.
         """
         following = np.append(self.scores[1:], np.float32(-1.0))
-        # Equal scores stand or fall together: a threshold can only lie after the last.
-        known = (self.recall >= min(least_recall, float(self.recall[-1]))) & (
-            following < self.scores
-        )
-        enough = known & (self.precision >= least_precision)
+        # Equal scores can't be separated: a threshold can only be after the last of them.
+        known = (self.recall >= min(min_recall, float(self.recall[-1]))) & (following < self.scores)
+        enough = known & (self.precision >= min_precision)
         f1 = 2 * self.precision * self.recall / np.maximum(self.precision + self.recall, 1e-9)
         of, value = (enough, f1) if enough.any() else (known, self.precision)
         return int(np.where(of, value, -1.0).argmax())
 
     def threshold(self, point: int) -> float:
-        """The score that divides a point from the next, half way between them."""
+        """The score half way between a point and the next."""
         following = float(self.scores[point + 1]) if point + 1 < len(self.scores) else 0.0
         return (float(self.scores[point]) + following) / 2.0
 
 
-def ratio(part: int, whole: int) -> float:
-    """A share; NaN of nothing."""
-    return part / whole if whole else NAN
+def ratio(part: int, total: int) -> float:
+    """``part / total``; NaN where ``total`` is 0."""
+    return part / total if total else NAN

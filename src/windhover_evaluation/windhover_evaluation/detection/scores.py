@@ -1,14 +1,14 @@
-"""How well a detector finds what a truth file says is there.
+"""Scores of detections against truth: average precision, precision and recall.
 
 AP is COCO's (see :mod:`.coco`). Precision and recall are counted at IoU 0.5 and
-at the score threshold that the model's bundle sets for each class, because that
-is what reaches a drone's other nodes; each is given with its threshold.
+at the score threshold that the model's bundle sets for each class, because only
+those detections reach a drone's other nodes; each is given with its threshold.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,7 +114,7 @@ class ClassScores:
         label: the model's label.
         truth_categories: the truth's categories that are scored as it.
         truths: objects to be found.
-        ignored: regions in which it is not judged, those of any class included.
+        ignored: regions in which it is not scored, those of any class included.
         ap50: average precision at IoU 0.5; NaN without truths.
         ap50_95: mean over IoU 0.50 to 0.95; NaN without truths.
         recall: COCO's average recall over the same, at any score; NaN without truths.
@@ -143,9 +143,9 @@ class DetectionScores:
         images: how many were scored.
         classes: of each label, in the order asked for.
         empty_images: images without anything to find.
-        empty_images_with_detections: those of them in which something was found
-            at the model's threshold all the same.
-        empty_images_false_positives: how many detections that were.
+        empty_images_with_detections: those of them with a detection at the model's
+            threshold.
+        empty_images_false_positives: how many detections those are.
         groups: the same scores of parts of the images, by kind of group and name,
             such as ``groups["time"]["night"]``; and of objects by ``size``.
     """
@@ -174,7 +174,7 @@ class DetectionScores:
 
     @property
     def false_positives_per_empty_image(self) -> float:
-        """False alarms an image without anything to find; NaN without such images."""
+        """False alarms per empty image; NaN without empty images."""
         return ratio(self.empty_images_false_positives, self.empty_images)
 
     @property
@@ -198,8 +198,8 @@ def evaluate_detections(
 ) -> DetectionScores:
     """Score detections against truth.
 
-    Every image of the truth counts, also one without a detection. For AP to be
-    whole, the predictions must reach well below ``score_threshold``.
+    Every image of the truth counts, also one without a detection. For a
+    complete AP the predictions must go well below ``score_threshold``.
 
     Args:
         truth: what is there.
@@ -220,15 +220,8 @@ def evaluate_detections(
     def score(images: Sequence[int]) -> DetectionScores:
         return _score(truth, predictions, images, chosen, thresholds)
 
-    whole = score(rows)
-    return DetectionScores(
-        whole.images,
-        whole.classes,
-        whole.empty_images,
-        whole.empty_images_with_detections,
-        whole.empty_images_false_positives,
-        {**_grouped(truth, score), "size": _by_size(truth, predictions, chosen, thresholds)},
-    )
+    by_size = _by_size(truth, predictions, chosen, thresholds)
+    return replace(score(rows), groups={**_grouped(truth, score), "size": by_size})
 
 
 def _grouped(

@@ -30,9 +30,9 @@ class TruthImage:
         file_name: relative to the images' folder, with ``/`` between its parts.
         width: pixels; 0 where the file does not give it.
         height: pixels; 0 where the file does not give it.
-        groups: what to break scores down by, such as ``{"time": "night"}``.
-        cameras: the files of a picture of which the file says the camera, by ``rgb`` and
-            ``thermal``; with both, a pair on one grid. Empty where it names one file alone.
+        groups: by which scores are broken down, such as ``{"time": "night"}``.
+        cameras: files by camera, ``rgb`` and ``thermal``, where the file names the camera;
+            with both, a pair on one grid. Empty where it names one file without a camera.
     """
 
     image_id: int | str
@@ -48,7 +48,7 @@ class Problem:
     """One kind of flaw in a truth file.
 
     Attributes:
-        text: what it is and what was done about it, without the count.
+        text: the flaw and how it was handled, without the count.
         count: how often.
         items: the first ids or names that have it.
     """
@@ -74,12 +74,12 @@ class Truth:
         boxes: ``(N, 4)`` float64, ``x1, y1, x2, y2``, source pixels.
         label_ids: ``(N,)`` int32; :data:`ANY_LABEL` for a region that hides
             objects of every label.
-        ignored: ``(N,)`` bool, regions that are not judged: what is found there
-            is neither right nor wrong.
+        ignored: ``(N,)`` bool, regions that are not scored: a detection there is
+            neither right nor wrong.
         categories: the truth's category names that make up each label.
         category_ids: the one category id that results of a label carry: that of
             the category with the label's own name, else the first in the file.
-        problems: flaws that were found and passed over.
+        problems: flaws that were counted and not scored.
         annotations: how many the file has, those that were left out included.
         track_ids: ``(N,)`` int64, which object each box is of, :data:`NO_TRACK` where
             the file gives none; ``None`` where it gives none at all.

@@ -6,16 +6,16 @@ and ``annotations`` (``image_id``, ``category_id``, ``bbox`` = left, top, width,
 height in pixels, else ``segmentation`` polygons, optional ``iscrowd`` and
 ``track_id``); of a pair on one grid, an image's record also names both files as
 ``rgb`` and ``thermal``. HIT-UAV (Suo et al., Scientific Data 2023) writes
-``annotation`` and ``filename`` instead and marks regions that are not to be
-judged with a category ``DontCare``. Ids and numbers may be written as text.
+``annotation`` and ``filename`` instead and marks regions that are not scored
+with a category ``DontCare``. Ids and numbers may be written as text.
 
 A flaw of a file is either an error, where scores would mean nothing (not JSON, a
 list missing, an image or category id given twice, no category that the model
 knows), or a :class:`Problem`, counted and listed while the rest is scored:
 
-- a box of an unknown image or category, with NaN, without area or wholly
+- a box of an unknown image or category, with NaN, without area or completely
   outside its image is left out;
-- a box that reaches beyond its image by more than a pixel is scored as it is;
+- a box that reaches beyond its image by more than a pixel is scored unchanged;
 - an annotation id that is given twice is scored both times, since ids play no
   part in scoring;
 - a box of a category that maps to none of the labels is left out.
@@ -159,7 +159,7 @@ class _Reader:
             self._note("file name given to more than one image (each is scored)", name)
 
     def add(self, annotation: dict[str, Any], number: int) -> None:
-        """Take in one annotation, the ``number``-th of the file, or note why not."""
+        """Add the ``number``-th annotation of the file, or note why it is left out."""
         self._count += 1
         key = identifier(annotation.get("id"))
         name = f"#{number}" if key is None else str(key)
@@ -185,7 +185,7 @@ class _Reader:
         self._tracks.append(track if isinstance(track, int) else NO_TRACK)
 
     def truth(self) -> Truth:
-        """All that was kept."""
+        """The truth of the annotations that were kept."""
         tracks = np.array(self._tracks, np.int64)
         return Truth(
             path=self._path,
@@ -228,10 +228,10 @@ class _Reader:
             return None
         if image.width and image.height:
             if x2 <= 0 or y2 <= 0 or x1 >= image.width or y1 >= image.height:
-                self._note("box wholly outside its image (left out)", name)
+                self._note("box completely outside its image (left out)", name)
                 return None
             if x1 < -1 or y1 < -1 or x2 > image.width + 1 or y2 > image.height + 1:
-                self._note("box that reaches beyond its image (scored as it is)", name)
+                self._note("box that reaches beyond its image (scored unchanged)", name)
         return box
 
     def _label(self, category: Identifier | None, name: str) -> int | None:
@@ -243,7 +243,7 @@ class _Reader:
             return ANY_LABEL
         label = self._categories.labels.indices.get(kind)
         if label is None:
-            self._note(f"box of category {kind}, which the model lacks (not scored)", name)
+            self._note(f"box of category {kind}, which the model does not have (not scored)", name)
         return label
 
     def _note(self, text: str, item: str) -> None:

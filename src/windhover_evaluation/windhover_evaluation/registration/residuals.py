@@ -9,7 +9,7 @@ import numpy as np
 
 from windhover.geometry import Floats, ray_map
 from windhover.pairing.edges import apply_homography
-from windhover.pairing.files import Calibration, FixedHomography
+from windhover.pairing.files import RgbtCalibration, FixedHomography
 from windhover_sim.calibration import down_of, extrinsics_of, lens_of
 from windhover_sim.camera import Flight
 from windhover_sim.config import SceneConfig
@@ -38,7 +38,7 @@ class AltitudeResiduals:
 
 
 def ground_plane_mapping(
-    calibration: Calibration, altitude_factor: float = 1.0, pitch_error_deg: float = 0.0
+    calibration: RgbtCalibration, altitude_factor: float = 1.0, pitch_error_deg: float = 0.0
 ) -> PixelMapping:
     """Map pixels through the ground plane.
 

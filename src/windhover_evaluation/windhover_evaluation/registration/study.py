@@ -8,7 +8,7 @@ from windhover.errors import CalibrationError
 from windhover.geometry import Extrinsics
 from windhover.imaging.agc import tone_map
 from windhover.pairing.edges import EdgeCorrespondences, match
-from windhover.pairing.files import Calibration, FixedHomography
+from windhover.pairing.files import RgbtCalibration, FixedHomography
 from windhover.pairing.fitting import fit_homography, fit_pose
 from windhover.pairing.registration import Pose
 from windhover_evaluation.registration.residuals import (
@@ -57,11 +57,11 @@ def measure_residuals(
     if not matches:
         raise CalibrationError("no rendered pair has edges in common")
     fit = fit_pose(matches, true.rgb, true.thermal, guess, BASELINE_SIGMA_M)
-    found = Calibration(true.rgb, true.thermal, fit.extrinsics)
+    found = RgbtCalibration(true.rgb, true.thermal, fit.extrinsics)
     homography = FixedHomography(fit_homography(matches[0]), true.rgb_size, true.thermal_size)
     mappings = {
         "fields of view only": ground_plane_mapping(
-            Calibration(true.rgb, true.thermal, Extrinsics())
+            RgbtCalibration(true.rgb, true.thermal, Extrinsics())
         ),
         f"one homography of {altitude_m:g} m": homography_mapping(homography),
         "altitude-aware": ground_plane_mapping(found),

@@ -1,4 +1,4 @@
-"""Which evaluated images to show, and how: what was found, and what was not."""
+"""Which evaluated images a report shows, with detections and missed objects drawn."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def choose_example_images(
 ) -> list[int]:
     """Choose images that show the good and the bad.
 
-    Half of them hold most objects; of the rest, the number of detections differs
+    Half of them have the most objects; of the rest, the number of detections differs
     most from the number of objects.
 
     Args:

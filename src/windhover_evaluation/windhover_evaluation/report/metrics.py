@@ -1,4 +1,4 @@
-"""What metrics.json holds, and how scores are turned into it.
+"""Contents of metrics.json, and how scores are written into it.
 
 One object with those of these parts that a run has:
 
@@ -10,11 +10,11 @@ One object with those of these parts that a run has:
   label (``AP50``, ``AP50-95``, ``AR``: COCO's average recall; ``precision``,
   ``recall``, ``f1`` and the counts behind them at ``score_threshold`` and ``iou``;
   ``best_f1``: the same at the
-  threshold where F1 is highest), ``empty_images`` (how many images hold nothing to
-  find, in how many of them something was found, and how many false alarms that makes
-  in all and an image), ``confusion`` (``labels``, and ``counts`` with a row for each
-  and one for nothing: what objects were taken for, see :mod:`.confusion`), ``groups``
-  (the same of day and night and of each altitude band, where the truth tells, and of
+  threshold where F1 is highest), ``empty_images`` (images without an object: how many
+  there are, how many of them have a detection, and the false alarms in all and per
+  image), ``confusion`` (``labels``, and ``counts`` with a row for each
+  and one for nothing: see :mod:`.confusion`), ``groups``
+  (the same of day and night and of each altitude band, where the truth has them, and of
   objects by size).
 - ``tracking``: ``overall`` and ``classes`` (``HOTA``, ``DetA``, ``AssA``, ``MOTA``,
   ``MOTP``, ``IDF1``, ``id_switches``, ``fragments`` and counts), at IoU 0.5 but for
@@ -25,7 +25,7 @@ One object with those of these parts that a run has:
   HTP emulator ran the model they are no latencies, and are ``emulator_host_ms``.
 - ``warnings``: what to know before trusting the numbers.
 
-Scores are 0 to 1 (MOTA may be below 0). One that can't be told, such as the AP of
+Scores are 0 to 1 (MOTA may be below 0). One that is not defined, such as the AP of
 a class of which there is no object, is ``null``, never a number.
 """
 

@@ -101,7 +101,7 @@ class ReportData:
 
 
 def write_report(data: ReportData, path: str | Path) -> None:
-    """Write the page, whole or not at all.
+    """Write the page atomically.
 
     Raises:
         DataError: it can't be written.
@@ -171,10 +171,10 @@ def _tiles(data: ReportData) -> list[tuple[str, str, str]]:
             (_score(overall.hota), "HOTA", "detection and association"),
             (_score(overall.idf1), "IDF1", f"{overall.clear.switches} identity switches"),
         ]
-    whole = data.latency.get("total")
-    if whole is not None:
+    total = data.latency.get("total")
+    if total is not None:
         tiles.append(
-            (f"{_milliseconds(whole.p50_ms)} ms", "per frame", f"p99 {_milliseconds(whole.p99_ms)}")
+            (f"{_milliseconds(total.p50_ms)} ms", "per frame", f"p99 {_milliseconds(total.p99_ms)}")
         )
     return tiles
 

@@ -1,7 +1,7 @@
 """The plots of a report, drawn without a display.
 
-Each function gives a matplotlib ``Figure`` of its own, made without pyplot, so
-nothing global is touched and threads do not meet. :func:`to_svg` makes one part
+Each function returns a new matplotlib ``Figure``, made without pyplot: no global
+state, so threads do not disturb each other. :func:`to_svg` makes one part
 of a page: its text and lines take the page's colours, light or dark.
 :func:`to_png` makes a file.
 """

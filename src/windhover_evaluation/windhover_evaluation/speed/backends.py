@@ -1,7 +1,7 @@
 """How fast a bundle's graph runs on each backend of this machine.
 
-Only inference is timed, on one fixed random image; what lies before and after it
-is in the table of ``bench/``. Each backend is measured in a process of its own,
+Only inference is timed, on one fixed random image; the stages before and after it
+are in the table of ``bench/``. Each backend is measured in a separate process,
 so that peak memory is its own and a crash of a driver ends one row only.
 
 An HTP emulator's time is the host's and says nothing of a device. It is kept apart
@@ -106,7 +106,7 @@ def backend_names(text: str) -> tuple[str, ...]:
 
 
 def measure_backends(model: str | Path, names: Iterable[str], frames: int) -> list[Speed]:
-    """Measurement backends one after the other, each in a process of its own.
+    """Measure backends one after the other, each in a separate process.
 
     Args:
         model: bundle folder or name.
@@ -222,7 +222,7 @@ def htp_time_ms(measurements: Iterable[Measurement]) -> float:
 
 
 def peak_mib() -> float | None:
-    """Largest resident memory of this process so far, MiB; ``None`` where it can't be told."""
+    """Largest resident memory of this process so far, MiB; ``None`` where it is not known."""
     # Not getrusage: its peak includes that of the process this one was started from.
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()

@@ -1,4 +1,4 @@
-"""What a graph would cost on a QCS8550, told from the graph alone: an estimate.
+"""Estimate of a graph's time on a QCS8550, from the graph alone.
 
 Nothing is run. The graph is counted as the HTP would run it in 8 bits, each tensor
 element one byte, quantisation and reshaping free:
@@ -17,7 +17,7 @@ alone (quic/ai-hub-models, perf.yaml of each model; ResNet50 with QAIRT 2.41). T
 MACs of YOLO11n are half the 6.5 GFLOPs that Ultralytics states, those of ResNet50
 torchvision's.
 
-Whether activations fit the VTCM is told by the largest sum of tensors that are alive
+Whether activations fit the VTCM follows from the largest sum of tensors that are alive
 at once, in the graph's order. The compiler tiles what does not fit, so more than
 8 MiB means traffic to external memory and not a graph that can't run.
 """
@@ -162,7 +162,7 @@ class Estimate:
         """What, how much and from what, for a table."""
         cost = self.cost
         best, poorest = self.likely_ms
-        held = "fits" if self.fits_vtcm else "does not fit, so it is tiled:"
+        fit = "fits" if self.fits_vtcm else "does not fit, so it is tiled:"
         return [
             ("arithmetic", f"{cost.macs / 1e9:.2f} GMAC", self.file),
             ("weights", f"{cost.weight_bytes / 2**20:.2f} MiB", "one byte each"),
@@ -174,7 +174,7 @@ class Estimate:
             (
                 "largest activations alive",
                 f"{cost.peak_bytes / 2**20:.2f} MiB",
-                f"{held} {SOC.vtcm_mb} MiB VTCM",
+                f"{fit} {SOC.vtcm_mb} MiB VTCM",
             ),
             (
                 "floor",
@@ -218,7 +218,7 @@ def estimate(cost: GraphCost, file: str = "") -> Estimate:
 
     Args:
         cost: of the graph.
-        file: it was told from.
+        file: that the cost was counted from.
     """
     moved = cost.weight_bytes + cost.io_bytes
     at_peak_ms = 2e3 * cost.macs / PEAK_OPS_PER_S
@@ -288,7 +288,7 @@ class _Counter:
         self._constants = constants
 
     def cost(self) -> GraphCost:
-        """Everything that is told of the graph."""
+        """Cost of the graph."""
         outputs = [each.name for each in self._graph.output]
         inputs = [each.name for each in self._graph.input if each.name not in self._constants]
         traffic = sum(

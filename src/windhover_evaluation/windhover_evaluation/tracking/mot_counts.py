@@ -88,7 +88,7 @@ class HotaCounts:
         false_positives: track boxes that match no object.
         false_negatives: object boxes that no track matches.
         association_sum: sum over the matched boxes of how well their object and
-            track go together in the whole sequence (the paper's A(c)).
+            track go together over the sequence (the paper's A(c)).
         iou_sum: sum of the matched boxes' IoU.
     """
 

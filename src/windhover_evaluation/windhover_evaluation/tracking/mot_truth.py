@@ -2,7 +2,7 @@
 
 A truth row is ``frame, id, x, y, w, h, flag[, class[, visibility]]``. VisDrone's MOT and VID
 sets write ten fields, ``..., score, category, truncation, occlusion``, where a score of 0
-and category 0 mark a region that is not to be judged; many of those have one id, or none.
+and category 0 mark a region that is not scored; many of those share one id, or have none.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def read_truth(path: str | Path, by_class: bool = False) -> MotFile:
 
     Raises:
         DataError: it can't be read, has no row, or a row is malformed, see
-            :func:`windhover.tracking.motchallenge.read_detections`; an id is not a whole
-            number, or one object has two boxes in a frame. The message names the line.
+            :func:`windhover.tracking.motchallenge.read_detections`; an id is not an
+            integer, or one object has two boxes in a frame. The message names the line.
     """
     rows = _rows(path)
     visdrone = _is_visdrone(rows)
@@ -119,10 +119,10 @@ def _rows(path: str | Path) -> MotRows:
 
 def _is_visdrone(rows: MotRows) -> bool:
     """Whether fields eight to ten are category 0-11, truncation 0-1 and occlusion 0-2."""
-    # World coordinates, which stand there in MOT15's 3D truth, are no such whole numbers.
+    # MOT15's 3D truth has world coordinates there, which are no such integers.
     highest = np.array([11.0, 1.0, 2.0])
-    whole = np.isfinite(rows.extra) & (rows.extra == np.floor(rows.extra))
-    return bool((whole & (rows.extra >= 0) & (rows.extra <= highest)).all())
+    integral = np.isfinite(rows.extra) & (rows.extra == np.floor(rows.extra))
+    return bool((integral & (rows.extra >= 0) & (rows.extra <= highest)).all())
 
 
 def _check_ids(

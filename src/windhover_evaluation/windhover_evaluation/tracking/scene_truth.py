@@ -22,8 +22,8 @@ def scene_track_truth(
 ) -> TrackTable:
     """Join the truth of a scene's frames.
 
-    Objects that are hardly visible are kept as ignored: a track may go on through
-    a short occlusion or end there, and both are right.
+    Objects that are hardly visible are ignored: a track may continue through a short
+    occlusion or end there, and both are right.
 
     Args:
         frames: frame number and what is in it.

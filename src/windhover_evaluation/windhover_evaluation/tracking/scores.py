@@ -1,4 +1,4 @@
-"""How well tracks follow what is there: HOTA, MOTA, IDF1, identity switches.
+"""Scores of tracks against truth: HOTA, MOTA, IDF1, identity switches.
 
 Each label is scored apart and the labels are then added up by their boxes, so a
 track of the wrong class is a false alarm and a miss. The definitions are in
@@ -236,7 +236,7 @@ def _without_ignored(
 ) -> tuple[TrackTable, TrackTable]:
     """Leave out ignored objects, and tracks on them or in a region, as MOTChallenge does.
 
-    A track box is in a region if half of its own area is, and it matches no object.
+    A track box is in a region if half of its area is, and it matches no object.
     """
     if not truth.ignored.any() and not len(regions):
         return truth, result
@@ -255,7 +255,7 @@ def _without_ignored(
 
 
 def _inside(boxes: NDArray[np.float64], regions: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """``(N,)`` which boxes have half of their own area in one region."""
+    """``(N,)`` which boxes have half of their area in one region."""
     if not len(boxes) or not len(regions):
         return np.zeros(len(boxes), np.bool_)
     low = np.maximum(boxes[:, None, :2], regions[None, :, :2])
@@ -314,5 +314,5 @@ def _check(name: str, table: TrackTable) -> None:
         raise DataError(f"{name}: id {number} occurs twice in frame {frame}; make ids unique")
 
 
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole else float("nan")
+def _ratio(part: float, total: float) -> float:
+    return part / total if total else float("nan")

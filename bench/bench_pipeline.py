@@ -52,7 +52,7 @@ class _Frame:
     """One frame's work, step by step, with everything that a node keeps between frames."""
 
     def __init__(self) -> None:
-        from windhover_ros.messages import write_results
+        from windhover_ros.messages import serialize_results
 
         self.heads = crowded(objects=OBJECTS, size=INPUT)
         self.labels = self.heads.manifest.labels
@@ -62,7 +62,7 @@ class _Frame:
         self.decoder = Decoder(self.heads.manifest, 0.25)
         self.tracker = make_tracker()
         self.stamp_ns = 10**18
-        self.write = write_results
+        self.write = serialize_results
         self.found = self.decode()
         self.tracks = self.track()
 

@@ -32,7 +32,7 @@ from windhover_ros.drone import listen_to_altitude
 from windhover_ros.images import frame_from_compressed, frame_from_image
 from windhover_ros.lifecycle import TICK_S, StageNode
 from windhover_ros.links import LatestSlot, Link
-from windhover_ros.messages import label_info, write_results
+from windhover_ros.messages import label_info, serialize_results
 from windhover_ros.runner import run_node
 
 # Shorter, and a machine that is busy elsewhere would be taken for a backend that hangs;
@@ -170,7 +170,7 @@ class DetectorNode(StageNode[DetectorParams]):
         if text:
             self.health.problem("altitude", Level.WARN, text)
         else:
-            self.health.solved("altitude")
+            self.health.clear_problem("altitude")
         self.health.set("altitude_m", "unknown" if altitude_m is None else f"{altitude_m:.1f}")
 
     def _detect(self, frame: Frame, taken_ns: int, watchdog: RunWatchdog) -> None:
@@ -200,10 +200,10 @@ class DetectorNode(StageNode[DetectorParams]):
         if self._detector is not detector:
             # Taken down while it hung in this frame, which nobody waits for any more.
             return
-        self.health.solved("frame")
+        self.health.clear_problem("frame")
         before = time.monotonic_ns()
         self._detections.publish(
-            write_results(frame.stamp_ns, frame.frame_id, found, detector.labels)
+            serialize_results(frame.stamp_ns, frame.frame_id, found, detector.labels)
         )
         self.health.timings.record("publish", time.monotonic_ns() - before)
         for stage, duration_ns in detector.timings.by_stage().items():
@@ -231,7 +231,7 @@ class DetectorNode(StageNode[DetectorParams]):
         return detector
 
     def _end(self) -> None:
-        self.health.active(False)
+        self.health.set_active(False)
         self.idle.set()
 
     def _fail(self, error: Exception) -> None:
@@ -282,7 +282,7 @@ class DetectorNode(StageNode[DetectorParams]):
             self.health.count(problem.counter)
             self.health.problem(problem.key, Level.WARN, problem.text, for_s=_PROBLEM_S)
         for key in InputChecks.LASTING - {problem.key for problem in problems}:
-            self.health.solved(key)
+            self.health.clear_problem(key)
 
 
 def main() -> int:

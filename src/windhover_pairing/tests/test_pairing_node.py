@@ -14,7 +14,7 @@ from std_msgs.msg import Float64
 
 from tests.support.fixtures import Collector, wait_for
 from windhover.geometry import Extrinsics
-from windhover.pairing.files import Calibration, save_rgbt
+from windhover.pairing.files import RgbtCalibration, save_rgbt
 from windhover.types import Frame
 from windhover_pairing.intake import Intake
 from windhover_pairing.node import PairingNode
@@ -309,7 +309,7 @@ def test_refinement_is_off_unless_asked_and_then_creeps_towards_the_truth(linked
     true = scene_calibration(config)
     turn = cv2.Rodrigues(np.radians([0.1, -0.1, 0.0]))[0]
     pose = Extrinsics(turn @ true.extrinsics.rotation, true.extrinsics.translation)
-    path = str(save_rgbt(tmp_path / "off", Calibration(true.rgb, true.thermal, pose)))
+    path = str(save_rgbt(tmp_path / "off", RgbtCalibration(true.rgb, true.thermal, pose)))
     assert "refined_deg" not in values(linked(calibration=path))
     node = linked(calibration=path, refine=True, refine_period_s=0.5, refine_step_deg=0.03)
     node._drone.altitude(float(drawn.rgb_camera.position[2]))

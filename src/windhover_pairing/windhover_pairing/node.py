@@ -19,7 +19,7 @@ from windhover.calibration import CameraCalibration
 from windhover.errors import CalibrationError, EncodingError
 from windhover.geometry import Extrinsics, Lens
 from windhover.health.latency import LatencyStats
-from windhover.pairing.files import Calibration, open_calibration
+from windhover.pairing.files import RgbtCalibration, open_calibration
 from windhover.pairing.matching import Match, Pairer
 from windhover.pairing.refine import RefineLimits, Refiner
 from windhover.pairing.registration import Registration
@@ -106,12 +106,12 @@ class PairingNode(StageNode[PairingParams]):
             geometry, params.nominal_altitude_m, params.output_width, params.tone
         )
         self._infos.clear()
-        self.health.solved("pose")
+        self.health.clear_problem("pose")
         self.health.set("calibration", params.calibration or "none")
         residual = getattr(geometry, "residual_px", None)
         self.health.set("calibration_residual_px", "" if residual is None else f"{residual:.2f}")
 
-        if params.refine and isinstance(geometry, Calibration):
+        if params.refine and isinstance(geometry, RgbtCalibration):
             limits = RefineLimits(step_deg=params.refine_step_deg)
             self._refining = BackgroundRefiner(
                 Refiner(geometry, limits), self._registration, params.refine_period_s
@@ -224,10 +224,10 @@ class PairingNode(StageNode[PairingParams]):
                 for_s=10.0,
             )
         else:
-            self.health.solved(f"info_{which}")
+            self.health.clear_problem(f"info_{which}")
 
     def _take_infos(self, rgb: Lens, thermal: Lens) -> None:
-        self._registration.use(Calibration(rgb, thermal, Extrinsics(), None, "camera_info"))
+        self._registration.use(RgbtCalibration(rgb, thermal, Extrinsics(), None, "camera_info"))
         self.health.set("calibration", "lenses of camera_info")
         self.health.problem(
             "pose",
@@ -269,7 +269,7 @@ class PairingNode(StageNode[PairingParams]):
         if intake.rgb.ended and not pairer.undecided and not goes_on_alone:
             # A thermal camera that goes on must not wait for room.
             intake.thermal.close()
-            self.health.active(False)
+            self.health.set_active(False)
             for link in self.outputs:
                 link.close()
             self.ended.set()
@@ -313,7 +313,7 @@ class PairingNode(StageNode[PairingParams]):
         except (CalibrationError, EncodingError) as error:
             self._refuse(error)
             return self._alone(rgb)
-        self.health.solved("frame")
+        self.health.clear_problem("frame")
         if self._refining is not None and match.rgb is not None:
             self._refining.offer(RgbtFrame(rgb, match.thermal), pose)
         if self._registration.substituted and match.thermal is not None:
@@ -321,7 +321,7 @@ class PairingNode(StageNode[PairingParams]):
                 "registration", Level.WARN, self._registration.substituted, for_s=5.0
             )
         else:
-            self.health.solved("registration")
+            self.health.clear_problem("registration")
         return frame
 
     def _alone(self, rgb: Frame) -> Frame | None:
@@ -365,7 +365,7 @@ class PairingNode(StageNode[PairingParams]):
                     "that camera",
                 )
             else:
-                self.health.solved(f"stale_{name}")
+                self.health.clear_problem(f"stale_{name}")
 
     def _without_rgb(self) -> str:
         return "thermal goes on alone" if self.params.thermal_alone else "nothing goes on"

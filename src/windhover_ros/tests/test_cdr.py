@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 from windhover.errors import DataError
 from windhover.types import Detections, Tracks
-from windhover_ros.messages import LabelTable, read_results, to_detections, to_tracks, write_results
+from windhover_ros.messages import (
+    LabelTable,
+    deserialize_results,
+    serialize_results,
+    to_detections,
+    to_tracks,
+)
 
 rclpy_serialization = pytest.importorskip("rclpy.serialization")
 vision_msgs = pytest.importorskip("vision_msgs.msg")
@@ -79,7 +85,7 @@ def test_bytes_equal_rclpys(result_and_labels, stamp_ns, frame_id):
     result, labels = result_and_labels
     message = by_fields(stamp_ns, frame_id, result, labels)
     expected = rclpy_serialization.serialize_message(message)
-    ours = write_results(stamp_ns, frame_id, result, labels)
+    ours = serialize_results(stamp_ns, frame_id, result, labels)
     assert len(ours) == len(expected)
     # rclpy leaves padding undefined. So what differs must be padding: with
     # rclpy's bytes there, ours still reads as the very same message.
@@ -95,7 +101,7 @@ def test_bytes_equal_rclpys(result_and_labels, stamp_ns, frame_id):
 @given(results(), st.integers(0, 2**31 * 10**9 - 1), TEXT)
 def test_reading_gives_back_what_was_written(result_and_labels, stamp_ns, frame_id):
     result, labels = result_and_labels
-    message = read_results(write_results(stamp_ns, frame_id, result, labels))
+    message = deserialize_results(serialize_results(stamp_ns, frame_id, result, labels))
     assert (message.stamp_ns, message.frame_id) == (stamp_ns, frame_id)
     np.testing.assert_allclose(message.boxes, result.boxes, rtol=1e-6, atol=1e-2)
     np.testing.assert_array_equal(message.scores, result.scores)
@@ -123,7 +129,7 @@ def test_a_carried_object_says_by_whom_in_a_second_result():
         np.array([0, 3], np.int64),
         np.array([0.0, 0.8], np.float32),
     )
-    data = write_results(1, "cam", tracks, ["person", "weapon"])
+    data = serialize_results(1, "cam", tracks, ["person", "weapon"])
     message = rclpy_serialization.deserialize_message(data, vision_msgs.Detection2DArray)
     person, weapon = message.detections
     assert [person.id, weapon.id] == ["3", "7"]
@@ -133,7 +139,7 @@ def test_a_carried_object_says_by_whom_in_a_second_result():
     assert scores == pytest.approx([0.5, 0.4])
     # Whoever takes the best result still finds the object's own class.
     assert max(weapon.results, key=lambda r: r.hypothesis.score) is weapon.results[0]
-    assert read_results(data).class_names == ["person", "weapon"]
+    assert deserialize_results(data).class_names == ["person", "weapon"]
 
 
 def test_best_of_several_hypotheses_counts():
@@ -145,7 +151,7 @@ def test_best_of_several_hypotheses_counts():
     better.hypothesis.class_id = "vehicle"
     better.hypothesis.score = 0.5
     message.detections[0].results.append(better)
-    read = read_results(rclpy_serialization.serialize_message(message))
+    read = deserialize_results(rclpy_serialization.serialize_message(message))
     assert read.class_names == ["vehicle"]
     assert read.scores.tolist() == [0.5]
 
@@ -153,24 +159,24 @@ def test_best_of_several_hypotheses_counts():
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(data):
     with contextlib.suppress(DataError):
-        read_results(b"\0\1\0\0" + data)
+        deserialize_results(b"\0\1\0\0" + data)
 
 
 def test_truncated_message_is_refused_wherever_it_is_cut():
     boxes = np.array([[1, 2, 3, 4]], np.float32)
-    whole = write_results(
+    whole = serialize_results(
         1, "cam", Detections(boxes, np.ones(1, np.float32), np.zeros(1, np.int32)), ["person"]
     )
     for size in range(len(whole)):
         with pytest.raises(DataError, match="message"):
-            read_results(whole[:size])
+            deserialize_results(whole[:size])
 
 
 def test_new_names_get_new_ids_and_detections_are_sorted():
     table = LabelTable(["person"])
     boxes = np.zeros((3, 4), np.float32)
-    message = read_results(
-        write_results(
+    message = deserialize_results(
+        serialize_results(
             1, "c", Detections(boxes, np.array([0.1, 0.9, 0.5], np.float32),
                                np.array([1, 0, 2], np.int32)), ["car", "person", "bus"],
         )
@@ -183,8 +189,8 @@ def test_new_names_get_new_ids_and_detections_are_sorted():
 
 def test_coordinates_that_are_not_numbers_are_refused():
     boxes = np.full((1, 4), np.nan, np.float32)
-    message = read_results(
-        write_results(
+    message = deserialize_results(
+        serialize_results(
             1, "c", Detections(boxes, np.ones(1, np.float32), np.zeros(1, np.int32)), ["x"]
         )
     )

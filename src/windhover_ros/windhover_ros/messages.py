@@ -60,7 +60,7 @@ class ResultArray:
         return len(self.class_names)
 
 
-def write_results(
+def serialize_results(
     stamp_ns: int,
     frame_id: str,
     results: Detections | Tracks,
@@ -127,7 +127,7 @@ def _relations(tracks: Tracks) -> dict[int, tuple[bytes, float]]:
     }
 
 
-def read_results(data: bytes) -> ResultArray:
+def deserialize_results(data: bytes) -> ResultArray:
     """Read a Detection2DArray received as bytes (``raw=True``).
 
     Args:

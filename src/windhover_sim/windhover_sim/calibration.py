@@ -10,7 +10,7 @@ import numpy as np
 
 from windhover.errors import CalibrationError, ConfigError
 from windhover.geometry import Extrinsics, Floats, Lens, ground_homography
-from windhover.pairing.files import Calibration
+from windhover.pairing.files import RgbtCalibration
 from windhover_sim.camera import Camera, Flight, Intrinsics
 from windhover_sim.config import SceneConfig, parse_scene_uri
 
@@ -44,11 +44,11 @@ def true_homography(rgb: Camera, thermal: Camera) -> Floats:
     )
 
 
-def scene_calibration(config: SceneConfig, origin: str = "scene") -> Calibration:
+def scene_calibration(config: SceneConfig, origin: str = "scene") -> RgbtCalibration:
     """The true calibration of a scene's two cameras, which are fixed to each other."""
     flight = Flight(config, np.random.default_rng(0))
     rgb, thermal = flight.camera("rgb", 0.0), flight.camera("thermal", 0.0)
-    return Calibration(
+    return RgbtCalibration(
         lens_of(rgb.intrinsics),
         lens_of(thermal.intrinsics),
         extrinsics_of(rgb, thermal),
@@ -57,7 +57,7 @@ def scene_calibration(config: SceneConfig, origin: str = "scene") -> Calibration
     )
 
 
-def calibration_of(uri: str) -> Calibration:
+def calibration_of(uri: str) -> RgbtCalibration:
     """The true calibration of the two cameras of a ``scene:`` URI.
 
     Raises:

@@ -14,7 +14,7 @@ from vision_msgs.msg import Detection2DArray
 
 from tests.support.fixtures import wait_for
 from windhover_ros import qos
-from windhover_ros.messages import write_results
+from windhover_ros.messages import serialize_results
 from windhover_tracker.node import TrackerNode
 
 LABELS = ("person", "vehicle")
@@ -54,7 +54,7 @@ def test_ids_last_over_dds_and_the_header_is_the_images(nodes):
     wait_for(lambda: node.count_subscribers("tracks") == 1, "discovery")
     for step in range(6):
         stamp = 10**18 + step * STEP_NS
-        publisher.publish(write_results(stamp, "cam", moving(step), LABELS))
+        publisher.publish(serialize_results(stamp, "cam", moving(step), LABELS))
         wait_for(lambda n=step + 1: len(heard) == n, f"tracks {step}")
     ids = [{d.results[0].hypothesis.class_id: d.id for d in array.detections} for array in heard]
     assert set(ids[-1]) == {"person", "vehicle"}
@@ -90,11 +90,11 @@ def test_garbage_on_the_topic_is_refused_and_it_goes_on(nodes):
     node.bring_up()
     bad = moving(0)
     bad.boxes[0, 0] = np.nan
-    node._on_detections(write_results(10**18, "cam", bad, LABELS))
+    node._on_detections(serialize_results(10**18, "cam", bad, LABELS))
     node._on_detections(b"\x00\x01\x00\x00short")
     assert node.health.counter("messages_refused") == 2
     assert "detections: " in node.health.report().message
-    node._on_detections(write_results(10**18, "cam", moving(0), LABELS))
+    node._on_detections(serialize_results(10**18, "cam", moving(0), LABELS))
     assert node.health.frames.count == 1
     assert node.state == "active"
 
@@ -179,6 +179,6 @@ def test_attitude_and_camera_info_tell_how_the_picture_turns(nodes):
         x = 320 + focal * np.tan(np.radians(yaw))
         box = np.array([[x - 6, 250, x + 6, 262]], np.float32)
         found = Detections(box, np.array([0.9], np.float32), np.array([0], np.int32))
-        detections.publish(write_results(stamp, "cam", found, LABELS))
+        detections.publish(serialize_results(stamp, "cam", found, LABELS))
         wait_for(lambda n=step + 1: len(heard) == n, f"tracks {step}")
     assert [[each.id for each in array.detections] for array in heard] == [["1"]] * 8

@@ -30,7 +30,7 @@ from windhover_ros.diagnostics import Level
 from windhover_ros.drone import AttitudeParams, listen_to_attitude
 from windhover_ros.lenses import lens_of
 from windhover_ros.lifecycle import StageNode, StageParams
-from windhover_ros.messages import LabelTable, read_results, to_detections, write_results
+from windhover_ros.messages import LabelTable, deserialize_results, serialize_results, to_detections
 from windhover_ros.params import read_only
 from windhover_ros.runner import run_node
 
@@ -149,7 +149,7 @@ class TrackerNode(StageNode[TrackerParams]):
             return
         before = time.monotonic_ns()
         try:
-            message = read_results(data)
+            message = deserialize_results(data)
             detections = to_detections(message, self._table)
         except DataError as error:
             self.health.count("messages_refused")
@@ -184,7 +184,7 @@ class TrackerNode(StageNode[TrackerParams]):
         tracks = self._tracker.update(detections, stamp_ns, frame.image if frame else None, turn)
         tracks = self._carriers.update(tracks, labels, stamp_ns)
         tracked = time.monotonic_ns()
-        self._tracks.publish(write_results(stamp_ns, frame_id, tracks, labels))
+        self._tracks.publish(serialize_results(stamp_ns, frame_id, tracks, labels))
         self.health.timings.record("tracking", tracked - before)
         self.health.timings.record("publish", time.monotonic_ns() - tracked)
         self.health.frame(self.get_clock().now().nanoseconds - stamp_ns)

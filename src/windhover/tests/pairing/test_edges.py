@@ -6,7 +6,7 @@ from windhover.errors import CalibrationError
 from windhover.geometry import Extrinsics, down_of_pitch, ray_map
 from windhover.imaging.agc import tone_map
 from windhover.pairing.edges import align, apply_homography, match
-from windhover.pairing.files import Calibration, FixedHomography
+from windhover.pairing.files import FixedHomography, RgbtCalibration
 from windhover.pairing.fitting import fit_homography, fit_pose
 from windhover.pairing.refine import RefineLimits, Refiner
 from windhover.pairing.registration import Pose
@@ -87,7 +87,7 @@ def test_one_homography_is_right_at_its_height_and_the_pose_at_all(pair):
     homography = FixedHomography(fit_homography(seen), TRUE.rgb_size, TRUE.thermal_size)
     mappings = {
         "homography": homography_mapping(homography),
-        "ground": ground_plane_mapping(Calibration(TRUE.rgb, TRUE.thermal, fit.extrinsics)),
+        "ground": ground_plane_mapping(RgbtCalibration(TRUE.rgb, TRUE.thermal, fit.extrinsics)),
         "true": ground_plane_mapping(TRUE),
     }
     measured = residuals_by_altitude(SceneConfig(), mappings, (10, 30, 40, 50, 120))
@@ -106,7 +106,7 @@ def test_nothing_seen_is_told_with_what_to_do():
 
 
 def moved(degrees):
-    return Calibration(TRUE.rgb, TRUE.thermal, turned(degrees))
+    return RgbtCalibration(TRUE.rgb, TRUE.thermal, turned(degrees))
 
 
 def test_refinement_creeps_to_the_truth_in_bounded_steps(pair):

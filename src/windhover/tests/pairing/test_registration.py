@@ -4,7 +4,7 @@ import pytest
 
 from windhover.errors import CalibrationError
 from windhover.geometry import Extrinsics, Lens, down_of_pitch, ray_map
-from windhover.pairing.files import Calibration, FixedHomography
+from windhover.pairing.files import FixedHomography, RgbtCalibration
 from windhover.pairing.registration import Pose, Registration, ThermalWarp, merge_rgbt
 from windhover.types import Frame, RgbtFrame
 from windhover_sim import Scene, SceneConfig
@@ -206,13 +206,13 @@ def test_the_output_may_be_on_the_detectors_grid():
 def test_the_outputs_lens_is_worked_out_once_for_a_calibration():
     registration = Registration(None, width=640)
     assert registration.camera((1280, 720)) is None
-    registration.use(Calibration(RGB, THERMAL, Extrinsics()))
+    registration.use(RgbtCalibration(RGB, THERMAL, Extrinsics()))
     camera = registration.camera((1280, 720))
     assert (camera.width, camera.height, camera.name) == (640, 360, "rgbt")
     np.testing.assert_allclose(camera.k, RGB.scaled(640, 360).matrix)
     assert registration.camera((1280, 720)) is camera
     assert registration.camera((640, 360)) is None
-    registration.use(Calibration(Lens.from_hfov((1280, 720), 50), THERMAL, Extrinsics()))
+    registration.use(RgbtCalibration(Lens.from_hfov((1280, 720), 50), THERMAL, Extrinsics()))
     assert registration.camera((1280, 720)).k[0, 0] > camera.k[0, 0]
     registration.use(FixedHomography(np.eye(3), (1280, 720), (640, 512)))
     assert registration.camera((1280, 720)) is None
@@ -226,7 +226,7 @@ def test_the_outputs_lens_is_worked_out_once_for_a_calibration():
     ],
 )
 def test_another_size_than_the_calibration_is_named(rgb, thermal, words):
-    registration = Registration(Calibration(RGB, THERMAL, BASELINE, None, "my/rgbt.yaml"))
+    registration = Registration(RgbtCalibration(RGB, THERMAL, BASELINE, None, "my/rgbt.yaml"))
     both = pair(np.zeros(rgb, np.uint8), np.zeros(thermal, np.uint8))
     with pytest.raises(CalibrationError, match=words) as error:
         registration.frame(both, Pose(40, DOWN))

@@ -5,8 +5,8 @@ import yaml
 from windhover.errors import CalibrationError
 from windhover.geometry import Lens
 from windhover.pairing.files import (
-    Calibration,
     FixedHomography,
+    RgbtCalibration,
     load_rgbt,
     open_calibration,
     save_rgbt,
@@ -18,7 +18,7 @@ from windhover_sim.calibration import scene_calibration
 def made():
     true = scene_calibration(SceneConfig())
     bent = Lens(1280, 720, true.rgb.matrix, np.array([-0.2, 0.05, 0.001, 0.0, 0.0]))
-    return Calibration(bent, true.thermal, true.extrinsics, 0.42)
+    return RgbtCalibration(bent, true.thermal, true.extrinsics, 0.42)
 
 
 def test_what_is_saved_is_what_is_read(tmp_path):
@@ -112,7 +112,7 @@ def test_a_bad_file_is_named_with_what_is_wrong(tmp_path, spoiled, words):
 def test_any_lens_is_carried_through_a_file(tmp_path, coefficients, fisheye):
     true = made()
     lens = Lens(1280, 720, true.rgb.matrix, np.array(coefficients), fisheye)
-    read = load_rgbt(save_rgbt(tmp_path, Calibration(lens, true.thermal, true.extrinsics)))
+    read = load_rgbt(save_rgbt(tmp_path, RgbtCalibration(lens, true.thermal, true.extrinsics)))
     assert read.rgb.fisheye is fisheye
     np.testing.assert_array_equal(read.rgb.distortion, coefficients)
 

@@ -5,7 +5,7 @@ import pytest
 
 from windhover.errors import ConfigError, DataError
 from windhover.tracking import make_tracker
-from windhover.tracking.motchallenge import read_detections, track_file, write_results
+from windhover.tracking.motchallenge import read_detections, track_file, write_mot
 from windhover.types import Tracks
 
 
@@ -112,7 +112,7 @@ def test_results_are_sub_pixel_rows_of_ten_fields(tmp_path):
         np.array([7], np.int64),
     )
     out = tmp_path / "new" / "res.txt"
-    write_results(out, [(3, tracks), (4, Tracks())])
+    write_mot(out, [(3, tracks), (4, Tracks())])
     assert out.read_text() == "3,7,10.250,20.500,19.875,39.500,0.8750,-1,-1,-1\n"
 
 
@@ -125,7 +125,7 @@ def test_a_failed_run_leaves_the_old_result(tmp_path):
         raise RuntimeError("detector gone")
 
     with pytest.raises(RuntimeError):
-        write_results(out, breaks())
+        write_mot(out, breaks())
     assert out.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["res.txt"]
 
@@ -133,7 +133,7 @@ def test_a_failed_run_leaves_the_old_result(tmp_path):
 def test_a_place_that_can_not_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="choose another place"):
-        write_results(tmp_path / "file" / "res.txt", [])
+        write_mot(tmp_path / "file" / "res.txt", [])
 
 
 def rows_of(path):

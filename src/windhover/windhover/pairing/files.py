@@ -78,7 +78,7 @@ class RgbtFile(_Strict):
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class RgbtCalibration:
     """Two cameras and how they stand to each other.
 
     Attributes:
@@ -135,7 +135,7 @@ def load_lens(path: Path | str) -> Lens:
         raise CalibrationError(f"calibration {path} is not there; {_HINT}") from None
 
 
-def open_calibration(text: str) -> Calibration | FixedHomography | None:
+def open_calibration(text: str) -> RgbtCalibration | FixedHomography | None:
     """The calibration that a parameter names.
 
     Args:
@@ -161,7 +161,7 @@ def open_calibration(text: str) -> Calibration | FixedHomography | None:
     return kind.calibration(text)
 
 
-def load_rgbt(path: Path | str) -> Calibration | FixedHomography:
+def load_rgbt(path: Path | str) -> RgbtCalibration | FixedHomography:
     """Read ``rgbt.yaml`` and the lens files that it names.
 
     Raises:
@@ -178,12 +178,12 @@ def load_rgbt(path: Path | str) -> Calibration | FixedHomography:
         np.array(content.rotation, np.float64).reshape(3, 3),
         np.array(content.translation_m, np.float64),
     )
-    return Calibration(rgb, thermal, pose, content.residual_px, str(path))
+    return RgbtCalibration(rgb, thermal, pose, content.residual_px, str(path))
 
 
 def save_rgbt(
     folder: Path,
-    calibration: Calibration | FixedHomography,
+    calibration: RgbtCalibration | FixedHomography,
     provenance: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write ``rgbt.yaml``, with ``rgb.yaml`` and ``thermal.yaml`` where lenses are known.
@@ -199,12 +199,12 @@ def save_rgbt(
     Raises:
         DataError: a file can't be written.
     """
-    posed = isinstance(calibration, Calibration)
+    posed = isinstance(calibration, RgbtCalibration)
     document: dict[str, Any] = {"format": FORMAT}
     for name, size in (("rgb", calibration.rgb_size), ("thermal", calibration.thermal_size)):
         document[name] = {"intrinsics": f"{name}.yaml"} if posed else {}
         document[name] |= {"width": size[0], "height": size[1]}
-    if isinstance(calibration, Calibration):
+    if isinstance(calibration, RgbtCalibration):
         document["rotation"] = calibration.extrinsics.rotation.ravel().tolist()
         document["translation_m"] = calibration.extrinsics.translation.ravel().tolist()
         if calibration.residual_px is not None:
@@ -214,7 +214,7 @@ def save_rgbt(
     document["provenance"] = dict(provenance or {})
     path = folder / "rgbt.yaml"
     write_atomic(path, dump_yaml(document, default_flow_style=None))
-    if isinstance(calibration, Calibration):
+    if isinstance(calibration, RgbtCalibration):
         for name, lens in (("rgb", calibration.rgb), ("thermal", calibration.thermal)):
             save_calibration(lens.as_calibration(name), folder / f"{name}.yaml")
     return path

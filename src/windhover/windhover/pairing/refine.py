@@ -13,7 +13,7 @@ import numpy as np
 
 from windhover.geometry import Extrinsics, Floats, ray_map
 from windhover.pairing.edges import EdgeCorrespondences, align, apply_homography, covered
-from windhover.pairing.files import Calibration
+from windhover.pairing.files import RgbtCalibration
 from windhover.pairing.fitting import fit_pose
 from windhover.pairing.registration import Picture, Pose, ThermalWarp
 
@@ -46,7 +46,7 @@ class Refiner:
         refused: pictures whose edges had too little in common.
     """
 
-    def __init__(self, calibration: Calibration, limits: RefineLimits | None = None) -> None:
+    def __init__(self, calibration: RgbtCalibration, limits: RefineLimits | None = None) -> None:
         self.calibration = calibration
         self.limits = limits or RefineLimits()
         self.steps = 0

@@ -19,7 +19,7 @@ from windhover.errors import CalibrationError
 from windhover.geometry import Floats, Lens, ray_map
 from windhover.imaging.agc import ToneConfig, ToneMapper
 from windhover.imaging.formats import to_bgr, to_gray8
-from windhover.pairing.files import Calibration, FixedHomography
+from windhover.pairing.files import FixedHomography, RgbtCalibration
 from windhover.types import Frame, RgbtFrame
 
 Picture = NDArray[np.uint8]
@@ -181,7 +181,7 @@ class Registration:
 
     def __init__(
         self,
-        geometry: Calibration | FixedHomography | None,
+        geometry: RgbtCalibration | FixedHomography | None,
         nominal_altitude_m: float = 40.0,
         width: int = 0,
         tone: ToneConfig | None = None,
@@ -196,9 +196,9 @@ class Registration:
         self._fixed: Floats | None = None
         self._tone = ToneMapper(tone)
         self._grey: tuple[Frame, Picture] | None = None
-        self._camera: tuple[Calibration, CameraCalibration] | None = None
+        self._camera: tuple[RgbtCalibration, CameraCalibration] | None = None
 
-    def use(self, geometry: Calibration | FixedHomography | None) -> None:
+    def use(self, geometry: RgbtCalibration | FixedHomography | None) -> None:
         """Register by another calibration from the next frame on."""
         self.geometry = geometry
         self._made_for = None
@@ -255,7 +255,7 @@ class Registration:
     def camera(self, rgb_size: tuple[int, int]) -> CameraCalibration | None:
         """The output's lens for an RGB picture's size; ``None`` where it is unknown."""
         geometry = self.geometry
-        if not isinstance(geometry, Calibration) or geometry.rgb_size != rgb_size:
+        if not isinstance(geometry, RgbtCalibration) or geometry.rgb_size != rgb_size:
             return None
         if self._camera is None or self._camera[0] is not geometry:
             lens = geometry.rgb.scaled(*self.out_size(rgb_size))
@@ -284,7 +284,7 @@ class Registration:
         if geometry is not None:
             _check_size("RGB", rgb_size, geometry.rgb_size, geometry.origin)
             _check_size("thermal", thermal_size, geometry.thermal_size, geometry.origin)
-        if isinstance(geometry, Calibration):
+        if isinstance(geometry, RgbtCalibration):
             self._warp = ThermalWarp(geometry.rgb.scaled(*out), geometry.thermal)
             self._fixed = None
         else:
@@ -298,7 +298,7 @@ class Registration:
 
     def _between(self, pose: Pose) -> Floats:
         geometry, self.substituted = self.geometry, ""
-        if isinstance(geometry, Calibration):
+        if isinstance(geometry, RgbtCalibration):
             altitude = pose.altitude_m
             if altitude is None or not altitude > 0:
                 altitude = self._nominal_m

@@ -221,7 +221,7 @@ def format_rows(frame: int, tracks: Tracks, classes: bool = False) -> str:
     )
 
 
-def write_results(
+def write_mot(
     path: Path | str, results: Iterable[tuple[int, Tracks]], classes: bool = False
 ) -> None:
     """Write a result file whole, or leave the one that is there untouched.
@@ -283,7 +283,7 @@ def track_file(
             if progress is not None:
                 progress(done, total)
 
-    write_results(out, results(), classes=bool(read.rows.class_ids.any()))
+    write_mot(out, results(), classes=bool(read.rows.class_ids.any()))
     return TrackFileSummary(
         frames=total,
         detections=len(read.frames),

@@ -15,8 +15,8 @@ from windhover.types import Frame
 from windhover_bringup.runtime.composed import Pipeline
 from windhover_bringup.runtime.config import Config
 from windhover_ros import qos
-from windhover_ros.messages import LabelTable, read_results, to_tracks
-from windhover_ros.runner import spinning
+from windhover_ros.messages import LabelTable, deserialize_results, to_tracks
+from windhover_ros.runner import spin_in_threads
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def fly(ros, blob_folder, blob_bundle):
     def build(**camera):
         config = (
             Config()
-            .replaced("detector", model=str(blob_bundle))
-            .replaced("thermal_camera", source=str(blob_folder), **camera)
+            .with_values("detector", model=str(blob_bundle))
+            .with_values("thermal_camera", source=str(blob_folder), **camera)
         )
         pipeline = Pipeline(config)
         built.append(pipeline)
@@ -73,7 +73,7 @@ def test_results_cross_dds_and_equal_those_inside(fly, nodes):
     wait_for(lambda: len(heard) == len(seen), "all tracks")
     table = LabelTable(pipeline.labels)
     for data, (frame, _, tracks) in zip(heard, seen, strict=True):
-        message = read_results(data)
+        message = deserialize_results(data)
         assert message.stamp_ns == frame.stamp_ns
         received = to_tracks(message, table)
         np.testing.assert_array_equal(received.track_ids, tracks.track_ids)
@@ -83,7 +83,7 @@ def test_results_cross_dds_and_equal_those_inside(fly, nodes):
 def test_images_and_overlay_are_made_only_for_who_subscribes(fly, nodes):
     pipeline = fly(rate=1.0, loop=True)
     pipeline.start()
-    with spinning(pipeline.nodes):
+    with spin_in_threads(pipeline.nodes):
         wait_for(lambda: pipeline.tracker.health.frames.count > 10, "frames")
         assert pipeline.overlay.health.frames.count == 0
         overlays = nodes.listener(CompressedImage, "overlay/image/compressed", qos.image())
@@ -111,7 +111,7 @@ def test_every_stage_reports_its_health(fly, nodes):
     def status(name):
         return next((s for m in reversed(heard) for s in m.status if s.name == name), None)
 
-    with spinning(pipeline.nodes):
+    with spin_in_threads(pipeline.nodes):
         for name in ("thermal_camera", "detector", "tracker", "overlay"):
             wait_for(
                 lambda name=name: status(name) and status(name).message in {"running", "idle"}, name

@@ -22,11 +22,11 @@ from windhover.health.level import Level
 from windhover_bringup.monitor.node import MonitorNode
 from windhover_bringup.runtime.composed import Pipeline
 from windhover_bringup.runtime.config import Config
-from windhover_bringup.runtime.plan import make_plan
+from windhover_bringup.runtime.plan import plan_run
 from windhover_detector.node import DetectorNode
 from windhover_ros import clock, qos
-from windhover_ros.messages import read_results
-from windhover_ros.runner import spinning
+from windhover_ros.messages import deserialize_results
+from windhover_ros.runner import spin_in_threads
 from windhover_tracker.node import TrackerNode
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
@@ -103,8 +103,8 @@ def test_results_of_a_played_bag_are_as_old_as_they_are_on_its_clock(nodes, play
     play()
     wait_for(lambda: all(n.state == "active" for n in (detector, tracker, monitor)), "the clock")
     wait_for(lambda: tracker.health.frames.count > 5, "tracks")
-    assert any(len(read_results(data)) == 2 for data in heard)
-    assert all(0 <= read_results(data).stamp_ns - START_NS < 3 * 10**9 for data in heard)
+    assert any(len(deserialize_results(data)) == 2 for data in heard)
+    assert all(0 <= deserialize_results(data).stamp_ns - START_NS < 3 * 10**9 for data in heard)
     for node in (detector, tracker):
         age_ms = float(node.health.report().values["capture_to_result_p99_ms"])
         # Not the quarter of a century since: the clock begins again at times, so by its length.
@@ -116,15 +116,16 @@ def test_results_of_a_played_bag_are_as_old_as_they_are_on_its_clock(nodes, play
 
 def test_a_composed_run_takes_its_stamps_from_the_clock(ros, nodes, play, bag, blob_bundle):
     play(topics=("/clock",))
-    config = Config().replaced("detector", model=str(blob_bundle)).replaced("tracker", **SIM)
-    config = config.replaced("thermal_camera", source=str(bag), max_frames=5, **SIM)
-    config = config.replaced("detector", **SIM).replaced("bringup", monitor=False, overlay=False)
+    config = Config().with_values("detector", model=str(blob_bundle)).with_values("tracker", **SIM)
+    config = config.with_values("thermal_camera", source=str(bag), max_frames=5, **SIM)
+    config = config.with_values("detector", **SIM)
+    config = config.with_values("bringup", monitor=False, overlay=False)
     pipeline = Pipeline(config)
     stamps = []
     pipeline.tap(lambda frame, *_: stamps.append(frame.stamp_ns))
     try:
         pipeline.start()
-        with spinning(pipeline.nodes):
+        with spin_in_threads(pipeline.nodes):
             wait_for(pipeline.finished, "the end")
     finally:
         pipeline.close()
@@ -134,8 +135,8 @@ def test_a_composed_run_takes_its_stamps_from_the_clock(ros, nodes, play, bag, b
 
 def test_without_a_clock_it_is_said_what_to_do(ros, monkeypatch, bag, blob_bundle):
     monkeypatch.setattr(clock, "CLOCK_TIMEOUT_S", 0.2)
-    config = Config().replaced("detector", model=str(blob_bundle), **SIM)
-    pipeline = Pipeline(config.replaced("thermal_camera", source=str(bag)))
+    config = Config().with_values("detector", model=str(blob_bundle), **SIM)
+    pipeline = Pipeline(config.with_values("thermal_camera", source=str(bag)))
     try:
         with pytest.raises(ConfigError, match="nothing has come on /clock"):
             pipeline.start()
@@ -144,8 +145,8 @@ def test_without_a_clock_it_is_said_what_to_do(ros, monkeypatch, bag, blob_bundl
 
 
 def test_two_recorded_cameras_need_one_process(rgbt_bundle, two_cameras):
-    config = Config().replaced("detector", model=str(rgbt_bundle), **SIM)
+    config = Config().with_values("detector", model=str(rgbt_bundle), **SIM)
     for camera in ("rgb", "thermal"):
-        config = config.replaced(f"{camera}_camera", source=str(two_cameras.folder / camera))
+        config = config.with_values(f"{camera}_camera", source=str(two_cameras.folder / camera))
     with pytest.raises(ConfigError, match="can't keep step by /clock"):
-        make_plan(config, None)
+        plan_run(config, None)

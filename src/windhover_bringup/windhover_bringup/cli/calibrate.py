@@ -1,4 +1,4 @@
-"""``windhover calibrate``: how two cameras see and stand to each other, with no ROS."""
+"""``windhover calibrate``: lenses of two cameras and the pose between them, with no ROS."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def _group() -> None:
 @app.command("board")
 def board(
     rgb: Annotated[Path, typer.Option(help="Folder of RGB pictures of the board.")],
-    thermal: Annotated[Path, typer.Option(help="Folder of the thermal ones, in the same order.")],
+    thermal: Annotated[
+        Path, typer.Option(help="Folder of the thermal pictures, in the same order.")
+    ],
     columns: Annotated[int, typer.Option(help="Inner corners along the long side.")],
     rows: Annotated[int, typer.Option(help="Inner corners along the short side.")],
     square: Annotated[float, typer.Option(help="Side of a square, metres.")],
@@ -39,7 +41,7 @@ def board(
 ) -> None:
     """Lenses and pose from pairs of pictures of a heated checkerboard."""
     from windhover.pairing.board import Board, fit_pose_to_boards
-    from windhover.pairing.files import Calibration, save_rgbt
+    from windhover.pairing.files import RgbtCalibration, save_rgbt
     from windhover_evaluation.registration.figures import calibration_figure, save
 
     target = Board(columns, rows, square)
@@ -59,7 +61,7 @@ def board(
     pose = fit_pose_to_boards([a for a, _ in both], [b for _, b in both], target, *lenses)
     path = save_rgbt(
         out,
-        Calibration(*lenses, pose.extrinsics, pose.median_px),
+        RgbtCalibration(*lenses, pose.extrinsics, pose.median_px),
         {"method": "board", "pairs": len(both), "views": [fit.views for fit in fits]},
     )
     title = f"Checkerboard {columns}x{rows}, {len(both)} pairs"
@@ -78,21 +80,28 @@ def scene(
     ],
     out: Annotated[Path, typer.Option(help="Folder for rgbt.yaml, rgb.yaml, thermal.yaml, PNG.")],
     pitch: Annotated[float, typer.Option(help="Tilt below the horizon, degrees; 90 = down.")] = 90,
-    rgb_lens: Annotated[Path | None, typer.Option(help="Its YAML of camera_calibration.")] = None,
-    thermal_lens: Annotated[Path | None, typer.Option(help="The same of the other.")] = None,
-    rgb_hfov: Annotated[float, typer.Option(help="Else its field of view, degrees.")] = 0,
-    thermal_hfov: Annotated[float, typer.Option(help="The same of the other.")] = 0,
+    rgb_lens: Annotated[
+        Path | None, typer.Option(help="YAML of its calibration, as camera_calibration writes it.")
+    ] = None,
+    thermal_lens: Annotated[
+        Path | None, typer.Option(help="The same for the thermal camera.")
+    ] = None,
+    rgb_hfov: Annotated[float, typer.Option(help="Or its horizontal field of view, degrees.")] = 0,
+    thermal_hfov: Annotated[float, typer.Option(help="The same for the thermal camera.")] = 0,
     baseline: Annotated[
-        str, typer.Option(help="RGB lens from the thermal one: right,down,forward, metres.")
+        str,
+        typer.Option(
+            help="Position of the RGB lens from the thermal one: right,down,forward, metres."
+        ),
     ] = "0,0,0",
     fixed: Annotated[
-        bool, typer.Option("--fixed", help="One homography for this height, not a pose.")
+        bool, typer.Option("--fixed", help="Write one homography for this height, not a pose.")
     ] = False,
 ) -> None:
-    """The pose from edges that both pictures of a scene on the ground show."""
+    """Pose from edges that both pictures of a scene on the ground show."""
     from windhover.geometry import Extrinsics, down_of_pitch
     from windhover.pairing.edges import match
-    from windhover.pairing.files import Calibration, FixedHomography, save_rgbt
+    from windhover.pairing.files import FixedHomography, RgbtCalibration, save_rgbt
     from windhover.pairing.fitting import fit_homography, fit_pose
     from windhover.pairing.registration import Pose
     from windhover_evaluation.registration.study import BASELINE_SIGMA_M
@@ -118,7 +127,9 @@ def scene(
         "altitude_m": [round(one.altitude_m, 2) for one in matches],
         "edge_correlation": [round(one.correlation, 3) for one in matches],
     }
-    result: Calibration | FixedHomography = Calibration(lens, other, fit.extrinsics, fit.median_px)
+    result: RgbtCalibration | FixedHomography = RgbtCalibration(
+        lens, other, fit.extrinsics, fit.median_px
+    )
     if fixed:
         result = FixedHomography(fit_homography(matches[0]), lens.size, other.size)
     path = save_rgbt(out, result, about)

@@ -26,7 +26,7 @@ from windhover_ros.diagnostics import Level
 from windhover_ros.images import frame_from_image, to_ns
 from windhover_ros.lifecycle import StageNode, StageParams
 from windhover_ros.links import LatestSlot
-from windhover_ros.messages import LabelTable, read_results, to_tracks
+from windhover_ros.messages import LabelTable, deserialize_results, to_tracks
 from windhover_ros.params import read_only
 from windhover_ros.runner import run_node
 
@@ -98,7 +98,7 @@ class OverlayNode(StageNode[OverlayParams]):
         if not self._linked:
             self._listen(self.watched)
         # Nothing to draw is no fault.
-        self.health.active(self.watched)
+        self.health.set_active(self.watched)
 
     def offer(
         self, frame: Frame, _detections: Detections, tracks: Tracks, labels: Sequence[str]
@@ -151,7 +151,7 @@ class OverlayNode(StageNode[OverlayParams]):
 
     def _on_tracks(self, data: bytes) -> None:
         try:
-            result = read_results(data)
+            result = deserialize_results(data)
             image = self._images.pop(result.stamp_ns, None)
             if image is not None:
                 tracks = to_tracks(result, self._table)

@@ -19,7 +19,7 @@ from windhover_bringup.recording.images import write_preview
 from windhover_bringup.recording.topics import RunTopics
 from windhover_ros.images import camera_info, write_compressed
 from windhover_ros.links import Sink
-from windhover_ros.messages import label_info, write_results
+from windhover_ros.messages import label_info, serialize_results
 
 # Between tries to record again after the disk was full.
 RETRY_S = 2.0
@@ -66,7 +66,7 @@ _Item = _Results | _Image | _Message
 class RunRecorder:
     """Writes every result of the composed process, and its images.
 
-    Compression runs in a thread of its own. When it can't keep up with a live camera,
+    Compression runs in its own thread. When it can't keep up with a live camera,
     images are dropped and counted; results never are. Of two cameras the images are
     recorded as each gave them, so that they can be paired again.
 
@@ -217,7 +217,7 @@ class RunRecorder:
         if item.camera is not None:
             self._write_image(item.camera, item.log_ns, frame)
         for topic, found in ((topics.detections, item.detections), (topics.tracks, item.tracks)):
-            data = write_results(frame.stamp_ns, frame.frame_id, found, labels)
+            data = serialize_results(frame.stamp_ns, frame.frame_id, found, labels)
             self._put(topic, item.log_ns, frame.stamp_ns, data)
 
     def _write_image(self, camera: str, log_ns: int, frame: Frame) -> None:

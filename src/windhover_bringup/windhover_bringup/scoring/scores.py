@@ -12,7 +12,7 @@ import numpy as np
 from windhover.errors import DataError
 from windhover.files import write_json
 from windhover.sources.files import natural_key
-from windhover.tracking.motchallenge import write_results
+from windhover.tracking.motchallenge import write_mot
 from windhover.types import Tracks
 from windhover_bringup.recording.outputs import (
     EXAMPLES,
@@ -83,8 +83,8 @@ def write_scored(
         DataError: the truth does not fit the run, or the baseline has no score of it.
     """
     folder = outputs.folder
-    write_results(folder / "tracks.txt", ((r.index + 1, r.tracks) for r in video.results), True)
-    write_results(
+    write_mot(folder / "tracks.txt", ((r.index + 1, r.tracks) for r in video.results), True)
+    write_mot(
         folder / "detections.txt", ((r.index + 1, _as_tracks(r)) for r in video.results), True
     )
     scored = _score(video, pipeline, spec, folder) if spec.truth is not None else _Scored()

@@ -9,7 +9,7 @@ import numpy as np
 
 from windhover.geometry import Floats, ray_map
 from windhover.pairing.edges import apply_homography
-from windhover.pairing.files import RgbtCalibration, FixedHomography
+from windhover.pairing.files import FixedHomography, RgbtCalibration
 from windhover_sim.calibration import down_of, extrinsics_of, lens_of
 from windhover_sim.camera import Flight
 from windhover_sim.config import SceneConfig

@@ -8,7 +8,7 @@ from windhover.errors import CalibrationError
 from windhover.geometry import Extrinsics
 from windhover.imaging.agc import tone_map
 from windhover.pairing.edges import EdgeCorrespondences, match
-from windhover.pairing.files import RgbtCalibration, FixedHomography
+from windhover.pairing.files import FixedHomography, RgbtCalibration
 from windhover.pairing.fitting import fit_homography, fit_pose
 from windhover.pairing.registration import Pose
 from windhover_evaluation.registration.residuals import (

@@ -21,7 +21,7 @@ from windhover_cameras.rgb_camera import RgbCamera
 from windhover_cameras.thermal_camera import ThermalCamera
 from windhover_ros import qos
 from windhover_ros.images import frame_from_image
-from windhover_ros.links import Handover
+from windhover_ros.links import BlockingSlot
 
 FAST = {"retry_min_s": 0.1, "retry_max_s": 0.2}
 
@@ -116,8 +116,8 @@ def test_a_folder_is_published_with_its_camera_info(nodes, blob_folder):
     assert 0 <= now - stamps[-1] < 60e9
 
 
-def test_as_fast_as_possible_nothing_is_lost_and_the_end_is_told(nodes, blob_folder):
-    link = Handover()
+def test_at_full_speed_no_frame_is_lost_and_the_end_is_reported(nodes, blob_folder):
+    link = BlockingSlot()
     camera = ThermalCamera({"source": str(blob_folder), "rate": 0.0, "stamps": "source"})
     camera.outputs.append(link)
     nodes.add(camera)
@@ -137,7 +137,7 @@ def test_max_frames_ends_it_early(nodes, blob_folder):
     assert len(frames) == 7
 
 
-def test_unreadable_images_are_left_out_counted_and_told(nodes, blob_folder):
+def test_unreadable_images_are_dropped_counted_and_reported(nodes, blob_folder):
     (blob_folder / "003.png").write_bytes(b"")
     (blob_folder / "004.png").write_bytes((blob_folder / "005.png").read_bytes()[:100])
     camera, frames = played(nodes, blob_folder)
@@ -147,7 +147,7 @@ def test_unreadable_images_are_left_out_counted_and_told(nodes, blob_folder):
     assert "004.png" in report.message
 
 
-def test_a_size_that_changes_mid_stream_is_told_and_followed(nodes, blob_folder):
+def test_a_change_of_size_is_reported_and_followed(nodes, blob_folder):
     cv2.imwrite(str(blob_folder / "999.png"), blob_image(0, height=128))
     camera, frames = played(nodes, blob_folder)
     assert frames[-1].image.shape == (128, 320)

@@ -129,7 +129,7 @@ def test_a_closed_shutter_is_a_state_and_no_data(nodes, sensor):
     assert not any((a.image == b.image).all() for a, b in itertools.pairwise(frames))
 
 
-def test_a_leptons_telemetry_is_cut_off_and_tells_its_correction(nodes, sensor):
+def test_a_leptons_telemetry_is_cut_off_and_reports_its_correction(nodes, sensor):
     one = sensor(160, 120, rows=2)
     camera, frames = thermal(nodes, one)
     camera.bring_up()
@@ -144,7 +144,7 @@ def test_a_leptons_telemetry_is_cut_off_and_tells_its_correction(nodes, sensor):
     wait_for(lambda: len(frames) > before + 3, "fresh frames")
 
 
-def test_frozen_frames_are_passed_on_where_that_is_asked_for(nodes, sensor):
+def test_frozen_frames_are_passed_on_request(nodes, sensor):
     one = sensor()
     one.shut = True
     camera, frames = thermal(nodes, one, frozen_frames="pass", freeze_after_s=0.1)
@@ -166,7 +166,7 @@ def test_a_recording_loses_none_of_its_frozen_frames(nodes, blob_folder):
     assert values(camera)["frames_repeated"] == "3"
 
 
-def test_a_camera_that_is_unplugged_comes_back_and_its_counts_go_on(nodes, sensor):
+def test_an_unplugged_camera_comes_back_and_its_totals_continue(nodes, sensor):
     one = sensor()
     camera, frames = thermal(nodes, one)
     camera.bring_up()
@@ -184,7 +184,7 @@ def test_a_camera_that_is_unplugged_comes_back_and_its_counts_go_on(nodes, senso
     assert frames[-1].stamp_ns > frames[before].stamp_ns > frames[before - 1].stamp_ns
 
 
-def test_a_camera_that_stalls_is_opened_anew(nodes, sensor):
+def test_a_stalled_camera_is_reopened(nodes, sensor):
     one = sensor()
     camera, frames = thermal(nodes, one, timeout_s=0.3)
     camera.bring_up()
@@ -200,7 +200,7 @@ def test_a_camera_that_stalls_is_opened_anew(nodes, sensor):
 
 
 @pytest.mark.parametrize("step_s", [5, -5])
-def test_a_clock_step_is_told_and_frames_go_on(nodes, sensor, step_s, monkeypatch):
+def test_a_clock_step_is_reported_and_frames_continue(nodes, sensor, step_s, monkeypatch):
     from windhover.sources import v4l2
     from windhover.sources.clock import Reading, read_clocks
 
@@ -299,7 +299,7 @@ class TestSettings:
         assert [control.value for control in device.controls.values()] == [1, 50, 40]
         assert camera.health.report().values["nominal_rate_hz"] == "15.000"
 
-    def test_a_format_it_has_not_is_named(self, nodes, kernel):
+    def test_an_unsupported_format_is_named(self, nodes, kernel):
         device, camera = self.rgb(nodes, kernel, {"NV12": [(64, 48)]}, pixel_format="mjpeg")
         assert not camera.bring_up()
         assert (
@@ -307,7 +307,7 @@ class TestSettings:
             in camera.health.report().message
         )
 
-    def test_a_size_it_has_not_is_named(self, nodes, kernel):
+    def test_an_unsupported_size_is_named(self, nodes, kernel):
         _, camera = self.rgb(nodes, kernel, {"NV12": [(64, 48)]}, width=640, height=480)
         assert not camera.bring_up()
         assert "does not give 640x480 in nv12: it has 64x48" in camera.health.report().message
@@ -326,7 +326,7 @@ class TestSettings:
             ("both", lambda image: image[::-1, ::-1]),
         ],
     )
-    def test_images_are_turned_over(self, nodes, blob_folder, flip, turned):
+    def test_images_are_mirrored(self, nodes, blob_folder, flip, turned):
         import cv2
 
         link = Collector()
@@ -337,7 +337,7 @@ class TestSettings:
         original = cv2.imread(str(blob_folder / "000.png"), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(link.frames[0].image, turned(original))
 
-    def test_a_known_delay_is_taken_off_the_stamps(self, nodes, sensor):
+    def test_a_known_delay_is_subtracted_from_the_stamps(self, nodes, sensor):
         stamps = {}
         for offset in (0.0, -900.0):
             camera, frames = thermal(nodes, sensor(), stamp_offset_ms=offset)
@@ -364,7 +364,7 @@ def test_a_gstreamer_pipeline_is_a_camera(nodes):
 
 
 @needs_gstreamer
-def test_a_pipeline_whose_picture_stands_still_is_frozen(nodes):
+def test_a_pipeline_with_an_unchanging_picture_is_frozen(nodes):
     pipeline = "videotestsrc is-live=true pattern=white ! video/x-raw,format=GRAY16_LE,width=64"
     link = Collector()
     camera = ThermalCamera({"source": f"gst:{pipeline}", **FAST, "timeout_s": 30.0})

@@ -34,7 +34,7 @@ class Bench:
         return [self.pacer.pace(stamp) for stamp in stamps]
 
 
-def test_frames_are_due_by_their_own_distances_and_stamped_when_due():
+def test_frames_are_paced_by_their_stamps_and_stamped_when_due():
     bench = Bench()
     assert bench.play(100, 100 + 40_000_000, 100 + 100_000_000) == [
         NOW, NOW + 40_000_000, NOW + 100_000_000,
@@ -42,7 +42,7 @@ def test_frames_are_due_by_their_own_distances_and_stamped_when_due():
     assert bench.waited == pytest.approx([0.04, 0.06])
 
 
-def test_speed_squeezes_waits_and_stamps_alike():
+def test_speed_scales_waits_and_stamps_alike():
     bench = Bench(rate=4.0)
     assert bench.play(0, 40_000_000) == [NOW, NOW + 10_000_000]
     assert bench.waited == pytest.approx([0.01])
@@ -60,14 +60,14 @@ def test_recorded_stamps_can_be_kept():
     assert bench.waited == pytest.approx([0.04])
 
 
-def test_a_live_source_is_left_alone():
+def test_a_live_source_is_neither_paced_nor_restamped():
     bench = Bench(live=True)
     assert bench.play(NOW - 5, NOW + 10**10, NOW) == [NOW - 5, NOW + 10**10, NOW]
     assert bench.waited == []
     assert bench.pacer.went_back
 
 
-def test_time_goes_on_when_recorded_time_goes_back():
+def test_time_continues_when_recorded_time_goes_back():
     bench = Bench()
     first = bench.play(10**9, 10**9 + 40_000_000)
     back = bench.pacer.pace(5)
@@ -84,7 +84,7 @@ def test_a_long_gap_in_a_recording_is_not_waited_for():
     assert bench.waited == []
 
 
-def test_playback_that_falls_behind_does_not_race_after():
+def test_late_playback_does_not_catch_up():
     bench = Bench()
     bench.play(0)
     bench.clock += 2 * MAX_DELAY_NS
@@ -105,13 +105,13 @@ def test_a_new_speed_counts_from_the_next_frame():
     st.lists(st.integers(0, 10**12), min_size=2, max_size=30),
     st.sampled_from([0.0, 0.5, 1.0, 7.0]),
 )
-def test_whatever_is_recorded_stamps_rise(stamps, rate):
+def test_stamps_always_increase(stamps, rate):
     out = Bench(rate=rate).play(*stamps)
     assert all(later > earlier for earlier, later in pairwise(out))
 
 
 @pytest.mark.parametrize("rate", [1.0, 2.0])
-def test_two_cameras_keep_step_whenever_each_came_up(rate):
+def test_two_cameras_are_synchronised_whenever_each_started(rate):
     """Stamps and dues alike count from one start, also for one that is late."""
     start = 1_000, NOW + 2_000_000_000
     early = Bench(rate=rate, start=start)
@@ -127,6 +127,6 @@ def test_two_cameras_keep_step_whenever_each_came_up(rate):
     assert early.clock == late.clock == first[2] - NOW
 
 
-def test_unpaced_cameras_keep_step_too():
+def test_unpaced_cameras_are_synchronised_too():
     start = 1_000, NOW
     assert Bench(rate=0.0, start=start).play(1_040) == [NOW + 40]

@@ -58,7 +58,7 @@ def test_a_monotonic_driver_is_mapped_exactly(delays, ppm, steps):
 
 
 @given(delays, drifts, st.integers(-100, 100), st.integers(-(10**15), 10**15), steps)
-def test_an_unknown_device_clock_is_off_by_no_more_than_its_least_delay(
+def test_error_of_an_unknown_device_clock_is_at_most_its_minimum_delay(
     delays, ppm, device_ppm, device_zero, steps
 ):
     def device_of(taken):
@@ -73,7 +73,7 @@ def test_an_unknown_device_clock_is_off_by_no_more_than_its_least_delay(
 
 
 @given(delays, drifts, steps, st.booleans())
-def test_stamps_rise_or_the_jump_is_told(delays, ppm, steps, monotonic):
+def test_stamps_increase_or_the_step_is_reported(delays, ppm, steps, monotonic):
     _, stamps, _ = play(World(ppm, steps), delays, monotonic)
     for before, after in pairwise(stamps):
         if not after.step_ns:
@@ -81,7 +81,7 @@ def test_stamps_rise_or_the_jump_is_told(delays, ppm, steps, monotonic):
 
 
 @given(delays, st.integers(-STEP_NS // MS, STEP_NS // MS))
-def test_a_small_step_is_followed_and_never_turns_frames_round(delays, step_ms):
+def test_a_small_step_is_followed_and_never_swaps_frames(delays, step_ms):
     world = World()
     world.steps = {len(delays) // 2: step_ms * MS}
     _, stamps, truth = play(world, delays, True)
@@ -89,7 +89,7 @@ def test_a_small_step_is_followed_and_never_turns_frames_round(delays, step_ms):
     assert abs(stamps[-1].stamp_ns - truth[-1]) <= 1
 
 
-def test_ten_minutes_of_slew_that_an_offset_taken_once_would_miss():
+def test_ten_minutes_of_slew_are_followed():
     world, clock = World(ppm=500), ClockMap(True)
     offset_once = world.wall(0, 0)
     for second in range(0, 600, 5):
@@ -119,7 +119,7 @@ def test_a_late_frame_alone_does_not_move_the_offset():
         assert not stamp.restarted
 
 
-def test_a_device_that_counts_from_0_again_is_followed_at_once():
+def test_a_device_clock_that_restarts_at_0_is_followed_at_once():
     clock = ClockMap(False)
     for frame in range(10):
         arrived = frame * PERIOD
@@ -131,7 +131,7 @@ def test_a_device_that_counts_from_0_again_is_followed_at_once():
     assert clock.restarts == 1
 
 
-def test_stamps_that_can_not_be_true_are_told_and_replaced():
+def test_impossible_stamps_are_counted_and_replaced():
     for device_ns in (10**9 + 1, 10**9 - 3 * 10**9, 0):
         clock = ClockMap(True)
         stamp = clock.stamp(device_ns, Reading(10**9, WALL))
@@ -150,7 +150,7 @@ def test_swapped_frames_keep_their_own_times():
     assert got == [WALL + frame * PERIOD for frame in order]
 
 
-def test_both_clocks_are_read_within_the_shortest_of_some_tries():
+def test_both_clocks_are_read_in_the_shortest_of_several_tries():
     monotonic = iter([0, 100, 200, 202, 300, 350])
     wall = iter([1000, 2000, 3000])
     assert read_clocks(lambda: next(monotonic), lambda: next(wall)) == Reading(201, 2000)
@@ -179,13 +179,13 @@ def test_thirty_percent_lost_and_neighbours_swapped(seed):
     assert counter.lost == max(numbers) - numbers[0] + 1 - len(numbers)
 
 
-def test_a_stream_that_starts_anew_loses_nothing():
+def test_a_stream_that_restarts_counts_no_losses():
     counter = SequenceCounter()
     assert all(counter.count(number) for number in (900, 901, 0, 1, 2))
     assert (counter.lost, counter.late) == (0, 0)
 
 
-def test_without_numbers_stamps_tell_the_order():
+def test_without_numbers_stamps_define_the_order():
     counter = SequenceCounter()
     stamps = (0, PERIOD, 3 * PERIOD, 2 * PERIOD, 4 * PERIOD)
     assert [counter.count(None, ns) for ns in stamps] == [True, True, True, False, True]

@@ -147,7 +147,7 @@ def test_sizes_may_change_within_a_folder(tmp_path):
     assert [(frame.height, frame.width) for frame in open_source(tmp_path)] == [(8, 9), (20, 30)]
 
 
-def test_looping_goes_on_in_time_and_index(tmp_path):
+def test_looping_continues_time_and_index(tmp_path):
     for number in range(3):
         write(tmp_path, f"{number}.png", picture(number))
     source = open_source(tmp_path, rate_hz=10, loop=True)
@@ -219,7 +219,7 @@ def test_real_thermal_frames_come_as_one_gray_channel():
     assert numbers == sorted(numbers, key=lambda parts: [int(part) for part in parts])
 
 
-def test_missing_and_empty_places_are_named(tmp_path):
+def test_missing_and_empty_paths_are_named(tmp_path):
     with pytest.raises(SourceError, match=r"no images in folder .*looked for \.jpg, \.jpeg, \.png"):
         open_source(tmp_path)
     with pytest.raises(SourceError, match=r"no such file or folder: .*nowhere"):

@@ -47,7 +47,7 @@ FRAME = (
 )
 
 
-def test_what_is_said_of_a_frame_is_read():
+def test_the_report_on_a_frame_is_parsed():
     assert parse_frame(FRAME) == FrameTiming(3723 * 10**9 + 72_164_915, 41)
     assert parse_frame(FRAME.replace("1:02:03.072164915", "none")) == FrameTiming(None, 41)
     # Bytes of a file, or nothing at all, are no frame numbers.

@@ -27,7 +27,7 @@ def rank_correlation(image: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("colours", ["JET", "RAINBOW", "HSV", "INFERNO", "PLASMA", "HOT"])
-def test_colour_palettes_are_told_from_grey_and_from_daylight(colours):
+def test_colour_palettes_differ_from_grey_and_from_daylight(colours):
     heat = cv2.normalize(HEAT, None, 0, 255, cv2.NORM_MINMAX)
     assert is_false_colour(cv2.applyColorMap(heat, getattr(cv2, f"COLORMAP_{colours}")))
     assert not is_false_colour(GREY)
@@ -49,7 +49,7 @@ def test_a_colour_palette_is_refused_until_it_is_named(tmp_path):
         open_source(tmp_path, palette="sepia")
 
 
-def test_black_hot_is_turned_where_the_file_or_the_user_says_so(tmp_path):
+def test_black_hot_is_inverted_where_the_file_or_the_user_says_so(tmp_path):
     black_hot = 255 - GREY
     (tmp_path / "1.jpg").write_bytes(exif_jpeg(black_hot, 1, "BlackHot"))
     (tmp_path / "2.jpg").write_bytes(exif_jpeg(black_hot, 1))
@@ -60,7 +60,7 @@ def test_black_hot_is_turned_where_the_file_or_the_user_says_so(tmp_path):
     assert rank_correlation(frame.image) > 0.98
 
 
-def test_daylight_is_left_to_the_user(tmp_path):
+def test_a_daylight_picture_is_taken_as_grey(tmp_path):
     cv2.imwrite(str(tmp_path / "1.png"), DAYLIGHT)
     (frame,) = open_source(tmp_path, camera="thermal")
     assert frame.encoding == "mono8"

@@ -232,7 +232,7 @@ def test_a_part_of_a_bag_plays_and_frames_keep_their_numbers(tmp_path, storage):
     assert open_source(f"rosbag:{bag}?start=0.25").length is None
 
 
-def test_a_part_without_frames_or_beyond_the_end_is_said(tmp_path):
+def test_a_part_without_frames_or_beyond_the_end_is_an_error(tmp_path):
     bag = thermal_bag(tmp_path / "bag")
     with pytest.raises(SourceError, match=r"lasts 0.4 s: start at 7 s is beyond it"):
         open_source(f"rosbag:{bag}?start=7")

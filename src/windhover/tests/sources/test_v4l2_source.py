@@ -1,7 +1,7 @@
 """V4L2 cameras: driver stamps, sequence numbers, controls, and what goes wrong.
 
 There is no camera where tests run: the kernel is faked (``tests/support/fake_v4l2.py``);
-linuxpy and what is above it are real.
+linuxpy and everything above it are real.
 """
 
 import sys
@@ -152,7 +152,7 @@ def test_colour_formats_become_bgr(kernel):
         assert np.abs(frame.image.astype(int) - blue).max() < 12, name
 
 
-def test_what_is_not_asked_for_is_chosen(kernel):
+def test_the_best_format_is_chosen_by_default(kernel):
     both = {"YUYV": [(16, 12)], "MJPG": [(16, 12)], "Y16 ": [(16, 12)]}
     for gray, fourcc in ((False, "MJPG"), (True, "Y16 ")):
         camera = kernel.add(both)
@@ -160,7 +160,7 @@ def test_what_is_not_asked_for_is_chosen(kernel):
         assert camera.format[0] == fourcc
 
 
-def test_a_damaged_frame_is_left_out_and_told(kernel):
+def test_a_damaged_frame_is_dropped_and_reported(kernel):
     camera = kernel.add({"MJPG": [(16, 12)]})
     good = cv2.imencode(".jpg", np.zeros((12, 16, 3), np.uint8))[1].tobytes()
     errors = []
@@ -173,7 +173,7 @@ def test_a_damaged_frame_is_left_out_and_told(kernel):
     assert "damaged frame (10 bytes that are no JPEG)" in str(errors[0])
 
 
-def test_a_frame_that_the_driver_marks_broken_is_left_out(boson):
+def test_a_frame_that_the_driver_marks_broken_is_dropped(boson):
     source = opened(boson, "?format=y16")
     frames = iter(source)
 
@@ -189,7 +189,7 @@ def test_a_frame_that_the_driver_marks_broken_is_left_out(boson):
     assert source.statistics.damaged == 2
 
 
-def test_stamps_on_another_clock_are_mapped_by_the_least_delay(boson):
+def test_stamps_on_another_clock_are_mapped_by_the_minimum_delay(boson):
     source = opened(boson, "?format=y16")
     frames, zero = iter(source), 10**9
 
@@ -208,7 +208,7 @@ def test_stamps_on_another_clock_are_mapped_by_the_least_delay(boson):
 
 
 @pytest.mark.parametrize("step_s", [5, -5])
-def test_a_stepped_wall_clock_is_told_and_corrupts_no_stamp(boson, step_s, monkeypatch):
+def test_a_stepped_wall_clock_is_reported_and_corrupts_no_stamp(boson, step_s, monkeypatch):
     from windhover.sources import v4l2
     from windhover.sources.clock import Reading, read_clocks
 
@@ -240,7 +240,7 @@ def test_a_stepped_wall_clock_is_told_and_corrupts_no_stamp(boson, step_s, monke
     assert abs(after[-1].stamp_ns - time.time_ns() - step_s * 10**9) < 30e9
 
 
-def test_a_camera_that_is_unplugged_is_an_error_and_can_be_opened_anew(boson):
+def test_an_unplugged_camera_is_an_error_and_can_be_reopened(boson):
     source = opened(boson, "?format=y16")
     frames = iter(source)
     with Feeder(boson, counts):
@@ -310,7 +310,7 @@ class TestControls:
         opened(camera, "?exposure=0").close()
         assert self.values(camera)[0] == 3
 
-    def test_nothing_is_touched_that_nobody_asks_for(self, camera):
+    def test_controls_that_were_not_set_stay_unchanged(self, camera):
         opened(camera).close()
         assert self.values(camera) == [3, 0, 0, 1]
 
@@ -332,12 +332,12 @@ class TestControls:
             ),
         ],
     )
-    def test_what_it_does_not_have_is_named(self, camera, query, message):
+    def test_an_unsupported_option_is_named(self, camera, query, message):
         with pytest.raises(SourceError, match=message) as caught:
             opened(camera, f"?{query}")
         assert str(camera.path) in str(caught.value)
 
-    def test_a_control_that_is_not_there_is_named(self, kernel):
+    def test_a_missing_control_is_named(self, kernel):
         camera = kernel.add({"YUYV": [(16, 12)]})
         with pytest.raises(SourceError, match="has no control for gain: leave it unset"):
             opened(camera, "?gain=3")

@@ -95,7 +95,7 @@ def test_colour_becomes_gray_when_asked(tmp_path):
     assert np.abs(frame.image.astype(int) - 120).max() <= 1
 
 
-def test_looping_goes_on_in_time(tmp_path):
+def test_looping_continues_time(tmp_path):
     path = encode(tmp_path / "clip.mkv", colours(3))
     frames = [frame for frame, _ in zip(open_source(path, loop=True), range(7), strict=False)]
     assert [frame.stamp_ns for frame in frames] == [i * 50_000_000 for i in range(7)]
@@ -122,7 +122,7 @@ def test_bad_videos_are_named(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["cut.mkv", "cut.mp4"])
-def test_a_truncated_video_gives_what_it_has_and_then_says_so(tmp_path, name):
+def test_a_truncated_video_yields_its_frames_and_then_an_error(tmp_path, name):
     noise = np.random.default_rng(0).integers(0, 256, (60, 48, 64, 3), np.uint8)
     path = tmp_path / name
     if name == "cut.mkv":

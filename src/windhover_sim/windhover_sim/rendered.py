@@ -8,7 +8,7 @@ from windhover.errors import ConfigError, SourceError
 from windhover.sources.kinds import SourceKind
 from windhover.sources.options import SourceOptions
 from windhover.sources.recorded import DecodedFrame, RecordedSource
-from windhover_sim import SceneSource, parse_scene_uri
+from windhover_sim import SceneSource
 from windhover_sim.calibration import calibration_of, of_camera, pairing_values
 
 
@@ -63,10 +63,10 @@ def open_scene(uri: str, options: SourceOptions) -> RenderedScene:
     if options.camera and "camera=" not in uri:
         uri += f"{'&' if '?' in uri else '?'}camera={options.camera}"
     try:
-        scene = parse_scene_uri(uri)
+        scene = SceneSource.from_uri(uri)
     except ConfigError as error:
         raise SourceError(f"{uri}: {error}") from error
-    return RenderedScene(SceneSource(scene.config, scene.camera, scene.encoding), uri, options)
+    return RenderedScene(scene, uri, options)
 
 
 def _open(_rest: str, uri: str, options: SourceOptions) -> RenderedScene:

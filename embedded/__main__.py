@@ -1,4 +1,4 @@
-"""``python3 -m embedded``: make ``.venv`` ready, or see at once that it is."""
+"""``python3 -m embedded``: set up ``.venv``, or return at once where that is done."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CONSTRAINTS = ROOT / "constraints.txt"
 
 
 def fingerprint() -> str:
-    """Hash of all that decides what set-up makes."""
+    """Hash of everything that determines the result of set-up."""
     digest = hashlib.sha256(f"{sys.version} {ROOT} {distribution_has_ros()}".encode())
     inputs = [CONSTRAINTS, ROOT / "requirements-dev.txt", ROOT / "embedded" / "requirements.txt"]
     inputs += sorted(ROOT.glob("embedded/*.py")) + sorted(ROOT.glob("embedded/*_msgs/**/*.*"))
@@ -81,15 +81,18 @@ def run_pip(label: str, pip: list[str], arguments: list[str], total: int) -> Non
     environ.pop("_ROS_WHEELS_BOOTSTRAP_COMPLETE", None)
     show = bar(label)
     last: deque[str] = deque(maxlen=20)
-    seen = 0
+    collected = 0
     with subprocess.Popen(
         command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         for line in process.stdout or ():
             last.append(line.rstrip())
-            if re.match(r"Collecting |Requirement already|Obtaining ", line) and seen < total - 1:
-                seen += 1
-                show(seen, total)
+            if (
+                re.match(r"Collecting |Requirement already|Obtaining ", line)
+                and collected < total - 1
+            ):
+                collected += 1
+                show(collected, total)
     if process.returncode:
         errors = [line for line in last if line.startswith("ERROR")] or list(last)
         raise SetupError(f"pip failed ({label}): {errors[0] if errors else 'no message'}")
@@ -113,7 +116,7 @@ def install() -> None:
 
 
 def main() -> int:
-    """Set up what is not set up yet.
+    """Set up whatever is not set up yet.
 
     Returns:
         0, or 2 after one line that says what is wrong.

@@ -1,7 +1,7 @@
 """``make audit``: known vulnerabilities of what constraints.txt pins, by pip-audit.
 
-pip-audit has a virtual environment of its own. Without a network, or where the advisory
-service can't be reached, it says so and passes: an audit that can't be made is no finding.
+pip-audit gets its own virtual environment. Without a network, or where the advisory service
+can't be reached, it says so and passes: an audit that can't be made is no finding.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ UNREACHABLE = (
 
 
 def audit() -> int:
-    """Look every pinned package up.
+    """Look up every pinned package.
 
     Returns:
-        0 where nothing is known, or nothing could be asked; 1 where something is known.
+        0 if no vulnerability is known or the service can't be reached, else 1.
     """
     python = VENV / "bin" / "python"
     pip_audit = VENV / "bin" / "pip-audit"
@@ -45,14 +45,14 @@ def audit() -> int:
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired, OSError) as error:
         print(f"audit: not made: pip-audit can't be installed or run here ({type(error).__name__})")
         return 0
-    said = done.stdout + done.stderr
+    output = done.stdout + done.stderr
     if done.returncode == 0:
         print("audit: nothing is known against the pinned packages")
         return 0
-    if "Found " not in said and any(word in said for word in UNREACHABLE):
+    if "Found " not in output and any(word in output for word in UNREACHABLE):
         print("audit: not made: the advisory service can't be reached from here")
         return 0
-    print(said.strip())
+    print(output.strip())
     return 1
 
 

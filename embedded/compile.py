@@ -1,4 +1,4 @@
-"""Compiles and links what the generators wrote: five libraries, three extensions."""
+"""Compiles and links the generated sources: five libraries, three extensions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of Debian and Ubuntu packages without installing them: no root, no trace."""
+"""Unpacks Debian and Ubuntu packages without root and without installing them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from embedded.host import SetupError
 def unpack(packages: list[str], root: Path, remedy: str) -> None:
     """Unpack packages of the distribution into ``root``, once.
 
-    apt verifies them as ever, but with lists and a cache of its own under ``root``.
+    apt verifies them as usual, with its lists and cache under ``root``.
 
     Args:
         packages: names for ``apt-get download``.

@@ -1,4 +1,4 @@
-"""What the machine must have before anything is installed. Standard library only."""
+"""Checks of the machine before anything is installed. Standard library only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class SetupError(Exception):
 
 
 def check_host() -> None:
-    """See that this Python can make a virtual environment that the wheels fit.
+    """Check that this Python can make a virtual environment for the wheels.
 
     Raises:
         SetupError: something is missing; the message says what to install.

@@ -1,4 +1,4 @@
-"""What a message package says of itself: package.xml and its .msg files."""
+"""Reads a message package: package.xml and its .msg files."""
 
 from __future__ import annotations
 

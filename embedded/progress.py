@@ -1,4 +1,7 @@
-"""A progress bar of one line, or one line at the end where the output is no terminal."""
+"""A progress bar of one line; without a terminal, one line at the end.
+
+Set-up runs before rich is installed, so it does not use :mod:`windhover.progress`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ _WIDTH = 30
 
 
 def bar(label: str) -> Progress:
-    """A function that draws ``label`` with the steps done of the steps in all."""
+    """A function that draws ``label`` with the steps done and the total."""
 
     def show(done: int, total: int) -> None:
         if not sys.stdout.isatty():

@@ -126,7 +126,7 @@ class Provider:
         return path.read_text() if path.is_file() else None
 
     def provide(self, package: MessagePackage, progress: Progress) -> str:
-        """See to it that the package can be imported.
+        """Make sure that the package can be imported.
 
         Returns:
             ``found`` (ROS or a wheel provides it), ``ready`` (our build was there

@@ -4,8 +4,8 @@ The command's temporary files go to a folder in the checkout that is removed aft
 it. The tracing library in the ROS wheels makes files in /dev/shm whenever it is
 loaded and leaves them, and Fast DDS leaves those of a process that was killed: those
 that were not there before, and that no process has mapped, are removed too. Processes
-that the command started and did not end are ended: they would go on taking the machine,
-and keep whoever reads the command's output waiting.
+that the command started and did not end are ended: they would keep using the machine, and
+keep readers of the command's output waiting.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def fast_dds_files() -> set[Path]:
 
 
 def mapped_text() -> str:
-    """What all processes have mapped, as the kernel lists it."""
+    """The mappings of all processes, as the kernel lists them."""
     maps = []
     for path in Path("/proc").glob("[0-9]*/maps"):
         with contextlib.suppress(OSError):  # it ended meanwhile, or is another user's
@@ -60,7 +60,7 @@ def abandoned(files: set[Path]) -> set[Path]:
 
 
 def adopt() -> None:
-    """Become the parent of processes whose own has ended, where the kernel can do that."""
+    """Become the parent of orphaned descendants, where the kernel supports that."""
     with contextlib.suppress(OSError, AttributeError):  # not Linux
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -83,17 +83,17 @@ def children() -> list[int]:
 
 
 def end_children() -> None:
-    """End what the command left running, with a word on each."""
-    told: set[int] = set()
+    """End what the command left running, and report each process."""
+    reported: set[int] = set()
     began = time.monotonic()
     # A process that ends gives us its own children.
     while (left := children()) and (since_s := time.monotonic() - began) < 2 * _GRACE_S:
-        for pid in set(left) - told:
-            told.add(pid)
+        for pid in set(left) - reported:
+            reported.add(pid)
             with contextlib.suppress(OSError):
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-                said = " ".join(words.split("\0")).strip()
-                sys.stderr.write(f"tidy: ending process {pid}, left running: {said}\n")
+                command = " ".join(words.split("\0")).strip()
+                sys.stderr.write(f"tidy: ending process {pid}, left running: {command}\n")
                 os.kill(pid, signal.SIGTERM)
         for pid in left if since_s > _GRACE_S else ():
             with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""The compilers and headers that building a Python extension in C and C++ takes.
+"""The compilers and headers needed to build a Python extension in C and C++.
 
 A machine with gcc may still lack g++ (type supports are C++) and Python's headers.
 On Debian and Ubuntu those are then unpacked into the cache from the distribution's
@@ -42,12 +42,12 @@ class Toolchain:
 
     @property
     def identity(self) -> bytes:
-        """What the compilers say of their version, for a content hash."""
-        said = [
+        """The compilers' versions, for a content hash."""
+        versions = [
             subprocess.run([command[0], "--version"], capture_output=True, check=True).stdout
             for command in (self.c, self.cxx)
         ]
-        return b"".join(said)
+        return b"".join(versions)
 
 
 def find_toolchain(cache: Path) -> Toolchain:

@@ -108,7 +108,7 @@ def test_an_array_comes_back_from_another_process_unchanged(node):
     node.create_subscription(vision.Detection2DArray, "out", received.append, 10)
     executor = rclpy.executors.SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
-    # A context of its own is not told of the domain: it is read when the context starts.
+    # A new context reads the domain from the environment when it starts.
     echo = start(sys.executable, ECHO, env=os.environ, stdout=None, stderr=None)
     sent = detections()
 

@@ -69,7 +69,7 @@ def test_a_damaged_bundle_is_not_signed(capfd, folder, keys):
 
 def test_a_run_takes_only_what_is_signed_with_the_config_s_key(capfd, folder, keys):
     private, public = keys
-    config = Config().replaced("detector", model=str(folder), public_key=str(public))
+    config = Config().with_values("detector", model=str(folder), public_key=str(public))
     with pytest.raises(BundleError, match="is not signed"):
         config.bundle()
     run(capfd, "bundle", "sign", folder, "--key", private)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from windhover_bringup.doctor.checkup import examine
+from windhover_bringup.doctor.checkup import run_checks
 from windhover_bringup.doctor.device import check_nodes, check_qnn, check_skel, device_findings
 
 
@@ -136,6 +136,6 @@ def test_qnn_versions_are_told(monkeypatch):
 
 
 def test_the_whole_examination_has_it():
-    names = [finding.name for finding in examine()]
+    names = [finding.name for finding in run_checks()]
     assert "qnn" in names
     assert {"hexagon dsp", "soc"} & set(names)

@@ -19,7 +19,7 @@ from windhover_bringup.runtime.composed import Pipeline
 from windhover_bringup.runtime.config import Config
 from windhover_ros import qos
 from windhover_ros.images import image_message
-from windhover_ros.runner import ros, spinning
+from windhover_ros.runner import ros, spin_in_threads
 
 STAMP = 1_700_000_000_000_000_000
 COUNTS = np.arange(48, dtype=np.uint16).reshape(6, 8) * 900
@@ -29,9 +29,9 @@ RULES = ["--ros-args", "-r", "tracks:=seen", "-r", "camera/thermal/image_raw:=/f
 def test_by_a_run_in_one_process(tmp_path, blob_bundle, blob_folder):
     config = (
         Config()
-        .replaced("detector", model=str(blob_bundle))
-        .replaced("thermal_camera", source=str(blob_folder), rate=0.0, max_frames=3)
-        .replaced("tracker", deadline_s=0.25)
+        .with_values("detector", model=str(blob_bundle))
+        .with_values("thermal_camera", source=str(blob_folder), rate=0.0, max_frames=3)
+        .with_values("tracker", deadline_s=0.25)
     )
     with ros(RULES):
         pipeline = Pipeline(config)
@@ -73,7 +73,7 @@ def test_by_the_recorder_node(tmp_path):
                     publisher.publish(message)
                 return {"/seen", "/flir/compressed"} <= written.keys()
 
-            with spinning([recorder]):
+            with spin_in_threads([recorder]):
                 wait_for(all_there, "both topics", pause_s=0.05)
             node.destroy_node()
         finally:

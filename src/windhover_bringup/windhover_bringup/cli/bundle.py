@@ -1,4 +1,4 @@
-"""``windhover bundle``: sign a model bundle's manifest, and check what a drone would check."""
+"""``windhover bundle``: sign model bundles, and check them as a drone does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def sign(
         Path, typer.Option(help="Ed25519 private key: PEM without a passphrase, or 32 raw bytes.")
     ],
 ) -> None:
-    """Sign a whole bundle: writes bundle.yaml.sig beside its bundle.yaml."""
+    """Sign a bundle: write bundle.yaml.sig beside its bundle.yaml."""
     from windhover.model.bundle import MANIFEST_NAME, Bundle
     from windhover.model.signature import fingerprint, load_private_key, sign_manifest
 
@@ -34,7 +34,9 @@ def verify(
     model: options.ModelArgument,
     key: Annotated[
         Path | None,
-        typer.Option(help="Ed25519 public key that it must be signed with: PEM or 32 raw bytes."),
+        typer.Option(
+            help="Ed25519 public key of the signature that it must have: PEM or 32 raw bytes."
+        ),
     ] = None,
 ) -> None:
     """Check every file's hash and, with a key, the signature; status 2 if anything is wrong."""

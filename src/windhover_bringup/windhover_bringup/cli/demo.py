@@ -1,4 +1,4 @@
-"""``windhover demo``: a rendered clip through the whole chain, scored exactly."""
+"""``windhover demo``: a rendered clip through the chain, scored against its exact truth."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def demo(
     backend: options.GivenBackend = None,
     label_map: options.LabelMap = None,
 ) -> None:
-    """Fly a rendered scene through the chain; overlay, bag, scores and report in --out."""
+    """Run a rendered scene through the chain; overlay, bag, scores and report go to --out."""
     from windhover_bringup.runtime.recorded_run import LOWER_BOUND, run_and_report
     from windhover_bringup.runtime.settings import settings_of
     from windhover_bringup.scoring.scene_truth import SceneTruthRecorder

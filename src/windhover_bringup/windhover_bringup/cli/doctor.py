@@ -11,11 +11,11 @@ import typer
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what is installed, which backends run and what to install next."""
+    """Show what is installed, which backends run and what to install next."""
     from windhover.finding import format_findings
-    from windhover_bringup.doctor.checkup import examine
+    from windhover_bringup.doctor.checkup import run_checks
 
-    findings = examine()
+    findings = run_checks()
     if json:
         typer.echo(json_text.dumps([finding.as_dict() for finding in findings], indent=2))
         return

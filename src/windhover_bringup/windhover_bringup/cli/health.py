@@ -1,4 +1,4 @@
-"""``windhover health``: how a running chain does."""
+"""``windhover health``: the state of a running chain."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def health(
     ] = 5.0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say how a running chain does: status 0 if OK or WARN, 1 if ERROR or STALE, 2 if none runs."""
+    """Print a running chain's health; exit status 0 OK or WARN, 1 ERROR or STALE, 2 none runs."""
     from windhover_ros.runner import ros
 
     with ros():

@@ -49,7 +49,7 @@ Rate = Annotated[
     float,
     typer.Option(
         help="1 = at the recording's own pace, newest frame wins; 0 = as fast as possible, every "
-        "frame processed and two runs alike to the byte.",
+        "frame processed and two runs byte-for-byte the same.",
         min=0.0,
         max=100.0,
     ),

@@ -23,7 +23,7 @@ def replay(
     remap: options.Remap = None,
     label_map: options.LabelMap = None,
 ) -> None:
-    """Run a recording through the chain with its own stamps; by default losing no frame."""
+    """Replay a recording through the chain with its own stamps; by default no frame is dropped."""
     from windhover_bringup.runtime.bag_playback import BagPart, settings_of_bag
     from windhover_bringup.runtime.recorded_run import LOWER_BOUND, run_and_report
     from windhover_bringup.scoring.scores import ScoringSpec

@@ -1,4 +1,4 @@
-"""``windhover up``: run the whole chain."""
+"""``windhover up``: run the chain from camera to tracks."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _run_composed(settings: Config, out: Path | None) -> None:
     from windhover_bringup.recording.outputs import RunOutputs
     from windhover_bringup.runtime.closing import closing_line
     from windhover_bringup.runtime.composed import Pipeline
-    from windhover_ros.runner import StopRequest, ros, spinning
+    from windhover_ros.runner import StopRequest, ros, spin_in_threads
 
     with StopRequest(last=True) as stop, ros():
         pipeline = Pipeline(settings)
@@ -66,7 +66,7 @@ def _run_composed(settings: Config, out: Path | None) -> None:
             pipeline.start()
             total = pipeline.length
             nodes = [*pipeline.nodes, *(outputs.nodes if outputs else [])]
-            with spinning(nodes), progress("frames", total) as bar:
+            with spin_in_threads(nodes), progress("frames", total) as bar:
 
                 def show() -> None:
                     frames = pipeline.tracker.health.frames

@@ -1,4 +1,4 @@
-"""What ``windhover doctor`` finds. Works with nothing but the library installed."""
+"""Checks of ``windhover doctor``; only the library has to be installed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from windhover.finding import Finding, run_check
 from windhover_bringup.doctor.device import check_qnn, device_findings
 
 
-def examine() -> list[Finding]:
-    """Look at everything; a look that fails is a finding too."""
+def run_checks() -> list[Finding]:
+    """Run all checks; one that fails is a finding too."""
     ros = (_python, _ros, _vision_msgs, _rmw, _profile, _shared_memory)
     rest = (_cameras, _gpu, _models)
     return [
@@ -159,7 +159,7 @@ def _models() -> Finding:
     try:
         bundles = [Bundle.load(folder) for folder in sorted(folders)]
     except WindhoverError as error:
-        return Finding("models", False, str(error), "get the released bundle again")
+        return Finding("models", False, str(error), "copy the released bundle again")
     # The same bundle is found in the checkout and where it was installed to.
     names = {f"{bundle.name} {bundle.version} ({bundle.channels})": None for bundle in bundles}
     return Finding("models", True, ", ".join(names))

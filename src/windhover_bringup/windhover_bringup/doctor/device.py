@@ -1,4 +1,4 @@
-"""What an HTP needs of a device, thing by thing: the part of ``doctor`` for a Qualcomm board.
+"""Checks of what the HTP needs: the part of ``doctor`` for a Qualcomm board.
 
 A graph reaches the HTP through FastRPC: libQnnHtp.so and the chip's stub run on the
 CPU, open a node in /dev by way of the system's libcdsprpc.so, and have the DSP load
@@ -33,10 +33,10 @@ def device_findings(
     environ: Mapping[str, str] | None = None,
     machine: str | None = None,
 ) -> list[Finding]:
-    """Look at everything that an HTP needs; one line where this is no such device.
+    """Check everything that the HTP needs; one finding where this is no such device.
 
     Args:
-        root: where /sys, /dev and /usr lie.
+        root: folder that holds sys, dev and usr.
         environ: variables of the process; ``os.environ`` if not given.
         machine: processor; this one's if not given.
     """
@@ -75,7 +75,7 @@ def check_soc(root: Path) -> tuple[Soc | None, Finding]:
         number = int(path.read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None, Finding(
-            "soc", None, f"{path} does not tell the chip",
+            "soc", None, f"{path} does not name the chip",
             "on a Qualcomm device: use a kernel with qcom socinfo, or choose the chip by hand",
         )  # fmt: skip
     for soc in SOCS.values():
@@ -105,7 +105,7 @@ def check_nodes(devices: Path) -> Finding:
 
 
 def check_rpc_library(root: Path, environ: Mapping[str, str]) -> Finding:
-    """The system's half of FastRPC, which comes with the board's image."""
+    """The system's FastRPC library, which comes with the board's image."""
     own = [Path(part) for part in environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if part]
     for folder in (*own, *(root / name for name in _LIBRARY_FOLDERS)):
         if (folder / RPC_LIBRARY).exists():
@@ -118,7 +118,7 @@ def check_rpc_library(root: Path, environ: Mapping[str, str]) -> Finding:
 
 
 def check_skel(soc: Soc | None, environ: Mapping[str, str]) -> Finding:
-    """Whether the DSP will find the chip's half of QNN, and the CPU its stub."""
+    """Whether the DSP will find the chip's skel library, and the CPU its stub."""
     try:
         folder = library_folder()
     except BackendError as error:

@@ -94,7 +94,7 @@ class RunOutputs:
         if monitor is not None and is_error:
             monitor.health.problem("recording", Level.ERROR, text)
         elif monitor is not None:
-            monitor.health.solved("recording")
+            monitor.health.clear_problem("recording")
 
     def metrics(self, **parts: Any) -> dict[str, Any]:
         """What metrics.json holds of any run.
@@ -190,10 +190,10 @@ class FrameResult:
 
 
 class OverlayVideoWriter:
-    """Draws a run into ``overlay.mp4`` and keeps what a report shows.
+    """Draws a run into ``overlay.mp4`` and keeps its results and examples for the report.
 
-    Drawing has a thread of its own. The pipeline waits for it where no frame may be
-    left out; else frames that it can't follow are left out of the video.
+    Drawing has its own thread. The pipeline waits for it where no frame may be dropped;
+    otherwise frames that it can't keep up with are missing from the video.
 
     Args:
         folder: where to.
@@ -209,7 +209,7 @@ class OverlayVideoWriter:
         self._lossless = lossless
         self._video = VideoWriter(folder / "overlay.mp4", rate_hz)
         self._queue: queue.Queue[tuple[Frame, Tracks, tuple[str, ...]] | None] = queue.Queue(16)
-        self._thread = threading.Thread(target=self._run, name="show", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="overlay-video", daemon=True)
         self._thread.start()
 
     def result(

@@ -149,7 +149,7 @@ class RecorderNode(StageNode[RecorderParams]):
         return write_compressed(frame, self.params.jpeg_quality)
 
     def _topic(self, kind: Any, name: str, depth: int) -> Topic:
-        """A topic with the QoS of who publishes it, as discovery tells it."""
+        """A topic with its publisher's QoS, as discovery has it."""
         topic = self._topics.get(name)
         if topic is None:
             full = self.resolve_topic_name(name)
@@ -176,7 +176,7 @@ class RecorderNode(StageNode[RecorderParams]):
 
 
 def main() -> int:
-    """Run the node as a process of its own."""
+    """Run the node in its own process."""
     return run_node(RecorderNode)
 
 

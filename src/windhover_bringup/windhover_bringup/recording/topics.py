@@ -130,7 +130,7 @@ def offered(profile: QoSProfile, depth: int | None = None) -> OfferedQos:
 
     Args:
         profile: of a publisher.
-        depth: of its history, where the profile came by discovery, which tells none.
+        depth: of its history, where the profile came by discovery, which has none.
     """
     nanoseconds = profile.deadline.nanoseconds
     return OfferedQos(
@@ -149,7 +149,7 @@ def type_name(kind: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StatusTopic:
-    """Something that is recorded beside images and results.
+    """A topic that is recorded beside images and results.
 
     Attributes:
         kind: message class.
@@ -165,7 +165,7 @@ class StatusTopic:
 def status_topics(
     altitude_topic: str, attitude_topic: str, attitude_type: str, overlay: bool
 ) -> list[StatusTopic]:
-    """Health of the stages, and what they were told of the drone.
+    """Health of the stages, and the altitude and attitude that they got.
 
     Args:
         altitude_topic: std_msgs/Float64; empty for none.

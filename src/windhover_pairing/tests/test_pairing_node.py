@@ -15,8 +15,8 @@ from std_msgs.msg import Float64
 from tests.support.fixtures import Collector, wait_for
 from windhover.geometry import Extrinsics
 from windhover.pairing.files import RgbtCalibration, save_rgbt
+from windhover.pairing.intake import Intake
 from windhover.types import Frame
-from windhover_pairing.intake import Intake
 from windhover_pairing.node import PairingNode
 from windhover_ros import qos
 from windhover_ros.images import frame_from_image, image_message

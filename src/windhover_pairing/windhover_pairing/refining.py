@@ -1,4 +1,4 @@
-"""Refines the calibration in a thread of its own, so that no frame waits for it."""
+"""Refines the calibration in a separate thread, so that no frame waits for it."""
 
 from __future__ import annotations
 
@@ -14,46 +14,46 @@ from windhover_ros.links import LatestSlot
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
+class _Observation:
     pair: RgbtFrame
     pose: Pose
 
 
 class BackgroundRefiner:
-    """Takes a pair now and then, and gives the registration what it finds.
+    """Refines from a pair every few seconds, and updates the registration.
 
     Args:
-        refiner: of the calibration on file.
-        registration: in use; its geometry is replaced whole.
-        period_s: between two steps.
+        refiner: starts from the calibration on file.
+        registration: in use; each step gives it a new calibration.
+        period_s: between two steps, seconds.
     """
 
     def __init__(self, refiner: Refiner, registration: Registration, period_s: float) -> None:
         self.refiner = refiner
         self._registration = registration
         self._period_s = period_s
-        self._slot: LatestSlot[_Job] = LatestSlot()
+        self._slot: LatestSlot[_Observation] = LatestSlot()
         self._due = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="refiner", daemon=True)
         self._thread.start()
 
     def offer(self, pair: RgbtFrame, pose: Pose) -> None:
-        """Give a pair; most are let pass."""
+        """Offer a pair; it is used once a period."""
         if pair.thermal is None or time.monotonic() < self._due:
             return
         self._due = time.monotonic() + self._period_s
-        self._slot.put(_Job(pair, pose))
+        self._slot.put(_Observation(pair, pose))
 
     def close(self) -> None:
-        """End the thread after the step that it is at."""
+        """End the thread after its current step."""
         self._slot.close()
         self._thread.join(timeout=10.0)
 
     def _run(self) -> None:
-        while (job := self._slot.take()) is not None:
-            thermal = job.pair.thermal
+        while (observation := self._slot.take()) is not None:
+            thermal = observation.pair.thermal
             assert thermal is not None
             grey = to_gray8(thermal.image, thermal.encoding)
-            bgr = to_bgr(job.pair.rgb.image, job.pair.rgb.encoding)
-            if self.refiner.step(bgr, grey, job.pose):
+            bgr = to_bgr(observation.pair.rgb.image, observation.pair.rgb.encoding)
+            if self.refiner.step(bgr, grey, observation.pose):
                 self._registration.geometry = self.refiner.calibration

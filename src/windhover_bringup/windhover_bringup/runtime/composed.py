@@ -13,6 +13,7 @@ from typing import Any
 
 from windhover.errors import RestartRequiredError, SourceError, WindhoverError
 from windhover.health.latency import LatencyStats
+from windhover.pairing.intake import Intake
 from windhover.sources import is_device
 from windhover.types import Detections, Frame, Tracks
 from windhover_bringup.monitor.node import MonitorNode
@@ -29,7 +30,6 @@ from windhover_cameras.base import CameraNode
 from windhover_cameras.rgb_camera import RgbCamera
 from windhover_cameras.thermal_camera import ThermalCamera
 from windhover_detector.node import DetectorNode
-from windhover_pairing.intake import Intake
 from windhover_pairing.node import PairingNode
 from windhover_ros.clock import ros_time_ns, wait_for_clock
 from windhover_ros.links import Link, make_link

@@ -1,11 +1,11 @@
-"""What the autopilot says of altitude and attitude, as far as it is fresh."""
+"""The drone's newest altitude and attitude, while they are fresh."""
 
 from __future__ import annotations
 
 import time
 
 from windhover.errors import ConfigError
-from windhover.geometry import Floats, down_of_attitude, down_of_pitch
+from windhover.geometry import Floats, Quaternion, down_of_attitude, down_of_pitch
 from windhover.health.altitude import AltitudeMonitor
 from windhover.pairing.registration import Pose
 
@@ -16,7 +16,7 @@ class DroneState:
     """The newest altitude and attitude.
 
     Args:
-        pitch_deg: tilt of the RGB camera below the drone's nose.
+        pitch_deg: tilt of the RGB camera below the drone's nose, degrees.
     """
 
     def __init__(self, pitch_deg: float) -> None:
@@ -29,8 +29,8 @@ class DroneState:
         """Take in an altitude; False where it is no number above 0."""
         return metres > 0 and self._altitude.update(metres)
 
-    def attitude(self, quaternion: tuple[float, float, float, float]) -> bool:
-        """Take in an attitude, x, y, z, w; False where it is none."""
+    def attitude(self, quaternion: Quaternion) -> bool:
+        """Take in an attitude, x, y, z, w; False where it is no rotation."""
         try:
             self._down = down_of_attitude(quaternion, self._pitch_deg), time.monotonic()
         except ConfigError:
@@ -39,16 +39,16 @@ class DroneState:
 
     @property
     def altitude_m(self) -> float | None:
-        """Metres, while fresh."""
+        """Metres above ground; ``None`` where the newest is too old."""
         return self._altitude.altitude_m
 
     @property
     def attitude_known(self) -> bool:
-        """Whether there is a fresh one."""
+        """Whether there is a fresh attitude."""
         return self._down is not None and time.monotonic() - self._down[1] <= ATTITUDE_FRESH_S
 
     def pose(self) -> Pose:
-        """What is known now; a drone whose attitude is unknown is taken to be level."""
+        """The pose now; a drone whose attitude is unknown is taken as level."""
         level = self._down is None or not self.attitude_known
         down = self._level if level or self._down is None else self._down[0]
         return Pose(self.altitude_m, down)

@@ -1,8 +1,8 @@
 """Brings the frames of two cameras to one worker.
 
-Live, frames come out as they arrive, and the oldest are left behind where the
-worker can't follow. Lossless, they come out in the order of their stamps however
-the two cameras' threads run, so that a recording is paired the same way each time.
+Live, frames come out as they arrive, and the oldest are dropped where the worker
+can't keep up. Lossless, they come out in the order of their stamps however the two
+cameras' threads run, so that a recording is paired the same way each time.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from typing import Literal
 
 from windhover.types import Frame
 
-Which = Literal["rgb", "thermal"]
+Modality = Literal["rgb", "thermal"]
 
-LIVE_ROOM = 8
-LOSSLESS_ROOM = 2
+LIVE_CAPACITY = 8
+LOSSLESS_CAPACITY = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A frame and whence it came.
+    """A frame, its camera and when it came.
 
     Attributes:
-        which: its camera.
-        frame: itself.
+        modality: of its camera.
+        frame: the frame.
         at_ns: monotonic time of its arrival.
     """
 
-    which: Which
+    modality: Modality
     frame: Frame
     at_ns: int
 
 
-class _Side:
-    """One camera's end; a ``windhover_ros.links.Sink`` for the camera node."""
+class _CameraQueue:
+    """One camera's frames; a ``windhover_ros.links.Sink`` for the camera node."""
 
-    def __init__(self, which: Which, lossless: bool, changed: threading.Condition) -> None:
-        self.which = which
+    def __init__(self, modality: Modality, lossless: bool, changed: threading.Condition) -> None:
+        self.modality = modality
         self.waiting: deque[Arrival] = deque()
         self.dropped = 0
         self.closed = False
@@ -51,13 +51,13 @@ class _Side:
         """Give a frame; False once closed. Lossless, wait until there is room."""
         with self._changed:
             if self._lossless:
-                self._changed.wait_for(lambda: len(self.waiting) < LOSSLESS_ROOM or self.closed)
+                self._changed.wait_for(lambda: len(self.waiting) < LOSSLESS_CAPACITY or self.closed)
             if self.closed:
                 return False
-            if len(self.waiting) >= LIVE_ROOM:
+            if len(self.waiting) >= LIVE_CAPACITY:
                 self.waiting.popleft()
                 self.dropped += 1
-            self.waiting.append(Arrival(self.which, item, time.monotonic_ns()))
+            self.waiting.append(Arrival(self.modality, item, time.monotonic_ns()))
             self._changed.notify_all()
             return True
 
@@ -69,7 +69,7 @@ class _Side:
 
     @property
     def ended(self) -> bool:
-        """Whether all of it was taken."""
+        """Whether it is closed and all frames were taken."""
         return self.closed and not self.waiting
 
 
@@ -84,33 +84,33 @@ class Intake:
     def __init__(self, lossless: bool = False) -> None:
         self._changed = threading.Condition()
         self._lossless = lossless
-        self.rgb = _Side("rgb", lossless, self._changed)
-        self.thermal = _Side("thermal", lossless, self._changed)
+        self.rgb = _CameraQueue("rgb", lossless, self._changed)
+        self.thermal = _CameraQueue("thermal", lossless, self._changed)
 
     @property
     def lossless(self) -> bool:
-        """Whether givers wait and no frame is left behind."""
+        """Whether ``put`` waits for room, so that no frame is dropped."""
         return self._lossless
 
     @property
     def dropped(self) -> int:
-        """Frames that were left behind."""
+        """Frames that were dropped."""
         return self.rgb.dropped + self.thermal.dropped
 
     def take(self, timeout_s: float) -> Arrival | None:
         """Wait for the next frame of either camera; ``None`` on time-out or at the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._next() is not None or self._over(), timeout_s)
+            self._changed.wait_for(lambda: self._next() is not None or self._ended(), timeout_s)
             side = self._next()
             if side is None:
                 return None
             self._changed.notify_all()
             return side.waiting.popleft()
 
-    def _over(self) -> bool:
+    def _ended(self) -> bool:
         return self.rgb.ended and self.thermal.ended
 
-    def _next(self) -> _Side | None:
+    def _next(self) -> _CameraQueue | None:
         waiting = [side for side in (self.thermal, self.rgb) if side.waiting]
         if not waiting:
             return None

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from windhover.model.input_checks import InputChecks, is_coloured
+from windhover.imaging.colour import is_coloured
+from windhover.model.input_checks import InputChecks
 from windhover.types import Frame
 
 GREY = np.random.default_rng(2).integers(0, 256, (64, 80), np.uint8)

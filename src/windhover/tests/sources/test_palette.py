@@ -6,9 +6,10 @@ import pytest
 
 from tests.support.pictures import exif_jpeg
 from windhover.errors import SourceError
+from windhover.imaging.colour import is_coloured, is_false_colour
 from windhover.sources import open_source
 from windhover.sources.files import read_image
-from windhover.sources.palette import PALETTES, ThermalConverter, is_false_colour
+from windhover.sources.palette import PALETTES, ThermalConverter
 
 HEAT = np.add.outer(np.arange(48) * 2, np.arange(64) * 2).astype(np.uint8)
 GREY = cv2.cvtColor(HEAT, cv2.COLOR_GRAY2BGR)
@@ -29,9 +30,9 @@ def rank_correlation(image: np.ndarray) -> float:
 @pytest.mark.parametrize("colours", ["JET", "RAINBOW", "HSV", "INFERNO", "PLASMA", "HOT"])
 def test_colour_palettes_differ_from_grey_and_from_daylight(colours):
     heat = cv2.normalize(HEAT, None, 0, 255, cv2.NORM_MINMAX)
-    assert is_false_colour(cv2.applyColorMap(heat, getattr(cv2, f"COLORMAP_{colours}")))
-    assert not is_false_colour(GREY)
-    assert not is_false_colour(DAYLIGHT)
+    assert is_false_colour(cv2.applyColorMap(heat, getattr(cv2, f"COLORMAP_{colours}")), "bgr8")
+    assert not is_false_colour(GREY, "bgr8")
+    assert not is_false_colour(DAYLIGHT, "bgr8")
 
 
 def test_a_colour_palette_is_refused_until_it_is_named(tmp_path):
@@ -60,10 +61,18 @@ def test_black_hot_is_inverted_where_the_file_or_the_user_says_so(tmp_path):
     assert rank_correlation(frame.image) > 0.98
 
 
-def test_a_daylight_picture_is_taken_as_grey(tmp_path):
-    cv2.imwrite(str(tmp_path / "1.png"), DAYLIGHT)
-    (frame,) = open_source(tmp_path, camera="thermal")
-    assert frame.encoding == "mono8"
+def test_daylight_is_made_grey_with_one_warning(tmp_path):
+    for name in ("1.png", "2.png"):
+        cv2.imwrite(str(tmp_path / name), DAYLIGHT)
+    assert is_coloured(DAYLIGHT, "bgr8")
+    warnings = []
+    frames = list(open_source(tmp_path, camera="thermal", on_warning=warnings.append))
+    assert [frame.encoding for frame in frames] == ["mono8", "mono8"]
+    assert len(warnings) == 1
+    assert "1.png is in colour and is made grey for the thermal camera" in warnings[0]
+    for folder, camera in ((f"{tmp_path}?palette=white-hot", "thermal"), (tmp_path, "rgb")):
+        list(open_source(folder, camera=camera, on_warning=warnings.append))
+    assert len(warnings) == 1
 
 
 @pytest.mark.parametrize("palette", PALETTES)

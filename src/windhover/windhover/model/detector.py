@@ -12,13 +12,14 @@ import numpy as np
 
 from windhover.errors import BackendError, BundleError, ConfigError
 from windhover.imaging.agc import ToneMapper
+from windhover.imaging.colour import is_coloured
 from windhover.imaging.formats import to_channels
 from windhover.imaging.letterbox import Letterbox
 from windhover.inference import Choice, choose_backend
 from windhover.inference.base import Backend
 from windhover.model.bundle import Bundle
 from windhover.model.decode import Decoder
-from windhover.model.input_checks import colour_warning, is_coloured
+from windhover.model.input_checks import colour_warning
 from windhover.model.manifest import Thresholds
 from windhover.model.nms import nms
 from windhover.types import Detections, Frame

@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
+from windhover.imaging.colour import is_coloured
 from windhover.imaging.formats import Channels
-from windhover.types import Frame, Image
+from windhover.types import Frame
 
 _GRID = 8
-_COLOUR_SPREAD = 12
-_COLOUR_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +105,3 @@ def colour_warning(model: str, camera: str) -> str:
         f"model {model} is for thermal images and {camera} gives colour: what it finds there is "
         "not reliable; give it the thermal camera's images, or take a model for rgb"
     )
-
-
-def is_coloured(image: Image, encoding: str) -> bool:
-    """Whether a picture has colours, and is not grey that was stored in three channels.
-
-    Args:
-        image: ``(H, W)`` or ``(H, W, C)``.
-        encoding: of it; only ``bgr8`` and ``rgb8`` can have colours.
-    """
-    if encoding not in {"bgr8", "rgb8"}:
-        return False
-    pixels = image[::_GRID, ::_GRID]
-    # JPEG moves the channels of a grey pixel apart by a few steps.
-    spread = pixels.max(axis=2).astype(np.int16) - pixels.min(axis=2)
-    return bool((spread > _COLOUR_SPREAD).mean() > _COLOUR_SHARE)

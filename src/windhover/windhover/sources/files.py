@@ -10,7 +10,7 @@ from windhover.errors import EncodingError, SourceError
 from windhover.imaging.compressed import FourthChannel, decode_image_bytes
 from windhover.sources.exif import read_exif, turn_upright
 from windhover.sources.options import DEFAULT_RATE_HZ, Camera, SourceOptions
-from windhover.sources.palette import Palette, to_thermal
+from windhover.sources.palette import OnWarning, Palette, to_thermal
 from windhover.sources.radiometric import read_counts
 from windhover.sources.recorded import DecodedFrame, RecordedSource
 from windhover.sources.tiff import only_directory, picture_directories
@@ -48,7 +48,14 @@ class ImageFiles(RecordedSource):
         super().__init__(name, rate_hz, len(self.paths), options)
 
     def _read(self) -> Iterator[DecodedFrame | SourceError]:
-        options = self._options
+        options, warned = self._options, False
+
+        def warn(text: str) -> None:
+            nonlocal warned
+            if options.on_warning is not None and not warned:
+                options.on_warning(text)
+            warned = True
+
         for index, path in enumerate(self.paths):
             stamp_ns = options.start_stamp_ns + round(index * 1e9 / self._rate_hz)
             try:
@@ -58,6 +65,7 @@ class ImageFiles(RecordedSource):
                     camera="thermal" if options.thermal else options.camera,
                     palette=options.palette,
                     page=options.page,
+                    on_warning=warn,
                 )
             except SourceError as error:
                 yield error
@@ -82,6 +90,7 @@ def read_image(
     camera: Camera | None = None,
     palette: Palette = "auto",
     page: int | None = None,
+    on_warning: OnWarning | None = None,
 ) -> tuple[Image, str]:
     """Read one image file.
 
@@ -93,6 +102,7 @@ def read_image(
             ``None`` takes counts where there are some, else the picture as it is.
         palette: what a thermal camera's picture without counts is in.
         page: of a TIFF with several, 0 for the first; ``None`` refuses such a file.
+        on_warning: called where a picture in colour is made grey for ``thermal``.
 
     Returns:
         The upright image and its encoding: ``mono8``, ``mono16``, ``bgr8``, or ``8UC4``
@@ -120,7 +130,9 @@ def read_image(
     except EncodingError as error:
         raise SourceError(str(error)) from error
     if camera == "thermal":
-        return to_thermal(image, encoding, palette, exif.description, what=what)
+        return to_thermal(
+            image, encoding, palette, exif.description, what=what, on_warning=on_warning
+        )
     return image, encoding
 
 

@@ -134,7 +134,7 @@ class GStreamerSource(LiveSource):
                 gives no frame.
         """
         super().__init__(name, options)
-        self._converter = ThermalConverter(options.palette)
+        self._converter = ThermalConverter(options.palette, options.on_warning)
         self._process, self._frames = _launch(pipeline, name)
         self._caps: VideoCaps | None = None
         self._caps_count = 0

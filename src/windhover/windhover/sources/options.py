@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from windhover.errors import SourceError
 from windhover.imaging.compressed import FourthChannel
-from windhover.sources.palette import Palette, known_palette
+from windhover.sources.palette import OnWarning, Palette, known_palette
 
 Camera = Literal["rgb", "thermal"]
 OnBad = Literal["raise", "skip"]
@@ -36,6 +36,7 @@ class SourceOptions:
             left out; ``thermal`` makes the picture an ``8UC4`` frame of both cameras.
         on_bad: ``raise`` on a frame that can't be read, or ``skip`` it and continue.
         on_skip: called with the error of each skipped frame.
+        on_warning: called with a sentence that the user should know, once a source.
         topic: bags: the image topic; needed where there are several.
         start_s: bags: seconds after the bag's first message at which to start.
         duration_s: bags: seconds to play from there; ``None`` plays to the end.
@@ -58,6 +59,7 @@ class SourceOptions:
     fourth_channel: FourthChannel = "alpha"
     on_bad: OnBad = "raise"
     on_skip: Callable[[SourceError], None] | None = None
+    on_warning: OnWarning | None = None
     topic: str | None = None
     start_s: float = 0.0
     duration_s: float | None = None

@@ -7,25 +7,21 @@ have a brightness that rises with temperature.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, cast, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from windhover.errors import SourceError
+from windhover.imaging.colour import is_coloured, is_false_colour
 from windhover.imaging.formats import to_channels
 from windhover.types import Image
 
 Palette = Literal["auto", "white-hot", "black-hot", "ironbow"]
+OnWarning = Callable[[str], None]
 PALETTES: tuple[str, ...] = get_args(Palette)
 """What ``palette`` may be. ``ironbow`` stands for every colour palette whose brightness
 rises with temperature (ironbow, iron red, hot iron, lava)."""
-
-# Mean distance of a pixel's largest to its smallest channel. Fully coloured palettes of
-# DJI's and FLIR's cameras had 81 to 230 in 34 files; 66 aerial pictures of six data sets
-# had 6 to 47, grey saved in three channels 0.
-_FALSE_COLOUR = 70.0
-_SAMPLE_STEP = 4
 
 
 def known_palette(name: str) -> Palette:
@@ -37,17 +33,6 @@ def known_palette(name: str) -> Palette:
     if name not in PALETTES:
         raise SourceError(f"palette must be {' or '.join(PALETTES)}, got {name!r}")
     return cast("Palette", name)
-
-
-def is_false_colour(image: NDArray[np.uint8]) -> bool:
-    """Whether a picture is in a thermal camera's colour palette.
-
-    Args:
-        image: ``(H, W, 3)`` uint8, channels in any order.
-    """
-    sample = image[::_SAMPLE_STEP, ::_SAMPLE_STEP]
-    spread = sample.max(axis=2).astype(np.float32) - sample.min(axis=2)
-    return float(spread.mean()) > _FALSE_COLOUR
 
 
 def refuse_false_colour(image: Image, encoding: str, *, description: str = "", what: str) -> None:
@@ -62,7 +47,7 @@ def refuse_false_colour(image: Image, encoding: str, *, description: str = "", w
     Raises:
         SourceError: it is in a thermal camera's colour palette.
     """
-    if encoding not in {"bgr8", "rgb8"} or not is_false_colour(image.view(np.uint8)):
+    if not is_false_colour(image, encoding):
         return
     named = f" ({description})" if description and description != "default" else ""
     raise SourceError(
@@ -73,7 +58,13 @@ def refuse_false_colour(image: Image, encoding: str, *, description: str = "", w
 
 
 def to_thermal(
-    image: Image, encoding: str, palette: Palette = "auto", description: str = "", *, what: str
+    image: Image,
+    encoding: str,
+    palette: Palette = "auto",
+    description: str = "",
+    *,
+    what: str,
+    on_warning: OnWarning | None = None,
 ) -> tuple[Image, str]:
     """Make a picture of a thermal camera grey that rises with temperature.
 
@@ -85,6 +76,7 @@ def to_thermal(
             ``description`` says black-hot, and refuses colour palettes.
         description: EXIF ImageDescription; DJI's cameras name their palette there.
         what: how to name the picture in messages.
+        on_warning: called where ``auto`` makes colours grey.
 
     Returns:
         The image and its encoding, ``mono8`` or ``mono16``.
@@ -96,6 +88,12 @@ def to_thermal(
         return image, encoding
     if palette == "auto":
         refuse_false_colour(image, encoding, description=description, what=what)
+        if on_warning is not None and is_coloured(image, encoding):
+            on_warning(
+                f"{what} is in colour and is made grey for the thermal camera: a model for "
+                "thermal images is not reliable on it; give the thermal camera's pictures, or "
+                "take a model for rgb"
+            )
     gray = to_channels(image, encoding, "thermal")
     if palette == "black-hot" or (palette == "auto" and _says_black_hot(description)):
         gray = np.bitwise_not(gray)
@@ -111,13 +109,15 @@ class ThermalConverter:
         checked: whether the first frame has passed.
     """
 
-    def __init__(self, palette: Palette) -> None:
+    def __init__(self, palette: Palette, on_warning: OnWarning | None = None) -> None:
         """Set up.
 
         Args:
             palette: what the frames are in, as for :func:`to_thermal`.
+            on_warning: as for :func:`to_thermal`.
         """
         self._palette = palette
+        self._on_warning = on_warning
         self.checked = palette != "auto"
 
     def convert(self, image: Image, encoding: str, what: str) -> tuple[Image, str]:
@@ -132,11 +132,12 @@ class ThermalConverter:
         Raises:
             SourceError: the first frame is in a colour palette and none is named.
         """
-        if not self.checked:
-            refuse_false_colour(image, encoding, what=what)
-            self.checked = True
-        palette = "white-hot" if self._palette == "auto" else self._palette
-        return to_thermal(image, encoding, palette, what=what)
+        palette = self._palette
+        if self.checked and palette == "auto":
+            palette = "white-hot"
+        converted = to_thermal(image, encoding, palette, what=what, on_warning=self._on_warning)
+        self.checked = True
+        return converted
 
 
 def _says_black_hot(description: str) -> bool:

@@ -57,7 +57,7 @@ class RosbagImages(RecordedSource):
                 none is named, or ends before ``start_s``.
         """
         self._path = path
-        self._converter = ThermalConverter(options.palette)
+        self._converter = ThermalConverter(options.palette, options.on_warning)
         with _Bag(path) as reader:
             connections = _choose(reader, path, options.topic, options.camera)
             self.topic = connections[0].topic

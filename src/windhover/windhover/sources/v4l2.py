@@ -84,7 +84,7 @@ class V4l2Camera(LiveSource):
                 ``timeout_s`` are read.
         """
         super().__init__(name, options)
-        self._converter = ThermalConverter(options.palette)
+        self._converter = ThermalConverter(options.palette, options.on_warning)
         self._device = device
         self._video = capture
         self._encoding = PIXEL_FORMATS[chosen].encoding

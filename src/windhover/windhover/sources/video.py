@@ -68,7 +68,7 @@ class VideoFile(RecordedSource):
             SourceError: it can't be opened, or holds no video.
         """
         self._path = path
-        self._converter = ThermalConverter(options.palette)
+        self._converter = ThermalConverter(options.palette, options.on_warning)
         container, stream = _open(path)
         with container:
             super().__init__(name, options.rate_hz or _rate(container, stream),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from windhover.errors import ConfigError, DataError
 from windhover.files import write_atomic, write_bytes_atomic
 from windhover.health.latency import LatencyStats
+from windhover.imaging.colour import is_coloured
 from windhover.imaging.video import VideoWriter
 from windhover.model.detector import Detector
 from windhover.sources.base import Source
@@ -25,9 +26,6 @@ from windhover_bringup.prediction.labels import CocoDetections, clipped, yolo_te
 
 JPEG_QUALITY = 90
 COCO_FILE = "predictions.json"
-# Mean distance of a pixel's largest to its smallest channel: grey saved as JPEG in three
-# channels has less, 66 aerial colour pictures of six data sets had 6 to 47.
-_GREY_SPREAD = 3.0
 
 
 @dataclass(slots=True)
@@ -109,11 +107,7 @@ def colour_warning(first: Frame, detector: Detector) -> str | None:
         first: a frame of the source, in its own colours.
         detector: that gets them.
     """
-    if detector.bundle.channels != "thermal" or first.encoding not in {"bgr8", "rgb8"}:
-        return None
-    picture = first.image[::4, ::4]
-    spread = picture.max(axis=2).astype(np.float32) - picture.min(axis=2)
-    if float(spread.mean()) <= _GREY_SPREAD:
+    if detector.bundle.channels != "thermal" or not is_coloured(first.image, first.encoding):
         return None
     return (
         f"the pictures are in colour and {detector.bundle.name} is a model for thermal ones; what "

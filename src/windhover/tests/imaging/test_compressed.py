@@ -6,6 +6,8 @@ import struct
 import cv2
 import numpy as np
 import pytest
+from hypothesis import event, given
+from hypothesis import strategies as st
 
 from windhover.errors import EncodingError
 from windhover.imaging.compressed import (
@@ -230,6 +232,35 @@ def test_what_cannot_be_decoded_is_refused_by_name():
     ):
         with pytest.raises(EncodingError, match=expected):
             decode_compressed(data, kind)
+
+
+def test_a_format_of_many_lines_gives_a_message_of_one():
+    """Found by fuzzing: a message may hold any text there."""
+    with pytest.raises(
+        EncodingError, match=r"^compressed image \(png\?\?x+\) is damaged"
+    ) as caught:
+        decode_compressed(b"junk", "png\n\0" + "x" * 1000)
+    assert len(str(caught.value)) < 200
+
+
+@given(
+    st.sampled_from([*LOOKS_LIKE_COLOUR.values(), *LOOKS_LIKE_GREY.values()]),
+    st.sampled_from(["", "jpeg", "8UC4; png", "bayer_rggb8; png", "32FC1; compressedDepth"]),
+    st.lists(st.tuples(st.integers(0, 500), st.integers(0, 255)), max_size=6),
+    st.integers(0, 600),
+)
+def test_damaged_data_gives_an_image_or_a_plain_error(data, kind, changes, length):
+    damaged = bytearray(data[:length])
+    for place, value in changes:
+        damaged[place : place + 1] = bytes([value])
+    if "Depth" in kind:
+        damaged = struct.pack("<iff", 0, 10.0, 1.0) + damaged
+    try:
+        image, encoding = decode_compressed(bytes(damaged), kind)
+    except EncodingError as error:
+        event(str(error).rpartition("is ")[2])
+    else:
+        assert to_gray8(image, encoding).ndim == 2
 
 
 @pytest.mark.parametrize("side", [32_767, 65_535])

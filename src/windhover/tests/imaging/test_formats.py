@@ -288,6 +288,13 @@ def test_a_short_buffer_is_named_with_both_sizes(encoding):
         decode_image(bytes(size - 1), encoding, H, W, row)
 
 
+@pytest.mark.parametrize("encoding", ["mono8", "rgba16", "64FC1"])
+def test_a_single_row_may_have_any_step(encoding):
+    """Found by fuzzing: NumPy refuses a stride of 2**63."""
+    image, _ = decode_image(bytes(100), encoding, 1, 5, 2**63)
+    assert image.shape[:2] == (1, 5)
+
+
 def test_bad_geometry_is_refused():
     with pytest.raises(EncodingError, match=r"unknown image encoding 'h265'.*bgr8.*nv12"):
         decode_image(b"", "h265", H, W, W)

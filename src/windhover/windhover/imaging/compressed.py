@@ -40,6 +40,7 @@ _TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _EXTRA_SAMPLES, _SHORT, _UNASSOCIATED = 338, 3, 2
 _DEPTH_HEADER = struct.Struct("<iff")
 _BIG_ENDIAN = sys.byteorder == "big"
+_LONGEST_KIND = 80
 _CODECS = ("jpeg", "jpg", "png", "tif", "webp", "bmp")
 _ENCODINGS = {(1, "uint8"): "mono8", (1, "uint16"): "mono16", (3, "uint8"): "bgr8"}
 _KEEP_DEPTH = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
@@ -118,7 +119,8 @@ def decode_compressed(data: bytes | memoryview | NDArray[np.uint8], kind: str) -
     Raises:
         EncodingError: it can't be decoded.
     """
-    what = f"compressed image ({kind or 'no format given'})"
+    shown = "".join(each if each.isprintable() else "?" for each in kind[:_LONGEST_KIND])
+    what = f"compressed image ({shown or 'no format given'})"
     encoding, _, codec = (part.strip() for part in kind.partition(";"))
     if "compresseddepth" in kind.lower():
         return _decode_depth(data, encoding, codec.lower(), what)

@@ -192,7 +192,8 @@ def decode_image(
             f"{encoding} image {width}x{height} with step {step}: "
             f"expected {expected} bytes, got {len(raw)}"
         )
-    view = _view(raw, layout, rows, width, step, bool(is_bigendian))
+    # A single row's step may be anything, also more than an array's stride can be.
+    view = _view(raw, layout, rows, width, min(step, len(raw)), bool(is_bigendian))
     image = layout.convert(view, height, width) if layout.convert else view
     return image, layout.canonical
 

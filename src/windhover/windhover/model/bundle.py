@@ -19,6 +19,7 @@ import yaml
 from pydantic import PrivateAttr, ValidationError
 
 from windhover.errors import BundleError
+from windhover.files import write_bytes_atomic
 from windhover.model.manifest import (
     FORMAT_VERSION,
     STANDARD_FILES,
@@ -247,10 +248,7 @@ def write_bundle(directory: str | os.PathLike[str], manifest: Mapping[str, Any])
             f"({yaml_problem(error)}); give str, int, float, list and dict only"
         ) from error
     Bundle._parse(root, text.encode())
-    # Renamed into place: a reader never sees half a manifest.
-    temporary = root / (MANIFEST_NAME + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(root / MANIFEST_NAME)
+    write_bytes_atomic(root / MANIFEST_NAME, text.encode())
     return Bundle.load(root)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from windhover.errors import BundleError, ConfigError
+from windhover.files import write_bytes_atomic
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (
@@ -119,7 +120,7 @@ def sign_manifest(manifest: Path, key: Ed25519PrivateKey) -> Path:
     """
     target = manifest.with_name(SIGNATURE_NAME)
     try:
-        target.write_bytes(key.sign(manifest.read_bytes()))
+        write_bytes_atomic(target, key.sign(manifest.read_bytes()))
     except OSError as error:
         raise BundleError(
             f"{target} can't be written ({error.strerror}); check the folder's permissions"

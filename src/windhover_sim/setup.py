@@ -26,6 +26,8 @@ setup(
         "opencv-python-headless",
     ],
     extras_require={
+        # Only for blob_bundle, an exact detector for tests and benchmarks.
+        "bundle": ["onnx"],
         "test": ["pytest", "hypothesis"],
     },
     zip_safe=False,

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windhover.errors import ConfigError
-from windhover_sim.camera import NEAR_M, Camera, Floats
+from windhover_sim.camera import NEAR_M, Camera, Floats, Intrinsics
 from windhover_sim.config import SceneConfig
 from windhover_sim.ground import horizon_mask, render_ground
 from windhover_sim.layout import Rect, Tree
 from windhover_sim.outlines import Outline, outline_all
 from windhover_sim.paint import Canvas, Target
+from windhover_sim.people import Person
 from windhover_sim.sensor import THERMAL_EXPOSURE_S, RgbSensor, ThermalSensor
 from windhover_sim.shapes import Shape, capsule_shadows, face_shadow
 from windhover_sim.truth import SceneTruth
@@ -34,6 +35,8 @@ _LAMP_GAIN: Final = np.float32(3.5)
 _LAMP_BGR: Final = np.array([0.62, 0.9, 1.1], np.float32)
 #: A body outside the image still counts while its shadow may reach into it.
 _SHADOW_ROOM_M: Final = 3.0
+#: A close-up is drawn no smaller than this, pixels.
+_LEAST_PATCH_PX: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,23 @@ class SceneFrame:
     def truth(self) -> SceneTruth:
         """Truth of the camera that was rendered; of the thermal one when both were."""
         return self.rgb_truth if self.thermal is None else self.thermal_truth
+
+
+@dataclass(frozen=True, slots=True)
+class ScenePerson:
+    """One person of a scene at one instant.
+
+    Attributes:
+        track_id: as in the truth.
+        centre: ``(3,)`` world, metres.
+        armed: whether a weapon is carried.
+        carries: kind of what is carried, ``nothing`` without.
+    """
+
+    track_id: int
+    centre: Floats
+    armed: bool
+    carries: str
 
 
 class Scene:
@@ -135,6 +155,64 @@ class Scene:
             thermal_camera=cameras["thermal"],
             rgb_camera=cameras["rgb"],
         )
+
+    def people(self, index: int) -> list[ScenePerson]:
+        """Everyone in the scene at a frame, in view or not."""
+        t = self._time(index)
+        return [
+            ScenePerson(
+                track_id=actor.targets[0].track_id,
+                centre=np.array(actor.centre(t)),
+                armed=actor.body.armed,
+                carries=actor.body.kind if actor.body.carry else "nothing",
+            )
+            for actor in self._world.actors
+            if isinstance(actor.body, Person)
+        ]
+
+    def close_up(
+        self, index: int, aim: Floats, size: int, span_m: float, width: int
+    ) -> tuple[NDArray[np.uint8], SceneTruth, float]:
+        """Draw a square patch of the RGB camera's picture, without drawing the rest.
+
+        It is what a camera of ``width`` pixels sees of ``span_m`` metres around ``aim``: drawn
+        at that camera's own resolution, with its blur and noise, then enlarged to ``size``
+        where that is finer.
+
+        Args:
+            index: of the frame.
+            aim: ``(3,)`` world, the patch's centre, metres.
+            size: side of the patch, pixels.
+            span_m: side of the patch at ``aim``, metres.
+            width: of the camera's full picture, pixels.
+
+        Returns:
+            ``(size, size, 3)`` uint8 BGR; the truth in its pixels; and pixels of the camera's
+            picture to one of the patch.
+
+        Raises:
+            ConfigError: no such frame.
+        """
+        t = self._time(index)
+        camera = self._world.flight.camera("rgb", t)
+        distance = float(np.linalg.norm(aim - camera.position))
+        full = Intrinsics.from_hfov((width, width), self.config.rgb_hfov_deg).focal
+        native = span_m * full / distance
+        side = int(np.clip(round(native), _LEAST_PATCH_PX, size))
+        focal = side * distance / span_m
+        patch = Camera(
+            Intrinsics(side, side, focal), camera.position, _aimed(camera.rotation, camera, aim)
+        )
+        colour, truth = self._paint("rgb", patch, t)
+        colour = self._with_weather(colour, patch, index, thermal=False)
+        blur = self._image_motion("rgb", t, self._rgb_sensor.exposure_s)
+        blur = blur * (focal / camera.intrinsics.focal)
+        image = self._rgb_sensor.expose(colour, blur, index)
+        if side < size:
+            image = np.asarray(
+                cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8
+            )
+        return image, truth.scaled(size / side), native / size
 
     def _time(self, index: int) -> float:
         if not 0 <= index < self.length:
@@ -261,6 +339,14 @@ class _VisibleBody:
     footprint: Rect | None
     is_moving: bool
     outline: Outline | None
+
+
+def _aimed(rotation: Floats, camera: Camera, aim: Floats) -> Floats:
+    """``(3, 3)`` world-to-optical rotation that looks at ``aim``, as upright as ``rotation``."""
+    forward = (aim - camera.position) / np.linalg.norm(aim - camera.position)
+    right = np.cross(rotation[1], forward)
+    right /= np.linalg.norm(right)
+    return np.array([right, np.cross(forward, right), forward])
 
 
 def _in_view(camera: Camera, centres: Floats, radii: Floats) -> NDArray[np.bool_]:

@@ -58,6 +58,18 @@ class SceneTruth:
             self.carrier_ids[rows],
         )
 
+    def scaled(self, factor: float) -> SceneTruth:
+        """The same in pixels of an image that was enlarged by ``factor``."""
+        f = np.float32(factor)
+        return SceneTruth(
+            self.boxes * f,
+            self.amodal * f,
+            self.class_ids,
+            self.track_ids,
+            self.visibility,
+            self.carrier_ids,
+        )
+
     @property
     def labels(self) -> list[str]:
         """Class name of each row."""

@@ -2,7 +2,7 @@
 
 import importlib.util
 
-from tests.support.domain import isolate
+from embedded.domain import isolate
 
 # Every test process talks in a ROS domain of its own, on this machine only.
 isolate()

@@ -173,7 +173,7 @@ def _bare_cpu_ms(model: Path, frames: Path) -> float:
 
 
 def _make_inputs(folder: Path) -> tuple[Path, Path]:
-    from tests.support.blob_bundle import build_blob_bundle
+    from windhover_sim.blob_bundle import build_blob_bundle
 
     # A small input: inference is taken off anyway, and must not fill the machine.
     build_blob_bundle(folder / "model", height=96, width=160, channels="rgb")
@@ -270,7 +270,7 @@ def _listen(pid: int) -> tuple[dict[str, dict[str, str]], float]:
 
 
 def _isolate() -> None:
-    from tests.support.domain import isolate
+    from embedded.domain import isolate
 
     if "ROS_DOMAIN_ID" not in os.environ:
         isolate()

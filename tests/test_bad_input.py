@@ -57,7 +57,7 @@ def truth_file(tmp_path, names):
 
 
 def test_images_that_the_model_is_not_for(complaint, blob_folder, tmp_path):
-    from tests.support.blob_bundle import build_blob_bundle
+    from windhover_sim.blob_bundle import build_blob_bundle
 
     build_blob_bundle(tmp_path / "rgb", height=64, width=64, channels="rgb")
     line = complaint("up", "--source", blob_folder, "--model", tmp_path / "rgb", "--rate", 0)

@@ -12,7 +12,7 @@ from geometry_msgs.msg import PoseWithCovariance
 from std_msgs.msg import Header
 from vision_msgs import msg as vision
 
-from tests.support.domain import isolate
+from embedded.domain import isolate
 from tests.support.fixtures import wait_for
 from tests.support.processes import start
 

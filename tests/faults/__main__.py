@@ -9,9 +9,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from embedded.domain import isolate
 from tests.faults.scenarios import SCENARIOS, Outcome
-from tests.support.blob_bundle import build_blob_bundle
-from tests.support.domain import isolate
+from windhover_sim.blob_bundle import build_blob_bundle
 
 TARGET_S = 2.0
 HEAD = (

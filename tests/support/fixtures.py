@@ -104,12 +104,12 @@ class Collector:
 
 def fly_to_the_end(pipeline: Any) -> list[tuple[Any, Any, Any]]:
     """Run a composed process over a recorded source; each frame, its detections and tracks."""
-    from windhover_ros.runner import spinning
+    from windhover_ros.runner import spin_in_threads
 
     seen: list[tuple[Any, Any, Any]] = []
     pipeline.tap(lambda frame, detections, tracks, labels: seen.append((frame, detections, tracks)))
     pipeline.start()
-    with spinning(pipeline.nodes):
+    with spin_in_threads(pipeline.nodes):
         wait_for(pipeline.finished, "the end")
     return seen
 
@@ -140,7 +140,7 @@ def nodes(ros: None) -> Iterator[Nodes]:
 @pytest.fixture(scope="session")
 def blob_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small real bundle that finds bright rectangles exactly."""
-    from tests.support.blob_bundle import build_blob_bundle
+    from windhover_sim.blob_bundle import build_blob_bundle
 
     folder = tmp_path_factory.mktemp("models") / "blob"
     build_blob_bundle(folder, height=256, width=320)
@@ -175,7 +175,7 @@ def blob_folder(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def rgbt_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same for two cameras: it finds what is bright in red or in thermal."""
-    from tests.support.blob_bundle import build_blob_bundle
+    from windhover_sim.blob_bundle import build_blob_bundle
 
     folder = tmp_path_factory.mktemp("models") / "blob-rgbt"
     build_blob_bundle(folder, height=256, width=320, channels="rgbt")

@@ -11,8 +11,8 @@ from windhover.errors import ConfigError
 
 pytest.importorskip("rclpy", reason="ROS is not installed")
 
+from embedded.domain import free_domain
 from embedded.tidy import abandoned, fast_dds_files
-from tests.support.domain import free_domain
 from tests.support.processes import finished, start
 from windhover_ros.environment import child_environment, prepare_environment
 

@@ -12,7 +12,6 @@ import numpy as np
 import onnx
 import pytest
 
-from tests.support.blob_bundle import build_blob_bundle
 from windhover import inference
 from windhover.errors import BackendError, BundleError, ConfigError
 from windhover.inference import (
@@ -24,6 +23,7 @@ from windhover.inference import (
 )
 from windhover.inference.cpu import CpuBackend
 from windhover.model.bundle import Bundle, write_bundle
+from windhover_sim.blob_bundle import build_blob_bundle
 
 HW = {"height": 64, "width": 96}
 

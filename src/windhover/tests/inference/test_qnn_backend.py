@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.blob_bundle import build_blob_bundle
 from tests.support.quantised_bundle import FOREIGN_OP, write_manifest, write_onnx_with_foreign_op
 from windhover.errors import BackendError, ConfigError
 from windhover.inference import Backend, open_backend
 from windhover.inference.qnn import QnnBackend
 from windhover.model.bundle import Bundle
+from windhover_sim.blob_bundle import build_blob_bundle
 
 
 def grey(bundle: Bundle) -> np.ndarray:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.support.blob_bundle import build_blob_bundle
 from windhover.errors import BackendError, BundleError, ConfigError, EncodingError
 from windhover.imaging.agc import ToneConfig, ToneMapper
 from windhover.model.bundle import Bundle
 from windhover.model.detector import Detector, Timings
 from windhover.model.manifest import Thresholds
 from windhover.types import Detections, Frame
+from windhover_sim.blob_bundle import build_blob_bundle
 
 # x1, y1, x2, y2, level: a person at an odd place, a small vehicle, one at each border.
 RECTANGLES = [

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.blob_bundle import build_blob_bundle
 from windhover.errors import BundleError
 from windhover.model.bundle import Bundle
 from windhover.model.graph import TensorSpec, check_graph
+from windhover_sim.blob_bundle import build_blob_bundle
 
 IMAGES = TensorSpec("images", (1, 64, 96, 1), "uint8")
 

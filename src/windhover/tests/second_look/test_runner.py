@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from tests.support.blob_bundle import build_blob_bundle
 from windhover.errors import BackendError, BundleError
 from windhover.second_look.runner import SecondLook
 from windhover.types import FullFrame
+from windhover_sim.blob_bundle import build_blob_bundle
 
 LABELS = ("vehicle", "tree", "person")
 GREY = 40

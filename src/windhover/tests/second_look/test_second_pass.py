@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.support.blob_bundle import build_blob_bundle
 from windhover.errors import BackendError
 from windhover.geometry import Lens, down_of_pitch
 from windhover.model.bundle import Bundle, file_sha256
 from windhover.model.detector import Detector
 from windhover.second_look.second_pass import CameraPose
 from windhover.types import Frame, FullFrame
+from windhover_sim.blob_bundle import build_blob_bundle
 
 # The blob graph calls what is bright a person and what is half as bright a vehicle: here a
 # vehicle is carried by a person.

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.support.blob_bundle import build_blob_bundle
 from windhover_bringup.cli import main
+from windhover_sim.blob_bundle import build_blob_bundle
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.support.blob_bundle import build_blob_bundle
 from windhover_bringup.cli import main
+from windhover_sim.blob_bundle import build_blob_bundle
 
 
 @pytest.fixture(scope="module")

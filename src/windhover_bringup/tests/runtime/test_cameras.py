@@ -3,7 +3,6 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("vision_msgs")
 
-from tests.support.blob_bundle import build_blob_bundle
 from windhover.errors import ConfigError, SourceError
 from windhover.model.bundle import Bundle
 from windhover_bringup.runtime.cameras import (
@@ -15,8 +14,9 @@ from windhover_bringup.runtime.cameras import (
     started,
 )
 from windhover_bringup.runtime.config import Config
-from windhover_bringup.runtime.plan import make_plan
+from windhover_bringup.runtime.plan import plan_run
 from windhover_bringup.runtime.settings import settings_of
+from windhover_sim.blob_bundle import build_blob_bundle
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_cameras_are_those_that_the_model_is_for_or_the_config_names(
     blob_bundle, both, modality, model, cameras, fed, topic
 ):
     bundle = both if model == "both" else Bundle.load(blob_bundle)
-    setup = CameraSetup.of(Config().replaced("bringup", modality=modality), bundle)
+    setup = CameraSetup.of(Config().with_values("bringup", modality=modality), bundle)
     assert (setup.cameras, setup.modality, setup.image_topic) == (cameras, fed, topic)
     assert setup.is_paired == (fed == "rgbt")
 
@@ -93,7 +93,7 @@ def test_a_source_for_the_other_camera_is_refused():
 @pytest.mark.parametrize("camera", ["rgb", "thermal"])
 def test_a_model_for_both_runs_on_one_camera_that_is_named(rgbt_bundle, camera):
     config = settings_of(None, f"{camera}=scene:empty?frames=3", str(rgbt_bundle))
-    plan = make_plan(config, None)
+    plan = plan_run(config, None)
     assert plan.cameras == (f"{camera}_camera",)
     assert "pairing" in plan.consumers
     assert plan.config["pairing"]["cameras"] == [camera]
@@ -104,23 +104,23 @@ def test_a_model_for_both_runs_on_one_camera_that_is_named(rgbt_bundle, camera):
 
 
 def test_the_pairing_node_knows_a_scene_and_the_models_tones(both):
-    config = Config().replaced("rgb_camera", source="scene:demo?altitude=25&pitch=50")
+    config = Config().with_values("rgb_camera", source="scene:demo?altitude=25&pitch=50")
     setup = CameraSetup(("rgb", "thermal"), "rgbt")
     values = pairing_values(config, both, setup)
     assert values["calibration"] == "scene:demo?altitude=25&pitch=50"
     assert (values["nominal_altitude_m"], values["camera_pitch_deg"]) == (25.0, 50.0)
     assert values["tone.method"] == both.tone.method
-    given = config.replaced("pairing", calibration="mine.yaml")
+    given = config.with_values("pairing", calibration="mine.yaml")
     assert pairing_values(given, both, setup)["calibration"] == "mine.yaml"
-    plain = pairing_values(Config().replaced("rgb_camera", source="a.mp4"), both, setup)
+    plain = pairing_values(Config().with_values("rgb_camera", source="a.mp4"), both, setup)
     assert "calibration" not in plain
 
 
 def two_scenes(**rgb):
     return (
         Config()
-        .replaced("rgb_camera", source="scene:empty?rate=30&duration=2", **rgb)
-        .replaced("thermal_camera", source="scene:empty?rate=9&duration=2")
+        .with_values("rgb_camera", source="scene:empty?rate=30&duration=2", **rgb)
+        .with_values("thermal_camera", source="scene:empty?rate=9&duration=2")
     )
 
 
@@ -136,16 +136,16 @@ def test_two_recorded_cameras_end_and_begin_together():
 
 def test_a_missing_second_source_is_told_before_anything_starts(tmp_path):
     with pytest.raises(ConfigError, match="no source for the thermal camera"):
-        check_inputs(Config().replaced("rgb_camera", source="scene:empty"), CAMERAS["rgbt"])
-    gone = Config().replaced("rgb_camera", source="scene:empty")
-    gone = gone.replaced("thermal_camera", source=str(tmp_path / "gone"))
+        check_inputs(Config().with_values("rgb_camera", source="scene:empty"), CAMERAS["rgbt"])
+    gone = Config().with_values("rgb_camera", source="scene:empty")
+    gone = gone.with_values("thermal_camera", source=str(tmp_path / "gone"))
     with pytest.raises(SourceError, match="gone"):
         check_inputs(gone, CAMERAS["rgbt"])
 
 
 def test_both_cameras_and_the_pairing_node_are_planned(rgbt_bundle):
     config = settings_of(None, "scene:empty?frames=3", str(rgbt_bundle))
-    plan = make_plan(config, "/tmp/nowhere")
+    plan = plan_run(config, "/tmp/nowhere")
     assert plan.consumers == (
         "tracker", "detector", "overlay", "pairing", "recorder", "monitor",
     )  # fmt: skip

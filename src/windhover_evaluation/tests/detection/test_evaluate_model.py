@@ -15,11 +15,11 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from tests.support.blob_bundle import build_blob_bundle
 from windhover.errors import ConfigError, DataError
 from windhover.model.detector import Detector
 from windhover_evaluation.detection.frames import SizeMismatchError
 from windhover_evaluation.detection.model_evaluation import evaluate_model, open_for_evaluation
+from windhover_sim.blob_bundle import build_blob_bundle
 
 Rectangle = tuple[int, int, int, int, int]
 # x1, y1, x2, y2, grey level: what the bundle takes for a person or a vehicle.

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from tests.support.blob_bundle import SCORE_SCALE, SCORE_ZERO_POINT, build_blob_bundle
 from windhover.inference import Backend, open_backend
 from windhover.model.bundle import Bundle
 from windhover.types import Frame
 from windhover_evaluation.fidelity.agreement import MIN_CELL_SCORE, compare_backends
+from windhover_sim.blob_bundle import SCORE_SCALE, SCORE_ZERO_POINT, build_blob_bundle
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.support.blob_bundle import build_blob_bundle
 from windhover.errors import BackendError, ConfigError, SourceError
 from windhover.inference import BACKENDS, open_backend
 from windhover.model.bundle import Bundle
@@ -23,6 +22,7 @@ from windhover_evaluation.fidelity.variants import (
     sample_images,
     variant_names,
 )
+from windhover_sim.blob_bundle import build_blob_bundle
 
 SIDE = 32
 

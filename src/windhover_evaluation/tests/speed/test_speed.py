@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.blob_bundle import build_blob_bundle
 from tests.support.quantised_bundle import build_quantised_bundle
 from windhover.errors import BackendError, ConfigError
 from windhover.inference.qnn_api.profile import Measurement
@@ -20,6 +19,7 @@ from windhover_evaluation.speed.backends import (
     measure,
     measure_backends,
 )
+from windhover_sim.blob_bundle import build_blob_bundle
 
 
 @pytest.fixture(scope="module")

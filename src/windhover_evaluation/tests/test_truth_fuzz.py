@@ -113,6 +113,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @settings(max_examples=300)
 @given(CHANGES)
+@example([(("annotations", 1, "track_id"), "set", 2.0**63)])
 def test_any_coco_document(folder: Path, changes: list[tuple[tuple[Any, ...], str, Any]]) -> None:
     path = folder / "truth.json"
     path.write_text(json.dumps(changed(changes)))

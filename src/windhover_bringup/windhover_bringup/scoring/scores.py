@@ -147,6 +147,8 @@ def _score(
     rows = _rows_in_order(truth)
     _check_fit(video, truth, rows, spec.truth)
     notes = [*spec.warnings, *(str(problem) for problem in truth.problems)]
+    if truth.ignored_categories:
+        notes.append(f"the truth's {', '.join(truth.ignored_categories)} are ignored regions")
     indices = [result.index for result in video.results]
     first = min(indices, default=0) if spec.part else 0
     if spec.part:

@@ -68,6 +68,11 @@ def test_hit_uav_keys_merge_and_dont_care(tmp_path: Path) -> None:
     assert truth.label_ids.tolist() == [0, 1, 2, 1, ANY_LABEL]
     assert truth.ignored.tolist() == [False, False, False, False, True]
     assert truth.categories["vehicle"] == ("Car", "OtherVehicle")
+    assert truth.ignored_categories == ("DontCare",)
+    # A bicycle is no motorcycle, and too much like one to be a false alarm.
+    rgbt = load_truth(written(tmp_path, data), ("person", "weapon", "motorcycle", "vehicle"))
+    assert rgbt.ignored_categories == ("Bicycle", "DontCare")
+    assert rgbt.label_ids.tolist() == [0, 3, ANY_LABEL, 3, ANY_LABEL]
     # The first of the merged categories stands for the label in results.
     assert truth.category_ids == {"person": 0, "vehicle": 1, "two-wheeler": 2}
     assert truth.images[0].groups == {"time": "night", "altitude": "50-70 m"}
@@ -293,12 +298,13 @@ def test_a_truth_of_which_nothing_can_be_scored_is_refused(tmp_path: Path) -> No
 def test_track_ids_are_read_where_there_are_some(tmp_path: Path) -> None:
     assert load_truth(written(tmp_path, coco()), LABELS).track_ids is None
     data = coco()
-    data["annotations"][1]["track_id"] = "31"
+    box = data["annotations"][0]
+    names = [None, "31", 31.0, "car_3", 2**64, "car_3"]
+    data["annotations"] = [box | {"id": n, "track_id": name} for n, name in enumerate(names)]
     truth = load_truth(written(tmp_path, data), LABELS)
     assert truth.track_ids is not None
-    assert truth.track_ids.tolist() == [NO_TRACK, 31]
-    (of_first,) = truth.boxes_of(0).track_ids  # type: ignore[misc]
-    assert of_first == 31
+    assert truth.track_ids.tolist() == [NO_TRACK, 0, 0, 1, 2, 1]
+    assert truth.boxes_of(0).track_ids is not None
 
 
 @pytest.mark.data

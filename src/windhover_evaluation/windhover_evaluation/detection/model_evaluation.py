@@ -334,6 +334,7 @@ def _facts(detector: Detector, truth: Truth, images_dir: Path) -> dict[str, str]
         "images": str(images_dir),
         "truth": truth.path,
         **({"scored": "; ".join(merged)} if merged else {}),
+        **({"ignored": ", ".join(truth.ignored_categories)} if truth.ignored_categories else {}),
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "windhover": __version__,
         **machine_facts(),

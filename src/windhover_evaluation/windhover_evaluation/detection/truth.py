@@ -80,9 +80,10 @@ class Truth:
         category_ids: the one category id that results of a label carry: that of
             the category with the label's own name, else the first in the file.
         problems: flaws that were counted and not scored.
+        ignored_categories: categories whose boxes are ignored regions.
         annotations: how many the file has, those that were left out included.
-        track_ids: ``(N,)`` int64, which object each box is of, :data:`NO_TRACK` where
-            the file gives none; ``None`` where it gives none at all.
+        track_ids: ``(N,)`` int64, number of the object that each box is of,
+            :data:`NO_TRACK` where the file gives none; ``None`` where it gives none at all.
     """
 
     path: str
@@ -95,6 +96,7 @@ class Truth:
     categories: Mapping[str, tuple[str, ...]]
     category_ids: Mapping[str, Identifier]
     problems: tuple[Problem, ...] = ()
+    ignored_categories: tuple[str, ...] = ()
     annotations: int = 0
     track_ids: NDArray[np.int64] | None = None
 

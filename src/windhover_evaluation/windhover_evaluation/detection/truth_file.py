@@ -154,6 +154,7 @@ class _Reader:
         self._labels: list[int] = []
         self._ignored: list[bool] = []
         self._tracks: list[int] = []
+        self._track_numbers: dict[Identifier, int] = {}
         names = Counter(image.file_name for image in images)
         for name in (name for name, count in names.items() if count > 1):
             self._note("file name given to more than one image (each is scored)", name)
@@ -182,7 +183,11 @@ class _Reader:
         self._boxes.append(box)
         self._labels.append(label)
         self._ignored.append(label == ANY_LABEL or self._is_ignored(annotation, number))
-        self._tracks.append(track if isinstance(track, int) else NO_TRACK)
+        # Numbered as they come: which one it is matters, and not what it is called.
+        number_of = self._track_numbers
+        self._tracks.append(
+            NO_TRACK if track is None else number_of.setdefault(track, len(number_of))
+        )
 
     def truth(self) -> Truth:
         """The truth of the annotations that were kept."""
@@ -201,6 +206,7 @@ class _Reader:
                 Problem(text, len(items), tuple(items[:_LISTED]))
                 for text, items in self._problems.items()
             ),
+            ignored_categories=tuple(sorted(self._categories.labels.ignored)),
             annotations=self._count,
             track_ids=tracks if (tracks != NO_TRACK).any() else None,
         )

@@ -144,6 +144,18 @@ def test_colour_becomes_gray_when_asked(tmp_path):
     assert (frame.encoding, frame.image.shape) == ("mono8", (4, 6))
 
 
+def test_a_colour_palette_in_a_bag_is_refused_until_it_is_named(tmp_path):
+    heat = np.tile(np.arange(0, 256, 16, np.uint8), (12, 1))
+    image = cv2.applyColorMap(heat, cv2.COLORMAP_INFERNO)
+    bag = write(tmp_path / "bag", {"/image": [(T0, raw(T0, image, "bgr8"))]})
+    with pytest.raises(SourceError, match=r"message 0 of /image .* is in a colour palette"):
+        list(open_source(bag, camera="thermal"))
+    (frame,) = open_source(f"rosbag:{bag}?palette=ironbow", camera="thermal")
+    assert frame.encoding == "mono8"
+    (inverted,) = open_source(f"{bag}?palette=black-hot", camera="thermal")
+    np.testing.assert_array_equal(inverted.image, 255 - frame.image)
+
+
 def test_several_topics_must_be_chosen_from(tmp_path):
     bag = write(
         tmp_path / "bag",

@@ -152,6 +152,24 @@ def test_colour_formats_become_bgr(kernel):
         assert np.abs(frame.image.astype(int) - blue).max() < 12, name
 
 
+@pytest.mark.parametrize(("name", "fourcc"), [("mjpeg", "MJPG"), ("bgr", "BGR3")])
+def test_a_thermal_camera_in_a_colour_palette_is_refused_until_it_is_named(kernel, name, fourcc):
+    heat = np.tile(np.arange(0, 256, 16, np.uint8), (12, 1))
+    picture = cv2.applyColorMap(heat, cv2.COLORMAP_INFERNO)
+    data = cv2.imencode(".jpg", picture)[1] if name == "mjpeg" else picture
+    camera = kernel.add({fourcc: [(16, 12)]})
+    with Feeder(camera, lambda _: data.tobytes()):
+        source = opened(camera, f"?format={name}", as_gray=True)
+        with pytest.raises(SourceError, match=r"video\d+.* is in a colour palette"):
+            next(iter(source))
+        source.close()
+        source = opened(camera, f"?format={name}&palette=ironbow", as_gray=True)
+        frame = next(iter(source))
+        source.close()
+    assert (frame.encoding, frame.image.shape) == ("mono8", (12, 16))
+    assert (np.diff(frame.image[6].astype(int)) > -6).all()
+
+
 def test_the_best_format_is_chosen_by_default(kernel):
     both = {"YUYV": [(16, 12)], "MJPG": [(16, 12)], "Y16 ": [(16, 12)]}
     for gray, fourcc in ((False, "MJPG"), (True, "Y16 ")):

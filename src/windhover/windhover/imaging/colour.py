@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from windhover.types import Image
 
 _GRID = 8
+_MIN_SAMPLES = 32
 _COLOUR_SPREAD = 12
 _COLOUR_SHARE = 0.05
 # Mean distance of a pixel's largest to its smallest channel. Fully coloured palettes of
@@ -43,5 +44,6 @@ def _spread(image: Image, encoding: str) -> NDArray[np.int16] | None:
     """Each pixel's largest less its smallest channel, on a grid; ``None`` of grey."""
     if encoding not in {"bgr8", "rgb8"}:
         return None
-    pixels = image[::_GRID, ::_GRID]
+    step = min(_GRID, max(1, min(image.shape[:2]) // _MIN_SAMPLES))
+    pixels = image[::step, ::step]
     return np.asarray(pixels.max(axis=2).astype(np.int16) - pixels.min(axis=2), np.int16)

@@ -48,7 +48,8 @@ def warm_start(model: nn.Module, weights: Weights, classes: Sequence[int | None]
     """Copy what fits into a model with the same layers.
 
     The first convolution is spread over other numbers of input channels, so that a grey
-    picture gives what it gave before. A colour backbone takes the other one's weights.
+    picture gives what it gave before. A colour backbone takes the other one's weights where
+    it has none of its own.
 
     Args:
         model: untrained; changed.
@@ -81,6 +82,9 @@ def _take_conv(module: Conv, weights: Weights, name: str) -> int:
     own = module.conv.weight
     if kernel.shape[1] != own.shape[1] and kernel.shape[1] == 1:
         kernel = kernel.repeat(1, own.shape[1], 1, 1) / own.shape[1]
+    elif kernel.shape[1] == 3 and own.shape[1] == 1:
+        # One grey channel then gives what it would give as three.
+        kernel = kernel.sum(1, keepdim=True)
     if kernel.shape != own.shape:
         return 0
     with torch.no_grad():

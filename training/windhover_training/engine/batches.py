@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..data.crops import ignored
+from ..data.real_rgb import HeldCrop
 
 #: ``(S, S)`` or ``(S, S, C)`` uint8 pixels, ``(N, 4)`` float32 x1, y1, x2, y2 in its pixels,
 #: ``(N,)`` int64 classes.
@@ -23,8 +24,11 @@ def collate(crops: Iterable[Crop], device: torch.device | str = "cpu") -> dict[s
     Returns:
         ``img`` (B, C, S, S) float 0..1 channels-last, ``batch_idx`` (M,), ``cls`` (M, 1)
         and ``bboxes`` (M, 4) as centre x, y, width, height in 0..1; ``ignored`` (K, 6) of
-        objects with a class below 0: row in the batch, class, x1, y1, x2, y2 in pixels.
+        objects with a class below 0: row in the batch, class, x1, y1, x2, y2 in pixels;
+        ``held`` (H,) rows of the crops that are held near the start.
     """
+    crops = list(crops)
+    held = [row for row, crop in enumerate(crops) if isinstance(crop, HeldCrop)]
     images, index, classes, boxes, unjudged = [], [], [], [], [np.empty((0, 6), np.float32)]
     for i, (pixels, every_box, every_label) in enumerate(crops):
         judged = every_label >= 0
@@ -47,6 +51,7 @@ def collate(crops: Iterable[Crop], device: torch.device | str = "cpu") -> dict[s
         "cls": torch.from_numpy(np.concatenate(classes)).float()[:, None].to(device),
         "bboxes": torch.from_numpy(np.concatenate(boxes)).float().to(device),
         "ignored": torch.from_numpy(np.concatenate(unjudged)).to(device),
+        "held": torch.tensor(held, dtype=torch.int64, device=device),
     }
 
 

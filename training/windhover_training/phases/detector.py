@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ultralytics.nn.tasks import DetectionModel
 
 from ..config import TrainConfig
 from ..data.crops import CropSampler, load_samples
@@ -15,7 +14,7 @@ from ..engine.batches import DrawBatch
 from ..engine.model import build_model
 from ..runs import Run
 from .base import Needed, Phase
-from .steps import draw_in_order, metrics_of, run_steps, take_start
+from .steps import Begun, draw_in_order, metrics_of, run_steps, take_start
 
 
 def make_draw(config: TrainConfig, rank: int = 0) -> DrawBatch:
@@ -49,12 +48,12 @@ def run_detector(config: TrainConfig, folder: Path) -> Path | None:
     return run_steps(partial(_start, config), config, folder)
 
 
-def _start(config: TrainConfig, rank: int) -> tuple[DetectionModel, DrawBatch]:
+def _start(config: TrainConfig, rank: int) -> Begun:
     model = build_model(config.model, config.channels, len(config.labels))
     draw = make_draw(config, rank)
     same = range(len(config.labels))
     take_start(model, config, same, lambda: make_draw(config) if rank else draw)
-    return model, draw
+    return Begun(model, draw)
 
 
 def _needs(config: TrainConfig) -> list[Needed]:

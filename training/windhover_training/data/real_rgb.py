@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from windhover.errors import DataError
+
 from ..config import Range
 from ..fusion_config import RgbtAugmentation
 from .crops import Sample, ignored, warp_boxes
@@ -43,9 +45,11 @@ def load_real(root: Path, splits: Sequence[str], labels: Sequence[str]) -> list[
     """Read whole splits of a converted set of RGB pictures into memory.
 
     Raises:
-        DataError: a split is missing or damaged, or nothing in it can be taught.
+        DataError: a split is missing, damaged or has no picture.
     """
-    pictures = load_pictures(root, splits, 3, labels)
+    pictures = load_pictures(root, splits, 3, labels, may_be_empty=True)
+    if not pictures:
+        raise DataError(f"{root}: {', '.join(splits)} list no pictures; use other data")
     read = Reader(3, keep=1)
     return [Sample(read(each), each.boxes, each.classes, each.flight) for each in pictures]
 

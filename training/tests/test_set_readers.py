@@ -246,7 +246,7 @@ def test_pictures_with_a_text_file_each(tmp_path: Path) -> None:
     assert boxes(converted)[names[1]] == []
     assert {frame.flight for frame in converted.frames} == {"1_people_0007", "2_ppl"}
     assert counts(said["dropped"]) == {
-        "box: unknown class class 7": 1, "line: not a class and four numbers": 1,
+        "box: unknown class 7": 1, "line: not a class and four numbers": 1,
     }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from windhover_training.config import ModelSpec
 from windhover_training.engine.fusion import RgbtModel
 from windhover_training.engine.model import build_as, build_model, raw_heads
 from windhover_training.engine.stock import COCO_CLASSES, begin_as_stock, read_stock
+from windhover_training.engine.warm_start import read_weights, warm_start
+from windhover_training.export.graph import export_core, finish_float
 
 LABELS = ["person", "weapon", "motorcycle", "vehicle"]
 #: COCO's person, motorcycle and car.
@@ -106,6 +109,25 @@ def test_the_head_keeps_the_hidden_channels_of_80_classes(started: RgbtModel) ->
     for branch in started.model[-1].cv3:
         assert (branch[-1].in_channels, branch[-1].out_channels) == (80, 4)
     assert started.model[-1].no == 4 + 4 * started.model[-1].reg_max
+
+
+def test_a_run_goes_on_from_the_released_graph_of_both_cameras(
+    started: RgbtModel, tmp_path: Path
+) -> None:
+    model = copy.deepcopy(started)
+    with torch.no_grad():
+        # So that nothing that is left out could be right by chance.
+        for parameter in (*model.gate.parameters(), *model.merges.parameters()):
+            parameter.add_(torch.randn_like(parameter) * 0.05)
+        model.colour[0].bn.bias.add_(0.2)
+    onnx.save(finish_float(export_core(model, SIZE, SIZE, 4)), tmp_path / "float.onnx")
+    again = RgbtModel("yolo11n.yaml", len(LABELS), "cbam", head_classes=COCO_CLASSES)
+    warm_start(again, read_weights(tmp_path / "float.onnx"), range(len(LABELS)))
+    seen = torch.cat([picture(3), picture(1)], 1)
+    with torch.no_grad():
+        pairs = zip(raw_heads(again.eval(), seen), raw_heads(model, seen), strict=True)
+        for ours, theirs in pairs:
+            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
 
 
 def test_stock_weights_are_read_from_both_kinds_of_file(

@@ -58,7 +58,26 @@ def distance(holder: Holder, model: RgbtModel, rows: list[int]) -> float:
 
 def test_at_the_start_nothing_is_away(started: RgbtModel, weights: dict[str, np.ndarray]) -> None:
     holder = Holder(copy.deepcopy(started), weights, LABELS, HoldConfig(weight=1))
+    # A vehicle starts as a car; it is held as a car, a bus or a lorry, whichever is likelier.
+    with torch.no_grad():
+        for name in (name for name in weights if name.endswith(".2.weight") and ".cv3." in name):
+            bias = weights[name.replace("weight", "bias")]
+            assert bias[2] == bias[5] == bias[7]
+        for layer in holder._last:
+            for row in (5, 7):
+                layer.weight[row], layer.bias[row] = layer.weight[2], layer.bias[2]
     assert distance(holder, started, [0, 2]) == pytest.approx(0, abs=0.05)
+
+
+def test_a_vehicle_is_held_as_the_likeliest_of_stocks(
+    started: RgbtModel, weights: dict[str, np.ndarray]
+) -> None:
+    holder = Holder(copy.deepcopy(started), weights, LABELS, HoldConfig(weight=1))
+    before = distance(holder, started, [0])
+    with torch.no_grad():
+        for layer in holder._last:
+            layer.bias[7] += 9
+    assert distance(holder, started, [0]) > before + 1
 
 
 @pytest.mark.parametrize("changed", ["own row", "hidden layer"])

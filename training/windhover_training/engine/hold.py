@@ -18,7 +18,7 @@ from ultralytics.nn.tasks import DetectionModel
 from ..fusion_config import HoldConfig
 from .fusion import RgbtModel
 from .objective import Objective, in_float32, leave_out
-from .stock import COCO_ROW, class_layers
+from .stock import COCO_ROWS, class_layers
 from .warm_start import Weights
 
 
@@ -39,13 +39,14 @@ class Holder:
         self.start = start.eval().requires_grad_(False)
         self.config = config
         self._last = class_layers(weights)
-        known = [label for label in labels if label in COCO_ROW]
+        known = [label for label in labels if label in COCO_ROWS]
         self._own = [labels.index(label) for label in known]
-        self._stock = [COCO_ROW[label] for label in known]
-        strength = torch.full((len(self._last[0].bias),), config.others)
-        for label in known:
-            strength[COCO_ROW[label]] = config.labels.get(label, 1.0)
-        self._strength = strength
+        self._stock = [list(COCO_ROWS[label]) for label in known]
+        own_strength = [config.labels.get(label, 1.0) for label in known]
+        self._own_strength = torch.tensor(own_strength)
+        self._strength = torch.full((len(self._last[0].bias),), config.others)
+        for rows, value in zip(self._stock, own_strength, strict=True):
+            self._strength[rows] = value
 
     def objective(self, autocast: torch.dtype | None) -> Objective:
         """What is minimised: the detection loss, and the distance from the start."""
@@ -72,7 +73,9 @@ class Holder:
         hidden: Sequence[torch.Tensor],
         rows: torch.Tensor,
     ) -> torch.Tensor:
-        """How far the scores of some images are from the start's: a divergence, 0 at the start.
+        """How far the scores of some images are from the start's, as a divergence.
+
+        A label of ours that is several of stock's is held near the highest of these.
 
         Args:
             images: ``(B, 4, H, W)`` in 0..1.
@@ -91,9 +94,8 @@ class Holder:
             total = total + (_divergence(now, wanted).sum((0, 2, 3)) * self._strength).sum()
             cells = old.shape[2] * old.shape[3]
             own = scores[rows][:, self._own, first : first + cells].float()
-            target = wanted[:, self._stock].flatten(2)
-            strength = self._strength[self._stock]
-            total = total + (_divergence(own, target).sum((0, 2)) * strength).sum()
+            target = torch.stack([wanted[:, each].amax(1) for each in self._stock], 1).flatten(2)
+            total = total + (_divergence(own, target).sum((0, 2)) * self._own_strength).sum()
             first += cells
         return total
 

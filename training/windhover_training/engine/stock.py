@@ -28,8 +28,9 @@ from .warm_start import Weights, warm_start
 
 #: Classes that stock networks tell apart: those of COCO.
 COCO_CLASSES: Final = 80
-#: COCO's row for a label of ours. A car is its nearest to a vehicle; it has no weapon.
-COCO_ROW: Final = {"person": 0, "vehicle": 2, "motorcycle": 3}
+#: COCO's rows for a label of ours, the one that a network starts with first: a car is the
+#: nearest to a vehicle, and buses and lorries are some too. It has no weapon.
+COCO_ROWS: Final = {"person": (0,), "vehicle": (2, 5, 7), "motorcycle": (3,)}
 _LAST_CLASS: Final = re.compile(r"model\.\d+\.cv3\.\d+\.2\.weight")
 _LAYER: Final = re.compile(r"model\.(\d+)\.")
 _FIRST: Final = "model.0.conv.weight"
@@ -82,7 +83,7 @@ def begin_as_stock(model: RgbtModel, weights: Weights, labels: Sequence[str]) ->
     """
     if model.fusion != "cbam":
         raise ConfigError(f"fusion {model.fusion!r} can't start as stock; use cbam")
-    warm_start(model, weights, [COCO_ROW.get(label) for label in labels])
+    warm_start(model, weights, [COCO_ROWS.get(label, (None,))[0] for label in labels])
     model.gate.make_even()
     for end, merge in model.merges.items():
         merge.make_sum(_blank_features(model, int(end)))

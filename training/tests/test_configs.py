@@ -33,6 +33,8 @@ CONFIGS = REPOSITORY / "training/configs"
         ("thermal_n", "thermal-n"),
         ("thermal_n_2", "thermal-n"),
         ("rgbt_n", "fusion"),
+        ("rgbt_n_stock", "fusion"),
+        ("qat_rgbt_n", "qat"),
         ("rgbt_n_weapons", "weapons"),
         ("qat_all", "qat"),
     ],

@@ -68,7 +68,7 @@ def losses(run: Path) -> list[float]:
 
 def test_a_run_starts_from_a_released_graph_and_computes_what_it_does(data: Path) -> None:
     config = tiny_config(data, 1).model_copy(update={"start": THERMAL_N / "float.onnx"})
-    model, _ = _start(config, None, 0)
+    model = _start(config, None, 0).model
     x = torch.from_numpy(np.random.default_rng(1).random((1, 1, 128, 160), np.float32))
     ours = raw_heads(model.eval(), x)
     released, _ = load_model(THERMAL_N, config.model)

@@ -231,6 +231,25 @@ def test_visdrone_videos(tmp_path: Path) -> None:
     assert said["dropped"]["box: of a frame that has no image"]["count"] == 2
 
 
+def test_pictures_with_a_text_file_each(tmp_path: Path) -> None:
+    names = ("1_people_0007_10", "1_people_0007_64", "2_ppl_3_crop.rf.a", "2_ppl_3_crop.rf.b")
+    (tmp_path / "soap/labels").mkdir(parents=True)
+    for name in names:
+        picture(tmp_path / f"soap/images/{name}.png")
+    text = "0 0.5 0.5 0.25 0.5\n7 0.5 0.5 0.1 0.1\n0 0.5\n"
+    (tmp_path / f"soap/labels/{names[0]}.txt").write_text(text)
+    converted, said = convert("soap", tmp_path / "soap", tmp_path / "out")
+    height, width = cv2.imread(str(tmp_path / f"soap/images/{names[0]}.png")).shape[:2]
+    assert boxes(converted)[names[0]] == [
+        ("person", 0.375 * width, 0.25 * height, 0.25 * width, 0.5 * height)
+    ]
+    assert boxes(converted)[names[1]] == []
+    assert {frame.flight for frame in converted.frames} == {"1_people_0007", "2_ppl"}
+    assert counts(said["dropped"]) == {
+        "box: unknown class 7": 1, "line: not a class and four numbers": 1,
+    }  # fmt: skip
+
+
 def test_coco_with_pairs_and_ids_given_twice(tmp_path: Path) -> None:
     picture(tmp_path / "c/a/1.png")
     picture(tmp_path / "c/a/1t.png", channels=1)

@@ -54,7 +54,8 @@ class Optimisation(Strict):
     """AdamW with linear warm-up and a cosine to ``final_lr`` over ``steps``.
 
     A step takes ``accumulate`` forward passes of ``batch`` images each. ``bfloat16`` is mixed
-    precision; a GPU that lacks it uses float16 with a scaled loss.
+    precision; a GPU that lacks it uses float16 with a scaled loss. With ``keep_statistics``
+    normalisation goes on with the statistics that the model starts with.
     """
 
     steps: int = Field(gt=0)
@@ -67,6 +68,7 @@ class Optimisation(Strict):
     clip_norm: float = Field(10.0, gt=0)
     ema: float = Field(0.998, gt=0, lt=1)
     bfloat16: bool = True
+    keep_statistics: bool = False
 
     @property
     def images(self) -> int:
@@ -94,7 +96,8 @@ class LossConfig(Strict):
 class ModelSpec(BaseModel):
     """What is needed to build a model again; every training config has these keys.
 
-    Other keys are left alone: this also reads a whole config.
+    Other keys are left alone: this also reads a whole config. ``head_classes`` is how many
+    classes the head's hidden layers are made for, if not one a label.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -104,6 +107,7 @@ class ModelSpec(BaseModel):
     channels: int = 4
     fusion: Literal["cbam", "early", "rgb", "thermal"] | None = None
     levels: tuple[str, ...] = ("p3",)
+    head_classes: int | None = Field(None, gt=0)
 
 
 class TrainConfig(Strict):

@@ -46,6 +46,41 @@ class ClearConfig(Strict):
     score: float = Field(0.1, gt=0, lt=1)
 
 
+class HoldConfig(Strict):
+    """How strongly scores on real RGB are held near those of stock, where a run started.
+
+    Attributes:
+        weight: of the distance beside the detection loss; 0 for none.
+        labels: factor of a label of ours that stock knows too; 1 where none is given.
+        others: factor of stock's other classes.
+    """
+
+    weight: float = Field(0.0, ge=0)
+    labels: dict[str, float] = Field(default_factory=dict)
+    others: float = Field(0.5, ge=0)
+
+
+class RealRgb(Strict):
+    """Real RGB pictures in every batch, with thermal blank.
+
+    Attributes:
+        data: converted set.
+        splits: of it.
+        labelled: labels that the set has all of; of the others nothing is judged.
+        share: of a batch.
+        mosaic: heights of the rows, pixels, of frames that are made of whole pictures side
+            by side; for pictures from the ground, whose people are large. None shows the
+            pictures as they are.
+    """
+
+    data: Path
+    splits: tuple[str, ...] = ("train",)
+    labelled: tuple[str, ...] = ()
+    share: float = Field(gt=0, le=0.9)
+    mosaic: Range | None = None
+    augmentation: RgbtAugmentation = RgbtAugmentation()
+
+
 class FusionConfig(Strict):
     """One run of ``train fusion``.
 
@@ -58,6 +93,13 @@ class FusionConfig(Strict):
             the share of unarmed people that get one), or none.
         class_weights: how strongly frames and objects of each class are drawn.
         loss: weighs the classes' losses.
+        head_classes: how many classes the head's hidden layers are made for; 80 for stock.
+        stock: stock weights that a run without ``init`` starts as (:mod:`.engine.stock`), and
+            that ``hold`` holds it near to.
+        real_rgb: sets of real RGB pictures.
+        hold: how strongly scores on these are held.
+        backbone_rate: share of the learning rate for the backbones of what was taken.
+        taken_rate: the same for the neck and the head.
         start: bundle whose weights are taken over, or none for random ones.
         device: auto, cpu, cuda or cuda:N.
     """
@@ -78,6 +120,12 @@ class FusionConfig(Strict):
     class_weights: list[float]
     loss: LossConfig = LossConfig()
     augmentation: RgbtAugmentation = RgbtAugmentation()
+    head_classes: int | None = Field(None, gt=0)
+    stock: Path | None = None
+    real_rgb: tuple[RealRgb, ...] = ()
+    hold: HoldConfig = HoldConfig()
+    backbone_rate: float = Field(1.0, gt=0, le=1)
+    taken_rate: float = Field(1.0, gt=0, le=1)
     optimisation: Optimisation
     start: Path | None = None
     start_classes: tuple[int | None, ...] = ()

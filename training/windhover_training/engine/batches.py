@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from windhover_training.data.augment.crops import Crop, ignored
+from windhover_training.data.augment.real_rgb import HeldCrop
 
 #: Step number -> this process's crops of the step.
 DrawBatch = Callable[[int], list[Crop]]
@@ -20,8 +21,11 @@ def collate(crops: Iterable[Crop], device: torch.device | str = "cpu") -> dict[s
     Returns:
         ``img`` (B, C, S, S) float 0..1 channels-last, ``batch_idx`` (M,), ``cls`` (M, 1)
         and ``bboxes`` (M, 4) as centre x, y, width, height in 0..1; ``ignored`` (K, 6) of
-        objects with a class below 0: row in the batch, class, x1, y1, x2, y2 in pixels.
+        objects with a class below 0: row in the batch, class, x1, y1, x2, y2 in pixels;
+        ``held`` (H,) rows of the crops that are held near the start.
     """
+    crops = list(crops)
+    held = [row for row, crop in enumerate(crops) if isinstance(crop, HeldCrop)]
     images, index, classes, boxes, unjudged = [], [], [], [], [np.empty((0, 6), np.float32)]
     for i, (pixels, every_box, every_label) in enumerate(crops):
         judged = every_label >= 0
@@ -44,6 +48,7 @@ def collate(crops: Iterable[Crop], device: torch.device | str = "cpu") -> dict[s
         "cls": torch.from_numpy(np.concatenate(classes)).float()[:, None].to(device),
         "bboxes": torch.from_numpy(np.concatenate(boxes)).float().to(device),
         "ignored": torch.from_numpy(np.concatenate(unjudged)).to(device),
+        "held": torch.tensor(held, dtype=torch.int64, device=device),
     }
 
 

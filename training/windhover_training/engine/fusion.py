@@ -5,6 +5,9 @@ serve them. ``cbam`` runs a backbone for each camera up to P3, weighs them by ho
 scene is, merges them and goes on as one YOLO11. ``early`` puts four channels into one
 backbone; ``rgb`` and ``thermal`` look at their own channels only.
 
+With ``head_classes`` the head's hidden layers are as wide as for that many classes, so that
+the weights of a network for so many fit (``stock.py``).
+
 CBAM: Woo, Park, Lee, Kweon, "CBAM: Convolutional Block Attention Module", ECCV 2018.
 """
 
@@ -71,6 +74,12 @@ class IlluminationGate(nn.Module):
             self.weigh.weight[:, 0, 0, 0] = torch.tensor([slope, -slope])
             self.weigh.bias.copy_(torch.tensor([-slope * middle, slope * middle]))
 
+    @torch.no_grad()
+    def make_even(self) -> None:
+        """Start with one half for each camera, whatever the light."""
+        self.weigh.weight.zero_()
+        self.weigh.bias.zero_()
+
     def forward(self, rgb: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Map ``(B, 3, H, W)`` to the weights of RGB and thermal, ``(B, 1, 1, 1)`` in 0..1."""
         coarse = functional.avg_pool2d(rgb, _window(rgb))
@@ -119,6 +128,20 @@ class Merge(nn.Module):
             self.mix.weight.copy_(4 * both[:, :, None, None])
             self.mix.bias.zero_()
 
+    @torch.no_grad()
+    def make_sum(self, blank: torch.Tensor) -> None:
+        """Start as the sum of both maps less ``blank``, under a gate that gives each one half.
+
+        Args:
+            blank: ``(C,)``, what a backbone gives for a black picture. With one camera black
+                the sum is then the other camera's map.
+        """
+        identity = torch.eye(self.mix.out_channels, device=self.mix.weight.device)
+        both = torch.cat([identity, identity], 1)
+        # The gate's half and the two halves of the attention are made up for.
+        self.mix.weight.copy_(8 * both[:, :, None, None])
+        self.mix.bias.copy_(-4 * blank)
+
     def forward(
         self, rgb: torch.Tensor, thermal: torch.Tensor, weights: tuple[torch.Tensor, torch.Tensor]
     ) -> torch.Tensor:
@@ -130,7 +153,12 @@ class RgbtModel(DetectionModel):
     """A YOLO11 on B, G, R, T; see the module's description for the kinds."""
 
     def __init__(
-        self, architecture: str, classes: int, fusion: Fusion, levels: tuple[str, ...] = ("p3",)
+        self,
+        architecture: str,
+        classes: int,
+        fusion: Fusion,
+        levels: tuple[str, ...] = ("p3",),
+        head_classes: int | None = None,
     ) -> None:
         """Build an untrained model.
 
@@ -139,11 +167,16 @@ class RgbtModel(DetectionModel):
             classes: number of classes.
             fusion: kind.
             levels: where ``cbam`` merges; the RGB backbone ends at the last of them.
+            head_classes: how many classes the head's hidden layers are made for; by default
+                ``classes``.
         """
         self.fusion, self.wide = fusion, False
         own = _CHANNELS[fusion]
-        super().__init__(architecture, ch=own.stop - own.start, nc=classes, verbose=False)
+        channels = own.stop - own.start
+        super().__init__(architecture, ch=channels, nc=head_classes or classes, verbose=False)
         self.args = get_cfg()
+        if head_classes is not None:
+            _set_classes(self, classes)
         if fusion == "cbam":
             ends = [LEVELS[level] for level in levels]
             self.colour = copy.deepcopy(self.model[: ends[-1] + 1])
@@ -225,6 +258,25 @@ def _widened(layer: nn.Conv2d, own: slice) -> nn.Conv2d:
         if layer.bias is not None:
             wide.bias.copy_(layer.bias)
     return wide
+
+
+#: Logit of a class that nothing has been taught of: a score of 0.0001.
+_UNKNOWN: Final = -9.0
+
+
+@torch.no_grad()
+def _set_classes(model: DetectionModel, classes: int) -> None:
+    """Give the head other last layers, for ``classes`` classes that it finds nowhere yet."""
+    head = model.model[-1]
+    for branch in head.cv3:
+        last = nn.Conv2d(branch[-1].in_channels, classes, 1)
+        last.weight.zero_()
+        last.bias.fill_(_UNKNOWN)
+        branch[-1] = last
+    head.nc = model.nc = classes
+    head.no = classes + 4 * head.reg_max
+    model.yaml["nc"] = classes
+    model.names = {row: str(row) for row in range(classes)}
 
 
 def _width(module: nn.Module) -> int:

@@ -41,14 +41,38 @@ def learning_rate(step: int, o: Optimisation) -> float:
     return o.final_lr + (o.lr - o.final_lr) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay for convolution kernels only, not for biases and normalisation."""
-    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-    plain = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
+#: Name of a parameter -> its share of the learning rate.
+Rate = Callable[[str], float]
+
+
+def full_rate(_: str) -> float:
+    """The whole learning rate, for every parameter."""
+    return 1.0
+
+
+def parameter_groups(
+    model: torch.nn.Module, weight_decay: float, rate: Rate = full_rate
+) -> list[dict[str, Any]]:
+    """Weight decay for convolution kernels only, not for biases and normalisation.
+
+    Returns:
+        Groups for an optimiser; ``share`` is their share of the learning rate.
+    """
+    groups: dict[tuple[float, bool], list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((rate(name), parameter.ndim > 1), []).append(parameter)
     return [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": plain, "weight_decay": 0.0},
+        {"params": groups[key], "weight_decay": weight_decay if key[1] else 0.0, "share": key[0]}
+        for key in sorted(groups, reverse=True)
     ]
+
+
+def keep_statistics(model: torch.nn.Module) -> None:
+    """Let every normalisation of a model in training go on with the statistics that it has."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
 
 
 @dataclass(frozen=True)
@@ -96,12 +120,15 @@ class _StopRequest:
 class _State:
     """What a checkpoint holds: weights, their average, the optimiser, the step, the best."""
 
-    def __init__(self, model: torch.nn.Module, o: Optimisation, run: Run, seed: int) -> None:
+    def __init__(
+        self, model: torch.nn.Module, o: Optimisation, run: Run, seed: int, rate: Rate
+    ) -> None:
         self.model, self.run, self._seed = model, run, seed
         together = dist.is_initialized()
         self.rank: int = dist.get_rank() if together else 0
         processes: int = dist.get_world_size() if together else 1
-        self.optimiser = torch.optim.AdamW(parameter_groups(model, o.weight_decay), lr=o.lr)
+        groups = parameter_groups(model, o.weight_decay, rate)
+        self.optimiser = torch.optim.AdamW(groups, lr=o.lr)
         self.averaged = Averaged(model, o.ema)
         self.device = next(model.parameters()).device
         self.autocast = short_float(self.device) if o.bfloat16 else None
@@ -147,7 +174,7 @@ class _State:
         """Set what depends on the step alone; returns the learning rate."""
         rate = learning_rate(self.step, o)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         set_progress(self.model, self.step / o.steps)
         # So that a model that draws (dropout) draws the same in a run that was resumed.
         torch.manual_seed((self._seed * 1_000_003 + self.step) * 64 + self.rank)
@@ -173,6 +200,7 @@ def train(
     checkpoint_seconds: float,
     *,
     objective: Objective | None = None,
+    rate: Rate = full_rate,
     validation: Validation | None = None,
     title: str = "training",
     seed: int = 0,
@@ -188,6 +216,7 @@ def train(
         run: where the log and checkpoints go.
         checkpoint_seconds: a checkpoint is written at least this often.
         objective: what is minimised; by default the detection loss of the model itself.
+        rate: share of the learning rate that each parameter gets, by its name.
         validation: how to tell which weights are the best; without it the last ones are.
         title: what the progress bar says.
         seed: of what the model itself draws.
@@ -198,7 +227,9 @@ def train(
         was asked to stop before its end.
     """
     model.to(memory_format=torch.channels_last).train()
-    state = _State(model, o, run, seed)
+    if o.keep_statistics:
+        keep_statistics(model)
+    state = _State(model, o, run, seed, rate)
     resumed = state.restore()
     objective = objective or partial(detection_loss, autocast=state.autocast)
     ahead = Prefetcher(draw, o.steps, workers)

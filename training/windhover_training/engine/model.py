@@ -48,7 +48,8 @@ def build_as(spec: ModelSpec) -> DetectionModel:
         return build_model(spec.model, spec.channels, len(spec.labels))
     from .fusion import RgbtModel  # it is built on this module's import order
 
-    return RgbtModel(spec.model, len(spec.labels), spec.fusion, spec.levels)
+    classes = len(spec.labels)
+    return RgbtModel(spec.model, classes, spec.fusion, spec.levels, spec.head_classes)
 
 
 def choose_device(name: str) -> torch.device:

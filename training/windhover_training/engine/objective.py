@@ -151,12 +151,12 @@ def detection_loss(
     images = batch["img"]
     with torch.autocast(images.device.type, dtype=autocast, enabled=autocast is not None):
         raw = model(images)
-    _leave_out(model, batch)
+    leave_out(model, batch)
     parts, items = model.loss(batch, in_float32(raw))
     return parts.sum() / len(images), items
 
 
-def _leave_out(model: DetectionModel, batch: dict[str, torch.Tensor]) -> None:
+def leave_out(model: DetectionModel, batch: dict[str, torch.Tensor]) -> None:
     """Tell the model's criterion which cells of a batch are not judged."""
     criterion, ignored = getattr(model, "criterion", None), batch.get("ignored")
     if criterion is None or ignored is None:

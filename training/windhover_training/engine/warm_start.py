@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import onnx
@@ -23,6 +23,12 @@ from windhover.errors import DataError
 
 Weights = dict[str, np.ndarray]
 
+#: What names of our own weights begin with in a released graph.
+_OURS: Final = ("model.model.", "model.colour.", "model.gate.", "model.merges.")
+#: A graph for both cameras takes B, G, R, T in its first layers, with zeros for what is not
+#: theirs. Input channels of a layer -> which of the four are its own.
+_OWN: Final = {1: slice(3, 4), 3: slice(0, 3)}
+
 
 def read_weights(graph: Path) -> Weights:
     """Initialisers of a float.onnx by the name they have in Ultralytics' state dict."""
@@ -30,12 +36,12 @@ def read_weights(graph: Path) -> Weights:
     found = {
         i.name.removeprefix("model."): numpy_helper.to_array(i)
         for i in model.graph.initializer
-        if i.name.startswith("model.model.")
+        if i.name.startswith(_OURS)
     }
     tensors = {i.name: i for i in model.graph.initializer}
     for node in model.graph.node:
         kernel = node.input[1] if node.op_type == "Conv" and len(node.input) > 2 else ""
-        if kernel.startswith("model.model.") and node.input[2] in tensors:
+        if kernel.startswith(_OURS) and node.input[2] in tensors:
             # Equal biases may be one tensor, which then bears another layer's name.
             own = kernel.removeprefix("model.").removesuffix("weight") + "bias"
             found[own] = numpy_helper.to_array(tensors[node.input[2]])
@@ -48,7 +54,8 @@ def warm_start(model: nn.Module, weights: Weights, classes: Sequence[int | None]
     """Copy what fits into a model with the same layers.
 
     The first convolution is spread over other numbers of input channels, so that a grey
-    picture gives what it gave before. A colour backbone takes the other one's weights.
+    picture gives what it gave before. A colour backbone takes the other one's weights where
+    it has none of its own.
 
     Args:
         model: untrained; changed.
@@ -64,7 +71,9 @@ def warm_start(model: nn.Module, weights: Weights, classes: Sequence[int | None]
     """
     taken = 0
     for name, module in model.named_modules():
-        source = name.replace("colour.", "model.", 1) if name.startswith("colour.") else name
+        source = name
+        if name.startswith("colour.") and f"{name}.conv.weight" not in weights:
+            source = name.replace("colour.", "model.", 1)
         if isinstance(module, Conv) and f"{source}.conv.weight" in weights:
             taken += _take_conv(module, weights, source)
         elif (
@@ -81,6 +90,11 @@ def _take_conv(module: Conv, weights: Weights, name: str) -> int:
     own = module.conv.weight
     if kernel.shape[1] != own.shape[1] and kernel.shape[1] == 1:
         kernel = kernel.repeat(1, own.shape[1], 1, 1) / own.shape[1]
+    elif kernel.shape[1] == 3 and own.shape[1] == 1:
+        # One grey channel then gives what it would give as three.
+        kernel = kernel.sum(1, keepdim=True)
+    elif kernel.shape[1] == 4 and own.shape[1] in _OWN:
+        kernel = kernel[:, _OWN[own.shape[1]]]
     if kernel.shape != own.shape:
         return 0
     with torch.no_grad():
@@ -98,6 +112,8 @@ def _take_last(
 ) -> int:
     kernel = torch.from_numpy(weights[f"{name}.weight"].copy())
     bias = torch.from_numpy(weights[f"{name}.bias"].copy())
+    if name == "gate.look" and kernel.shape[1] == 4:
+        kernel = kernel[:, _OWN[3]]
     with torch.no_grad():
         if kernel.shape == module.weight.shape and ".cv3." not in name:
             module.weight.copy_(kernel)

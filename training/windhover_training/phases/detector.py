@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ultralytics.nn.tasks import DetectionModel
 
 from windhover_training.data.augment.crops import CropSampler, load_samples
 
@@ -16,7 +15,7 @@ from ..engine.batches import DrawBatch
 from ..engine.model import build_model, choose_device
 from ..runs import Run
 from .base import Phase, RequiredInput
-from .steps import draw_in_order, metrics_of, run_steps, take_start
+from .steps import Begun, draw_in_order, metrics_of, run_steps, take_start
 
 
 def make_draw(
@@ -62,15 +61,13 @@ def run_detector(
     return run_steps(partial(_start, config, unreadable), config, folder)
 
 
-def _start(
-    config: TrainConfig, unreadable: dict[str, str] | None, rank: int
-) -> tuple[DetectionModel, DrawBatch]:
+def _start(config: TrainConfig, unreadable: dict[str, str] | None, rank: int) -> Begun:
     model = build_model(config.model, config.channels, len(config.labels))
     model.to(choose_device(config.device))
     draw = make_draw(config, rank, unreadable)
     same = range(len(config.labels))
     take_start(model, config, same, lambda: make_draw(config) if rank else draw)
-    return model, draw
+    return Begun(model, draw)
 
 
 def _needs(config: TrainConfig) -> list[RequiredInput]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from windhover_training.data.augment.crops import CropSampler, Sample
 from windhover_training.data.augment.cutouts import read_cutouts
+from windhover_training.data.augment.real_rgb import RealRgbSampler, load_real
 from windhover_training.data.augment.rgbt_crops import (
     RgbtSampler,
     ThermalOnlySampler,
@@ -20,17 +21,21 @@ from windhover_training.data.augment.rgbt_crops import (
 )
 from windhover_training.data.readers.pictures import read_truth
 
-from ..engine.batches import DrawBatch
+from ..engine.batches import DrawBatch, collate
 from ..engine.fusion import RgbtModel
+from ..engine.hold import Holder
+from ..engine.loop import Rate, full_rate
 from ..engine.mining import MiningConfig, mine
 from ..engine.model import choose_device
 from ..engine.objective import set_criterion
+from ..engine.stock import begin_as_stock, read_stock, share_of_rate
 from ..engine.validation import Validator
-from ..fusion_config import FusionConfig
+from ..engine.warm_start import settle
+from ..fusion_config import FusionConfig, RealRgb
 from ..progress import progress_bar
 from ..runs import Run
 from .base import Phase, RequiredInput
-from .steps import draw_in_order, metrics_of, run_steps, take_start
+from .steps import FAR, SETTLE_BATCHES, Begun, draw_in_order, metrics_of, run_steps, take_start
 
 #: Split of scenes with nothing to find.
 CLEAR = "clear"
@@ -44,7 +49,8 @@ _STRIDE = 32
 
 def build_fusion(config: FusionConfig) -> RgbtModel:
     """The untrained model that a config asks for, on the device that it is trained on."""
-    model = RgbtModel(config.model, len(config.labels), config.fusion, tuple(config.levels))
+    classes, levels = len(config.labels), tuple(config.levels)
+    model = RgbtModel(config.model, classes, config.fusion, levels, config.head_classes)
     return model.to(choose_device(config.device))
 
 
@@ -83,11 +89,27 @@ def make_draw(config: FusionConfig, rank: int = 0, places: Places | None = None)
             )
         )
         shares.append(config.thermal_share)
+    for real_rgb in config.real_rgb:
+        samplers.append(_real_sampler(config, real_rgb, start))
+        shares.append(real_rgb.share)
     batch = config.optimisation.images // config.processes
     counts = [round(batch * share) for share in shares]
     counts[0] = max(0, batch - sum(counts))
     order = [i for i, count in enumerate(counts) for _ in range(count)][:batch]
     return draw_in_order(samplers, order, config.seed, rank)
+
+
+def _real_sampler(config: FusionConfig, own: RealRgb, rng: np.random.Generator) -> RealRgbSampler:
+    unlabelled = [row for row, label in enumerate(config.labels) if label not in own.labelled]
+    return RealRgbSampler(
+        load_real(own.data, own.splits, config.labels),
+        config.crop,
+        config.class_weights,
+        own.augmentation,
+        rng,
+        unlabelled,
+        own.mosaic,
+    )
 
 
 def run_fusion(config: FusionConfig, folder: Path) -> Path | None:
@@ -100,8 +122,22 @@ def run_fusion(config: FusionConfig, folder: Path) -> Path | None:
 def prepare(config: FusionConfig, crops: Callable[[], DrawBatch]) -> RgbtModel:
     """Build the model with the weights that it starts from; as :func:`.steps.take_start`."""
     model = build_fusion(config)
-    take_start(model, config, config.start_classes, crops)
+    if config.stock is not None and config.init is None:
+        begin_as_stock(model, read_stock(config.stock), config.labels)
+        draw = crops()
+        settle(model, [collate(draw(FAR + i))["img"] for i in range(SETTLE_BATCHES)])
+    else:
+        take_start(model, config, config.start_classes, crops)
     return model
+
+
+def _holder(config: FusionConfig) -> Holder | None:
+    """What holds the scores on real RGB near those of stock, where that is asked for."""
+    if config.stock is None or not config.hold.weight:
+        return None
+    start, weights = build_fusion(config), read_stock(config.stock)
+    begin_as_stock(start, weights, config.labels)
+    return Holder(start, weights, config.labels, config.hold)
 
 
 def _with_places(frame: Sample, places: Sequence[Place] | None) -> Sample:
@@ -130,11 +166,15 @@ def mine_clear(config: FusionConfig, run: Run) -> Places:
     return places
 
 
-def _start(config: FusionConfig, places: Places, rank: int) -> tuple[RgbtModel, DrawBatch]:
+def _start(config: FusionConfig, places: Places, rank: int) -> Begun:
     draw = make_draw(config, rank, places)
     model = prepare(config, lambda: make_draw(config, 0, places) if rank else draw)
     set_criterion(model, config.loss)
-    return model, draw
+    rate: Rate = full_rate
+    if config.stock is not None:
+        rate = share_of_rate(config.backbone_rate, config.taken_rate)
+    holder = _holder(config)
+    return Begun(model, draw, None if holder is None else holder.objective, rate)
 
 
 def _needs(config: FusionConfig) -> list[RequiredInput]:
@@ -150,6 +190,12 @@ def _needs(config: FusionConfig) -> list[RequiredInput]:
         needed.append(RequiredInput(listed, "a COCO folder of close-up pictures of weapons"))
     weights = "the weights to start from: a released float.onnx, or final.pt of a run"
     given = [path for path in (config.start, config.init) if path is not None]
+    if config.stock is not None:
+        given.append(config.stock)
+    convert = "windhover-train data convert"
+    for own in config.real_rgb:
+        truths = [own.data / "truth" / f"{split}.json" for split in own.splits]
+        needed += [RequiredInput(path, convert) for path in truths]
     return needed + [RequiredInput(path, weights) for path in given]
 
 

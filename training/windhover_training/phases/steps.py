@@ -3,28 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from ultralytics.nn.tasks import DetectionModel
 
 from windhover_training.data.augment.crops import Crop, CropSampler
 
 from ..config import TrainConfig
 from ..engine.batches import DrawBatch, collate
-from ..engine.loop import train
+from ..engine.loop import Rate, full_rate, short_float, train
 from ..engine.model import save_weights, take_weights
+from ..engine.objective import Objective
 from ..engine.processes import together
 from ..engine.warm_start import read_weights, settle, warm_start
 from ..fusion_config import FusionConfig
 from ..runs import Run
 
 StepConfig = TrainConfig | FusionConfig
-#: Rank of a process -> the model with the weights that it starts from, and what it draws.
-Start = Callable[[int], tuple[DetectionModel, DrawBatch]]
-_SETTLE_BATCHES = 12
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What a process trains with.
+
+    Attributes:
+        model: with the weights that it starts from.
+        draw: step number -> crops.
+        objective: float type for the forward pass -> what is minimised; None for the
+            detection loss.
+        rate: share of the learning rate that each parameter gets.
+    """
+
+    model: DetectionModel
+    draw: DrawBatch
+    objective: Callable[[torch.dtype | None], Objective] | None = None
+    rate: Rate = full_rate
+
+
+#: Rank of a process -> what it begins with.
+Start = Callable[[int], Begun]
+SETTLE_BATCHES = 12
+#: Steps that training never comes to, for what is drawn before it.
+FAR = 1_000_000
 
 
 def draw_in_order(
@@ -68,7 +93,7 @@ def take_start(
         warm_start(model, read_weights(config.start), classes)
         draw = crops()
         device = next(model.parameters()).device
-        batches = (collate(draw(1_000_000 + i), device) for i in range(_SETTLE_BATCHES))
+        batches = (collate(draw(FAR + i), device) for i in range(SETTLE_BATCHES))
         settle(model, [batch["img"] for batch in batches])
 
 
@@ -88,14 +113,20 @@ def run_steps(start: Start, config: StepConfig, folder: Path) -> Path | None:
 
 
 def _train(start: Start, config: StepConfig, folder: Path, rank: int) -> Path | None:
-    model, draw = start(rank)
+    begun = start(rank)
     run = Run(folder)
+    objective = None
+    if begun.objective is not None:
+        device = next(begun.model.parameters()).device
+        objective = begun.objective(short_float(device) if config.optimisation.bfloat16 else None)
     averaged = train(
-        model,
-        draw,
+        begun.model,
+        begun.draw,
         config.optimisation,
         run,
         config.checkpoint_seconds,
+        objective=objective,
+        rate=begun.rate,
         title=config.name,
         seed=config.seed,
     )

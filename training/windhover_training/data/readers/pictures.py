@@ -73,6 +73,8 @@ def load_pictures(
     channels: int,
     labels: Sequence[str],
     flaws: Counter[str] | None = None,
+    *,
+    may_be_empty: bool = False,
 ) -> list[Picture]:
     """List the images of some splits.
 
@@ -85,6 +87,7 @@ def load_pictures(
         channels: 1, 3 or 4: which files of a pair are looked at.
         labels: of the model, in the order of its class ids.
         flaws: receives what was left out, and how often.
+        may_be_empty: pictures without any object are what is wanted.
 
     Raises:
         DataError: a split is missing, damaged or empty, or nothing in it can be taught.
@@ -107,7 +110,7 @@ def load_pictures(
             flaws["box of an image that is not in the set"] += sum(map(len, rows.values()))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path}: damaged ({error!r}); convert the set again") from error
-    if not any(len(picture.boxes) for picture in pictures):
+    if not may_be_empty and not any(len(picture.boxes) for picture in pictures):
         raise DataError(
             f"{root}: {', '.join(splits)} hold no object of {', '.join(labels)}; use other data "
             "or labels"

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from windhover_training.data.convert.summary import Summary
-from windhover_training.data.readers import au_air, coco, hit_uav, kust4k, visdrone, vt_mot
+from windhover_training.data.readers import (
+    au_air,
+    coco,
+    hit_uav,
+    kust4k,
+    visdrone,
+    vt_mot,
+    yolo_text,
+)
 from windhover_training.data.readers.labels import CONFIGS, IGNORED, LabelMap, load_label_map
 from windhover_training.data.readers.records import RawFrame
 
@@ -56,6 +64,12 @@ SETS = {
         DataSet("hit-uav", hit_uav.read, "HIT-UAV (Suo et al., Scientific Data 2023), CC BY 4.0"),
         DataSet("au-air", au_air.read, "AU-AIR (Bozcan & Kayacan, ICRA 2020)"),
         DataSet("visdrone", visdrone.read, "VisDrone (Zhu et al., IEEE TPAMI 2021)"),
+        DataSet(
+            "soap",
+            yolo_text.read,
+            "Small Object Aerial Person Detection (Makrigiorgis et al. 2023), CC BY 4.0",
+        ),
+        DataSet("yolo", yolo_text.read, "as its publisher says"),
         DataSet("coco", coco.read, "as its publisher says"),
     )
 }

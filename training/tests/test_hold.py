@@ -1,0 +1,237 @@
+"""What keeps a network near its start on real RGB: crops, distance, learning rates."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from windhover_training.config import Optimisation
+from windhover_training.data.augment.crops import Sample, ignored
+from windhover_training.data.augment.real_rgb import HeldCrop, RealRgbSampler, compose, load_real
+from windhover_training.engine.batches import collate
+from windhover_training.engine.fusion import RgbtModel
+from windhover_training.engine.hold import Holder, forward_with_hidden
+from windhover_training.engine.loop import full_rate, keep_statistics, parameter_groups
+from windhover_training.engine.model import build_model
+from windhover_training.engine.stock import begin_as_stock, share_of_rate
+from windhover_training.fusion_config import FusionConfig, HoldConfig, RgbtAugmentation
+from windhover_training.phases.fusion import PHASE, run_fusion
+
+LABELS = ["person", "weapon", "motorcycle", "vehicle"]
+PERSON, WEAPON, MOTORCYCLE, VEHICLE = range(4)
+
+
+@pytest.fixture(scope="module")
+def weights() -> dict[str, np.ndarray]:
+    torch.manual_seed(5)
+    model = build_model("yolo11n.yaml", 3, 80).eval().fuse(verbose=False)
+    return {
+        name: value.numpy().astype(np.float32)
+        for name, value in model.state_dict().items()
+        if value.dtype.is_floating_point and ".dfl." not in name
+    }
+
+
+@pytest.fixture
+def started(weights: dict[str, np.ndarray]) -> RgbtModel:
+    model = RgbtModel("yolo11n.yaml", len(LABELS), "cbam", head_classes=80)
+    begin_as_stock(model, weights, LABELS)
+    return model.eval()
+
+
+def images(count: int = 3) -> torch.Tensor:
+    return torch.rand(count, 4, 96, 96, generator=torch.Generator().manual_seed(1))
+
+
+def distance(holder: Holder, model: RgbtModel, rows: list[int]) -> float:
+    x = images()
+    raw, hidden = forward_with_hidden(model, x)
+    held = torch.tensor(rows, dtype=torch.int64)
+    return float(holder.distance(x, raw["scores"], hidden, held).detach())
+
+
+def test_at_the_start_nothing_is_away(started: RgbtModel, weights: dict[str, np.ndarray]) -> None:
+    holder = Holder(copy.deepcopy(started), weights, LABELS, HoldConfig(weight=1))
+    # A vehicle starts as a car; it is held as a car, a bus or a lorry, whichever is likelier.
+    with torch.no_grad():
+        for name in (name for name in weights if name.endswith(".2.weight") and ".cv3." in name):
+            bias = weights[name.replace("weight", "bias")]
+            assert bias[2] == bias[5] == bias[7]
+        for layer in holder._last:
+            for row in (5, 7):
+                layer.weight[row], layer.bias[row] = layer.weight[2], layer.bias[2]
+    assert distance(holder, started, [0, 2]) == pytest.approx(0, abs=0.05)
+
+
+def test_a_vehicle_is_held_as_the_likeliest_of_stocks(
+    started: RgbtModel, weights: dict[str, np.ndarray]
+) -> None:
+    holder = Holder(copy.deepcopy(started), weights, LABELS, HoldConfig(weight=1))
+    before = distance(holder, started, [0])
+    with torch.no_grad():
+        for layer in holder._last:
+            layer.bias[7] += 9
+    assert distance(holder, started, [0]) > before + 1
+
+
+@pytest.mark.parametrize("changed", ["own row", "hidden layer"])
+def test_a_model_that_moves_away_is_drawn_back(
+    started: RgbtModel, weights: dict[str, np.ndarray], changed: str
+) -> None:
+    holder = Holder(copy.deepcopy(started), weights, LABELS, HoldConfig(weight=1))
+    branch = started.model[-1].cv3[0]
+    with torch.no_grad():
+        if changed == "own row":
+            branch[-1].bias[MOTORCYCLE] += 9
+        else:
+            branch[1][1].bn.bias.add_(20.0)
+    assert distance(holder, started, [0, 2]) > 0.1
+    # Pictures that are not held cost nothing, nor does a weapon, which stock does not know.
+    assert distance(holder, started, []) == 0
+
+
+def test_what_stock_does_not_know_is_free(
+    started: RgbtModel, weights: dict[str, np.ndarray]
+) -> None:
+    holder = Holder(copy.deepcopy(started), weights, LABELS, HoldConfig(weight=1))
+    with torch.no_grad():
+        started.model[-1].cv3[0][-1].bias[WEAPON] += 8
+    assert distance(holder, started, [0, 1, 2]) == pytest.approx(0, abs=0.05)
+
+
+def test_a_class_is_held_as_strongly_as_asked(
+    started: RgbtModel, weights: dict[str, np.ndarray]
+) -> None:
+    start = copy.deepcopy(started)
+    with torch.no_grad():
+        started.model[-1].cv3[0][-1].bias[MOTORCYCLE] += 9
+    once, six = (
+        distance(
+            Holder(start, weights, LABELS, HoldConfig(weight=1, labels={"motorcycle": factor})),
+            started,
+            [0],
+        )
+        for factor in (1.0, 6.0)
+    )
+    assert six == pytest.approx(6 * once, rel=0.02)
+
+
+def test_parts_of_a_network_learn_at_their_own_rates(started: RgbtModel) -> None:
+    rate = share_of_rate(0.15, 0.3)
+    wanted = {"merges.4.mix.weight": 1.0, "gate.weigh.bias": 1.0, "colour.0.conv.weight": 0.15,
+              "model.0.conv.weight": 0.15, "model.10.cv1.conv.weight": 0.15,
+              "model.13.cv1.conv.weight": 0.3, "model.23.cv3.0.2.bias": 0.3}  # fmt: skip
+    assert {name: rate(name) for name in wanted} == wanted
+    assert wanted.keys() <= dict(started.named_parameters()).keys()
+    groups = parameter_groups(started, 0.02, rate)
+    assert {group["share"] for group in groups} == {1.0, 0.3, 0.15}
+    assert sum(len(group["params"]) for group in groups) == sum(
+        each.requires_grad for each in started.parameters()
+    )
+    assert len(parameter_groups(started, 0.02, full_rate)) == 2
+
+
+def test_normalisation_keeps_its_statistics(started: RgbtModel) -> None:
+    started.train()
+    keep_statistics(started)
+    before = started.model[0].bn.running_mean.clone()
+    started(images())
+    torch.testing.assert_close(started.model[0].bn.running_mean, before)
+    assert started.model[-1].training
+
+
+def real_sample(size: int = 200) -> Sample:
+    pixels = np.random.default_rng(2).integers(0, 256, (size, size, 3), np.uint8)
+    boxes = np.float32([[40, 40, 80, 140], [100, 20, 180, 60]])
+    return Sample(pixels, boxes, np.array([PERSON, VEHICLE]), "place")
+
+
+def test_real_crops_have_no_thermal_and_judge_what_is_labelled() -> None:
+    sampler = RealRgbSampler(
+        [real_sample()], 128, [1.0] * 4, RgbtAugmentation(), np.random.default_rng(0),
+        unlabelled=[WEAPON, MOTORCYCLE],
+    )  # fmt: skip
+    crop = sampler.draw()
+    assert isinstance(crop, HeldCrop)
+    assert crop.pixels.shape == (128, 128, 4)
+    assert len(np.unique(crop.pixels[..., 3])) == 1
+    masked = crop.boxes[np.isin(crop.classes, ignored(np.array([WEAPON, MOTORCYCLE])))]
+    np.testing.assert_array_equal(masked, [[0, 0, 128, 128]] * 2)
+    batch = collate([(crop.pixels, crop.boxes, crop.classes), crop])
+    assert batch["held"].tolist() == [1]
+
+
+def test_a_mosaic_fills_its_square_with_whole_small_pictures() -> None:
+    made = compose([real_sample()], 256, (40, 90), np.random.default_rng(4))
+    assert made.pixels.shape == (256, 256, 3)
+    assert len(made.boxes) == len(made.classes) > 10
+    heights = (made.boxes[:, 3] - made.boxes[:, 1])[made.classes == PERSON]
+    assert heights.min() >= 9
+    assert heights.max() <= 46
+    assert (made.classes < 0).any()
+    assert made.boxes.min() >= 0
+    assert made.boxes.max() <= 256
+
+
+def write_set(root: Path, kind: str, pixels: np.ndarray, labels: list[str]) -> None:
+    folder = root / "images" / "train"
+    folder.mkdir(parents=True)
+    (root / "truth").mkdir()
+    cv2.imwrite(str(folder / "a.png"), pixels)
+    height, width = pixels.shape[:2]
+    image = {"id": 1, "file_name": "a.png", "height": height, "width": width, "flight": kind}
+    box = {"id": 1, "image_id": 1, "category_id": 0, "bbox": [20, 20, 30, 60], "iscrowd": 0}
+    document = {
+        "images": [image],
+        "annotations": [box],
+        "categories": [{"id": row, "name": name} for row, name in enumerate(labels)],
+    }
+    (root / "truth" / "train.json").write_text(json.dumps(document))
+
+
+@pytest.fixture
+def config(tmp_path: Path, weights: dict[str, np.ndarray]) -> FusionConfig:
+    rng = np.random.default_rng(0)
+    write_set(tmp_path / "rgbt", "s", rng.integers(0, 256, (160, 160, 4), np.uint8), LABELS)
+    write_set(tmp_path / "real", "r", rng.integers(0, 256, (160, 160, 3), np.uint8), ["person"])
+    np.savez(tmp_path / "stock.npz", **weights)
+    return FusionConfig(
+        name="held",
+        labels=LABELS,
+        data=tmp_path / "rgbt",
+        crop=128,
+        class_weights=[1, 1, 1, 1],
+        head_classes=80,
+        stock=tmp_path / "stock.npz",
+        real_rgb=({"data": tmp_path / "real", "labelled": ("person",), "share": 0.5},),
+        hold=HoldConfig(weight=1.0),
+        backbone_rate=0.15,
+        taken_rate=0.3,
+        optimisation=Optimisation(
+            steps=2, batch=2, lr=1e-4, final_lr=1e-5, warmup=1, bfloat16=False,
+            keep_statistics=True,
+        ),
+    )  # fmt: skip
+
+
+def test_a_run_starts_as_stock_and_is_held(config: FusionConfig, tmp_path: Path) -> None:
+    assert all(need.path.exists() for need in PHASE.needs(config))
+    final = run_fusion(config, tmp_path / "run")
+    assert final is not None
+    rows = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert all("hold" in row for row in rows if "box" in row or "lr" in row)
+    saved = torch.load(final, weights_only=False)
+    assert saved["config"]["head_classes"] == 80
+    assert saved["ema"]["model.23.cv3.0.2.weight"].shape[:2] == (4, 80)
+
+
+def test_a_real_set_is_read_with_its_own_labels(config: FusionConfig) -> None:
+    (sample,) = load_real(config.real_rgb[0].data, ["train"], LABELS)
+    assert sample.pixels.shape == (160, 160, 3)
+    assert sample.classes.tolist() == [PERSON]

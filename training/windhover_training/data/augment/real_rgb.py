@@ -1,0 +1,140 @@
+"""Training crops of real RGB pictures, for a network that also takes thermal: that is blank.
+
+A set may label a few classes only; nothing is judged of the others. Pictures from the ground
+show people far larger than a drone does, so they are made small and laid side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from windhover.errors import DataError
+from windhover_training.config import Range
+from windhover_training.data.augment.crops import Sample, ignored, warp_boxes
+from windhover_training.data.augment.rgbt_crops import RgbtSampler, blank_level, change_colour
+from windhover_training.data.readers.pictures import Reader, load_pictures
+from windhover_training.fusion_config import RgbtAugmentation
+
+#: An object of a picture that was made small is judged from this height, pixels, and where
+#: at least this share of it is in view.
+LEAST_HEIGHT, LEAST_SHARE = 9.0, 0.5
+
+
+class HeldCrop(NamedTuple):
+    """A crop of a real picture, whose scores may be held near those of the start.
+
+    Attributes:
+        pixels: ``(S, S, 4)`` uint8.
+        boxes: ``(N, 4)`` float32 x1, y1, x2, y2 in its pixels.
+        classes: ``(N,)`` int64; below 0 what is not judged.
+    """
+
+    pixels: NDArray[np.uint8]
+    boxes: NDArray[np.float32]
+    classes: NDArray[np.int64]
+
+
+def load_real(root: Path, splits: Sequence[str], labels: Sequence[str]) -> list[Sample]:
+    """Read whole splits of a converted set of RGB pictures into memory.
+
+    Raises:
+        DataError: a split is missing, damaged or has no picture.
+    """
+    pictures = load_pictures(root, splits, 3, labels, may_be_empty=True)
+    if not pictures:
+        raise DataError(f"{root}: {', '.join(splits)} list no pictures; use other data")
+    read = Reader(3, keep=1)
+    return [Sample(read(each), each.boxes, each.classes, each.flight) for each in pictures]
+
+
+class RealRgbSampler(RgbtSampler):
+    """Draws four-channel crops from real RGB pictures, with thermal blank."""
+
+    def __init__(
+        self,
+        samples: list[Sample],
+        size: int,
+        class_weights: list[float],
+        augmentation: RgbtAugmentation,
+        rng: np.random.Generator,
+        unlabelled: Sequence[int] = (),
+        mosaic: Range | None = None,
+    ) -> None:
+        """See :class:`.RgbtSampler`; pixels of ``samples`` are ``(H, W, 3)``.
+
+        Args:
+            samples: pool, at least one.
+            size: crop side in pixels.
+            class_weights: how strongly pictures with each class are drawn.
+            augmentation: ranges and probabilities; what concerns thermal is left out.
+            rng: the only source of randomness.
+            unlabelled: classes that the pictures may show without a box.
+            mosaic: heights of rows of whole pictures, pixels; None shows them as they are.
+        """
+        super().__init__(samples, size, class_weights, augmentation, rng)
+        self.unlabelled, self.mosaic = unlabelled, mosaic
+
+    def draw(self) -> HeldCrop:
+        """Draw one crop; a class that is not labelled has a box over all that is not judged."""
+        a, rng = self.augmentation, self.rng
+        if self.mosaic is not None:
+            sample, scale = compose(self.samples, self.size, self.mosaic, rng), 1.0
+        else:
+            sample = self.samples[int(np.searchsorted(self.cumulative, rng.random()))]
+            low, high = a.scale_wide if rng.random() < a.wide_probability else a.scale_near
+            scale = float(np.exp(rng.uniform(np.log(low), np.log(high))))
+        matrix = self._warp(sample, scale)
+        rgb = change_colour(self._cut(sample.pixels, slice(0, 3), matrix, scale), self.faults, rng)
+        boxes, classes = warp_boxes(sample.boxes, sample.classes, matrix, self.size)
+        over_all = np.tile(np.float32([0, 0, self.size, self.size]), (len(self.unlabelled), 1))
+        classes = np.concatenate([classes, ignored(np.array(self.unlabelled, np.int64))])
+        thermal = np.full((self.size, self.size), blank_level(rng), np.uint8)
+        return HeldCrop(np.dstack([rgb, thermal]), np.concatenate([boxes, over_all]), classes)
+
+
+def compose(
+    samples: Sequence[Sample], side: int, heights: Range, rng: np.random.Generator
+) -> Sample:
+    """Lay whole pictures side by side in rows.
+
+    Args:
+        samples: to take from at random, pixels ``(H, W, 3)``.
+        side: of the square that they fill, pixels.
+        heights: least and largest height of a row, pixels.
+        rng: source of randomness.
+
+    Returns:
+        The square; what of an object is too small or too much cut off is not judged.
+    """
+    frame = np.empty((side, side, 3), np.uint8)
+    boxes, classes = [np.empty((0, 4), np.float32)], [np.empty(0, np.int64)]
+    y = 0
+    while y < side:
+        height = max(8, int(np.exp(rng.uniform(*np.log(heights)))))
+        x = 0
+        while x < side:
+            sample = samples[int(rng.integers(len(samples)))]
+            factor = height / sample.pixels.shape[0]
+            width = max(1, round(sample.pixels.shape[1] * factor))
+            way = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+            part = cv2.resize(sample.pixels, (width, height), interpolation=way)
+            part = part[: side - y, : side - x]
+            frame[y : y + height, x : x + width] = part
+            whole = sample.boxes * factor
+            seen = whole.clip(0, (part.shape[1], part.shape[0]) * 2)
+            sides = seen[:, 2:] - seen[:, :2]
+            share = sides.prod(axis=1) / (whole[:, 2:] - whole[:, :2]).prod(axis=1).clip(1e-6)
+            unsure = (share < LEAST_SHARE) | (sides[:, 1] < LEAST_HEIGHT)
+            there = sides.min(axis=1, initial=np.inf) > 0
+            labels = np.where(unsure & (sample.classes >= 0), ~sample.classes, sample.classes)
+            boxes.append((seen + np.float32([x, y, x, y]))[there])
+            classes.append(labels[there])
+            x += width
+        y += height
+    return Sample(frame, np.concatenate(boxes), np.concatenate(classes), "mosaic")

@@ -1,9 +1,9 @@
 """Decode and NMS against Ultralytics' own, from the same raw head outputs.
 
-Ultralytics' part is its ``Detect`` head's decode of the raw tensors (its own
-layout, ready joined) and its ``non_max_suppression`` with the same thresholds,
-under inference_mode. Of 8-bit outputs it gets the same values as floats, ready
-dequantised. Before anything is timed both must give the same boxes.
+Ultralytics' part is its ``Detect`` head's decode of the raw tensors (already in its
+layout) and its ``non_max_suppression`` with the same thresholds, under
+inference_mode. 8-bit outputs are dequantised for it before the timing starts. Both
+must give the same boxes before anything is timed.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from bench.heads import STRIDES, Heads, crowded, quantised
-from bench.row import Row, median, own_clock, p99, time_in_turn
+from bench.heads import STRIDES, RawHeads, crowded_heads, quantised
+from bench.row import Row, fair_clock, median, p99, time_alternately
+from windhover.boxes import iou_matrix
 from windhover.model.decode import Decoder
 from windhover.model.nms import nms
 from windhover.types import Detections
-from windhover_evaluation.tracking.scores import iou_matrix
 
 SCORE, IOU, MAX_DETECTIONS = 0.25, 0.6, 300
 # Family, classes, objects, bits of the outputs: what an INT8 bundle gives comes first.
@@ -33,25 +33,25 @@ CASES = (
     ("yolo26", 3, 100, 32),
     ("yolo26", 80, 100, 32),
 )
-LEAST_RATIO = 5.0
-MOST_MS = 1.0
+MIN_RATIO = 5.0
+MAX_MS = 1.0
 
 
-def ours(heads: Heads) -> tuple[Callable[[], Detections], Callable[[], Detections]]:
+def ours(heads: RawHeads) -> tuple[Callable[[], Detections], Callable[[], Detections]]:
     """Decode alone, and decode with NMS."""
     decoder = Decoder(heads.manifest, SCORE)
 
     def decode() -> Detections:
         return decoder.decode(heads.outputs)
 
-    def whole() -> Detections:
+    def decode_and_nms() -> Detections:
         found = decode()
         return found[nms(found.boxes, found.scores, found.class_ids, IOU, MAX_DETECTIONS)]
 
-    return decode, whole
+    return decode, decode_and_nms
 
 
-def ultralytics(heads: Heads) -> Callable[[], Any]:
+def ultralytics(heads: RawHeads) -> Callable[[], Any]:
     """Ultralytics' decode and NMS, which gives rows of x1, y1, x2, y2, score, class."""
     import torch
     from ultralytics.nn.modules.head import Detect
@@ -66,53 +66,53 @@ def ultralytics(heads: Heads) -> Callable[[], Any]:
         flat = [p.reshape(-1, p.shape[-1]).T for p in parts]
         return torch.from_numpy(np.ascontiguousarray(np.concatenate(flat, axis=1)[None]))
 
-    outputs = heads.real().outputs
+    outputs = heads.dequantised().outputs
     raw = {
         "boxes": joined(outputs[0::2]),
         "scores": joined(outputs[1::2]),
         "feats": [torch.empty(1, 1, *box.shape[1:3]) for box in outputs[0::2]],
     }
 
-    def whole() -> torch.Tensor:
+    def decode_and_nms() -> torch.Tensor:
         with torch.inference_mode():
             decoded = head._inference(raw)
             return non_max_suppression(decoded, SCORE, IOU, max_det=MAX_DETECTIONS)[0]
 
-    return whole
+    return decode_and_nms
 
 
 def measure() -> list[Row]:
     """Time each case; Ultralytics too where it can be imported."""
     rows = []
     for family, classes, objects, bits in CASES:
-        heads = crowded(family, classes, objects)
+        heads = crowded_heads(family, classes, objects)
         if bits == 8:
             heads = quantised(heads)
-        decode, whole = ours(heads)
+        decode, decode_and_nms = ours(heads)
         case = f"{family}, {bits} bit, {classes} classes, {len(decode())} of 8400 cells pass"
         if importlib.util.find_spec("ultralytics") is None:
-            times = time_in_turn((decode, whole), clock=own_clock())
+            times = time_alternately((decode, decode_and_nms), clock=fair_clock())
             peer, peer_ms, note = None, None, "Ultralytics not measured: make train-env"
         else:
             theirs = ultralytics(heads)
-            _must_agree(whole(), theirs().numpy(), exactly=bits != 8)
-            times = time_in_turn((decode, whole, theirs), clock=own_clock())
+            _require_agreement(decode_and_nms(), theirs().numpy(), exactly=bits != 8)
+            times = time_alternately((decode, decode_and_nms, theirs), clock=fair_clock())
             peer, peer_ms, note = f"Ultralytics {_version()}", median(times[2]), _nms_used()
         mine, far = median(times[1]), p99(times[1])
         rows.append(
             Row("postprocess: decode + NMS", case, mine, far, peer, peer_ms,
-                least_ratio=None if bits == 8 else LEAST_RATIO,
-                most_ms=MOST_MS if bits == 8 else None, note=note)
+                min_ratio=None if bits == 8 else MIN_RATIO,
+                max_ms=MAX_MS if bits == 8 else None, note=note)
         )  # fmt: skip
         rows.append(Row("  of it decode", case, median(times[0]), p99(times[0])))
     return rows
 
 
-def _must_agree(kept: Detections, peer: np.ndarray, exactly: bool) -> None:
-    """A ratio of two different results would mean nothing.
+def _require_agreement(kept: Detections, peer: np.ndarray, exactly: bool) -> None:
+    """Refuse to compare the times of two different results.
 
-    In 8 bits many scores are alike, and which of them comes first is nobody's rule: there
-    each must have kept a box for every one that the other keeps.
+    In 8 bits many scores are equal, and their order is undefined: there each must have
+    kept a box for every box that the other keeps.
     """
     if not exactly:
         overlaps = iou_matrix(kept.boxes.astype(np.float64), peer[:, :4].astype(np.float64))
@@ -136,4 +136,4 @@ def _version() -> str:
 def _nms_used() -> str:
     if "torchvision" in sys.modules:
         return "its NMS: torchvision's compiled one"
-    return "its NMS: its own TorchNMS, which it takes without torchvision"
+    return "its NMS: its TorchNMS, which it uses without torchvision"

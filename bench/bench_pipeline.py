@@ -1,12 +1,12 @@
-"""Everything but inference, and what it costs to put a process around each node.
+"""Everything but inference, and the cost of a process per node.
 
 First part: one 1280x720 frame from the bytes of its message to the bytes of its
-results, with 100 objects, in one thread, no ROS graph: conversion, letterbox,
-decode and NMS of raw heads made beforehand, tracking, building both messages.
+results, with 100 objects, in one thread, without a ROS graph: conversion, letterbox,
+decode and NMS of prepared raw heads, tracking, building both messages.
 
-Second part: the same nodes fly the same clip in one process and in a process
-each, both over real DDS. Overhead is what that costs beyond reading, detecting
-and tracking: in CPU time, which holds on a busy machine too, and in latency.
+Second part: the same nodes run the same clip in one process and in a process
+each, both over DDS. Overhead is the cost beyond reading, detecting and tracking: in
+CPU time, which is valid on a busy machine too, and in latency.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.heads import crowded
-from bench.row import Row, median, p99, time_in_turn
+from bench.heads import crowded_heads
+from bench.row import Row, median, p99, time_alternately
 from windhover.imaging.formats import decode_image, to_channels
 from windhover.imaging.letterbox import Letterbox
 from windhover.model.decode import Decoder
@@ -45,16 +45,16 @@ MEASURE_S = 12.0
 
 def measure() -> list[Row]:
     """Both parts."""
-    return [*_everything_but_inference(), *_overhead()]
+    return [*_all_but_inference(), *_overhead()]
 
 
-class _Frame:
-    """One frame's work, step by step, with everything that a node keeps between frames."""
+class _FrameSteps:
+    """One frame's work, step by step, with the state that a node keeps between frames."""
 
     def __init__(self) -> None:
         from windhover_ros.messages import serialize_results
 
-        self.heads = crowded(objects=OBJECTS, size=INPUT)
+        self.heads = crowded_heads(objects=OBJECTS, size=INPUT)
         self.labels = self.heads.manifest.labels
         self.data = np.random.default_rng(0).integers(0, 256, HEIGHT * WIDTH * 3, np.uint8)
         self.canvas = np.empty((INPUT, INPUT, 3), np.uint8)
@@ -95,18 +95,18 @@ class _Frame:
         return len(detections) + len(tracks)
 
 
-def _everything_but_inference() -> list[Row]:
-    frame = _Frame()
+def _all_but_inference() -> list[Row]:
+    frame = _FrameSteps()
     steps: dict[str, Callable[[], object]] = {
         "conversion and letterbox": frame.fit,
         "decode and NMS": frame.decode,
         "tracking": frame.track,
         "both messages": frame.build,
     }
-    times = time_in_turn(list(steps.values()), REPEATS, WARM_UP)
+    times = time_alternately(list(steps.values()), REPEATS, WARM_UP)
     case = f"{WIDTH}x{HEIGHT} in, {INPUT} model, {len(frame.found)} detections"
-    whole = np.sum(times, axis=0)
-    rows = [Row("all but inference", case, median(whole), p99(whole), most_ms=6.0)]
+    total = np.sum(times, axis=0)
+    rows = [Row("all but inference", case, median(total), p99(total), max_ms=6.0)]
     rows += [
         Row(f"  {name}", case, median(each), p99(each))
         for name, each in zip(steps, times, strict=True)
@@ -127,8 +127,8 @@ def _overhead() -> list[Row]:
         arguments = ["--config", config, "--source", frames, "--model", model]
         arguments += ["--rate", RATE_HZ / 30]
         bare = _bare_cpu_ms(model, frames)
-        composed = _fly(arguments)
-        apart = _fly([*arguments, "--node-per-process"])
+        composed = _run_chain(arguments)
+        apart = _run_chain([*arguments, "--node-per-process"])
     case = f"{WIDTH}x{HEIGHT} bgr8, composed process"
     return [
         Row(
@@ -138,7 +138,7 @@ def _overhead() -> list[Row]:
             p99_ms=float("nan"),
             peer="a process per node",
             peer_median_ms=apart.cpu_ms - bare,
-            least_ratio=3.0,
+            min_ratio=3.0,
             note=f"mean CPU time of all processes less that of a bare loop over the same source, "
             f"detector and tracker ({bare:.1f} ms)",
         ),
@@ -149,7 +149,7 @@ def _overhead() -> list[Row]:
             p99_ms=float("nan"),
             peer="a process per node",
             peer_median_ms=apart.latency_ms,
-            least_ratio=3.0,
+            min_ratio=3.0,
             note="capture to tracks less detection and tracking; grows where other work "
             "keeps the cores busy",
         ),
@@ -175,7 +175,7 @@ def _bare_cpu_ms(model: Path, frames: Path) -> float:
 def _make_inputs(folder: Path) -> tuple[Path, Path]:
     from windhover_sim.blob_bundle import build_blob_bundle
 
-    # A small input: inference is taken off anyway, and must not fill the machine.
+    # A small input: inference is subtracted anyway, and must not fill the machine.
     build_blob_bundle(folder / "model", height=96, width=160, channels="rgb")
     frames = folder / "frames"
     frames.mkdir()
@@ -187,19 +187,19 @@ def _make_inputs(folder: Path) -> tuple[Path, Path]:
 
 
 @dataclass(frozen=True, slots=True)
-class Flight:
-    """What one way to run cost.
+class ChainCost:
+    """What a frame costs in one way to run the chain.
 
     Attributes:
         cpu_ms: CPU time a frame of all its processes, mean.
-        latency_ms: capture to tracks less the work itself, median.
+        latency_ms: capture to tracks, less detection and tracking, median.
     """
 
     cpu_ms: float
     latency_ms: float
 
 
-def _fly(arguments: Sequence[Any]) -> Flight:
+def _run_chain(arguments: Sequence[Any]) -> ChainCost:
     with _running(arguments) as pid:
         values, cpu_ms = _listen(pid)
     worked = sum(
@@ -208,7 +208,7 @@ def _fly(arguments: Sequence[Any]) -> Flight:
     )
     worked += float(values["tracker"]["tracking_p50_ms"])
     latency = float(values["tracker"]["capture_to_result_p50_ms"]) - worked
-    return Flight(cpu_ms, latency)
+    return ChainCost(cpu_ms, latency)
 
 
 def _cpu_s(pid: int) -> float:
@@ -237,14 +237,14 @@ def _running(arguments: Sequence[Any]) -> Iterator[int]:
 
 
 def _listen(pid: int) -> tuple[dict[str, dict[str, str]], float]:
-    """The nodes' own figures after some time of flight, and CPU milliseconds a frame."""
+    """The nodes' diagnostics after some seconds, and CPU milliseconds a frame."""
     from diagnostic_msgs.msg import DiagnosticArray
 
     from windhover_ros.runner import ros
 
     latest: dict[str, dict[str, str]] = {}
 
-    def take(message: DiagnosticArray) -> None:
+    def on_diagnostics(message: DiagnosticArray) -> None:
         for status in message.status:
             latest[status.name] = {item.key: item.value for item in status.values}
 
@@ -255,7 +255,7 @@ def _listen(pid: int) -> tuple[dict[str, dict[str, str]], float]:
         import rclpy
 
         node = rclpy.create_node("bench")
-        node.create_subscription(DiagnosticArray, "/diagnostics", take, 10)
+        node.create_subscription(DiagnosticArray, "/diagnostics", on_diagnostics, 10)
         while frames() < 2 * RATE_HZ:
             rclpy.spin_once(node, timeout_sec=0.2)
         first, cpu, started = frames(), _cpu_s(pid), time.monotonic()

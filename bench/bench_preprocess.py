@@ -1,8 +1,8 @@
 """From a camera's frame to the graph's input, against Ultralytics' preprocessing.
 
-Ours ends at uint8 NHWC, which is what the graph takes; Ultralytics' ends at a
-float NCHW tensor of 0..1, which is what its own takes. Both start from the same
-1280x720 image and end at 640x640 with the same letterbox.
+Ours ends at uint8 NHWC, our graph's input; Ultralytics' ends at a float NCHW tensor
+of 0..1, its graph's input. Both start from the same 1280x720 image and end at
+640x640 with the same letterbox.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from bench.row import Row, median, own_clock, p99, time_in_turn
+from bench.row import Row, fair_clock, median, p99, time_alternately
 from windhover.imaging.formats import decode_image, to_channels
 from windhover.imaging.letterbox import Letterbox
 
 HEIGHT, WIDTH, SIDE = 720, 1280, 640
-MOST_MS = 2.2
+MAX_MS = 2.2
 
 # Encoding, bytes a pixel in the message, what the bundle takes.
 CASES = (("bgr8", 3, "rgb"), ("rgb8", 3, "rgb"), ("yuv422", 2, "rgb"), ("mono16", 2, "thermal"))
@@ -63,11 +63,11 @@ def measure() -> list[Row]:
         call = ours(data, encoding, depth, channels)
         if encoding == "bgr8" and importlib.util.find_spec("ultralytics"):
             image = noise.reshape(HEIGHT, WIDTH, 3)
-            times = time_in_turn((call, ultralytics(image)), clock=own_clock())
+            times = time_alternately((call, ultralytics(image)), clock=fair_clock())
             peer, peer_ms = "Ultralytics LetterBox to tensor", median(times[1])
         else:
-            times, peer, peer_ms = time_in_turn((call,), clock=own_clock()), None, None
+            times, peer, peer_ms = time_alternately((call,), clock=fair_clock()), None, None
         rows.append(
-            Row("preprocess", case, median(times[0]), p99(times[0]), peer, peer_ms, most_ms=MOST_MS)
+            Row("preprocess", case, median(times[0]), p99(times[0]), peer, peer_ms, max_ms=MAX_MS)
         )
     return rows

@@ -1,8 +1,8 @@
-"""Laying a thermal picture on the RGB grid, and making one picture of four planes.
+"""Warping a thermal image to the RGB grid, and merging both to four planes.
 
-Both sides start from the same 8-bit thermal picture (640x512) and RGB picture
-(1280x720) and end with 8UC4; the other side is what OpenCV's own functions give with
-a homography, lens distortion left out.
+Both sides start from the same 8-bit thermal image (640x512) and RGB image (1280x720)
+and end with 8UC4; the peer is OpenCV's functions with a homography, without lens
+distortion.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from bench.row import Row, median, p99, time_in_turn
+from bench.row import Row, median, p99, time_alternately
 from windhover.geometry import down_of_pitch, ground_homography, ray_map
 from windhover.pairing.registration import ThermalWarp, merge_rgbt
 from windhover_sim import SceneConfig
 from windhover_sim.calibration import scene_calibration
 
-MOST_MS = 3.0
+MAX_MS = 3.0
 
 
 def measure() -> list[Row]:
-    """The warp while the drone holds still, while it moves, and with the planes put together."""
-    # One thread, whatever was asked for: its own time is what is measured.
+    """The warp while the drone holds still, while it moves, and with the planes merged."""
+    # One thread always: its CPU time is measured.
     cv2.setNumThreads(1)
     calibration = scene_calibration(SceneConfig())
     rng = np.random.default_rng(0)
@@ -57,11 +57,11 @@ def measure() -> list[Row]:
     ]
     rows = []
     for (case, call), peer in zip(calls.items(), peers, strict=True):
-        times = time_in_turn((call, peer), repeats=120, clock=time.thread_time_ns)
-        # The peer's last one is what one would write: NumPy puts the planes together.
+        times = time_alternately((call, peer), repeats=120, clock=time.thread_time_ns)
+        # The peer merges the planes as one would first write it, with NumPy.
         name = "warpPerspective" + (" and np.dstack" if peer is peers[2] else ", no distortion")
         rows.append(
             Row("registration", f"640x512 to 1280x720, {case}", median(times[0]), p99(times[0]),
-                name, median(times[1]), most_ms=MOST_MS)
+                name, median(times[1]), max_ms=MAX_MS)
         )  # fmt: skip
     return rows

@@ -1,10 +1,10 @@
 """What a frame of tracking costs, and how that compares to Ultralytics' trackers.
 
 Objects cross each other on a 1280x720 image at 30 Hz; each gets one noisy
-detection a frame, now and then a faint one or none. Both trackers are given the
-same rows in one process, frame by frame in turn, so that whatever else the
-machine does weighs on both. With camera motion both also measure it on a 640x512
-image of ground that passes below, ours against BoT-SORT's.
+detection a frame, sometimes with a low score or none. Both trackers are given the
+same rows in one process, frame by frame alternately, so that other load on the
+machine affects both. With camera motion both also measure it on a 640x512 image of
+ground that passes below, ours against BoT-SORT's.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from windhover.tracking import make_tracker
 from windhover.types import Detections
 
 OBJECTS = (10, 100, 500)
-MOST_MS = {100: 1.0}
-MOST_MOVING_MS = 4.0
+MAX_MS = {100: 1.0}
+MAX_MOVING_MS = 4.0
 FRAMES = 400
 WARM_UP = 30
 RATE_HZ = 30.0
@@ -57,7 +57,7 @@ def ultralytics_update(
     kind: str = "bytetrack",
 ) -> Callable[[Detections, NDArray[np.uint8] | None], object] | None:
     """A fresh tracker's update, ``None`` where it or its solver is missing."""
-    # lap is looked for first: Ultralytics would try to install it on import.
+    # lap must be there first: Ultralytics would try to install it on import.
     if not all(importlib.util.find_spec(name) for name in ("lap", "ultralytics")):
         return None
     from ultralytics.trackers import BOTSORT, BYTETracker
@@ -121,6 +121,6 @@ def _measure(objects: int, moving: bool = False) -> Row:
         p99(times),
         f"Ultralytics {'BOTSORT' if moving else 'BYTETracker'}" if theirs else None,
         median(np.array(theirs[WARM_UP:])) / 1e6 if theirs else None,
-        most_ms=MOST_MOVING_MS if moving else MOST_MS.get(objects),
+        max_ms=MAX_MOVING_MS if moving else MAX_MS.get(objects),
         note="" if theirs else "Ultralytics not measured: it needs make train-env and lap there",
     )

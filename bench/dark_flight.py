@@ -1,9 +1,9 @@
-"""Camera motion and tracks on RGB + thermal as the light goes: colours alone, and what is flown.
+"""Camera motion and tracking as it gets dark: with RGB alone, and with RGB + thermal.
 
 Two rendered flights with strong camera motion, registered as in flight; RGB is dimmed and
-given a sensor's noise. The tracker gets the truth with noise.
+sensor noise added. The tracker gets the truth with noise.
 
-    python -m bench.dark_flight [--frames N]
+    python -m bench.dark_flight [--frames N] [--out out/bench]
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.peers.flights import REPORTED, noisy
+from bench.table import ResultTable, add_out, save
 from windhover.pairing.registration import Pose, Registration
 from windhover.tracking import make_tracker
 from windhover.tracking.camera_motion import CameraMotion
@@ -36,8 +37,8 @@ _STEPS = np.linspace(0.1, 0.9, 5)
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
-    """A frame and what is true of it."""
+class TrueFrame:
+    """A frame with its truth."""
 
     image: NDArray[np.uint8]
     to_image: NDArray[np.float64]
@@ -46,7 +47,7 @@ class Shot:
     scene: SceneFrame
 
 
-def shots(frames: int) -> Iterator[list[Shot]]:
+def rendered(frames: int) -> Iterator[list[TrueFrame]]:
     """The flights' frames, 8UC4."""
     for config in FLIGHTS:
         scene, rng = Scene(config), np.random.default_rng(config.seed)
@@ -62,12 +63,12 @@ def shots(frames: int) -> Iterator[list[Shot]]:
             image = np.asarray(registration.frame(pair, pose).image, np.uint8)
             to_image = drawn.rgb_camera.ground_to_image()
             seen = noisy(drawn.rgb_truth, rng)
-            flight.append(Shot(image, to_image, drawn.stamp_ns, seen, drawn))
+            flight.append(TrueFrame(image, to_image, drawn.stamp_ns, seen, drawn))
         yield flight
 
 
 def dimmed(image: NDArray[np.uint8], light: float, seed: int) -> NDArray[np.uint8]:
-    """With less light on the colours and the noise that a sensor has in the dark."""
+    """The image with less light on its colours, and with the noise of a sensor in the dark."""
     if light == 1.0:
         return image
     noise = np.random.default_rng(seed).normal(2.0, NOISE, (*image.shape[:2], 3))
@@ -75,8 +76,8 @@ def dimmed(image: NDArray[np.uint8], light: float, seed: int) -> NDArray[np.uint
     return np.dstack([bgr, image[..., 3]])
 
 
-def errors(flight: Sequence[Shot], images: Sequence[NDArray[np.uint8]]) -> list[float]:
-    """Mean error of the motion over the image, px; infinite where none is given."""
+def errors(flight: Sequence[TrueFrame], images: Sequence[NDArray[np.uint8]]) -> list[float]:
+    """Mean error of the motion over the image, px; infinite where none was measured."""
     camera, found = CameraMotion(), []
     height, width = images[0].shape[:2]
     points = np.array([[[x * width, y * height]] for x in _STEPS for y in _STEPS])
@@ -93,8 +94,8 @@ def errors(flight: Sequence[Shot], images: Sequence[NDArray[np.uint8]]) -> list[
     return found
 
 
-def tracks(flight: Sequence[Shot], images: Sequence[NDArray[np.uint8]]) -> TrackTable:
-    """What the tracker makes of it, with camera motion."""
+def tracks(flight: Sequence[TrueFrame], images: Sequence[NDArray[np.uint8]]) -> TrackTable:
+    """Tracks of a flight, with camera motion compensated."""
     tracker = make_tracker(params={"camera_motion": True})
     results: list[tuple[int, Tracks]] = [
         (index, tracker.update(shot.seen, shot.stamp_ns, image))
@@ -107,16 +108,17 @@ def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=120, help="of each flight, at 30 Hz")
-    frames = parser.parse_args().frames
+    add_out(parser)
+    arguments = parser.parse_args()
+    frames = arguments.frames
     cv2.setNumThreads(1)
-    flown = list(shots(frames))
-    print("| light | camera motion by | error px, median | no motion | HOTA | IDF1 |")
-    print("|---:|---|---:|---:|---:|---:|")
+    flown = list(rendered(frames))
+    rows = []
     for light in LIGHT:
         dark = [[dimmed(s.image, light, i) for i, s in enumerate(flight)] for flight in flown]
         for name, images in (
-            ("colours", [[image[..., :3].copy() for image in each] for each in dark]),
-            ("as flown", dark),
+            ("RGB", [[image[..., :3].copy() for image in each] for each in dark]),
+            ("RGB + thermal", dark),
         ):
             off = np.concatenate([errors(*pair) for pair in zip(flown, images, strict=True)])
             scores = []
@@ -127,11 +129,18 @@ def main() -> int:
             total = add_scores(scores)
             known = np.isfinite(off)
             median = f"{np.median(off[known]):.2f}" if known.any() else "-"
-            print(
-                f"| {light:.2f} | {name} | {median} | {(~known).mean():.0%} | {total.hota:.3f} "
-                f"| {total.idf1:.3f} |",
-                flush=True,
+            lost = f"{(~known).mean():.0%}"
+            rows.append(
+                [f"{light:.0%}", name, median, lost, f"{total.hota:.3f}", f"{total.idf1:.3f}"]
             )
+    table = ResultTable(
+        "Camera motion by RGB and by RGB + thermal",
+        "median error in px; HOTA; IDF1",
+        ("light of the rendered night", "images", "error", "frames without", "HOTA", "IDF1"),
+        rows,
+    )
+    print(table.markdown())
+    save({"camera-motion-light": table}, arguments.out, "bench.dark_flight")
     return 0
 
 

@@ -1,9 +1,9 @@
 """Recall of an RGBT model from day through dusk to night, with both cameras and with one.
 
-    python bench/day_to_night.py --model rgbt-n [--flights 4] [--frames 2]
+    python -m bench.day_to_night --model rgbt-n [--flights 4] [--frames 2] [--out out/bench]
 
 The same places are rendered hour by hour; thermal is registered as in flight. A model
-that leaned on one camera would lose people around dusk, where RGB goes dark and
+that relied on one camera would lose people around dusk, when RGB gets dark and
 surfaces are about as warm as people's clothes.
 """
 
@@ -13,67 +13,64 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "src" / "windhover")]
-
-from windhover.model.detector import Detector  # noqa: E402 - needs the path
-from windhover.pairing.registration import Pose, Registration, merge_rgbt  # noqa: E402
-from windhover.types import Detections, Frame, RgbtFrame  # noqa: E402
-from windhover_sim import Scene, SceneConfig  # noqa: E402
-from windhover_sim.calibration import down_of, scene_calibration  # noqa: E402
-from windhover_sim.scene import SceneFrame  # noqa: E402
+from bench.table import ResultTable, add_out, save
+from windhover.model.detector import Detector
+from windhover.pairing.registration import Pose, Registration, merge_rgbt
+from windhover.types import Detections, Frame, RgbtFrame
+from windhover_sim import Scene, SceneConfig
+from windhover_sim.calibration import down_of, scene_calibration
+from windhover_sim.scene import SceneFrame
 
 HOURS = (13.0, 16.0, 18.0, 19.0, 19.5, 20.0, 20.5, 21.0, 22.0, 1.0)
 PHASES = {"day": (13.0, 16.0), "dusk": (18.0, 19.0, 19.5, 20.0, 20.5), "night": (21.0, 22.0, 1.0)}
 SAME = {"two-wheeler": "motorcycle"}
-FEEDS = ("both", "RGB alone", "thermal alone")
+MODALITIES = ("both", "RGB alone", "thermal alone")
 IOU = 0.5
-#: What is hardly in view is not asked for.
-LEAST_VISIBLE, LEAST_SIDE_PX = 0.5, 8.0
+#: Objects seen less than this are ignored.
+MIN_VISIBILITY, MIN_SIDE_PX = 0.5, 8.0
 
 
 @dataclass
 class Tally:
-    """Objects asked for, objects found, and detections that are none of them."""
+    """True objects, those that were detected, and false detections."""
 
-    asked: int = 0
+    objects: int = 0
     found: int = 0
     false: int = 0
 
     def add(self, other: Tally) -> None:
-        """Take another's counts in."""
-        self.asked += other.asked
+        """Add another's counts."""
+        self.objects += other.objects
         self.found += other.found
         self.false += other.false
 
     @property
     def recall(self) -> float:
         """Share found."""
-        return self.found / self.asked if self.asked else float("nan")
+        return self.found / self.objects if self.objects else float("nan")
 
     @property
     def precision(self) -> float:
         """Share of detections that are right."""
-        said = self.found + self.false
-        return self.found / said if said else float("nan")
+        detections = self.found + self.false
+        return self.found / detections if detections else float("nan")
 
 
 @dataclass
 class Scores:
-    """Tallies by hour, feed and class."""
+    """Tallies by hour, modality and class."""
 
     tallies: dict[tuple[float, str, str], Tally] = field(default_factory=dict)
 
-    def at(self, hours: Sequence[float], feed: str, label: str) -> Tally:
+    def at(self, hours: Sequence[float], modality: str, label: str) -> Tally:
         """The sum over hours."""
         total = Tally()
         for hour in hours:
-            total.add(self.tallies.get((hour, feed, label), Tally()))
+            total.add(self.tallies.get((hour, modality, label), Tally()))
         return total
 
 
@@ -99,12 +96,14 @@ def frames(
             yield drawn, registration.frame(pair, pose), cover
 
 
-def feeds(frame: Frame) -> Iterator[tuple[str, Frame]]:
-    """The picture of both cameras, and what is left when either is gone."""
+def by_modality(frame: Frame) -> Iterator[tuple[str, Frame]]:
+    """The image of both cameras, and of each alone."""
     image = frame.image.view(np.uint8)
     bgr, thermal = np.ascontiguousarray(image[..., :3]), np.ascontiguousarray(image[..., 3])
     for name, four in zip(
-        FEEDS, (image, merge_rgbt(bgr, None), merge_rgbt(np.zeros_like(bgr), thermal)), strict=True
+        MODALITIES,
+        (image, merge_rgbt(bgr, None), merge_rgbt(np.zeros_like(bgr), thermal)),
+        strict=True,
     ):
         yield name, Frame(four, "8UC4", frame.stamp_ns)
 
@@ -116,22 +115,22 @@ def tally(
     label: str,
     cover: NDArray[np.bool_],
 ) -> Tally:
-    """Count one class in one frame, best scores first; what is hardly in view is let pass."""
+    """Count one class in one frame, best scores first; objects hardly in view are ignored."""
     truth = drawn.rgb_truth
     rows = [i for i, name in enumerate(truth.labels) if SAME.get(name, name) == label]
     boxes = truth.boxes[rows].astype(np.float64).reshape(-1, 4)
-    asked = truth.visibility[rows] >= LEAST_VISIBLE
-    asked &= (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0.0) >= LEAST_SIDE_PX
-    asked &= np.array([_covered(box, cover) for box in boxes], bool)
+    counted = truth.visibility[rows] >= MIN_VISIBILITY
+    counted &= (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0.0) >= MIN_SIDE_PX
+    counted &= np.array([_covered(box, cover) for box in boxes], bool)
     taken = np.zeros(len(boxes), bool)
-    result = Tally(asked=int(asked.sum()))
+    result = Tally(objects=int(counted.sum()))
     for box in found[found.class_ids == labels.index(label)].boxes.astype(np.float64):
         overlaps = _iou(box, boxes)
         overlaps[taken] = 0.0
         best = int(overlaps.argmax()) if len(boxes) else -1
         if best >= 0 and overlaps[best] >= IOU:
             taken[best] = True
-            result.found += bool(asked[best])
+            result.found += bool(counted[best])
         elif _covered(box, cover):
             result.false += 1
     return result
@@ -151,34 +150,43 @@ def _iou(box: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.flo
 
 
 def measure(detector: Detector, flights: int, count: int) -> Scores:
-    """Score every hour, feed and class."""
+    """Score every hour, modality and class."""
     scores = Scores()
     labels = list(detector.labels)
     for hour in HOURS:
         for drawn, picture, cover in frames(hour, flights, count):
-            for feed, frame in feeds(picture):
+            for modality, frame in by_modality(picture):
                 found = detector.detect(frame)
                 for label in labels:
-                    one = scores.tallies.setdefault((hour, feed, label), Tally())
+                    one = scores.tallies.setdefault((hour, modality, label), Tally())
                     one.add(tally(found, labels, drawn, label, cover))
     return scores
 
 
-def table(scores: Scores, labels: Sequence[str]) -> str:
-    """Recall and precision by phase, then recall of people by hour, as Markdown."""
-    lines = ["| | " + " | ".join(f"{feed}, {phase}" for feed in FEEDS for phase in PHASES) + " |"]
-    lines.append("|---|" + "---:|" * (len(FEEDS) * len(PHASES)))
+def tables(scores: Scores, labels: Sequence[str]) -> dict[str, ResultTable]:
+    """Recall and precision by phase, and recall of people by hour."""
+    rows = []
     for label in labels:
-        cells = [scores.at(hours, feed, label) for feed in FEEDS for hours in PHASES.values()]
-        asked = scores.at(HOURS, "both", label).asked
-        body = " | ".join(f"{cell.recall:.2f} ({cell.precision:.2f})" for cell in cells)
-        lines.append(f"| {label} ({asked}) | {body} |")
-    lines += ["", "| recall of people at | " + " | ".join(f"{h:g} h" for h in HOURS) + " |"]
-    lines.append("|---|" + "---:|" * len(HOURS))
-    for feed in FEEDS:
-        cells = [scores.at([hour], feed, "person") for hour in HOURS]
-        lines.append(f"| {feed} | {' | '.join(f'{cell.recall:.2f}' for cell in cells)} |")
-    return "\n".join(lines)
+        cells = [scores.at(hours, name, label) for name in MODALITIES for hours in PHASES.values()]
+        objects = scores.at(HOURS, "both", label).objects
+        rows.append(
+            [
+                f"{label} ({objects})",
+                *(f"{cell.recall:.2f} ({cell.precision:.2f})" for cell in cells),
+            ]
+        )
+    unit = "recall (precision) at the bundle's thresholds, IoU 0.5"
+    columns = ["", *(f"{name}, {phase}" for name in MODALITIES for phase in PHASES)]
+    hourly = [
+        [name, *(f"{scores.at([hour], name, 'person').recall:.2f}" for hour in HOURS)]
+        for name in MODALITIES
+    ]
+    return {
+        "day-to-night": ResultTable("From day to night", unit, columns, rows),
+        "day-to-night-people": ResultTable(
+            "People by the hour", "recall", ["", *(f"{hour:g} h" for hour in HOURS)], hourly
+        ),
+    }
 
 
 def main() -> int:
@@ -187,10 +195,14 @@ def main() -> int:
     parser.add_argument("--model", default="rgbt-n", help="bundle folder, or its name in models/")
     parser.add_argument("--flights", type=int, default=4, help="places")
     parser.add_argument("--frames", type=int, default=2, help="of each place and hour")
+    add_out(parser)
     arguments = parser.parse_args()
     with Detector.open(arguments.model, "cpu") as detector:
         scores = measure(detector, arguments.flights, arguments.frames)
-        print(table(scores, detector.labels))
+        found = tables(scores, detector.labels)
+    for each in found.values():
+        print(f"{each.markdown()}\n")
+    save(found, arguments.out, "bench.day_to_night")
     return 0
 
 

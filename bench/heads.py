@@ -1,4 +1,4 @@
-"""Raw heads as a trained detector gives them for a picture with many objects."""
+"""Raw heads as a trained detector gives them for an image with many objects."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ STRIDES = (8, 16, 32)
 
 
 @dataclass(frozen=True, slots=True)
-class Heads:
-    """A declaration and the outputs that go with it, NHWC float32 or uint8."""
+class RawHeads:
+    """A manifest and outputs that fit it, NHWC float32 or uint8."""
 
     manifest: Manifest
     outputs: list[NDArray[Any]]
 
-    def real(self) -> Heads:
-        """The same as float32, for a decoder that knows nothing else."""
+    def dequantised(self) -> RawHeads:
+        """The same as float32, for a decoder that takes nothing else."""
         if self.outputs[0].dtype == np.float32:
             return self
         outputs = [
             (raw.astype(np.float32) - np.float32(spec.zero_point)) * np.float32(spec.scale)
             for raw, spec in zip(self.outputs, self.manifest.head.outputs, strict=True)
         ]
-        return Heads(self.manifest, outputs)
+        return RawHeads(self.manifest, outputs)
 
 
-def quantised(heads: Heads) -> Heads:
-    """In 8 bits as an INT8 graph gives them: scores over -8..8, boxes over their own range."""
+def quantised(heads: RawHeads) -> RawHeads:
+    """The heads as an INT8 graph gives them: scores over -8..8, boxes over their range."""
     declared = heads.manifest.model_dump(mode="json")
     outputs = []
     for spec, real in zip(declared["head"]["outputs"], heads.outputs, strict=True):
@@ -41,7 +41,7 @@ def quantised(heads: Heads) -> Heads:
         zero_point = round(-float(low) / scale)
         spec |= {"scale": scale, "zero_point": zero_point}
         outputs.append(np.clip(np.rint(real / scale) + zero_point, 0, 255).astype(np.uint8))
-    return Heads(Manifest.model_validate(declared), outputs)
+    return RawHeads(Manifest.model_validate(declared), outputs)
 
 
 def _manifest(family: str, classes: int, size: int) -> Manifest:
@@ -69,15 +69,14 @@ def _manifest(family: str, classes: int, size: int) -> Manifest:
     )
 
 
-def crowded(
+def crowded_heads(
     family: str = "yolo11", classes: int = 3, objects: int = 100, size: int = 640, seed: int = 0
-) -> Heads:
-    """Objects of 12 to 90 px, each seen by some ten cells near its centre.
+) -> RawHeads:
+    """Objects of 12 to 90 px, each detected by some ten cells near its centre.
 
-    Background cells have logits about -8; a cell on an object scores the more
-    the closer it is to the centre, and its four sides point to the object's box
-    with a little noise, as distances (yolo26) or as bell-shaped distributions
-    (yolo11).
+    Background cells have logits about -8. A cell on an object scores higher the closer
+    it is to the centre, and predicts the object's four sides with a little noise, as
+    distances (yolo26) or as bell-shaped distributions (yolo11).
     """
     rng = np.random.default_rng(seed)
     sizes = np.exp(rng.uniform(np.log(12), np.log(90), (objects, 2)))
@@ -110,4 +109,4 @@ def crowded(
             boxes.reshape(1, side, side, 4 * reg_max),
             scores.reshape(1, side, side, classes),
         ]
-    return Heads(_manifest(family, classes, size), outputs)
+    return RawHeads(_manifest(family, classes, size), outputs)

@@ -1,8 +1,8 @@
-"""What every benchmark hands back, and how repeats are timed.
+"""One row of results, and how repeats are timed.
 
 A benchmark is a module here with ``measure() -> list[Row]`` and a line in
-``run.py``. Numbers that are compared are taken in one process, in turn, so that
-whatever else the machine does weighs on both.
+``run.py``. Times that are compared are taken in one process, alternately, so that
+other load on the machine affects both.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ class Row:
 
     Attributes:
         part: what is measured.
-        case: on what.
-        median_ms: of ours, a frame.
-        p99_ms: of ours, a frame.
-        peer: what it is compared to; ``None`` for nothing.
-        peer_median_ms: its time on the same data; ``None`` where not measured.
-        least_ratio: how many times faster than the peer is asked for.
-        most_ms: what median is asked for.
+        case: its input.
+        median_ms: ours, for a frame.
+        p99_ms: ours, for a frame.
+        peer: what it is compared with; ``None`` for nothing.
+        peer_median_ms: the peer's time on the same data; ``None`` where not measured.
+        min_ratio: target: how many times faster than the peer.
+        max_ms: target: the longest median.
         note: what a reader must know to take the figure right.
     """
 
@@ -38,8 +38,8 @@ class Row:
     p99_ms: float
     peer: str | None = None
     peer_median_ms: float | None = None
-    least_ratio: float | None = None
-    most_ms: float | None = None
+    min_ratio: float | None = None
+    max_ms: float | None = None
     note: str = ""
 
     @property
@@ -49,39 +49,39 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether what is asked for is reached; ``None`` where nothing is, or not measured."""
-        if self.least_ratio is not None and self.ratio is not None:
-            return self.ratio >= self.least_ratio
-        if self.most_ms is not None:
-            return self.median_ms <= self.most_ms
+        """Whether the target is reached; ``None`` without a target or a measurement."""
+        if self.min_ratio is not None and self.ratio is not None:
+            return self.ratio >= self.min_ratio
+        if self.max_ms is not None:
+            return self.median_ms <= self.max_ms
         return None
 
 
-def time_in_turn(
+def time_alternately(
     calls: Sequence[Callable[[], object]],
     repeats: int = 200,
     warm_up: int = 20,
     clock: Callable[[], int] = time.perf_counter_ns,
 ) -> list[NDArray[np.float64]]:
-    """Milliseconds of each call, all calls once a round, so that they share the noise.
+    """Milliseconds of each call; each round runs all calls once, so that they share the noise.
 
     Work that is all in this thread may be timed with ``time.thread_time_ns``, which
-    does not count what other processes take.
+    does not count other processes' time.
     """
     times = np.empty((len(calls), repeats + warm_up))
     for turn in range(repeats + warm_up):
-        for which, call in enumerate(calls):
+        for index, call in enumerate(calls):
             start = clock()
             call()
-            times[which, turn] = (clock() - start) / 1e6
+            times[index, turn] = (clock() - start) / 1e6
     return list(times[:, warm_up:])
 
 
-def own_clock() -> Callable[[], int]:
-    """The thread's own time where one thread a side is asked for, else the wall's.
+def fair_clock() -> Callable[[], int]:
+    """CPU time of the thread where each side has one thread, else wall-clock time.
 
-    On a quiet machine the two are alike; on a full one the thread's is still right, but
-    it does not know of helpers.
+    On an idle machine the two agree. On a busy one the thread's time is still right, but
+    it leaves out helper threads.
     """
     alone = os.environ.get("OMP_NUM_THREADS", "1") == "1"
     return time.thread_time_ns if alone else time.perf_counter_ns

@@ -1,10 +1,10 @@
-"""An hour of tracking in a minute: whether memory stays flat.
+"""An hour of tracking in a minute: whether memory stays constant.
 
     python -m bench.soak [--frames 108000]
 
-Objects come, cross, hide and go at 30 frames a second, people carry weapons, clutter
-flickers, an attitude comes with every frame and an image now and then; everything
-that a tracker keeps over time is in it.
+Objects appear, cross, hide and leave at 30 frames a second, people carry weapons,
+clutter flickers, every frame has an attitude and some have an image: everything that
+a tracker keeps over time is exercised.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ IMAGE_EVERY = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Soak:
-    """What came of it.
+class SoakResult:
+    """Result of a run.
 
     Attributes:
-        frames: played.
+        frames: tracked.
         rss_mib: ``(minute, MiB)`` of the process at each simulated minute.
         most_tracks: kept at once.
-        ids: given out.
-        seconds: it took.
+        ids: assigned in all.
+        seconds: that the run took.
     """
 
     frames: int
@@ -50,13 +50,13 @@ class Soak:
     seconds: float
 
 
-def run(frames: int, seed: int = 0) -> Soak:
-    """Track so many frames and watch the process's memory."""
+def run(frames: int, seed: int = 0) -> SoakResult:
+    """Track a number of frames and record the process's memory."""
     rng = np.random.default_rng(seed)
     tracker, links = make_tracker(), CarrierLinks()
     attitudes, lens = AttitudeHistory(60.0), Lens.from_hfov((640, 512), 60.0)
     texture = rng.integers(0, 255, (512, 640), np.uint8)
-    place, speed, side, label, until = _born(rng, OBJECTS, 0)
+    place, speed, side, label, until = _new_objects(rng, OBJECTS, 0)
     rss: list[tuple[float, float]] = []
     most = newest = 0
     begun = time.perf_counter()
@@ -64,7 +64,7 @@ def run(frames: int, seed: int = 0) -> Soak:
         stamp_ns = round(frame * 1e9 / RATE_HZ)
         over = until <= frame
         if over.any():
-            fresh = _born(rng, int(over.sum()), frame)
+            fresh = _new_objects(rng, int(over.sum()), frame)
             for kept, new in zip((place, speed, side, label, until), fresh, strict=True):
                 kept[over] = new
         place += speed / RATE_HZ
@@ -89,10 +89,10 @@ def run(frames: int, seed: int = 0) -> Soak:
         if frame % (60 * RATE_HZ) == 0:
             rss.append((frame / RATE_HZ / 60, rss_mib()))
     rss.append((frames / RATE_HZ / 60, rss_mib()))
-    return Soak(frames, rss, most, newest, time.perf_counter() - begun)
+    return SoakResult(frames, rss, most, newest, time.perf_counter() - begun)
 
 
-def _born(rng: np.random.Generator, count: int, frame: int) -> tuple[np.ndarray, ...]:
+def _new_objects(rng: np.random.Generator, count: int, frame: int) -> tuple[np.ndarray, ...]:
     """Place, speed, half sides, label and last frame of new objects; weapons are with people."""
     place = rng.uniform((50, 50), (590, 460), (count, 2))
     label = rng.choice(3, count, p=[0.6, 0.2, 0.2])

@@ -36,29 +36,35 @@ def bench(folder, out):
 
 @pytest.mark.parametrize("images", [True, False], ids=["images", "no images"])
 def test_a_folder_of_sequences_gives_a_table_and_figures(tmp_path, capsys, images):
-    folder, out = tmp_path / "MOT", tmp_path / "out" / "peers.json"
+    folder, out = tmp_path / "MOT", tmp_path / "out"
     write_sequence(folder / "MOT-01", images)
     write_sequence(folder / "MOT-02", images, rate=10)
     assert bench(folder, out) == 0
-    ours, still = json.loads(out.read_text())
+    ours, still = json.loads((out / "peers.json").read_text())
     assert (ours["kind"], ours["source"], ours["rate_hz"]) == ("MOT", "det.txt", 10)
     for row in (ours, still):
-        # All are tracked; what lies on a row with flag 0 is no false alarm.
+        # All are tracked; a track on a row with flag 0 is no false alarm.
         assert row["HOTA"] > 0.9
         assert (row["MOTA"], row["IDF1"], row["id_switches"]) == (1.0, 1.0, 0)
         assert row["cpu_ms"] > 0
-    printed = capsys.readouterr().out
-    assert out.with_suffix(".md").read_text() in printed
-    assert "| HOTA / IDF1, det.txt | MOT, 10 Hz | switches, MOT | CPU ms |" in printed
-    assert "| Windhover (windhover " in printed
-    assert "/ **1.000** | 0 |" in printed
+    assert "HOTA / IDF1, det.txt" in capsys.readouterr().out
+    table = json.loads((out / "peers-det-txt.json").read_text())
+    assert table["format"] == "windhover-table/1"
+    assert all(table[key] for key in ("commit", "machine", "command", "release"))
+    heads = ["HOTA / IDF1, det.txt", "MOT, 10 Hz", "switches, MOT", "CPU ms"]
+    assert table["columns"] == heads
+    assert table["rows"][0][0].startswith("Windhover (windhover ")
+    assert table["rows"][0][1].endswith("/ **1.000**")
+    assert table["rows"][0][2] == "0"
 
 
 def test_sequences_of_other_rates_have_a_column_each(tmp_path, capsys):
     write_sequence(tmp_path / "MOT" / "a", rate=10)
     write_sequence(tmp_path / "MOT" / "b", rate=25)
-    assert bench(tmp_path / "MOT", tmp_path / "peers.json") == 0
-    assert "| MOT, 10 Hz | MOT, 25 Hz |" in capsys.readouterr().out
+    assert bench(tmp_path / "MOT", tmp_path / "out") == 0
+    capsys.readouterr()
+    table = json.loads((tmp_path / "out" / "peers-det-txt.json").read_text())
+    assert table["columns"][1:3] == ["MOT, 10 Hz", "MOT, 25 Hz"]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +82,7 @@ def test_sequences_of_other_rates_have_a_column_each(tmp_path, capsys):
 def test_a_folder_that_can_not_be_used_is_one_line(tmp_path, capsys, spoil, reason):
     write_sequence(tmp_path / "seq")
     spoil(tmp_path / "seq")
-    assert bench(tmp_path, tmp_path / "peers.json") == 2
+    assert bench(tmp_path, tmp_path / "out") == 2
     err = capsys.readouterr().err
     assert reason in err
     assert err.startswith("error: ")

@@ -36,9 +36,12 @@ def stranger():
     return listen
 
 
-def heard_by(child):
+def heard_by(child, chain):
+    """What a stranger heard of a chain; where that is nothing, the chain says why."""
     out, err = finished(child, PATIENCE_S * 3)
-    assert child.returncode == 0, err
+    if child.returncode != 0:
+        chain.send_signal(signal.SIGINT)
+        pytest.fail(f"{err}\nthe chain wrote:\n{finished(chain)[1][-4000:]}")
     return json.loads(out)
 
 
@@ -78,7 +81,7 @@ def test_another_process_receives_tracks(stranger, blob_folder, blob_bundle, tmp
         "up", "--config", looping(tmp_path), "--source", blob_folder, "--model", blob_bundle,
         "--rate", 0.3, "--out", out, *mode,
     )  # fmt: skip
-    heard = heard_by(listener)
+    heard = heard_by(listener, chain)
     # The recorder is a process of its own in one mode, and finds the others in its time.
     topics = ["detections", "tracks", "label_info"]
     topics += ["camera/thermal/camera_info", "camera/thermal/image_raw/compressed"]
@@ -113,7 +116,7 @@ def test_a_stop_ends_it_well_with_the_recording_closed(
         "up", "--config", looping(tmp_path), "--source", blob_folder, "--model", blob_bundle,
         "--out", out,
     )  # fmt: skip
-    heard_by(listener)
+    heard_by(listener, chain)
     end(chain, number)
     assert counts_of(out / "bag")["/tracks"] >= 3
     assert json.loads((out / "metrics.json").read_text())["run"]["model"] == "blob 1.0.0"
@@ -221,7 +224,7 @@ def test_real_thermal_frames_give_tracks_of_the_released_model(stranger, tmp_pat
         "up", "--config", looping(tmp_path), "--source", flight, "--model", model,
         "--rate", 0.15,
     )  # fmt: skip
-    heard = heard_by(listener)
+    heard = heard_by(listener, chain)
     end(chain)
     labels = {o["label"] for array in heard["tracks"] for o in array["objects"]}
     assert labels & {"person", "vehicle"}

@@ -11,18 +11,18 @@ from tests.support.fixtures import wait_for
 from windhover_bringup.runtime.composed import Pipeline
 from windhover_bringup.runtime.config import Config
 from windhover_client import HealthLevel, WindhoverClient
-from windhover_ros.runner import spinning
+from windhover_ros.runner import spin_in_threads
 
 
 def chain(bundle, folder):
     # However late this machine is, and whatever its temperature.
     return Pipeline(
         Config()
-        .replaced("detector", model=str(bundle), deadline_s=0.0)
-        .replaced("tracker", deadline_s=0.0)
-        .replaced("thermal_camera", source=str(folder), loop=True, rate=0.5)
-        .replaced("monitor", max_drop_share=1.0, silence_s=30.0, camera_silence_s=30.0)
-        .replaced("monitor", warm_c=200.0, hot_c=200.0)
+        .with_values("detector", model=str(bundle), deadline_s=0.0)
+        .with_values("tracker", deadline_s=0.0)
+        .with_values("thermal_camera", source=str(folder), loop=True, rate=0.5)
+        .with_values("monitor", max_drop_share=1.0, silence_s=30.0, camera_silence_s=30.0)
+        .with_values("monitor", warm_c=200.0, hot_c=200.0)
     )
 
 
@@ -41,7 +41,7 @@ def test_the_client_sees_tracks_labels_health_the_end_and_a_new_start(
             pipeline = chain(blob_bundle, blob_folder)
             try:
                 pipeline.start()
-                with spinning(pipeline.nodes):
+                with spin_in_threads(pipeline.nodes):
                     wait_for(partial(_both, client, seen), "a person and a vehicle")
                     wait_for(partial(_fresh, client), "health")
                     sessions.append(client.tracks.session)

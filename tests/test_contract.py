@@ -25,7 +25,7 @@ from windhover_bringup.runtime.config import Config
 from windhover_cameras.rgb_camera import RgbCamera
 from windhover_pairing.node import PairingNode
 from windhover_ros import qos, topics
-from windhover_ros.runner import spinning
+from windhover_ros.runner import spin_in_threads
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs/reference/topics.md").read_text()
@@ -62,12 +62,12 @@ def pipeline(ros, blob_bundle, tmp_path_factory):
     cv2.imwrite(str(folder / "1.png"), np.full((256, 320), 40, np.uint8))
     config = (
         Config()
-        .replaced("detector", model=str(blob_bundle))
-        .replaced("thermal_camera", source=str(folder), loop=True, rate=0.1)
+        .with_values("detector", model=str(blob_bundle))
+        .with_values("thermal_camera", source=str(folder), loop=True, rate=0.1)
     )
     built = Pipeline(config)
     built.start()
-    with spinning(built.nodes):
+    with spin_in_threads(built.nodes):
         yield built
     built.close()
 

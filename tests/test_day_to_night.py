@@ -30,11 +30,11 @@ def test_people_are_not_lost_where_day_turns_into_night(monkeypatch):
     with Detector.open(MODEL, "cpu") as detector:
         scores = day_to_night.measure(detector, flights=2, count=1)
     recall = {
-        (hour, feed): scores.at([hour], feed, "person").recall
+        (hour, modality): scores.at([hour], modality, "person").recall
         for hour in hours
-        for feed in day_to_night.FEEDS
+        for modality in day_to_night.MODALITIES
     }
-    assert scores.at(hours, "both", "person").asked >= 30
+    assert scores.at(hours, "both", "person").objects >= 30
     # Some twenty people an hour: one of them is five points.
     for before, after in pairwise(hours):
         assert recall[after, "both"] >= recall[before, "both"] - 0.15, recall

@@ -22,7 +22,7 @@ from windhover_bringup.recording.recorder import RecorderParams
 from windhover_bringup.recording.topics import RunTopics, status_topics
 from windhover_bringup.runtime.composed import Pipeline
 from windhover_bringup.runtime.config import Config
-from windhover_ros.runner import spinning
+from windhover_ros.runner import spin_in_threads
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 # What steers: PX4's inputs, MAVROS's set-points and commands, velocity commands.
@@ -54,16 +54,17 @@ def test_the_mission_consumer_hears_tracks_and_health(ros, blob_bundle, blob_fol
     config = (
         Config()
         # However late this machine is, and whatever it has to say of itself.
-        .replaced("detector", model=str(blob_bundle), deadline_s=0.0)
-        .replaced("tracker", deadline_s=0.0)
-        .replaced("thermal_camera", source=str(blob_folder), loop=True, rate=0.5)
-        .replaced("monitor", max_drop_share=1.0, silence_s=30.0, camera_silence_s=30.0)
-        .replaced("monitor", warm_c=200.0, hot_c=200.0, min_free_memory_mib=0.0, clear_delay_s=0.0)
+        .with_values("detector", model=str(blob_bundle), deadline_s=0.0)
+        .with_values("tracker", deadline_s=0.0)
+        .with_values("thermal_camera", source=str(blob_folder), loop=True, rate=0.5)
+        .with_values("monitor", max_drop_share=1.0, silence_s=30.0, camera_silence_s=30.0)
+        .with_values("monitor", warm_c=200.0, hot_c=200.0)
+        .with_values("monitor", min_free_memory_mib=0.0, clear_delay_s=0.0)
     )
     pipeline = Pipeline(config)
     try:
         pipeline.start()
-        with spinning(pipeline.nodes):
+        with spin_in_threads(pipeline.nodes):
             wait_for(
                 lambda: all(any(w in x for x in lines) for w in ("person", "vehicle", "is OK")),
                 "tracks and health",

@@ -13,7 +13,7 @@ pytest.importorskip("rclpy")
 pytest.importorskip("vision_msgs")
 
 from windhover_bringup.runtime.cameras import CameraSetup
-from windhover_bringup.runtime.plan import make_plan
+from windhover_bringup.runtime.plan import plan_run
 from windhover_bringup.runtime.settings import settings_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -93,8 +93,8 @@ def test_a_config_runs_what_is_stated_here(name, tmp_path):
     assert setup.image_topic == config["overlay"]["image_topic"] == wanted.image_topic
     # default.yaml names no source: one that is, in its place.
     for node, uri in sources.items():
-        config = config.replaced(node, source=uri or "scene:empty?frames=2")
-    plan = make_plan(config, tmp_path)
+        config = config.with_values(node, source=uri or "scene:empty?frames=2")
+    plan = plan_run(config, tmp_path)
     assert plan.cameras == tuple(wanted.sources)
     assert [node for node in plan.consumers if node != "recorder"] == list(wanted.consumers)
     assert plan.config["detector"]["image_topic"] == wanted.image_topic

@@ -22,7 +22,7 @@ from windhover_bringup.monitor.stages import STAGE_OUTPUTS
 from windhover_bringup.overlay.node import OverlayNode
 from windhover_bringup.recording.recorder import RecorderNode
 from windhover_bringup.runtime.node_states import NodeStates
-from windhover_bringup.runtime.plan import MODULES, enclave_of
+from windhover_bringup.runtime.plan import NODE_MODULES, enclave_of
 from windhover_cameras.rgb_camera import RgbCamera
 from windhover_cameras.thermal_camera import ThermalCamera
 from windhover_detector.node import DetectorNode
@@ -131,7 +131,7 @@ def test_the_composed_process_has_the_rights_of_its_nodes() -> None:
     granted = policy()
     for node, rules in granted["/windhover/composed"].items():
         assert granted[enclave_of(node)] == {node: rules}
-    assert set(granted["/windhover/composed"]) == set(MODULES)
+    assert set(granted["/windhover/composed"]) == set(NODE_MODULES)
 
 
 def test_who_only_listens_can_say_nothing_of_it() -> None:
@@ -176,8 +176,8 @@ def test_each_node_is_granted_what_it_opens_and_nothing_else(all_nodes):
         "tracker": {("subscribe", "/camera/thermal/camera_info")},
         "recorder": {("subscribe", "/overlay/image/compressed")},
     }
-    assert {node.get_name() for node in all_nodes} == set(MODULES)
-    for node in MODULES:
+    assert {node.get_name() for node in all_nodes} == set(NODE_MODULES)
+    for node in NODE_MODULES:
         (rules,) = granted[enclave_of(node)].values()
         wanted = rules - choice.get(node, set())
         # Discovery takes its time on a busy machine: nothing seen yet is no answer.
@@ -191,7 +191,7 @@ def test_each_node_is_granted_what_it_opens_and_nothing_else(all_nodes):
 
 
 def test_whoever_starts_and_asks_is_granted_what_that_opens(nodes):
-    states = NodeStates(list(MODULES), diagnostics=True)
+    states = NodeStates(list(NODE_MODULES), diagnostics=True)
     try:
         found = settled(states.node, "windhover_up")
     finally:

@@ -35,7 +35,7 @@ def test_another_process_receives_tracks_of_both_cameras(
         f"rgb={folder / 'rgb'},thermal={folder / 'thermal'}", "--model", rgbt_bundle,
         "--rate", 0.3, "--out", out, *mode,
     )  # fmt: skip
-    heard = heard_by(listener)
+    heard = heard_by(listener, chain)
     images = [f"camera/{camera}/image_raw/compressed" for camera in ("rgb", "thermal")]
     wait_for_recorded(out / "bag", ["tracks", *images])
     end(chain)

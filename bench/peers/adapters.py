@@ -1,10 +1,10 @@
-"""Other projects' trackers behind our own interface.
+"""Other projects' trackers behind our interface.
 
-Each takes the same detections in the same order and hands back boxes, ids and
-classes of the frame. Score thresholds are ours, for they depend on the detector
-alone, and what is lost is kept for three seconds at the sequence's rate, as ours is;
-all else are their own defaults. Ours were chosen on the tuning flights, which the
-table leaves out.
+Each takes the same detections in the same order and returns boxes, ids and classes of
+the frame. Score thresholds are ours, because they depend on the detector only, and
+lost tracks are kept for three seconds at the sequence's rate, as ours are; all other
+settings are their defaults. Ours were chosen on the tuning flights, which the table
+leaves out.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LOST_SECONDS = 3.0
 Bgr = NDArray[np.uint8]
 
 
-class Subject(Protocol):
+class TrackerUnderTest(Protocol):
     """A tracker under test."""
 
     def update(self, rows: Detections, _stamp_ns: int, image: Bgr) -> Tracks:
@@ -41,12 +41,12 @@ class Peer:
 
     Attributes:
         name: in the table.
-        make: builds it for a rate in frames a second, with settings over its own.
-        package: it comes from; for the version.
+        make: builds it for a rate in frames a second, with settings over its defaults.
+        package: that it comes from, for the version.
     """
 
     name: str
-    make: Callable[..., Subject]
+    make: Callable[..., TrackerUnderTest]
     package: str
 
     @property
@@ -54,8 +54,8 @@ class Peer:
         """Name with the version."""
         return f"{self.name} ({self.package} {importlib.metadata.version(self.package)})"
 
-    def build(self, rate_hz: float, **settings: Any) -> Subject:
-        """A fresh one."""
+    def build(self, rate_hz: float, **settings: Any) -> TrackerUnderTest:
+        """Make a new one."""
         return self.make(rate_hz, **settings)
 
 
@@ -68,7 +68,7 @@ class _Ours:
 
 
 class UltralyticsRows:
-    """What Ultralytics' trackers read of its ``Boxes``, without torch tensors."""
+    """The part of Ultralytics' ``Boxes`` that its trackers read, without torch tensors."""
 
     def __init__(self, rows: Detections) -> None:
         self._rows = rows
@@ -117,7 +117,7 @@ class _Roboflow:
         import trackers
 
         chosen: dict[str, Any] = {
-            # Its buffer counts frames of a 30 Hz video, whatever the rate is.
+            # Its buffer counts frames at 30 Hz, whatever the rate is.
             "lost_track_buffer": round(LOST_SECONDS * 30),
             "frame_rate": rate_hz,
             "high_conf_det_threshold": HIGH_SCORE,
@@ -171,7 +171,7 @@ class _Norfair:
         for x1, y1, x2, y2 in np.clip(sure.boxes, 0, None).astype(int).tolist():
             mask[y1:y2, x1:x2] = 0
         found = self._tracker.update(given, coord_transformations=self._motion.update(image, mask))
-        # Those it only predicts are left out, as the others do.
+        # Predicted tracks are left out, as the other trackers do.
         now = [each for each in found if any(each.last_detection is one for one in given)]
         picked = np.array([each.last_detection.data for each in now], np.intp)
         boxes = np.array([each.last_detection.points.ravel() for each in now], np.float32)
@@ -184,7 +184,7 @@ class _Norfair:
 
 
 OURS = Peer("Windhover", _Ours, "windhover")
-STILL = Peer(
+OURS_WITHOUT_MOTION = Peer(
     "Windhover without camera motion",
     lambda *a, **k: _Ours(*a, **{"camera_motion": False, **k}),
     "windhover",

@@ -1,13 +1,13 @@
-"""What the trackers are given: flights with exact truth, drawn once and kept.
+"""The trackers' input: flights with exact truth, rendered once and kept.
 
 A flight is rendered at 30 frames a second and thinned for lower rates, so that
 rates differ in nothing else. ``drone`` flights have strong camera motion (up to
-8 m/s with yaw and shake) and trees to fly and walk under; ``static`` ones stand
-still. Detections are the released model's on the rendered thermal images, or
+8 m/s with yaw and shake) and trees that hide objects; in ``static`` ones the camera
+hovers. Detections are the released model's on the rendered thermal images, or
 truth with noise. Both, and the truth, are written as MOTChallenge files and read
 back from them.
 
-    python -m bench.peers.flights [--only NAME]     draws what is missing, a flight a core
+    python -m bench.peers.flights [--only NAME]     renders missing flights, one a core
 """
 
 from __future__ import annotations
@@ -39,21 +39,22 @@ from windhover_sim.truth import SceneTruth
 ROOT = Path(__file__).resolve().parents[2]
 STORE = ROOT / "out" / "peers" / "flights"
 MODEL = "thermal-n"
+NOISY_TRUTH = "noisy truth"
 FRAMES = 300
 # Below every tracker's own threshold.
 SCORE_FLOOR = 0.1
-DETECTIONS = (MODEL, "noisy truth")
+DETECTIONS = (MODEL, NOISY_TRUTH)
 JPEG_QUALITY = 92
 
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """A flight to be drawn.
+    """A flight to be rendered.
 
     Attributes:
         name: of its folder.
         kind: ``drone`` or ``static``.
-        scene: what is rendered.
+        scene: that is rendered.
     """
 
     name: str
@@ -80,7 +81,7 @@ def _static(seed: int, **options: float | str) -> Flight:
     return Flight(f"static-{seed}", "static", flight.scene)
 
 
-#: Settings are chosen on these and on nothing else.
+#: Settings are chosen on these only.
 TUNING = (
     _drone(101, altitude_m=32, speed_mps=5, motion=2.5, time_of_day="night"),
     _drone(102, altitude_m=45, speed_mps=8, motion=3.0, time_of_day="day", pitch_deg=45),
@@ -88,7 +89,7 @@ TUNING = (
     _static(151, altitude_m=38, time_of_day="night"),
 )
 
-#: What the table shows.
+#: Flights of the table.
 REPORTED = (
     _drone(201, altitude_m=35, speed_mps=6, motion=2.5, time_of_day="night"),
     _drone(202, altitude_m=48, speed_mps=8, motion=2.5, time_of_day="day", pitch_deg=50),
@@ -101,8 +102,8 @@ REPORTED = (
 
 
 def load(flight: Flight, rate_hz: int, source: str) -> Sequence:
-    """Read a flight, drawing it first where that was not done."""
-    folder = draw(flight)
+    """Read a flight, rendering it first if need be."""
+    folder = render_flight(flight)
     step = RATE_HZ // rate_hz
     rows = read_detections(folder / f"det-{source.replace(' ', '-')}.txt")
     truth = _read_truth(folder / f"gt-{source.replace(' ', '-')}.npz")
@@ -123,29 +124,29 @@ def labels_of(source: str) -> tuple[str, ...]:
     return tuple(Bundle.load(ROOT / "models" / MODEL).labels) if source == MODEL else SCENE_LABELS
 
 
-def draw_all(flights: Iterable[Flight]) -> Iterator[Path]:
-    """Draw what is missing, a flight a core; yields each flight's folder once it is whole."""
-    missing = [flight for flight in flights if not _is_drawn(flight)]
+def render_all(flights: Iterable[Flight]) -> Iterator[Path]:
+    """Render missing flights, one a core; yields each flight's folder when it is complete."""
+    missing = [flight for flight in flights if not _is_rendered(flight)]
     if not missing:
         return
     spawned = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), spawned) as pool:
-        yield from pool.map(draw, missing)
+        yield from pool.map(render_flight, missing)
 
 
-def _is_drawn(flight: Flight) -> bool:
+def _is_rendered(flight: Flight) -> bool:
     done = STORE / flight.name / "done"
     return done.is_file() and done.read_text() == repr(flight.scene)
 
 
-def draw(flight: Flight) -> Path:
+def render_flight(flight: Flight) -> Path:
     """Render a flight and detect in it, unless that was done.
 
     Returns:
-        Its folder, in which ``done`` says that it is whole.
+        Its folder; a file ``done`` in it marks it as complete.
     """
     folder = STORE / flight.name
-    if _is_drawn(flight):
+    if _is_rendered(flight):
         return folder
     (folder / "img1").mkdir(parents=True, exist_ok=True)
     source = SceneSource(flight.scene, "thermal")
@@ -160,7 +161,7 @@ def draw(flight: Flight) -> Path:
             drawn = source.render(index)
             image = source.image(drawn)
             found[MODEL].append(detector.detect(Frame(image, "mono16", drawn.stamp_ns)))
-            found["noisy truth"].append(noisy(drawn.truth, rng))
+            found[NOISY_TRUTH].append(noisy(drawn.truth, rng))
             truths.append((index, drawn.truth))
             grey = percentile_agc(np.asarray(image, np.uint16))
             _, data = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
@@ -175,10 +176,10 @@ def draw(flight: Flight) -> Path:
 
 
 def noisy(truth: SceneTruth, rng: np.random.Generator) -> Detections:
-    """Truth as a middling detector sees it.
+    """Detections of a mediocre detector, made from truth.
 
-    Boxes jitter, one in ten visible objects is missed, what is hidden in part
-    scores low, and there are two false alarms a frame.
+    Boxes jitter, one in ten visible objects is missed, partly hidden objects score
+    low, and there are two false alarms a frame.
     """
     seen = truth[(truth.visibility > 0.25) & (rng.random(len(truth)) < 0.9)]
     boxes = seen.boxes.astype(np.float64)
@@ -227,11 +228,11 @@ def _read_truth(path: Path) -> TrackTable:
 
 
 def main() -> int:
-    """Draw what is missing."""
+    """Render missing flights."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="flights whose name begins with this")
     only = parser.parse_args().only
-    for folder in draw_all(each for each in (*TUNING, *REPORTED) if each.name.startswith(only)):
+    for folder in render_all(each for each in (*TUNING, *REPORTED) if each.name.startswith(only)):
         print(folder, flush=True)
     return 0
 

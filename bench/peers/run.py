@@ -1,20 +1,22 @@
-"""Trackers side by side on the same flights, in one run; table and figures.
+"""Trackers compared on the same flights, in one run.
 
-    python -m bench.peers.run [--out out/peers/peers.json] [--kind drone,static]
+    python -m bench.peers.run [--out out/bench] [--kind drone,static]
         [--detections thermal-n] [--rates 30,10,5] [--flights 2] [--seconds 5]
     python -m bench.peers.run --folder MOT17/train
 
-Every tracker gets the same detections and images of every flight in one process
-and one thread a side, flight by flight in turn. Scores are TrackEval's definitions,
-each class apart and all boxes added up. Our settings were chosen on the tuning
-flights, which are not in this table. ``--folder`` takes MOTChallenge's files instead,
-see sequences.py.
+Every tracker gets the same detections and images of every flight, in one process with
+one thread each, flight by flight. Scores follow TrackEval's definitions, each class
+scored apart and all boxes counted together. Our settings were chosen on the tuning
+flights, which are not in this table. ``--folder`` takes MOTChallenge sequences instead,
+see sequences.py. A table for each source of detections is written as JSON, and all
+scores as ``peers.json``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -27,18 +29,21 @@ import cv2
 import numpy as np
 
 from bench.peers import flights
-from bench.peers.adapters import OURS, PEERS, STILL, Peer
-from bench.peers.score import Run, follow, joined
+from bench.peers.adapters import OURS, OURS_WITHOUT_MOTION, PEERS, Peer
+from bench.peers.score import SequenceResult, combined, run_tracker
 from bench.peers.sequences import RATE_HZ, Sequence, read_folder
+from bench.table import ResultTable, add_out, save
 from windhover.errors import WindhoverError
 
 RATES = (30, 10, 5)
 KINDS = ("drone", "static")
+FILES = {flights.MODEL: "peers-model", flights.NOISY_TRUTH: "peers-truth"}
+"""Names of the results' files by source of detections."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What of the flights is run.
+    """Which flights are run, and how.
 
     Attributes:
         kinds: of flights.
@@ -55,15 +60,15 @@ class Selection:
     seconds: float = flights.FRAMES / RATE_HZ
 
     def sequences(self) -> Iterator[Sequence]:
-        """Draw what is missing, then read flight by flight."""
-        flown = [
+        """Render missing flights, then read flight by flight."""
+        selected = [
             flight
             for kind in self.kinds
             for flight in [each for each in flights.REPORTED if each.kind == kind][: self.count]
         ]
-        for folder in flights.draw_all(flown):
-            print(f"drawn {folder.name}", file=sys.stderr, flush=True)
-        for flight in flown:
+        for folder in flights.render_all(selected):
+            print(f"rendered {folder.name}", file=sys.stderr, flush=True)
+        for flight in selected:
             for source in self.sources:
                 for rate_hz in self.rates:
                     yield flights.load(flight, rate_hz, source).first(self.seconds)
@@ -71,21 +76,21 @@ class Selection:
 
 
 def measure(sequences: Iterable[Sequence], peers: Many[Peer]) -> list[dict[str, Any]]:
-    """Run everything; one row a tracker, kind of sequence, source of detections and rate."""
-    runs: dict[tuple[str, str, float, str], list[Run]] = {}
+    """Scores of every tracker; one row a tracker, kind of sequence, detections and rate."""
+    runs: dict[tuple[str, str, float, str], list[SequenceResult]] = {}
     for sequence in sequences:
-        about = (sequence.source, sequence.kind, sequence.rate_hz)
+        key = (sequence.source, sequence.kind, sequence.rate_hz)
         for peer in peers:
-            done = follow(peer.build(sequence.rate_hz), sequence)
-            runs.setdefault((*about, peer.title), []).append(done)
+            result = run_tracker(peer.build(sequence.rate_hz), sequence)
+            runs.setdefault((*key, peer.title), []).append(result)
     return [
-        {"source": source, "kind": kind, "rate_hz": rate_hz, "tracker": title, **_figures(done)}
-        for (source, kind, rate_hz, title), done in runs.items()
+        {"source": source, "kind": kind, "rate_hz": rate_hz, "tracker": title, **_figures(results)}
+        for (source, kind, rate_hz, title), results in runs.items()
     ]
 
 
-def _figures(runs: Many[Run]) -> dict[str, float]:
-    counts = joined(runs)
+def _figures(runs: Many[SequenceResult]) -> dict[str, float]:
+    counts = combined(runs)
     return {
         "HOTA": counts.hota,
         "DetA": counts.det_a,
@@ -98,30 +103,32 @@ def _figures(runs: Many[Run]) -> dict[str, float]:
     }
 
 
-def table(rows: Many[dict[str, Any]]) -> str:
-    """Markdown, a table for each source of detections.
+def tables(rows: Many[dict[str, Any]]) -> dict[str, ResultTable]:
+    """A table for each source of detections, by the name of its file.
 
     HOTA / IDF1 of each kind of sequence and rate, the best bold; id switches of the
-    first kind; and what a frame costs, over all.
+    first kind; and the CPU time of a frame, over all.
     """
-    parts = []
+    found = {}
     for source in dict.fromkeys(row["source"] for row in rows):
         own = [row for row in rows if row["source"] == source]
-        columns = list(dict.fromkeys((row["kind"], row["rate_hz"]) for row in own))
-        first = columns[0][0]
-        heads = [f"{kind}, {rate:g} Hz" for kind, rate in columns]
-        lines = [
-            f"| HOTA / IDF1, {source} | {' | '.join(heads)} | switches, {first} | CPU ms |",
-            "|---|" + "---:|" * (len(columns) + 2),
-        ]
+        keys = list(dict.fromkeys((row["kind"], row["rate_hz"]) for row in own))
+        first = keys[0][0]
+        heads = [f"{kind}, {rate:g} Hz" for kind, rate in keys]
+        lines = []
         for name in dict.fromkeys(row["tracker"] for row in own):
             line = [row for row in own if row["tracker"] == name]
-            cells = [_cell(line, own, column) for column in columns]
             switches = sum(row["id_switches"] for row in line if row["kind"] == first)
             cost = np.mean([row["cpu_ms"] for row in line])
-            lines.append(f"| {name} | {' | '.join(cells)} | {switches} | {cost:.2f} |")
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts)
+            cells = [_cell(line, own, key) for key in keys]
+            lines.append([name, *cells, str(switches), f"{cost:.2f}"])
+        found[FILES.get(source, "peers-" + re.sub(r"\W+", "-", source))] = ResultTable(
+            f"Trackers on {source}",
+            "HOTA / IDF1; switches; CPU ms an update",
+            [f"HOTA / IDF1, {source}", *heads, f"switches, {first}", "CPU ms"],
+            lines,
+        )
+    return found
 
 
 def _cell(line: Many[dict[str, Any]], own: Many[dict[str, Any]], column: tuple[str, float]) -> str:
@@ -138,7 +145,7 @@ def _marked(value: float, here: Many[dict[str, Any]], score: str) -> str:
 def main(args: Many[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=flights.ROOT / "out" / "peers" / "peers.json")
+    add_out(parser)
     parser.add_argument("--kind", default=",".join(KINDS), help="drone, static or both")
     parser.add_argument("--detections", default=",".join(flights.DETECTIONS))
     parser.add_argument("--rates", default=",".join(map(str, RATES)), help="frames a second")
@@ -148,7 +155,7 @@ def main(args: Many[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, help="sequences as MOTChallenge has them instead")
     given = parser.parse_args(args)
     begun = time.monotonic()
-    # A side's own threads would make a table of cores, not of trackers.
+    # With threads of their own the trackers would be compared by cores.
     cv2.setNumThreads(1)
     chosen = Selection(
         given.kind.split(","),
@@ -157,19 +164,21 @@ def main(args: Many[str] | None = None) -> int:
         given.flights,
         given.seconds,
     )
-    subjects = [each for each in (OURS, STILL, *PEERS) if each.name.startswith(given.only)]
+    subjects = [
+        each for each in (OURS, OURS_WITHOUT_MOTION, *PEERS) if each.name.startswith(given.only)
+    ]
     try:
         sequences = read_folder(given.folder) if given.folder else chosen.sequences()
         rows = measure(sequences, subjects)
     except WindhoverError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(rows, indent=2))
-    text = table(rows)
-    given.out.with_suffix(".md").write_text(text + "\n")
-    print(text)
-    print(f"{time.monotonic() - begun:.0f} s; figures: {given.out}")
+    found = tables(rows)
+    for each in found.values():
+        print(each.markdown())
+    save(found, given.out, "bench.peers.run")
+    (given.out / "peers.json").write_text(json.dumps(rows, indent=1) + "\n")
+    print(f"{time.monotonic() - begun:.0f} s")
     return 0
 
 

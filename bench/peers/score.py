@@ -1,4 +1,4 @@
-"""One tracker over one sequence: its scores and what a frame of it costs."""
+"""One tracker over one sequence: its scores and its time a frame."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.peers.adapters import Subject
+from bench.peers.adapters import TrackerUnderTest
 from bench.peers.sequences import Sequence
 from windhover.types import Tracks
 from windhover_evaluation.tracking.scores import (
@@ -21,8 +21,8 @@ from windhover_evaluation.tracking.scores import (
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """What came of it.
+class SequenceResult:
+    """Scores and cost of one tracker on one sequence.
 
     Attributes:
         scores: of the sequence.
@@ -35,7 +35,7 @@ class Run:
     cpu_ms: float
 
 
-def follow(subject: Subject, sequence: Sequence) -> Run:
+def run_tracker(subject: TrackerUnderTest, sequence: Sequence) -> SequenceResult:
     """Track a sequence and score it."""
     results: list[tuple[int, Tracks]] = []
     wall: list[int] = []
@@ -49,9 +49,9 @@ def follow(subject: Subject, sequence: Sequence) -> Run:
     scores = evaluate_tracks(
         sequence.truth, TrackTable.collect(results), sequence.labels, len(results)
     )
-    return Run(scores, float(np.median(wall)) / 1e6, float(np.mean(cpu)) / 1e6)
+    return SequenceResult(scores, float(np.median(wall)) / 1e6, float(np.mean(cpu)) / 1e6)
 
 
-def joined(runs: Iterable[Run]) -> TrackCounts:
-    """Scores of several sequences, their boxes added up."""
-    return add_scores([run.scores for run in runs])
+def combined(results: Iterable[SequenceResult]) -> TrackCounts:
+    """Scores of several sequences, their boxes counted together."""
+    return add_scores([result.scores for result in results])

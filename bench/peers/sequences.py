@@ -1,13 +1,13 @@
-"""What a tracker is given: detections, images and truth, frame by frame.
+"""A tracker's input: detections, images and truth, frame by frame.
 
 A folder of MOTChallenge's own layout can be read, one sequence a sub-folder::
 
     SEQ/det/det.txt  SEQ/gt/gt.txt  [SEQ/img1/000001.jpg ...]  [SEQ/seqinfo.ini]
 
 All boxes are one class there; truth rows with flag 0 need not be tracked, and a
-track on one is not judged. ``seqinfo.ini`` gives the rate (30 frames a second
-without it). Where there are no images, every frame shows the same still texture, so
-that those who measure camera motion measure none.
+track on one is ignored. ``seqinfo.ini`` gives the rate (30 frames a second
+without it). Without images every frame shows the same still texture, in which a
+tracker measures no camera motion.
 """
 
 from __future__ import annotations

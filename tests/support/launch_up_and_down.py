@@ -51,5 +51,5 @@ class TestAfterwards(unittest.TestCase):
     """All processes have ended."""
 
     def test_every_process_ended_well(self, proc_info):
-        """Status 0, where ``ready`` ended long before."""
+        """Status 0; ``wait-active`` ended long before."""
         launch_testing.asserts.assertExitCodes(proc_info)

@@ -191,3 +191,12 @@ def test_colour_from_a_thermal_camera_is_flagged_and_grey_files_are_made_grey(no
         assert camera.ended.wait(60)
         assert link.frames[0].encoding == encoding
         assert "encoding" not in camera.health.report().message
+
+
+def test_daylight_pictures_for_the_thermal_camera_are_reported(nodes, tmp_path):
+    image = np.full((48, 64, 3), (70, 110, 95), np.uint8)
+    image[10:20] = (30, 25, 200)
+    cv2.imwrite(str(tmp_path / "0.png"), image)
+    camera, (frame,) = played(nodes, tmp_path)
+    assert frame.encoding == "mono8"
+    assert "is in colour and is made grey for the thermal camera" in camera.health.report().message

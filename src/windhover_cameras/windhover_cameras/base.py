@@ -146,7 +146,7 @@ class CameraNode(StageNode[P]):
         """Load the calibration file; a missing one is reported, and the node runs without."""
         path, fov_deg = self.params.calibration_file, self.params.fov_deg
         self._calibration = None
-        self.health.solved("calibration")
+        self.health.clear_problem("calibration")
         if path:
             try:
                 self._calibration = load_calibration(path)
@@ -175,11 +175,16 @@ class CameraNode(StageNode[P]):
             camera=self.camera,
             as_gray=self.camera == "thermal",
             on_bad="skip",
-            on_skip=self._skipped,
+            on_skip=self._report_skipped,
+            on_warning=self._report_warning,
             **settings,
         )
 
-    def _skipped(self, error: SourceError) -> None:
+    def _report_warning(self, text: str) -> None:
+        self.health.problem("source", Level.WARN, text)
+        self.get_logger().warning(text)
+
+    def _report_skipped(self, error: SourceError) -> None:
         self.unreadable = str(error)
         self.health.count("frames_unreadable")
         self.health.problem("frame", Level.WARN, f"{error} (skipped)", for_s=10.0)
@@ -286,7 +291,7 @@ class CameraNode(StageNode[P]):
             )
         self._shape = shape
         if frame.encoding in self.expected:
-            self.health.solved("encoding")
+            self.health.clear_problem("encoding")
         else:
             self.health.problem(
                 "encoding",
@@ -296,7 +301,7 @@ class CameraNode(StageNode[P]):
             )
 
     def _end(self) -> None:
-        self.health.active(False)
+        self.health.set_active(False)
         self.health.set("source_state", f"ended after {self._count} frames")
         self.get_logger().info(f"{self.params.source} ended after {self._count} frames")
         for link in self.outputs:

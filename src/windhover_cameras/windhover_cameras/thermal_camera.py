@@ -106,7 +106,7 @@ class ThermalCamera(CameraNode[ThermalCameraParams]):
         state = self.watch.update(picture, time.monotonic_ns(), lepton_ffc(rows))
         self._last_picture = picture
         if state is ThermalState.FRESH:
-            self.health.solved("thermal")
+            self.health.clear_problem("thermal")
         elif self.watch.last_s > self.params.freeze_limit_s:
             self.health.problem(
                 "thermal",

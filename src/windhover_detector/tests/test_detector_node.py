@@ -26,7 +26,7 @@ from tests.support.fixtures import (
 from windhover_detector.node import DetectorNode
 from windhover_ros import qos
 from windhover_ros.images import image_message
-from windhover_ros.links import Handover, LatestSlot
+from windhover_ros.links import BlockingSlot, LatestSlot
 
 FAST = {"retry_min_s": 0.1, "retry_max_s": 0.2}
 
@@ -46,7 +46,7 @@ def linked_by(link, nodes, blob_bundle):
 
 @pytest.fixture
 def linked(nodes, blob_bundle):
-    return linked_by(Handover(), nodes, blob_bundle)
+    return linked_by(BlockingSlot(), nodes, blob_bundle)
 
 
 @pytest.fixture
@@ -126,6 +126,28 @@ def test_a_frame_of_another_size_is_used_and_reported(linked):
     assert len(node.results[1][1]) >= 1
     np.testing.assert_allclose(node.results[1][1].boxes[0], [200, 100, 230, 130], atol=6)
     assert node.health.counter("size_changes") == 2
+    assert node.state == "active"
+
+
+def test_colour_for_a_thermal_model_is_reported_while_it_lasts(linked):
+    node, link = linked
+    colour = np.zeros((256, 320, 3), np.uint8)
+    colour[:, :160] = (30, 200, 90)
+    give(link, Frame(colour, "bgr8", 10**18, "rgb_camera"))
+    wait_for(lambda: node.results, "a result")
+    assert any("is for thermal images and rgb_camera gives colour" in text
+               for text in problems(node))  # fmt: skip
+    give(link, frame(stamp_ns=10**18 + 1))
+    wait_for(lambda: len(node.results) == 2, "a result in grey")
+    assert not any("gives colour" in text for text in problems(node))
+
+
+def test_four_channels_are_refused_by_a_thermal_model(linked):
+    node, link = linked
+    give(link, Frame(np.full((256, 320, 4), 255, np.uint8), "8UC4", 10**18, "rgb_camera"))
+    wait_for(lambda: node.health.counter("frames_refused") == 1, "the refusal")
+    assert "its fourth channel may be thermal or alpha" in node.health.report().message
+    assert node.results == []
     assert node.state == "active"
 
 
@@ -269,7 +291,7 @@ def test_a_bundle_without_the_required_signature_is_refused_and_reported(
     folder = tmp_path / "blob"
     shutil.copytree(blob_bundle, folder)
     values = {"model": str(folder), "public_key": str(public), **FAST}
-    node = nodes.add(DetectorNode(values, frames=Handover()))
+    node = nodes.add(DetectorNode(values, frames=BlockingSlot()))
     assert not node.bring_up()
     assert "is not signed" in str(node.last_error)
     assert "is not signed" in node.health.report().message

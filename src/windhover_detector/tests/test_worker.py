@@ -7,7 +7,7 @@ import pytest
 
 from windhover.errors import BackendError
 from windhover.types import Frame
-from windhover_ros.links import Handover
+from windhover_ros.links import BlockingSlot
 
 pytest.importorskip("rclpy")
 
@@ -43,7 +43,7 @@ def worker_of(link, recorder, process=None):
 
 
 def test_it_works_through_a_link_that_ends():
-    link, recorder = Handover(), Recorder()
+    link, recorder = BlockingSlot(), Recorder()
     worker = worker_of(link, recorder)
     for _ in range(3):
         link.put(FRAME)
@@ -55,11 +55,11 @@ def test_it_works_through_a_link_that_ends():
 
 
 def test_it_stops_while_nothing_comes():
-    assert worker_of(Handover(), Recorder()).stop(0.0)
+    assert worker_of(BlockingSlot(), Recorder()).stop(0.0)
 
 
 def test_an_error_ends_it_and_is_handed_on():
-    link, recorder = Handover(), Recorder()
+    link, recorder = BlockingSlot(), Recorder()
 
     def process(frame, taken_ns, watchdog):
         raise BackendError("the DSP went away")
@@ -72,7 +72,7 @@ def test_an_error_ends_it_and_is_handed_on():
 
 
 def test_a_worker_that_hangs_is_abandoned_and_its_late_error_ignored():
-    link, recorder = Handover(), Recorder()
+    link, recorder = BlockingSlot(), Recorder()
     begun, release = threading.Event(), threading.Event()
 
     def process(frame, taken_ns, watchdog):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from sensor_msgs.msg import CompressedImage, Image
@@ -246,23 +247,17 @@ class DetectorNode(StageNode[DetectorParams]):
             return
         topic = self.params.image_topic or topics.image_of(bundle.channels)
         if self.params.compressed:
-            self._images = self.listen(
-                CompressedImage, topics.compressed(topic), self._on_compressed, qos.image()
-            )
+            take = partial(self._take, frame_from_compressed)
+            self._images = self.listen(CompressedImage, topics.compressed(topic), take, qos.image())
         else:
-            self._images = self.listen(Image, topic, self._on_image, qos.image())
+            take = partial(self._take, frame_from_image)
+            self._images = self.listen(Image, topic, take, qos.image())
         self.health.set("input", self.resolve_topic_name(topic))
 
-    def _on_image(self, message: Image) -> None:
-        self._take(lambda: frame_from_image(message, self._received))
-
-    def _on_compressed(self, message: CompressedImage) -> None:
-        self._take(lambda: frame_from_compressed(message, self._received))
-
-    def _take(self, convert: Callable[[], Frame]) -> None:
+    def _take(self, convert: Callable[[Any, int], Frame], message: Any) -> None:
         before = time.monotonic_ns()
         try:
-            frame = convert()
+            frame = convert(message, self._received)
         except EncodingError as error:
             self._refuse(error)
             return

@@ -50,7 +50,9 @@ class DetectorParams(AltitudeParams, StageParams):
         "", description="images to detect in; empty = the camera that the bundle is for"
     )
     compressed: bool = read_only(
-        False, description="take <image_topic>/compressed (JPEG or PNG), as recordings have it"
+        False,
+        description="take <image_topic>/compressed (JPEG, PNG, TIFF or WebP), as recordings have "
+        "it",
     )
     deadline_s: float = read_only(
         0.5, ge=0.0, le=60.0, description="longest time between two detections; 0 = none offered"

@@ -12,7 +12,7 @@ def test_an_idle_stage_is_well():
 
 def test_rates_latencies_and_counts_are_told():
     health = Health(("work",))
-    health.active(True)
+    health.set_active(True)
     for _ in range(5):
         health.timings.record("work", 2_000_000)
         health.frame(7_000_000)
@@ -28,9 +28,9 @@ def test_rates_latencies_and_counts_are_told():
 
 def test_silence_is_stale_only_while_frames_are_due():
     health = Health((), stale_after_s=0.0)
-    health.active(True)
+    health.set_active(True)
     assert health.report().level is Level.STALE
-    health.active(False)
+    health.set_active(False)
     assert health.report().level is Level.OK
 
 
@@ -41,7 +41,7 @@ def test_the_worst_problem_speaks_and_all_are_listed():
     report = health.report()
     assert (report.level, report.message) == (Level.ERROR, "large")
     assert (report.values["problem_0"], report.values["problem_1"]) == ("large", "small")
-    health.solved("b")
+    health.clear_problem("b")
     assert health.report().message == "small"
 
 

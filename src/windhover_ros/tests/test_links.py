@@ -1,6 +1,6 @@
 import threading
 
-from windhover_ros.links import Handover, LatestSlot, make_link
+from windhover_ros.links import BlockingSlot, LatestSlot, make_link
 
 
 def test_newest_wins_and_what_it_replaced_is_counted():
@@ -40,7 +40,7 @@ def test_handover_loses_nothing_and_keeps_order():
 
 
 def test_closing_frees_a_giver_that_waits():
-    link = Handover()
+    link = BlockingSlot()
     link.put("full")
     result = []
     thread = threading.Thread(target=lambda: result.append(link.put("waits")))

@@ -84,17 +84,17 @@ class Health:
         return self._counts.get(key, 0)
 
     def problem(self, key: str, level: Level, text: str, for_s: float = float("inf")) -> None:
-        """Say that something is wrong, until :meth:`solved` or for a while."""
+        """Say that something is wrong, until :meth:`clear_problem` or for a while."""
         with self._lock:
             self._problems[key] = Problem(level, text, time.monotonic() + for_s)
 
-    def solved(self, key: str) -> None:
+    def clear_problem(self, key: str) -> None:
         """Take a problem back; it need not be there."""
         if key in self._problems:
             with self._lock:
                 self._problems.pop(key, None)
 
-    def active(self, yes: bool) -> None:
+    def set_active(self, yes: bool) -> None:
         """Say whether frames are due at all."""
         self._active_since = time.monotonic() if yes else None
 

@@ -148,8 +148,8 @@ class StageNode(LifecycleNode, Generic[P]):
         result = self._attempt(self.start, self.stop)
         if result == TransitionCallbackReturn.SUCCESS:
             self._up_since = time.monotonic()
-            self.health.active(True)
-            self.health.solved("stage")
+            self.health.set_active(True)
+            self.health.clear_problem("stage")
             self._announce()
         return result
 
@@ -158,7 +158,7 @@ class StageNode(LifecycleNode, Generic[P]):
         if not self._inside:
             self._wanted = "inactive"
         self.stop()
-        self.health.active(False)
+        self.health.set_active(False)
         return super().on_deactivate(state)
 
     def on_cleanup(self, _state: LifecycleState) -> TransitionCallbackReturn:
@@ -172,7 +172,7 @@ class StageNode(LifecycleNode, Generic[P]):
         """Lifecycle callback."""
         self._wanted = "finalized"
         self.stop()
-        self.health.active(False)
+        self.health.set_active(False)
         # The last counts, for whoever sums up the run.
         self.report()
         self.release()

@@ -2,7 +2,7 @@
 
 A live camera must never queue up old frames, so :class:`LatestSlot` holds the
 newest and counts what it replaced. A file that is processed as fast as
-possible must lose nothing, so :class:`Handover` makes the faster side wait.
+possible must lose nothing, so :class:`BlockingSlot` makes the faster side wait.
 Both hand over the object itself: a frame's array is never copied.
 """
 
@@ -89,7 +89,7 @@ class LatestSlot(Generic[T]):
             self._ready.notify_all()
 
 
-class Handover(Generic[T]):
+class BlockingSlot(Generic[T]):
     """Holds one item and lets the giver wait until it is taken (lossless)."""
 
     dropped = 0
@@ -129,6 +129,6 @@ class Handover(Generic[T]):
             self._changed.notify_all()
 
 
-def make_link(lossless: bool) -> LatestSlot[T] | Handover[T]:
+def make_link(lossless: bool) -> LatestSlot[T] | BlockingSlot[T]:
     """The link for a mode: lossless waits, live drops the older."""
-    return Handover() if lossless else LatestSlot()
+    return BlockingSlot() if lossless else LatestSlot()

@@ -39,7 +39,7 @@ class StopRequest(threading.Event):
 
     def __enter__(self) -> StopRequest:
         self._before = {n: signal.signal(n, self._on_signal) for n in STOP_SIGNALS}
-        # What the forker holds back until here.
+        # The fork server blocks them until here.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         return self
 
@@ -114,7 +114,7 @@ def _init(args: list[str], handlers: Any) -> None:
 
 
 @contextmanager
-def spinning(nodes: Sequence[Any]) -> Iterator[None]:
+def spin_in_threads(nodes: Sequence[Any]) -> Iterator[None]:
     """Serve each node's callbacks in a thread of its own, as a process of its own would.
 
     rclpy goes through every entity of an executor at each wake-up: with all nodes in one, a
@@ -178,7 +178,7 @@ def run_node(make: Callable[[], Any], until: Callable[[Any], bool] | None = None
             try:
                 if node.params.autostart:
                     node.bring_up()
-                with spinning([node]):
+                with spin_in_threads([node]):
                     while not stop.wait(0.2):
                         if until is not None and until(node):
                             break

@@ -1,6 +1,7 @@
 """Image files become frames in natural order; bad ones are named, not half read."""
 
 import os
+import struct
 from pathlib import Path
 
 import cv2
@@ -122,6 +123,18 @@ def test_a_tiff_of_several_pages_is_refused_until_one_is_named(tmp_path):
         list(open_source(f"images:{path}?page=3"))
     single = write(tmp_path, "single.tif", pages[0])
     np.testing.assert_array_equal(read_image(single)[0], pages[0])
+
+
+def test_a_tiff_that_begins_with_its_thumbnail_gives_the_picture(tmp_path):
+    picture = np.full((24, 32), 2000, np.uint16)
+    data = bytearray(pages_of(np.full((6, 8), 1, np.uint16), picture))
+    (first,) = struct.unpack_from("<I", data, 4)
+    # NewSubfileType of the first page: 2, a page, becomes 1, a smaller version of another.
+    assert struct.unpack_from("<HHII", data, first + 2) == (254, 4, 1, 2)
+    struct.pack_into("<I", data, first + 10, 1)
+    (tmp_path / "1.tif").write_bytes(data)
+    (frame,) = open_source(tmp_path)
+    np.testing.assert_array_equal(frame.image, picture)
 
 
 def test_sixteen_bit_colour_becomes_eight(tmp_path):

@@ -35,19 +35,33 @@ def known_palette(name: str) -> Palette:
     return cast("Palette", name)
 
 
-def refuse_false_colour(image: Image, encoding: str, *, description: str = "", what: str) -> None:
-    """Refuse a picture whose grey would not rise with temperature.
+def check_colours(
+    image: Image,
+    encoding: str,
+    *,
+    description: str = "",
+    what: str,
+    on_warning: OnWarning | None = None,
+) -> None:
+    """Refuse a picture whose grey would not rise with temperature, and warn of daylight.
 
     Args:
         image: in its canonical ``encoding``; grey always passes.
         encoding: of the image.
         description: EXIF ImageDescription, which may name the palette.
         what: how to name the picture in messages.
+        on_warning: called where a picture in colour is no palette's.
 
     Raises:
         SourceError: it is in a thermal camera's colour palette.
     """
     if not is_false_colour(image, encoding):
+        if on_warning is not None and is_coloured(image, encoding):
+            on_warning(
+                f"{what} is in colour and is made grey for the thermal camera: a model for "
+                "thermal images is not reliable on it; give the thermal camera's pictures, or "
+                "take a model for rgb"
+            )
         return
     named = f" ({description})" if description and description != "default" else ""
     raise SourceError(
@@ -87,13 +101,7 @@ def to_thermal(
     if encoding == "mono16":
         return image, encoding
     if palette == "auto":
-        refuse_false_colour(image, encoding, description=description, what=what)
-        if on_warning is not None and is_coloured(image, encoding):
-            on_warning(
-                f"{what} is in colour and is made grey for the thermal camera: a model for "
-                "thermal images is not reliable on it; give the thermal camera's pictures, or "
-                "take a model for rgb"
-            )
+        check_colours(image, encoding, description=description, what=what, on_warning=on_warning)
     gray = to_channels(image, encoding, "thermal")
     if palette == "black-hot" or (palette == "auto" and _says_black_hot(description)):
         gray = np.bitwise_not(gray)
@@ -120,24 +128,30 @@ class ThermalConverter:
         self._on_warning = on_warning
         self.checked = palette != "auto"
 
-    def convert(self, image: Image, encoding: str, what: str) -> tuple[Image, str]:
-        """Convert one frame; see :func:`to_thermal`.
+    def check(self, image: Image, encoding: str, what: str) -> None:
+        """Look at the colours of the first frame; does nothing for later ones.
 
         Args:
-            image: in its canonical ``encoding``; the first frame in its own colours,
-                later ones may be grey already.
+            image: in its canonical ``encoding``, not yet made grey.
             encoding: of the image.
             what: how to name the stream in messages.
 
         Raises:
-            SourceError: the first frame is in a colour palette and none is named.
+            SourceError: it is in a colour palette and none is named.
         """
-        palette = self._palette
-        if self.checked and palette == "auto":
-            palette = "white-hot"
-        converted = to_thermal(image, encoding, palette, what=what, on_warning=self._on_warning)
-        self.checked = True
-        return converted
+        if not self.checked:
+            check_colours(image, encoding, what=what, on_warning=self._on_warning)
+            self.checked = True
+
+    def convert(self, image: Image, encoding: str, what: str) -> tuple[Image, str]:
+        """Check the first frame, and convert one; see :func:`to_thermal`.
+
+        Raises:
+            SourceError: as :meth:`check`.
+        """
+        self.check(image, encoding, what)
+        palette: Palette = "white-hot" if self._palette == "auto" else self._palette
+        return to_thermal(image, encoding, palette, what=what)
 
 
 def _says_black_hot(description: str) -> bool:

@@ -137,7 +137,9 @@ class V4l2Camera(LiveSource):
             step = layout.bytes_per_line or len(data) // layout.height
             image, encoding = decode_image(data, self._encoding, layout.height, layout.width, step)
         else:
-            image, encoding = self._decode_jpeg(data, gray=thermal and self._converter.checked)
+            if thermal and not self._converter.checked:
+                self._converter.check(*self._decode_jpeg(data, gray=False), self._name)
+            image, encoding = self._decode_jpeg(data, gray=thermal)
         return (
             self._converter.convert(image, encoding, self._name) if thermal else (image, encoding)
         )

@@ -107,7 +107,9 @@ class VideoFile(RecordedSource):
     def _decoded(self, frame: VideoFrame, stamp_ns: int, count: int) -> DecodedFrame:
         what = f"frame {count} of video {self._path}"
         if self._options.thermal:
-            image, encoding = frame_to_image(frame, as_gray=self._converter.checked)
+            if not self._converter.checked:
+                self._converter.check(*frame_to_image(frame), what)
+            image, encoding = frame_to_image(frame, as_gray=True)
             image, encoding = self._converter.convert(image, encoding, what)
         else:
             image, encoding = frame_to_image(frame)

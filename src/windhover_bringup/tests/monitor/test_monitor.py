@@ -26,7 +26,7 @@ from windhover_bringup.runtime.composed import Pipeline
 from windhover_bringup.runtime.config import Config
 from windhover_bringup.runtime.supervisor import notify
 from windhover_ros import qos
-from windhover_ros.runner import StopRequest, spinning
+from windhover_ros.runner import StopRequest, spin_in_threads
 
 
 @pytest.fixture
@@ -37,20 +37,20 @@ def running(ros, blob_folder, blob_bundle):
     def run(**sections):
         config = (
             Config()
-            .replaced("detector", model=str(blob_bundle), **sections.get("detector", {}))
-            .replaced("thermal_camera", source=str(blob_folder), loop=True, rate=0.5)
+            .with_values("detector", model=str(blob_bundle), **sections.get("detector", {}))
+            .with_values("thermal_camera", source=str(blob_folder), loop=True, rate=0.5)
             # However late the machine that runs the tests is, and whatever it says of itself.
-            .replaced("detector", deadline_s=0.0)
-            .replaced("tracker", deadline_s=0.0)
-            .replaced("monitor", warm_c=200.0, hot_c=200.0, min_free_memory_mib=0.0)
-            .replaced(
+            .with_values("detector", deadline_s=0.0)
+            .with_values("tracker", deadline_s=0.0)
+            .with_values("monitor", warm_c=200.0, hot_c=200.0, min_free_memory_mib=0.0)
+            .with_values(
                 "monitor", clear_delay_s=0.2, max_drop_share=1.0, **sections.get("monitor", {})
             )
         )
         pipeline = Pipeline(config)
         stack.append(pipeline)
         pipeline.start()
-        spin = spinning(pipeline.nodes)
+        spin = spin_in_threads(pipeline.nodes)
         spin.__enter__()
         stack.append(spin)
         return pipeline
@@ -109,13 +109,13 @@ def test_a_detector_that_hangs_is_brought_back_with_another_backend(running, nod
 def test_pairing_that_hangs_is_brought_back(ros, two_cameras, rgbt_bundle, monkeypatch):
     config = (
         Config()
-        .replaced("detector", model=str(rgbt_bundle))
-        .replaced("pairing", calibration=str(two_cameras.calibration), wait_s=1.0)
-        .replaced("monitor", max_drop_share=1.0)
+        .with_values("detector", model=str(rgbt_bundle))
+        .with_values("pairing", calibration=str(two_cameras.calibration), wait_s=1.0)
+        .with_values("monitor", max_drop_share=1.0)
     )
     for name in ("rgb", "thermal"):
         source = str(two_cameras.folder / name)
-        config = config.replaced(f"{name}_camera", source=source, loop=True, rate=0.5)
+        config = config.with_values(f"{name}_camera", source=source, loop=True, rate=0.5)
     pipeline = Pipeline(config)
     hung, forever = threading.Event(), threading.Event()
     hand_on = pipeline.pairing._hand_on
@@ -130,7 +130,7 @@ def test_pairing_that_hangs_is_brought_back(ros, two_cameras, rgbt_bundle, monke
     monkeypatch.setattr(pipeline.pairing, "_hand_on", hang_once)
     try:
         pipeline.start()
-        with spinning(pipeline.nodes):
+        with spin_in_threads(pipeline.nodes):
             wait_for(hung.is_set, "the hang")
             before = pipeline.pairing.health.frames.count
             wait_for(lambda: pipeline.pairing.health.frames.count > before + 5, "pairs again")

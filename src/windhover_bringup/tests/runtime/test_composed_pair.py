@@ -19,7 +19,7 @@ def fly(ros, rgbt_bundle):
 
     def build(source, **pairing):
         config = settings_of(None, source, str(rgbt_bundle), rate=0.0)
-        built.append(Pipeline(config.replaced("pairing", **pairing)))
+        built.append(Pipeline(config.with_values("pairing", **pairing)))
         return built[-1]
 
     yield build

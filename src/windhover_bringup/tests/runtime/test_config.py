@@ -53,7 +53,7 @@ def test_ros_itself_reads_the_default_file(ros):
 
 def test_a_written_config_reaches_a_node_in_its_types(ros, tmp_path):
     mine = write(tmp_path, "/**/tracker:\n  ros__parameters:\n    bytetrack: {lost_seconds: 3}\n")
-    config = Config.load(mine).replaced("tracker", deadline_s=1)
+    config = Config.load(mine).with_values("tracker", deadline_s=1)
     file = config.write(tmp_path / "out.yaml")
     assert yaml.safe_load(file.read_text()) == {
         "/**/tracker": {"ros__parameters": {"bytetrack.lost_seconds": 3.0, "deadline_s": 1.0}}

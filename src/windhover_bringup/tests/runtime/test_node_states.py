@@ -7,13 +7,13 @@ from tests.support.fixtures import wait_for
 from windhover.errors import WindhoverError
 from windhover_bringup.runtime.node_states import NodeStates
 from windhover_ros.lifecycle import StageNode
-from windhover_ros.runner import StopRequest, spinning
+from windhover_ros.runner import StopRequest, spin_in_threads
 
 
 @pytest.fixture
 def states(ros):
     made = NodeStates(["stage", "stagee"], diagnostics=True)
-    with spinning([made.node]):
+    with spin_in_threads([made.node]):
         yield made
     made.close()
 

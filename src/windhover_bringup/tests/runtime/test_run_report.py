@@ -7,7 +7,7 @@ pytest.importorskip("vision_msgs")
 
 from windhover_bringup.runtime.closing import frames_line
 from windhover_bringup.runtime.config import Config
-from windhover_bringup.runtime.plan import Plan
+from windhover_bringup.runtime.plan import RunPlan
 from windhover_bringup.runtime.run_report import RunReport
 
 SAID = {
@@ -21,8 +21,8 @@ SAID = {
 
 
 def report(out, source="flight.mp4"):
-    config = Config().replaced("thermal_camera", source=source)
-    made = RunReport(Plan(("detector",), ("thermal_camera",), config, 86, "metrics.json"), out)
+    config = Config().with_values("thermal_camera", source=source)
+    made = RunReport(RunPlan(("detector",), ("thermal_camera",), config, 86, "metrics.json"), out)
     made.take(SAID)
     return made
 

@@ -85,7 +85,7 @@ def settings_of_bag(
     """
     settings = settings_of(config, part.source(bag), model, backend, rate=rate)
     for camera in ("rgb", "thermal"):
-        settings = settings.replaced(f"{camera}_camera", stamps=stamps)
+        settings = settings.with_values(f"{camera}_camera", stamps=stamps)
     return settings
 
 

@@ -190,7 +190,7 @@ def check_inputs(config: Config, cameras: tuple[str, ...]) -> tuple[Config, Inpu
             section = f"{camera}_camera"
             frames = int(config["rgb_camera"].get("max_frames", 0))
             frames = math.ceil(frames * one.rate_hz / lead.rate_hz)
-            config = config.replaced(section, start_stamp_ns=first_ns, max_frames=frames)
+            config = config.with_values(section, start_stamp_ns=first_ns, max_frames=frames)
     return config, lead
 
 
@@ -204,5 +204,5 @@ def started(config: Config, cameras: tuple[str, ...], at_ns: int) -> Config:
     """
     if len(cameras) > 1:
         for camera in cameras:
-            config = config.replaced(f"{camera}_camera", start_time_ns=at_ns)
+            config = config.with_values(f"{camera}_camera", start_time_ns=at_ns)
     return config

@@ -147,7 +147,7 @@ class Config:
         """Overrides of one section, by dotted name."""
         return dict(self.values.get(section, {}))
 
-    def replaced(self, section: str, **values: Any) -> Config:
+    def with_values(self, section: str, **values: Any) -> Config:
         """This config with some values set anew; ``None`` leaves one as it is."""
         given = {name: value for name, value in values.items() if value is not None}
         merged = {**self.values, section: {**self[section], **given}}

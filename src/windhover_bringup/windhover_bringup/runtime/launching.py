@@ -28,12 +28,16 @@ from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
 from windhover_bringup.runtime.config import Config
-from windhover_bringup.runtime.plan import Respawn, enclave_of, make_plan, program_of
+from windhover_bringup.runtime.plan import (
+    STOP_TIMEOUT_S,
+    RestartPolicy,
+    enclave_of,
+    executable_of,
+    plan_run,
+)
 from windhover_bringup.runtime.settings import settings_of
 
 PACKAGE = "windhover_bringup"
-# A recording writes its index at the end; on a busy machine that takes its time.
-STOP_S = "20"
 
 ARGUMENTS = {
     "namespace": "ROS namespace of all nodes; empty: as the config says",
@@ -79,19 +83,19 @@ def given(context: Any, names: Sequence[str]) -> dict[str, str]:
 def command(
     words: Callable[[dict[str, str]], Sequence[str]], names: Sequence[str], keep_up: bool
 ) -> Any:
-    """The ``windhover`` command as a process, started again as the config's bringup says.
+    """The ``windhover`` command as a process, restarted as the config's bringup says.
 
     Args:
         words: makes the command's arguments of the launch arguments that were given.
         names: launch arguments that it takes, besides ``namespace``.
-        keep_up: start it again if it crashes; else its end is the launch's end.
+        keep_up: restart it if it crashes; otherwise its end ends the launch.
     """
 
     def start(context: Any) -> list[Any]:
         values = given(context, ["config", "namespace", *names])
         namespace = values.pop("namespace", None)
         bringup = Config.load(values.get("config"), namespace=namespace).bringup()
-        respawn = Respawn.of(bringup) if keep_up else Respawn(wanted=False)
+        restart = RestartPolicy.of(bringup) if keep_up else RestartPolicy(enabled=False)
 
         def make() -> Any:
             return Node(
@@ -101,8 +105,8 @@ def command(
                 namespace=bringup.namespace or None,
                 arguments=[*words(values)],
                 output="screen",
-                sigterm_timeout=STOP_S,
-                on_exit=_after_exit("windhover", make, respawn, ends_all=True),
+                sigterm_timeout=str(STOP_TIMEOUT_S),
+                on_exit=_after_exit("windhover", make, restart, ends_all=True),
             )
 
         return [make()]
@@ -111,12 +115,12 @@ def command(
 
 
 def option_words(values: dict[str, str]) -> list[str]:
-    """Launch arguments as options of the ``windhover`` command."""
+    """Options of the ``windhover`` command for launch arguments."""
     return [word for name, value in values.items() for word in (f"--{name}", value)]
 
 
 def processes(names: Sequence[str]) -> Any:
-    """A process for each node: those that consume first, the cameras once these are active.
+    """A process for each node: consumers first, the cameras once these are active.
 
     Args:
         names: launch arguments that are taken, besides ``namespace``.
@@ -133,14 +137,14 @@ def processes(names: Sequence[str]) -> Any:
             rate=float(values["rate"]) if "rate" in values else None,
             namespace=values.get("namespace"),
         )
-        plan = make_plan(settings, values.get("out"))
+        plan = plan_run(settings, values.get("out"))
         namespace = settings.bringup().namespace
         folder = Path(tempfile.mkdtemp(prefix="windhover-"))
         parameters = plan.config.write(folder / "parameters.yaml")
 
         def stage(node: str, values: dict[str, int] | None = None) -> Any:
-            respawn = Respawn.of(settings.bringup())
-            package, executable = program_of(node)
+            restart = RestartPolicy.of(settings.bringup())
+            package, executable = executable_of(node)
 
             def make() -> Any:
                 return Node(
@@ -151,8 +155,8 @@ def processes(names: Sequence[str]) -> Any:
                     parameters=[str(parameters), *([values] if values else [])],
                     ros_arguments=["--enclave", enclave_of(node)],
                     output="screen",
-                    sigterm_timeout=STOP_S,
-                    on_exit=_after_exit(node, make, respawn, ends_all=node in plan.cameras),
+                    sigterm_timeout=str(STOP_TIMEOUT_S),
+                    on_exit=_after_exit(node, make, restart, ends_all=node in plan.cameras),
                 )
 
             return make()
@@ -160,9 +164,9 @@ def processes(names: Sequence[str]) -> Any:
         ready = Node(
             package=PACKAGE,
             executable="windhover",
-            exec_name="ready",
+            exec_name="wait_active",
             namespace=namespace or None,
-            arguments=["ready", *plan.consumers],
+            arguments=["wait-active", *plan.consumers],
             output="screen",
         )
 
@@ -172,7 +176,7 @@ def processes(names: Sequence[str]) -> Any:
 
         return [
             RegisterEventHandler(OnShutdown(on_shutdown=lambda *_: shutil.rmtree(folder, True))),
-            # Before the process that it waits for, which may be done at once.
+            # Registered before the process that it waits for, which may end at once.
             RegisterEventHandler(OnProcessExit(target_action=ready, on_exit=cameras)),
             *(stage(node) for node in plan.consumers),
             ready,
@@ -182,9 +186,9 @@ def processes(names: Sequence[str]) -> Any:
 
 
 def _after_exit(
-    name: str, make: Callable[[], Any], respawn: Respawn, ends_all: bool
+    name: str, make: Callable[[], Any], restart: RestartPolicy, ends_all: bool
 ) -> Callable[[Any, Any], list[Any]]:
-    """What follows the end of a process: a new one, the end of all, or nothing."""
+    """What follows the end of a process: its restart, the end of the launch, or nothing."""
 
     def decide(event: Any, context: Any) -> list[Any]:
         if context.is_shutdown:
@@ -192,8 +196,8 @@ def _after_exit(
         status = event.returncode
         if status == 0:
             return [EmitEvent(event=Shutdown(reason=f"{name} is done"))] if ends_all else []
-        delay_s = respawn.after_exit(status)
-        text = f"{name} {respawn.told(status, delay_s)}"
+        delay_s = restart.delay_after(status)
+        text = f"{name} {restart.describe(status, delay_s)}"
         if delay_s is None:
             return [LogInfo(msg=text), EmitEvent(event=Shutdown(reason=text))]
         return [LogInfo(msg=text), TimerAction(period=delay_s, actions=[make()])]

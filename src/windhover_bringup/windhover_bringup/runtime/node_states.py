@@ -1,6 +1,6 @@
 """What nodes in other processes report: their lifecycle state and their health.
 
-The node that asks is served by whoever uses it, with ``windhover_ros.runner.spinning``.
+The node that asks is served by whoever uses it, with ``windhover_ros.runner.spin_in_threads``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which nodes run as processes, in which order, and what follows when one ends.
+"""Which nodes run as processes, in which order, and when one is restarted.
 
 The same for ``windhover up --node-per-process`` and for ``ros2 launch``.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from windhover.errors import ConfigError
+from windhover.errors import ConfigError, WindhoverError
 from windhover_bringup.runtime.cameras import (
     CameraSetup,
     check_inputs,
@@ -20,7 +20,7 @@ from windhover_bringup.runtime.cameras import (
 )
 from windhover_bringup.runtime.config import BringupParams, Config
 
-MODULES = {
+NODE_MODULES = {
     "rgb_camera": "windhover_cameras.rgb_camera",
     "thermal_camera": "windhover_cameras.thermal_camera",
     "pairing": "windhover_pairing.node",
@@ -30,19 +30,21 @@ MODULES = {
     "recorder": "windhover_bringup.recording.recorder",
     "monitor": "windhover_bringup.monitor.node",
 }
-# From the start of two cameras' processes to their first frames, where these are recorded.
+# From the start of two cameras' processes to their first frames, where they play recordings.
 START_NS = 4_000_000_000
-# Exit status of a program whose config or input is wrong: trying again would not mend it.
-NEEDS_A_PERSON = 2
+# A recording writes its index at the end, which takes a while on a busy machine.
+STOP_TIMEOUT_S = 20.0
+# Exit status of a program whose config or input is wrong: a restart would not help.
+EXIT_USER_ERROR = WindhoverError.exit_status
 
 
-def program_of(node: str) -> tuple[str, str]:
+def executable_of(node: str) -> tuple[str, str]:
     """The ROS package and executable of a node."""
-    return MODULES[node].partition(".")[0], node
+    return NODE_MODULES[node].partition(".")[0], node
 
 
 def enclave_of(node: str) -> str:
-    """The SROS2 enclave of a node that has a process of its own; see config/sros2/."""
+    """The SROS2 enclave of a node in its own process; see config/sros2/."""
     return f"/windhover/{node}"
 
 
@@ -53,11 +55,11 @@ def watched_of(setup: CameraSetup) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RunPlan:
     """The processes of one run.
 
     Attributes:
-        consumers: nodes that come first, so that no frame is missed.
+        consumers: nodes that start first, so that they miss no frame.
         cameras: nodes that start once the consumers are active.
         config: of all of them.
         frames: how many frames will come, where known.
@@ -71,14 +73,14 @@ class Plan:
     metrics_file: str = ""
 
     def start_values(self) -> dict[str, int]:
-        """Parameters by which cameras that are started now keep step; none for one camera."""
+        """Parameters that synchronise two cameras which start now; none for one camera."""
         if len(self.cameras) < 2:
             return {}
         return {"start_time_ns": time.time_ns() + START_NS}
 
 
-def make_plan(config: Config, out: str | Path | None) -> Plan:
-    """What to run for a config.
+def plan_run(config: Config, out: str | Path | None) -> RunPlan:
+    """The processes to run for a config.
 
     Args:
         config: of all nodes.
@@ -102,24 +104,24 @@ def make_plan(config: Config, out: str | Path | None) -> Plan:
             "in one process (without --node-per-process, or with composed.launch.py)"
         )
     for node in setup.nodes:
-        config = config.replaced(node, end_process=True)
+        config = config.with_values(node, end_process=True)
     consumers = ["tracker", "detector", *(["overlay"] if config.bringup().overlay else [])]
     if not config["detector"].get("image_topic"):
-        config = config.replaced("detector", image_topic=setup.image_topic)
+        config = config.with_values("detector", image_topic=setup.image_topic)
     if setup.is_paired:
-        config = config.replaced("pairing", **pairing_values(config, bundle, setup))
+        config = config.with_values("pairing", **pairing_values(config, bundle, setup))
         consumers.append("pairing")
     metrics_file = ""
     if out is not None:
         bag, metrics_file = free_names(Path(out))
         values = recorder_values(config)
         values |= {"path": str(Path(out) / bag), "cameras": list(setup.cameras)}
-        config = config.replaced("recorder", **values)
+        config = config.with_values("recorder", **values)
         consumers.append("recorder")
     if config.is_watched():
-        config = config.replaced("monitor", watch=watched_of(setup))
+        config = config.with_values("monitor", watch=watched_of(setup))
         consumers.append("monitor")
-    return Plan(tuple(consumers), setup.nodes, config, lead.length, metrics_file)
+    return RunPlan(tuple(consumers), setup.nodes, config, lead.length, metrics_file)
 
 
 def free_names(folder: Path) -> tuple[str, str]:
@@ -144,55 +146,55 @@ def recorder_values(config: Config) -> dict[str, Any]:
 
 
 @dataclass
-class Respawn:
-    """Whether, and when, a process that ended is started again.
+class RestartPolicy:
+    """Whether, and when, a process that ended is restarted.
 
     Attributes:
-        wanted: whether it is at all.
-        most: so many times within ``window_s``; more is a fault that a new start won't mend.
+        enabled: whether it is restarted at all.
+        max_restarts: restarts within ``window_s``; more failures than that are permanent.
         window_s: seconds.
-        delay_s: wait before the second new start within the window, for the first is at
-            once; each further one waits twice as long.
+        delay_s: wait before the second restart within the window, for the first one is
+            immediate; the wait doubles with each further one.
         clock: monotonic seconds.
     """
 
-    wanted: bool = True
-    most: int = 5
+    enabled: bool = True
+    max_restarts: int = 5
     window_s: float = 60.0
     delay_s: float = 0.2
     clock: Callable[[], float] = time.monotonic
-    _ends: deque[float] = field(default_factory=deque)
+    _exits: deque[float] = field(default_factory=deque)
 
     @classmethod
-    def of(cls, bringup: BringupParams) -> Respawn:
+    def of(cls, bringup: BringupParams) -> RestartPolicy:
         """As the config says."""
-        return cls(wanted=bringup.respawn)
+        return cls(enabled=bringup.respawn)
 
-    def after_exit(self, status: int) -> float | None:
-        """How long to wait before the new start; ``None`` where there is to be none.
+    def delay_after(self, status: int) -> float | None:
+        """How long to wait before the restart, seconds; ``None`` where there is none.
 
         Args:
-            status: the exit status, negative where a signal ended it.
+            status: the exit status, negative where a signal ended the process.
         """
-        if not self.wanted or status in {0, NEEDS_A_PERSON}:
+        if not self.enabled or status in {0, EXIT_USER_ERROR}:
             return None
         now = self.clock()
-        while self._ends and now - self._ends[0] > self.window_s:
-            self._ends.popleft()
-        self._ends.append(now)
-        if len(self._ends) > self.most:
+        while self._exits and now - self._exits[0] > self.window_s:
+            self._exits.popleft()
+        self._exits.append(now)
+        if len(self._exits) > self.max_restarts:
             return None
-        count = len(self._ends)
+        count = len(self._exits)
         return self.delay_s * 2.0 ** (count - 2) if count > 1 else 0.0
 
-    def told(self, status: int, delay_s: float | None) -> str:
+    def describe(self, status: int, delay_s: float | None) -> str:
         """One line, after the process's name: how it ended and what happens now."""
         ended = f"ended with status {status}"
         if delay_s is not None:
-            return f"{ended}; it is started again {f'in {delay_s:g} s' if delay_s else 'at once'}"
-        if status == NEEDS_A_PERSON or not self.wanted:
+            return f"{ended}; it is restarted {f'in {delay_s:g} s' if delay_s else 'at once'}"
+        if status == EXIT_USER_ERROR or not self.enabled:
             return f"{ended}; see its message above"
         return (
-            f"{ended} for the {len(self._ends)}th time in {self.window_s:.0f} s; it is not started "
-            "again: see its messages above and 'windhover doctor'"
+            f"{ended} for the {len(self._exits)}th time in {self.window_s:.0f} s; it is not "
+            "restarted: see its messages above and 'windhover doctor'"
         )

@@ -17,50 +17,54 @@ from pathlib import Path
 from windhover.errors import WindhoverError
 from windhover.progress import progress
 from windhover_bringup.runtime.config import BringupParams, Config
-from windhover_bringup.runtime.forker import Forker, forked_status, reap_others
+from windhover_bringup.runtime.fork_server import ForkServer, exit_status, reap_orphans
 from windhover_bringup.runtime.node_states import NodeStates
-from windhover_bringup.runtime.plan import MODULES, Respawn, enclave_of, make_plan
+from windhover_bringup.runtime.plan import (
+    NODE_MODULES,
+    STOP_TIMEOUT_S,
+    RestartPolicy,
+    enclave_of,
+    plan_run,
+)
 from windhover_bringup.runtime.run_report import RunReport, frames_of
 from windhover_ros.arguments import ros_arguments, without_parameters
-from windhover_ros.runner import StopRequest, ros, spinning
+from windhover_ros.runner import StopRequest, ros, spin_in_threads
 
 # Between checks whether a process has crashed.
 CHECK_PERIOD_S = 0.05
-# A recording writes its index at the end; on a busy machine that takes its time.
-STOP_S = 20.0
 
 
 class Processes:
     """The child processes of one run.
 
     Args:
-        forker: starts them.
+        fork_server: starts them.
         nodes: which nodes to run.
         parameters: the parameter file that all of them take.
-        bringup: their namespace, and whether one that crashed is started again.
-        values: parameters that are known only now.
+        bringup: their namespace, and whether one that crashed is restarted.
+        values: parameters that are known only when they start.
     """
 
     def __init__(
         self,
-        forker: Forker,
+        fork_server: ForkServer,
         nodes: Sequence[str],
         parameters: Path,
         bringup: BringupParams,
         values: Mapping[str, int] | None = None,
     ) -> None:
-        self._forker = forker
+        self._fork_server = fork_server
         self._parameters = parameters
         self._values = dict(values or {})
         self._namespace = bringup.namespace
-        self._respawn = {node: Respawn.of(bringup) for node in nodes}
+        self._restart = {node: RestartPolicy.of(bringup) for node in nodes}
         self._due: dict[str, float] = {}
         self._ended: dict[str, int] = {}
         self._pids = {node: self._spawn(node) for node in nodes}
 
     @property
     def pids(self) -> list[int]:
-        """Process ids of those that run."""
+        """Process ids of the children that run."""
         return [pid for node, pid in self._pids.items() if node not in self._ended]
 
     def _spawn(self, node: str) -> int:
@@ -72,26 +76,26 @@ class Processes:
             arguments += ["-p", f"{name}:={value}"]
         if self._namespace:
             arguments += ["-r", f"__ns:=/{self._namespace.strip('/')}"]
-        return self._forker.start(MODULES[node], arguments, node)
+        return self._fork_server.start(NODE_MODULES[node], arguments, node)
 
     def ended(self, node: str) -> bool:
-        """Whether a child is done: it ended well, and won't be started again."""
+        """Whether a child has ended with status 0, after which it is not restarted."""
         return self._status(node) == 0
 
     def check(self) -> None:
-        """Start children again that crashed; call it many times a second.
+        """Restart children that crashed; call it many times a second.
 
         Raises:
-            WindhoverError: one has ended in a way that a new start won't mend; it has
-                said why on stderr.
+            WindhoverError: one has failed in a way that a restart does not help; its
+                message is on stderr.
         """
-        for node, respawn in self._respawn.items():
+        for node, restart in self._restart.items():
             status = self._status(node)
             if status in {None, 0}:
                 continue
             if node not in self._due:
-                delay_s = respawn.after_exit(int(status or 0))
-                text = f"{node} {respawn.told(int(status or 0), delay_s)}"
+                delay_s = restart.delay_after(int(status or 0))
+                text = f"{node} {restart.describe(int(status or 0), delay_s)}"
                 if delay_s is None:
                     raise WindhoverError(text)
                 sys.stderr.write(f"warning: {text}\n")
@@ -101,9 +105,9 @@ class Processes:
                 self._pids[node] = self._spawn(node)
 
     def stop(self) -> None:
-        """Ask the children to end, in the order in which they were started, and see to it."""
+        """Ask the children to end, in the order in which they were started; then kill them."""
         self._signal(signal.SIGINT)
-        deadline = time.monotonic() + STOP_S
+        deadline = time.monotonic() + STOP_TIMEOUT_S
         while self._running() and time.monotonic() < deadline:
             time.sleep(0.02)
         self._signal(signal.SIGKILL)
@@ -120,7 +124,7 @@ class Processes:
     def _status(self, node: str) -> int | None:
         """Exit status of a child that has ended; negative after a signal."""
         if node not in self._ended:
-            status = forked_status(self._pids[node])
+            status = exit_status(self._pids[node])
             if status is not None:
                 self._ended[node] = status
         return self._ended.get(node)
@@ -133,7 +137,7 @@ def _parameter_file(config: Config) -> Iterator[Path]:
 
 
 def run_processes(config: Config, out: Path | None) -> None:
-    """Run every node in a process of its own until the source ends or Ctrl-C.
+    """Run each node in its own process until the source ends or Ctrl-C.
 
     Frames cross DDS here and the newest wins: where no frame may be lost, all nodes must be
     in one process.
@@ -145,12 +149,12 @@ def run_processes(config: Config, out: Path | None) -> None:
     Raises:
         WindhoverError: an input is wrong, no frame may be lost, or a node did not come up.
     """
-    plan = make_plan(config, out)
+    plan = plan_run(config, out)
     nodes = [*plan.consumers, *plan.cameras]
     report = RunReport(plan, out)
     with (
         StopRequest(last=True) as stop,
-        Forker([MODULES[node] for node in nodes]) as forker,
+        ForkServer([NODE_MODULES[node] for node in nodes]) as fork_server,
         ros(),
         _parameter_file(plan.config) as parameters,
     ):
@@ -159,17 +163,18 @@ def run_processes(config: Config, out: Path | None) -> None:
         groups: list[Processes] = []
 
         def check() -> None:
-            forker.keep_up()
+            fork_server.restart_if_ended()
             for group in groups:
                 group.check()
-            reap_others([forker.pid, *(pid for group in groups for pid in group.pids)])
+            reap_orphans([fork_server.pid, *(pid for group in groups for pid in group.pids)])
 
-        with spinning([states.node]):
+        with spin_in_threads([states.node]):
             try:
-                groups.append(Processes(forker, plan.consumers, parameters, bringup))
-                # The cameras last, so that nobody misses their first frames.
+                groups.append(Processes(fork_server, plan.consumers, parameters, bringup))
+                # The cameras last, so that no node misses their first frames.
                 states.wait_active(plan.consumers, stop, check)
-                cameras = Processes(forker, plan.cameras, parameters, bringup, plan.start_values())
+                values = plan.start_values()
+                cameras = Processes(fork_server, plan.cameras, parameters, bringup, values)
                 groups.append(cameras)
                 with progress("frames", plan.frames) as bar:
                     while not stop.wait(CHECK_PERIOD_S) and not all(

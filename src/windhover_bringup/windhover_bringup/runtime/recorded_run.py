@@ -18,7 +18,7 @@ from windhover_bringup.runtime.composed import Pipeline
 from windhover_bringup.runtime.config import Config
 from windhover_bringup.scoring.scores import ScoringSpec, write_scored
 from windhover_evaluation.report.baseline import Comparison
-from windhover_ros.runner import StopRequest, ros, spinning
+from windhover_ros.runner import StopRequest, ros, spin_in_threads
 
 LOWER_BOUND = (
     "Detections are those that the chain published, so AP counts none below the model's own "
@@ -49,7 +49,7 @@ def run_and_report(
         WindhoverError: an input is wrong, or a result can't be written.
     """
     # A stage that is scored must not be restarted in between.
-    settings = settings.replaced("bringup", monitor=False)
+    settings = settings.with_values("bringup", monitor=False)
     with StopRequest() as stop, ros():
         pipeline = Pipeline(settings)
         if prepare is not None:
@@ -61,7 +61,7 @@ def run_and_report(
         try:
             pipeline.start()
             nodes = [*pipeline.nodes, *outputs.nodes]
-            with spinning(nodes), progress("frames", pipeline.length) as bar:
+            with spin_in_threads(nodes), progress("frames", pipeline.length) as bar:
                 pipeline.wait(stop, lambda: bar.update(len(video.results), pipeline.length))
         finally:
             pipeline.close()

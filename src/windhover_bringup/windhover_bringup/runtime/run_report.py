@@ -13,7 +13,7 @@ from windhover.health.metrics import FORMAT, latency_metrics
 from windhover.machine import machine_facts
 from windhover.sources import is_device
 from windhover_bringup.runtime.closing import frames_line
-from windhover_bringup.runtime.plan import Plan
+from windhover_bringup.runtime.plan import RunPlan
 
 Values = Mapping[str, str]
 
@@ -43,7 +43,7 @@ class RunReport:
         out: folder for ``metrics.json``, if at all.
     """
 
-    def __init__(self, plan: Plan, out: Path | None) -> None:
+    def __init__(self, plan: RunPlan, out: Path | None) -> None:
         self._plan = plan
         self._out = out
         self._values: dict[str, Values] = {}

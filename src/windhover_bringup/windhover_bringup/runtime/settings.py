@@ -44,7 +44,7 @@ def settings_of(
     prepare_environment()
     arguments = parse_ros_arguments(ros_arguments())
     settings = Config.load(config, arguments, namespace)
-    settings = settings.replaced("detector", model=model, backend=backend)
+    settings = settings.with_values("detector", model=model, backend=backend)
     settings.validate()
     if emulates(settings["detector"].get("backend", "auto")):
         # Seconds a frame: at a recording's own pace nearly all frames would be lost.
@@ -52,13 +52,13 @@ def settings_of(
         rate = 0.0 if rate is None else rate
     named = named_sources(source) if source else {}
     if len(named) == 1:
-        settings = settings.replaced("bringup", modality=next(iter(named)))
+        settings = settings.with_values("bringup", modality=next(iter(named)))
     setup = CameraSetup.of(settings, settings.bundle())
     sources = sources_of(source, setup.cameras) if source else {}
     for camera in setup.cameras:
-        settings = settings.replaced(
+        settings = settings.with_values(
             f"{camera}_camera", source=sources.get(camera), max_frames=frames, rate=rate
         )
-    settings = settings.replaced("overlay", image_topic=setup.image_topic)
+    settings = settings.with_values("overlay", image_topic=setup.image_topic)
     settings.validate()
     return settings

@@ -1,13 +1,13 @@
-"""A process that has imported every node, and becomes any of them in the time of a fork.
+"""A process that has imported every node and forks to become any of them.
 
-Python and what a node imports take about a second of CPU time, which a node that crashed
-must not be away for. So all processes of ``windhover up --node-per-process`` are forked
-from one that has done it already; they share its memory until they write to it.
+Importing Python and what a node needs takes about a second of CPU time, during which a node
+that crashed would be absent. So all processes of ``windhover up --node-per-process`` are
+forked from one that has done the imports; they share its memory until they write to it.
 
-The forker never comes up in ROS and runs no code of its own in another thread (LTTng's,
-which rcl brings, sleep), so a fork is safe. A node is no child of its: it forks twice, and
-the kernel gives the node to the nearest subreaper, the process that asked. So a forker
-that is killed takes no node along, and the next one is started at once.
+The fork server never initialises ROS and runs no Python code in other threads (those of LTTng,
+which rcl brings, sleep), so a fork is safe. It forks twice, so that the kernel gives the node
+to the nearest subreaper, which is the process that asked: if the fork server is killed, no node
+dies with it, and the next fork server is started at once.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from windhover.errors import WindhoverError
 from windhover_ros.environment import child_environment
 from windhover_ros.runner import STOP_SIGNALS
 
-# Longest wait for a process: on a busy machine, with the forker to be started first.
-ANSWER_S = 60.0
+# Longest wait for a process; on a busy machine the fork server itself has to start first.
+ANSWER_TIMEOUT_S = 60.0
 _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 15, 36
-_LONGEST = 1 << 16
+_MAX_MESSAGE = 1 << 16
 
 
-class Forker:
-    """Starts processes by way of a forker, which it starts anew when that has ended.
+class ForkServer:
+    """Starts processes through a fork server, which is restarted when it has ended.
 
     Args:
         modules: to import before the first fork; each has a ``main()``.
@@ -48,9 +48,9 @@ class Forker:
 
     def _open(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.settimeout(ANSWER_S)
+        ours.settimeout(ANSWER_TIMEOUT_S)
         command = [sys.executable, "-m", __name__, str(theirs.fileno()), *self._modules]
-        # Idle threads of OpenBLAS would not survive a fork; nodes have no use for them.
+        # Threads of OpenBLAS do not survive a fork, and nodes do not use them.
         environment = {"OPENBLAS_NUM_THREADS": "1", **child_environment()}
         with theirs:
             self._process = subprocess.Popen(
@@ -60,7 +60,7 @@ class Forker:
 
     @property
     def pid(self) -> int:
-        """Process id of the forker that is there now."""
+        """Process id of the fork server that runs now."""
         return self._process.pid
 
     def start(self, module: str, arguments: Sequence[str], name: str) -> int:
@@ -68,8 +68,8 @@ class Forker:
 
         Args:
             module: whose ``main()`` it runs.
-            arguments: its ``sys.argv`` behind the program.
-            name: under which ``ps`` and ``top`` show it.
+            arguments: its ``sys.argv`` after the program.
+            name: that ``ps`` and ``top`` show.
 
         Returns:
             Its process id; it is a child of this process.
@@ -81,26 +81,29 @@ class Forker:
         for last in (False, True):
             try:
                 self._socket.send(request.encode())
-                answer = self._socket.recv(_LONGEST)
+                answer = self._socket.recv(_MAX_MESSAGE)
                 if int(answer or 0):
                     return int(answer)
             except OSError as error:
                 if last:
                     raise WindhoverError(f"{name} could not be started: {error}") from error
-            self.keep_up(ended=True)
+            self._restart()
         raise WindhoverError(f"{name} could not be started; see the message above")
 
-    def keep_up(self, ended: bool = False) -> None:
-        """Start the forker anew if it has ended; call it a few times a second."""
-        if ended or self._process.poll() is not None:
-            self._close()
-            self._open()
+    def restart_if_ended(self) -> None:
+        """Restart the fork server if it has ended; call it a few times a second."""
+        if self._process.poll() is not None:
+            self._restart()
 
-    def __enter__(self) -> Forker:
+    def _restart(self) -> None:
+        self._close()
+        self._open()
+
+    def __enter__(self) -> ForkServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the forker, not the processes that it started."""
+        """End the fork server but not the processes that it started."""
         self._close()
 
     def _close(self) -> None:
@@ -112,20 +115,20 @@ class Forker:
             self._process.wait()
 
 
-def forked_status(pid: int) -> int | None:
-    """Exit status of a process that was started, negative after a signal; None while it runs.
+def exit_status(pid: int) -> int | None:
+    """Exit status of a started process, negative after a signal; ``None`` while it runs.
 
-    Once it was given the process is gone; do not ask again.
+    Returning the status reaps the process: ask only once.
     """
     found, status = os.waitpid(pid, os.WNOHANG)
     return os.waitstatus_to_exitcode(status) if found else None
 
 
-def reap_others(known: Sequence[int]) -> None:
-    """Take leave of ended processes that came to us since their parent was killed.
+def reap_orphans(known: Sequence[int]) -> None:
+    """Reap an ended process that the kernel gave to this one when its parent was killed.
 
     Args:
-        known: whose status is asked for elsewhere.
+        known: process ids whose status is asked for elsewhere.
     """
     ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     if ended is not None and ended.si_pid not in known:
@@ -133,12 +136,12 @@ def reap_others(known: Sequence[int]) -> None:
 
 
 def _serve(link: socket.socket) -> int:
-    """Fork what is asked for until the other end is gone; in the child run it.
+    """Fork a process for each request until the other end closes; the child runs it.
 
     Returns:
         The exit status of this process, or of a forked one.
     """
-    while request := link.recv(_LONGEST):
+    while request := link.recv(_MAX_MESSAGE):
         sys.stdout.flush()
         sys.stderr.flush()
         reader, writer = os.pipe()
@@ -151,20 +154,20 @@ def _serve(link: socket.socket) -> int:
             for unused in (link.fileno(), reader, writer):
                 os.close(unused)
             link.detach()
-            return _become(json.loads(request))
+            return _run_module(json.loads(request))
         os.close(writer)
-        # Once this has ended, the node belongs to the process that asked.
+        # Once this has ended, the kernel gives the node to the process that asked.
         os.waitpid(middle, 0)
         with os.fdopen(reader, "rb") as pipe:
             link.send(pipe.read() or b"0")
     return 0
 
 
-def _become(asked: Mapping[str, Any]) -> int:
+def _run_module(request: Mapping[str, Any]) -> int:
     os.setsid()
-    _prctl(_PR_SET_NAME, str(asked["name"]).encode()[:15])
-    module = sys.modules[asked["module"]]
-    sys.argv = [str(module.__file__), *asked["arguments"]]
+    _prctl(_PR_SET_NAME, str(request["name"]).encode()[:15])
+    module = sys.modules[request["module"]]
+    sys.argv = [str(module.__file__), *request["arguments"]]
     return int(module.main())
 
 
@@ -172,13 +175,13 @@ def _preload(modules: Sequence[str]) -> None:
     for module in modules:
         importlib.import_module(module)
     _load_type_support()
-    # What is there now is never freed: no page of it is touched, and copied, for that.
+    # Objects that exist now are never freed, so that no page of them is written and copied.
     gc.collect()
     gc.freeze()
 
 
 def _load_type_support() -> None:
-    """What rclpy would import with a node's first publisher of each type."""
+    """Import what rclpy imports with a node's first publisher of each type."""
     for name, module in list(sys.modules.items()):
         package, _, kind = name.partition(".")
         if kind in {"msg", "srv"} and package.endswith(("_msgs", "_interfaces")):
@@ -195,8 +198,8 @@ def _prctl(option: int, value: int | bytes) -> None:
 
 
 def main() -> int:
-    """Import, then serve; started by :class:`Forker` alone."""
-    # Until a node has its own handler a signal waits: it would end it with a traceback.
+    """Import, then serve; started by :class:`ForkServer` only."""
+    # Signals wait until a node has its own handler; earlier they would end in a traceback.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     link = socket.socket(fileno=int(sys.argv[1]))
     _preload(sys.argv[2:])

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from windhover_bringup.cli import WIDTH, app, main
-from windhover_bringup.cli.former import current_arguments
+from windhover_bringup.cli.deprecated import replace_deprecated
 
 
 def test_the_version_is_the_packages(capsys):
@@ -54,7 +54,7 @@ def test_help_imports_nothing_heavy():
     ],
 )
 def test_former_names_are_taken_for_one_version(former, now, capsys):
-    assert current_arguments(former) == now
+    assert replace_deprecated(former) == now
     warning = capsys.readouterr().err
     assert warning.count("\n") == 1
     assert re.fullmatch(r"warning: 'windhover \S+' is now 'windhover [a-z -]+'; .*\n", warning)
@@ -62,7 +62,7 @@ def test_former_names_are_taken_for_one_version(former, now, capsys):
 
 def test_names_of_now_are_left_alone(capsys):
     for args in (["bag", "recover", "x"], ["up", "--out", "bench"], [], ["--help"]):
-        assert current_arguments(args) == args
+        assert replace_deprecated(args) == args
     assert capsys.readouterr().err == ""
 
 

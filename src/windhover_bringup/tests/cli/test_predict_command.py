@@ -1,6 +1,8 @@
 """``windhover predict``: pictures in, annotated pictures and labels out."""
 
 import json
+import subprocess
+import sys
 
 import av
 import cv2
@@ -134,3 +136,21 @@ def test_results_never_replace_the_pictures_themselves(pictures, blob_bundle, ca
     assert "is the folder of the pictures" in capsys.readouterr().err
     assert (pictures / "p0.png").read_bytes() == before
     assert predict(pictures / "p0.png", blob_bundle, pictures) == 2
+
+
+def test_it_needs_neither_ros_nor_scores(pictures, blob_bundle, tmp_path):
+    code = (
+        "import sys, json\n"
+        "blocked = {'rclpy', 'windhover_evaluation', 'windhover_sim', 'sensor_msgs'}\n"
+        "class Blocker:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name.partition('.')[0] in blocked:\n"
+        "            raise ImportError(name)\n"
+        "sys.meta_path.insert(0, Blocker())\n"
+        "from windhover_bringup.cli import main\n"
+        f"sys.exit(main({['predict', str(pictures), '--model', str(blob_bundle)]!r}"
+        f" + ['--out', {str(tmp_path / 'out')!r}]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "3 with objects" in done.stdout

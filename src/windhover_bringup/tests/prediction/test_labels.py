@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from windhover.types import Detections
-from windhover_bringup.prediction.labels import CocoDetections, clipped, yolo_text
+from windhover_bringup.prediction.labels import CocoDetections, clip_boxes, yolo_text
 
 WIDTH, HEIGHT = 200, 100
 
@@ -28,14 +28,16 @@ def test_yolo_text_is_a_share_of_the_pictures_size():
 
 
 def test_boxes_are_clipped_and_those_outside_left_out():
-    found = clipped(detections([-10, 20, 30, 120], [200, 0, 220, 50], [5, 5, 6, 6]), WIDTH, HEIGHT)
+    found = clip_boxes(
+        detections([-10, 20, 30, 120], [200, 0, 220, 50], [5, 5, 6, 6]), WIDTH, HEIGHT
+    )
     np.testing.assert_array_equal(found.boxes, [[0, 20, 30, 100], [5, 5, 6, 6]])
     assert found.class_ids.tolist() == [0, 2]
 
 
 @given(arrays(np.float32, (5, 4), elements=st.floats(-400, 400, width=32)))
 def test_clipped_boxes_have_area_inside_the_picture(boxes):
-    found = clipped(detections(*boxes), WIDTH, HEIGHT)
+    found = clip_boxes(detections(*boxes), WIDTH, HEIGHT)
     assert (found.boxes[:, :2] >= 0).all()
     assert (found.boxes[:, 2:] <= [WIDTH, HEIGHT]).all()
     assert (found.boxes[:, 2:] > found.boxes[:, :2]).all()

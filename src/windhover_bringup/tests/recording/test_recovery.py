@@ -62,10 +62,20 @@ def write(folder, **files):
     return folder
 
 
+def without_checksum(data):
+    """A file of one chunk, as of a writer that writes none."""
+    # Header and metadata records come before it.
+    at = 8
+    while data[at] != 6:
+        at += 9 + int.from_bytes(data[at + 1 : at + 9], "little")
+    crc = at + 9 + 24
+    return bytes(data[:crc] + bytes(4) + data[crc + 4 :])
+
+
 def messages(path):
     with path.open("rb") as stream:
         return [
-            (channel.topic, schema.name, m.log_time, m.publish_time, m.sequence, m.data)
+            (channel.topic, schema and schema.name, m.log_time, m.publish_time, m.sequence, m.data)
             for schema, channel, m in make_reader(stream).iter_messages()
         ]
 
@@ -160,6 +170,16 @@ def test_a_damaged_chunk_is_left_out_and_the_next_one_is_not(tmp_path):
     assert text_message(0) in texts
     assert text_message(39) in texts
     assert text_message(20) not in texts
+
+
+def test_messages_of_an_unknown_schema_are_counted_as_lost(tmp_path):
+    data = bytearray(foreign("NONE", count=8, chunk_size=1 << 20))
+    # The second schema's name, so that its record is damaged and its number is another.
+    at = data.index(b"\5\0\0\0thing") - 2
+    data[at : at + 2] = b"\x63\0"
+    saved = recover(write(tmp_path / "bag", bag=without_checksum(data)))
+    assert {m[0] for m in messages(saved.path / "bag.mcap")} == {"/words/compressed"}
+    assert saved.notes == ("bag.mcap: 2 messages of channels that it does not describe are lost",)
 
 
 def test_an_existing_folder_is_left_alone(tmp_path):

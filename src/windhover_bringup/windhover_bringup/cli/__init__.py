@@ -30,7 +30,7 @@ from windhover_bringup.cli import (
     up,
     wait_active,
 )
-from windhover_bringup.cli.former import current_arguments, run_moved
+from windhover_bringup.cli.deprecated import replace_deprecated, run_moved
 from windhover_ros.arguments import own_arguments
 
 # Width of help where there is no terminal, so that a pipe or a page gets whole sentences.
@@ -90,7 +90,7 @@ def main(args: Sequence[str] | None = None) -> int:
         may mend.
     """
     # ROS arguments reach rclpy, which reads the process's own.
-    own = current_arguments(own_arguments(sys.argv[1:] if args is None else args))
+    own = replace_deprecated(own_arguments(sys.argv[1:] if args is None else args))
     status = run_moved(own)
     if status is not None:
         return status

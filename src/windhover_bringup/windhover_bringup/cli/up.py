@@ -71,7 +71,7 @@ def _run_composed(settings: Config, out: Path | None) -> None:
                 def show() -> None:
                     frames = pipeline.tracker.health.frames
                     bar.update(frames.count, total)
-                    bar.note(pipeline.trouble() or f"{frames.rate_hz():.1f} Hz")
+                    bar.note(pipeline.fault() or f"{frames.rate_hz():.1f} Hz")
 
                 pipeline.wait(stop, show)
         finally:
@@ -82,4 +82,4 @@ def _run_composed(settings: Config, out: Path | None) -> None:
     if outputs is not None:
         outputs.write_metrics()
         typer.echo(f"wrote {outputs.folder}")
-    pipeline.report_lost_stages()
+    pipeline.check_lost_frames()

@@ -16,7 +16,7 @@ from windhover.files import write_json
 from windhover.types import BoxArray, Detections
 
 
-def clipped(detections: Detections, width: int, height: int) -> Detections:
+def clip_boxes(detections: Detections, width: int, height: int) -> Detections:
     """Detections with their boxes inside the picture.
 
     Args:

@@ -22,7 +22,7 @@ from windhover.sources.base import Source
 from windhover.sources.files import ImageFiles
 from windhover.types import Detections, Frame
 from windhover_bringup.overlay.picture import draw
-from windhover_bringup.prediction.labels import CocoDetections, clipped, yolo_text
+from windhover_bringup.prediction.labels import CocoDetections, clip_boxes, yolo_text
 
 JPEG_QUALITY = 90
 COCO_FILE = "predictions.json"
@@ -146,7 +146,7 @@ def predict(
             for frame in source:
                 found = detector.detect(frame)
                 times.record(detector.timings.total_ns)
-                found = clipped(found[kept[found.class_ids]], frame.width, frame.height)
+                found = clip_boxes(found[kept[found.class_ids]], frame.width, frame.height)
                 _count(result, found, detector.labels)
                 name = writer.write(frame, found)
                 coco.add(name, found, frame.width, frame.height)

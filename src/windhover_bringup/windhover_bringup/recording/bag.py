@@ -141,7 +141,7 @@ class BagWriter:
         self._unchecked += len(data)
         if self._unchecked > CHECK_BYTES:
             self._check_room()
-        with self._noting_damage():
+        with self._marking_broken():
             self._writer.add_message(channel, log_ns, data, publish_ns)
         self._summary.add(log_ns)
         self._topics[topic.name].messages += 1
@@ -152,7 +152,7 @@ class BagWriter:
             self._flushed_ns = log_ns
             self.flush()
 
-    def canonical(self, topic: Topic, data: bytes) -> bytes:
+    def canonical_cdr(self, topic: Topic, data: bytes) -> bytes:
         """The same message with zeros as padding; rclpy leaves there what was in memory."""
         message = self._types.deserialize_cdr(data, topic.kind)
         return bytes(self._types.serialize_cdr(message, topic.kind))
@@ -164,7 +164,7 @@ class BagWriter:
             OSError: the disk is full, or nearly.
         """
         self._check_room()
-        with self._noting_damage():
+        with self._marking_broken():
             self._writer.flush()
 
     def close(self) -> None:
@@ -208,7 +208,7 @@ class BagWriter:
         return channel
 
     @contextmanager
-    def _noting_damage(self) -> Iterator[None]:
+    def _marking_broken(self) -> Iterator[None]:
         """A chunk that was written in part must not be followed by an index."""
         try:
             yield

@@ -72,7 +72,7 @@ class RunOutputs:
         pipeline.tap(self.recorder.result)
         if len(nodes) > 1:
             for name, camera in nodes.items():
-                camera.outputs.append(self.recorder.side(name))
+                camera.outputs.append(self.recorder.camera_sink(name))
         self.nodes: list[RecorderNode] = []
         # Health and diagnostics hold times: a run that loses no frame would never give the
         # same bytes twice.

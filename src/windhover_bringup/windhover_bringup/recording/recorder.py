@@ -15,8 +15,8 @@ from windhover.errors import ConfigError, DataError, EncodingError
 from windhover.types import Frame
 from windhover_bringup.recording.bag import BagWriter, Topic, next_part
 from windhover_bringup.recording.images import write_preview
-from windhover_bringup.recording.run_recorder import no_index
-from windhover_bringup.recording.topics import CameraTopics, offered, status_topics, type_name
+from windhover_bringup.recording.run_recorder import missing_index_message
+from windhover_bringup.recording.topics import CameraTopics, offered_qos, status_topics, type_name
 from windhover_ros import qos, topics
 from windhover_ros.cdr import CdrReader
 from windhover_ros.diagnostics import Level
@@ -110,7 +110,7 @@ class RecorderNode(StageNode[RecorderParams]):
         try:
             bag.close()
         except OSError as error:
-            self.get_logger().error(no_index(bag, error))
+            self.get_logger().error(missing_index_message(bag, error))
 
     def _record(self, kind: Any, name: str, profile: Any) -> None:
         has_header = "header" in kind.get_fields_and_field_types()
@@ -155,7 +155,7 @@ class RecorderNode(StageNode[RecorderParams]):
             full = self.resolve_topic_name(name)
             known = self.get_publishers_info_by_topic(full)
             profile = known[0].qos_profile if known else qos.result()
-            topic = Topic(full, type_name(kind), offered(profile, depth))
+            topic = Topic(full, type_name(kind), offered_qos(profile, depth))
             if known:
                 self._topics[name] = topic
         return topic

@@ -56,7 +56,7 @@ _IN_CHUNKS = {Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE}
 
 
 @dataclass(frozen=True, slots=True)
-class Recovered:
+class RecoveryResult:
     """What was saved.
 
     Attributes:
@@ -70,7 +70,7 @@ class Recovered:
     notes: tuple[str, ...] = ()
 
 
-def recover(bag: Path) -> Recovered:
+def recover(bag: Path) -> RecoveryResult:
     """Save all complete messages of an interrupted bag into ``<bag>_recovered``.
 
     Args:
@@ -106,7 +106,7 @@ def recover(bag: Path) -> Recovered:
         raise DataError(f"can't write {target}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return Recovered(target, sum(summary.messages for summary in summaries), tuple(notes))
+    return RecoveryResult(target, sum(summary.messages for summary in summaries), tuple(notes))
 
 
 def _files_of(bag: Path) -> list[Path]:
@@ -169,7 +169,9 @@ class _FileCopy:
                 schema = writer.register_schema(record.name, record.encoding, record.data)
                 self._schemas[record.id] = schema, record.name
         elif isinstance(record, Channel):
-            if record.id not in self._channels:
+            # Without its schema nobody could read its messages; 0 means that there is none.
+            known = record.schema_id == 0 or record.schema_id in self._schemas
+            if known and record.id not in self._channels:
                 self._channels[record.id] = self._register(writer, record)
         elif isinstance(record, Message):
             if record.channel_id not in self._channels:

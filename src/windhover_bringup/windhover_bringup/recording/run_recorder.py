@@ -80,7 +80,7 @@ class RunRecorder:
         path: bag folder to make; ``<path>_1`` and so on where it exists already.
         lenses: by ``rgb``, ``thermal`` or both, what gives the calibration of a frame, for
             camera_info. The images of one camera are those that come with the results;
-            those of two come by :meth:`side`.
+            those of two come by :meth:`camera_sink`.
         topics: names and QoS; those of the contract if not given.
         threshold: score threshold, for label_info.
         lossless: let the pipeline wait rather than drop an image.
@@ -132,9 +132,9 @@ class RunRecorder:
             _Results(self._log_ns(frame), frame, detections, tracks, tuple(labels), camera)
         )
 
-    def side(self, camera: str) -> Sink[Frame]:
+    def camera_sink(self, camera: str) -> Sink[Frame]:
         """Where one of two camera nodes puts its frames."""
-        return _Side(lambda frame: self._image(camera, frame))
+        return _CameraSink(lambda frame: self._image(camera, frame))
 
     def message(self, topic: Topic, log_ns: int, publish_ns: int, data: bytes) -> None:
         """Take a message that crossed DDS, as CDR bytes."""
@@ -195,7 +195,7 @@ class RunRecorder:
         try:
             bag.close()
         except OSError as error:
-            self.error = no_index(bag, error)
+            self.error = missing_index_message(bag, error)
             self._report(self.error, True)
 
     def _write(self, item: _Item) -> None:
@@ -232,11 +232,11 @@ class RunRecorder:
         self, topic: Topic, log_ns: int, publish_ns: int, data: bytes, canonical: bool = False
     ) -> None:
         if self._bag is not None:
-            data = self._bag.canonical(topic, data) if canonical else data
+            data = self._bag.canonical_cdr(topic, data) if canonical else data
             self._bag.write(topic, log_ns, publish_ns, data)
 
 
-def no_index(bag: BagWriter, error: OSError) -> str:
+def missing_index_message(bag: BagWriter, error: OSError) -> str:
     """What to say of a recording that could not be closed."""
     return (
         f"the recording {bag.path} has no index ({error.strerror or error}); make room, then "
@@ -244,7 +244,7 @@ def no_index(bag: BagWriter, error: OSError) -> str:
     )
 
 
-class _Side:
+class _CameraSink:
     """A camera node's end of a recorder; never full."""
 
     dropped = 0

@@ -106,26 +106,26 @@ class RunTopics:
             return CameraTopics.of(
                 root,
                 camera,
-                published(node, CameraInfo, topics.camera_info(camera)),
-                published(node, Image, topics.camera_image(camera)),
+                published_topic(node, CameraInfo, topics.camera_info(camera)),
+                published_topic(node, Image, topics.camera_image(camera)),
             )
 
         return cls(
-            published(detector, Detection2DArray, topics.DETECTIONS),
-            published(tracker, Detection2DArray, topics.TRACKS),
-            published(detector, LabelInfo, topics.LABEL_INFO),
+            published_topic(detector, Detection2DArray, topics.DETECTIONS),
+            published_topic(tracker, Detection2DArray, topics.TRACKS),
+            published_topic(detector, LabelInfo, topics.LABEL_INFO),
             {camera: of_camera(camera, node) for camera, node in cameras.items()},
         )
 
 
-def published(node: Node, kind: Any, name: str) -> Topic:
+def published_topic(node: Node, kind: Any, name: str) -> Topic:
     """The topic that a node publishes under a relative name."""
     full = node.resolve_topic_name(name)
     profile = next(p.qos_profile for p in node.publishers if p.topic_name == full)
-    return Topic(full, type_name(kind), offered(profile))
+    return Topic(full, type_name(kind), offered_qos(profile))
 
 
-def offered(profile: QoSProfile, depth: int | None = None) -> OfferedQos:
+def offered_qos(profile: QoSProfile, depth: int | None = None) -> OfferedQos:
     """A profile as a recording states it.
 
     Args:

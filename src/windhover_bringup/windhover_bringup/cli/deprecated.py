@@ -16,7 +16,7 @@ _NAMES = {
 }
 
 
-def current_arguments(args: Sequence[str]) -> list[str]:
+def replace_deprecated(args: Sequence[str]) -> list[str]:
     """A command line with the names that commands have now, and a warning if that changed it."""
     for former, now in _NAMES.items():
         if args[:1] == [former[0]] and all(_has(args, option) for option in former[1:]):

@@ -123,7 +123,7 @@ class Flight:
     """The drone's pose as a function of time, and the two cameras it carries.
 
     Drift and yaw are slow sums of sines, shake is a small fast one: each is a
-    function of time, so any instant can be asked for in any order.
+    function of time, so any time can be requested in any order.
     """
 
     #: Thermal lens to RGB lens in the optical frame, metres.

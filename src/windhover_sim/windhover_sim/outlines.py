@@ -72,7 +72,7 @@ def outline_all(camera: Camera, shapes: Sequence[Shape]) -> list[Outline | None]
         shapes: bodies.
 
     Returns:
-        One a body; ``None`` for one that lies outside the image or reaches
+        One a body; ``None`` for one that is outside the image or reaches
         behind the camera.
     """
     if not shapes:

@@ -106,7 +106,7 @@ class Canvas:
         Args:
             alpha: ``(h, w)`` coverage, 0..1.
             value: ``(h, w)`` or ``(h, w, 3)``, already times ``alpha``.
-            origin: x, y in pixels; may lie outside the image.
+            origin: x, y in pixels; may be outside the image.
         """
         x, y = origin
         window = (x, y, x + alpha.shape[1], y + alpha.shape[0])

@@ -131,7 +131,7 @@ def hulls(centres: Floats, radius: Floats) -> Floats:
     near = axis[:, None] + lean[:, None] + (2 * np.pi - 2 * lean[:, None]) * share
     angle = np.stack([far, near], axis=1)
     ring = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
-    # Corners lie a little outside the circle, so that the polygon has its area.
+    # Corners are a little outside the circle, so that the polygon has its area.
     step_angle = np.maximum(np.stack([lean, np.pi - lean], axis=1) * 2 / (_ARC - 1), 1e-6)
     grow = np.sqrt(step_angle / np.sin(step_angle))
     points = centres[:, :, None][:, ::-1] + (radius[:, ::-1] * grow)[..., None, None] * ring

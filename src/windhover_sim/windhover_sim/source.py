@@ -75,7 +75,7 @@ class SceneSource:
         return False
 
     def render(self, index: int) -> SceneFrame:
-        """Render a frame of this camera with its truth; frames may be asked for in any order."""
+        """Render a frame of this camera with its truth; frames may be requested in any order."""
         if self._scene is None:
             self._scene = Scene(self.config)
         return self._scene.render(index, "thermal" if self.camera == "thermal" else "rgb")

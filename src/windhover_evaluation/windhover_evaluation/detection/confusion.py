@@ -47,8 +47,8 @@ def confusion(
     Detections that an ignored region hides are not counted.
 
     Args:
-        truth: what is there.
-        predictions: what was found.
+        truth: the objects to be found.
+        predictions: the detections.
         thresholds: ``(labels,)`` float32; detections must exceed theirs.
         labels: look at these only; default all of the truth's.
     """
@@ -91,8 +91,8 @@ def _match_across_classes(
     Highest score first, each object once.
 
     Args:
-        truth: what is there.
-        predictions: what was found.
+        truth: the objects to be found.
+        predictions: the detections.
         found: ``(F,)`` rows of the detections.
         objects: ``(O,)`` rows of the objects that are free.
     """

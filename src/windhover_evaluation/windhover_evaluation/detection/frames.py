@@ -106,7 +106,7 @@ def read_truth_picture(
     """Read an image of a truth, and check that the truth was drawn for its size.
 
     Args:
-        truth: what is there.
+        truth: the objects to be found.
         row: index into ``truth.images``.
         folder: of the images, see :func:`picture_files`.
         channels: of the bundle that is to see it.
@@ -134,7 +134,7 @@ def check_size(truth: Truth, row: int, size: tuple[int, int], name: str) -> None
     """Refuse a picture of another size than its truth was drawn for.
 
     Args:
-        truth: what is there.
+        truth: the objects to be found.
         row: index into ``truth.images``.
         size: width and height of the picture, pixels.
         name: of the picture, for the message.

@@ -141,7 +141,7 @@ class DetectionScores:
 
     Attributes:
         images: how many were scored.
-        classes: of each label, in the order asked for.
+        classes: of each label, in the requested order.
         empty_images: images without anything to find.
         empty_images_with_detections: those of them with a detection at the model's
             threshold.
@@ -202,8 +202,8 @@ def evaluate_detections(
     complete AP the predictions must go well below ``score_threshold``.
 
     Args:
-        truth: what is there.
-        predictions: what was found; labels index ``truth.labels``.
+        truth: the objects to be found.
+        predictions: the detections; labels index ``truth.labels``.
         score_threshold: what counts for precision and recall, one for all labels
             or one for each.
         labels: score these only, in this order; default all of the truth's labels.

@@ -17,7 +17,7 @@ ANY_LABEL = -1
 #: Track id of boxes that have none, in :attr:`Truth.track_ids`.
 NO_TRACK = -1
 
-# A sentence names so many of the flawed items; ``items`` holds more.
+# A sentence names this many of the flawed items; ``items`` has more.
 _NAMED = 5
 
 
@@ -77,7 +77,7 @@ class Truth:
         ignored: ``(N,)`` bool, regions that are not scored: a detection there is
             neither right nor wrong.
         categories: the truth's category names that make up each label.
-        category_ids: the one category id that results of a label carry: that of
+        category_ids: the one category id that results of a label carry: of
             the category with the label's own name, else the first in the file.
         problems: flaws that were counted and not scored.
         ignored_categories: categories whose boxes are ignored regions.

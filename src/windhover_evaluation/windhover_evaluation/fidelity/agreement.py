@@ -24,7 +24,7 @@ from windhover.model.manifest import OutputSpec
 from windhover.types import Detections, Frame
 
 MATCH_IOU = 0.5
-#: Least score of a grid cell whose outputs are compared.
+#: Lowest score of a grid cell whose outputs are compared.
 MIN_CELL_SCORE = 0.01
 
 

@@ -231,7 +231,7 @@ def _frames(
         missing.note(cameras)
         frame = cameras.frame(bundle.channels, row)
         yield frame
-        # The next frame is asked for once every variant ran this one, at the bundle's
+        # The next frame is requested once every variant ran this one, at the bundle's
         # thresholds. For AP the outputs are decoded again with nearly none.
         for name, detector in detectors.items():
             found[name].append((row, detector.detect(frame)))

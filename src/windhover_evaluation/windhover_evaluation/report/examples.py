@@ -30,8 +30,8 @@ def choose_example_images(
     most from the number of objects.
 
     Args:
-        truth: what is there.
-        predictions: what was found.
+        truth: the objects to be found.
+        predictions: the detections.
         thresholds: ``(labels,)`` float32; detections must exceed theirs.
         count: how many to choose at most.
 
@@ -61,8 +61,8 @@ def draw_example(
         image: as it was read.
         encoding: of ``image``.
         row: its index in the truth's images.
-        truth: what is there.
-        predictions: what was found.
+        truth: the objects to be found.
+        predictions: the detections.
         thresholds: ``(labels,)`` float32; detections must exceed theirs.
     """
     here = (predictions.image_rows == row) & (

@@ -223,7 +223,7 @@ def htp_time_ms(measurements: Iterable[Measurement]) -> float:
 
 def peak_mib() -> float | None:
     """Largest resident memory of this process so far, MiB; ``None`` where it is not known."""
-    # Not getrusage: its peak includes that of the process this one was started from.
+    # Not getrusage: its peak includes the parent process's.
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     except OSError:

@@ -186,7 +186,7 @@ def identity(frames: Sequence[MatchFrame], objects: int, tracks: int) -> Identit
         shared[frame.truth[rows], frame.result[columns]] += 1
         truths[frame.truth] += 1
         results[frame.result] += 1
-    # Least misses and false alarms in all is most shared boxes: each shared box
+    # The fewest misses and false alarms in all are the most shared boxes: each shared box
     # saves one of both, and a pair that shares none saves nothing.
     rows, columns = linear_sum_assignment(-shared)
     hits = int(shared[rows, columns].sum())

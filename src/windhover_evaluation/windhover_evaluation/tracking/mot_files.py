@@ -38,8 +38,8 @@ class MotPair:
     """A truth and a result that can be scored.
 
     Attributes:
-        truth: what is there; rows with flag 0 are ignored.
-        result: what was tracked.
+        truth: the objects to be tracked; rows with flag 0 are ignored.
+        result: the tracks.
         labels: what both tables' ``class_ids`` index.
         first: number of the first frame of either.
         frames: how many frames there are, from the first to the last of either.

@@ -23,7 +23,12 @@ import yaml
 from windhover.files import write_atomic, write_json
 from windhover.inference.build import add_to_bundle
 from windhover.model import Bundle, Role
-from windhover_evaluation.fidelity.run import Variant, evaluate_fidelity, spread, variant_names
+from windhover_evaluation.fidelity.variants import (
+    Variant,
+    evaluate_fidelity,
+    sample_images,
+    variant_names,
+)
 from windhover_evaluation.speed.estimate import estimate_bundle, with_shapes
 from windhover_training.config import Calibration, ReleaseConfig, load_config
 from windhover_training.data.readers.pictures import KINDS
@@ -99,7 +104,7 @@ def _measure(
     settings: ReleaseConfig, bundle: Bundle, folder: Path, frames: int, backend: str
 ) -> list[Variant]:
     root, split = next(iter(settings.scores.values()))
-    truth = spread(grouped_truth(root / "truth" / f"{split}.json", bundle.labels), frames)
+    truth = sample_images(grouped_truth(root / "truth" / f"{split}.json", bundle.labels), frames)
     return evaluate_fidelity(bundle, truth, root / "images" / split, variant_names(backend), folder)
 
 
@@ -109,7 +114,7 @@ def _row(name: str, bundle: Bundle, cpu: list[Variant], htp: list[Variant]) -> d
     dlc = bundle.file(Role.INT8_DLC)
     assert dlc is not None
     boxes = f"{100 * near.matched / near.reference_count:.1f} %"
-    size, noise = f"{dlc.stat().st_size / 1e6:.2f}", f"{cpu[-1].least_sqnr_db:.1f}"
+    size, noise = f"{dlc.stat().st_size / 1e6:.2f}", f"{cpu[-1].min_sqnr_db:.1f}"
     cells = [name, _loss(*cpu), _loss(*htp), boxes, f"{near.mean_iou:.3f}", noise, size]
     cells.append(_likely(bundle))
     classes = {

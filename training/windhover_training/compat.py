@@ -3,11 +3,20 @@
 torchvision 0.28 installed without its own torch build has no compiled operators, and
 importing it fails because ``torchvision::nms`` and ``torchvision::qnms`` do not exist. Import
 this module before either package; it adds the operators only where they are missing.
+
+It also keeps Ultralytics to itself. When it is imported it asks for the addresses of two
+hosts to see whether it is online, then sends usage events, and it installs packages that it
+misses: ``YOLO_OFFLINE`` and ``YOLO_AUTOINSTALL`` turn that off where they are not set.
 """
 
 from __future__ import annotations
 
+import os
+
 import torch
+
+os.environ.setdefault("YOLO_OFFLINE", "true")
+os.environ.setdefault("YOLO_AUTOINSTALL", "false")
 
 _LIBRARIES: list[torch.library.Library] = []  # a Library unregisters its operators when collected
 

@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from windhover.command_line import run_command
 
-from . import data, doctor, export, profile, run, synth, train
+from . import data, doctor, export, import_model, profile, run, synth, train
 from .phase import add_phase
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ data.app.command("synth")(synth.data_synth)
 app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
 app.add_typer(export.app, name="export")
+app.command("import")(import_model.import_command)
 app.command("doctor")(doctor.doctor)
 app.command("anchors")(data.anchors)
 app.add_typer(run.app, name="run")

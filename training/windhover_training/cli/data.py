@@ -286,7 +286,7 @@ def _shares(text: str | None) -> dict[str, float] | None:
     return shares
 
 
-def input_size(text: str) -> tuple[int, int]:
+def input_size(text: str, option: str = "--input-size") -> tuple[int, int]:
     """Width and height of ``640x512``, or of ``640`` for a square.
 
     Raises:
@@ -295,7 +295,7 @@ def input_size(text: str) -> tuple[int, int]:
     parts = text.lower().split("x")
     numbers = [int(part) for part in parts if part.isascii() and part.isdigit()]
     if len(numbers) != len(parts) or len(parts) > 2 or min(numbers) < 32:
-        raise ConfigError(f"--input-size {text!r} is not such as 640x512")
+        raise ConfigError(f"{option} {text!r} is not such as 640x512")
     return numbers[0], numbers[-1]
 
 

@@ -77,7 +77,7 @@ def verify_bundle(
 ) -> None:
     """Compare float, INT8 and HTP; name the layers that lose most. Stopped, it goes on."""
     from windhover.model import Bundle
-    from windhover_evaluation.fidelity.run import variant_names
+    from windhover_evaluation.fidelity.variants import variant_names
 
     from ..phases.verify import markdown, verify
     from ..progress import progress_bar

@@ -134,6 +134,20 @@ def load_model(source: Path, architecture: str) -> tuple[DetectionModel, ModelSp
     return model.eval(), spec
 
 
+def is_ultralytics(path: Path) -> bool:
+    """Whether a file is an ONNX graph, or a checkpoint that Ultralytics wrote.
+
+    Its ``strip_optimizer`` leaves the model under ``model`` and nothing under ``ema``.
+
+    Raises:
+        DataError: the file can't be read or is none.
+    """
+    if path.suffix.lower() == ".onnx":
+        return True
+    state = read_checkpoint(path)
+    return any(isinstance(state.get(key), torch.nn.Module) for key in ("ema", "model"))
+
+
 def take_weights(model: torch.nn.Module, path: Path) -> int:
     """Start a model from a run's weights, or from a checkpoint of Ultralytics.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -16,6 +16,7 @@ from windhover.imaging.formats import Channels, to_channels
 from windhover.imaging.letterbox import Letterbox
 from windhover.model import Bundle, write_bundle
 from windhover.model.manifest import CHANNEL_COUNT, REG_MAX
+from windhover.types import Frame
 from windhover_evaluation.detection.frames import read_cameras
 from windhover_training.data.readers.dataset import load_set
 from windhover_training.data.readers.pictures import KINDS
@@ -24,6 +25,26 @@ from windhover_training.data.readers.records import MODALITIES
 from ..config import Calibration, ReleaseConfig
 from .graph import INPUT, finish_float, load_core, shape_of
 from .quantise import output_quantisation, quantise
+
+
+class BundleIdentity(Protocol):
+    """What a manifest takes from a config."""
+
+    @property
+    def name(self) -> str:
+        """Of the bundle."""
+
+    @property
+    def version(self) -> str:
+        """Of the bundle."""
+
+    @property
+    def height(self) -> int:
+        """Rows of the graph's input."""
+
+    @property
+    def width(self) -> int:
+        """Columns of the graph's input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +84,17 @@ def calibration_images(
         share = min(len(frames), settings.images // len(settings.data))
         for i in sorted(rng.choice(len(frames), share, replace=False)):
             files = tuple(frames[i].images.get(camera) for camera in MODALITIES)
-            frame = read_cameras(files).frame(channels)
-            pixels = to_channels(frame.image, frame.encoding, channels)
-            canvas = np.empty((1, height, width, CHANNEL_COUNT[channels]), np.uint8)
-            target = canvas[0, :, :, 0] if channels == "thermal" else canvas[0]
-            letterbox = Letterbox((frame.height, frame.width), (height, width))
-            letterbox.apply(pixels, out=target)
-            yield canvas
+            frame = read_cameras(files, "thermal").frame(channels)
+            yield letterboxed(frame, channels, (height, width))
+
+
+def letterboxed(frame: Frame, channels: Channels, hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """``(1, H, W, C)`` uint8 of a frame, as in flight."""
+    pixels = to_channels(frame.image, frame.encoding, channels)
+    canvas = np.empty((1, *hw, CHANNEL_COUNT[channels]), np.uint8)
+    target = canvas[0, :, :, 0] if channels == "thermal" else canvas[0]
+    Letterbox((frame.height, frame.width), hw).apply(pixels, out=target)
+    return canvas
 
 
 def export_graphs(config: ReleaseConfig, out: Path) -> Exported:
@@ -97,6 +122,40 @@ def export_graphs(config: ReleaseConfig, out: Path) -> Exported:
     return Exported(labels, channels, output_quantisation(quantised), reg_max)
 
 
+def write_float(core: onnx.ModelProto, labels: Sequence[str], out: Path) -> Bundle:
+    """Write a bundle of float.onnx alone, for scoring a graph that is not released.
+
+    Args:
+        core: as :func:`.graph.export_core` makes it.
+        labels: of its classes, in order.
+        out: folder, made if needed; the bundle has its name.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    onnx.save(finish_float(core), out / "float.onnx")
+    _, channels, height, width = shape_of(core.graph.input[0])
+    heads = {output.name: shape_of(output) for output in core.graph.output}
+    bins = next(iter(heads.values()))[1] // 4
+    outputs = [
+        {"name": name, "stride": height // shape[2], "kind": name.split("_s")[0]}
+        for name, shape in heads.items()
+    ]
+    families = {bins: family for family, bins in REG_MAX.items()}
+    manifest = {
+        "name": out.name,
+        "version": "0",
+        "labels": list(labels),
+        "channels": KINDS[channels],
+        "input": {"name": INPUT, "height": height, "width": width, "channels": channels},
+        "head": {
+            "family": families[bins],
+            "reg_max": bins,
+            "strides": sorted({height // shape[2] for shape in heads.values()}),
+            "outputs": outputs,
+        },
+    }
+    return write_bundle(out, manifest)
+
+
 def read_quantised(path: Path) -> onnx.ModelProto:
     """Read the int8.onnx of a quantisation-aware training.
 
@@ -110,14 +169,14 @@ def read_quantised(path: Path) -> onnx.ModelProto:
 
 
 def write(
-    config: ReleaseConfig,
+    config: BundleIdentity,
     out: Path,
     exported: Exported,
     thresholds: dict[str, Any],
     provenance: dict[str, Any],
 ) -> Bundle:
     """Write ``bundle.yaml`` over the graphs in ``out`` and read it back verified."""
-    outputs = []
+    outputs: list[dict[str, Any]] = []
     for name, (scale, zero_point) in exported.quantisation.items():
         kind, stride = name.split("_s")
         quantisation = {"scale": scale, "zero_point": zero_point}

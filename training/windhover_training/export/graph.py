@@ -21,7 +21,7 @@ from windhover.errors import ConfigError
 from windhover.model import Bundle, Role
 
 from ..engine.fusion import RgbtModel
-from ..engine.model import load_weights, raw_heads
+from ..engine.model import is_ultralytics, load_weights, raw_heads
 
 OPSET = 17
 INPUT = "images"
@@ -65,8 +65,8 @@ def load_core(source: Path, height: int, width: int) -> tuple[onnx.ModelProto, l
     """The float graph that is to be quantised, and its labels.
 
     Args:
-        source: ``best.pt`` or ``final.pt`` of a run, or a released bundle, whose float.onnx
-            is then quantised anew.
+        source: ``best.pt`` or ``final.pt`` of a run; a checkpoint or ONNX graph that
+            Ultralytics wrote; or a released bundle, whose float.onnx is then quantised again.
         height: input rows, a multiple of 32.
         width: input columns, a multiple of 32.
 
@@ -75,6 +75,11 @@ def load_core(source: Path, height: int, width: int) -> tuple[onnx.ModelProto, l
         ConfigError: the bundle's graph is of another size, or it has none.
         DataError: the file holds no averaged weights.
     """
+    if not source.is_dir() and is_ultralytics(source):
+        from .ultralytics_model import read_ultralytics  # it is built on this module
+
+        source_model = read_ultralytics(source, (), (height, width))
+        return source_model.core, source_model.labels
     if not source.is_dir():
         model, spec = load_weights(source)
         return export_core(model, height, width, spec.channels), spec.labels

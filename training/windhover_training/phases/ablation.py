@@ -9,17 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-import onnx
 from pydantic import Field
 
 from windhover.files import write_atomic
-from windhover.model import Bundle, write_bundle
-from windhover.model.manifest import REG_MAX
+from windhover.model import Bundle
 
 from ..config import Strict, load_config
 from ..engine.model import load_weights
 from ..evaluate.score import score
-from ..export.graph import INPUT, export_core, finish_float
+from ..export.bundle import write_float
+from ..export.graph import export_core
 from ..fusion_config import FusionConfig
 from ..runs import Run
 from . import fusion
@@ -77,27 +76,7 @@ class AblationConfig(Strict):
 def float_bundle(checkpoint: Path, out: Path, height: int, width: int) -> Bundle:
     """A bundle of float.onnx alone, for scoring a checkpoint that is not released."""
     model, spec = load_weights(checkpoint)
-    strides = [int(stride) for stride in model.stride]
-    out.mkdir(parents=True, exist_ok=True)
-    core = export_core(model, height, width, spec.channels)
-    onnx.save(finish_float(core), out / "float.onnx")
-    outputs = [
-        {"name": f"{kind}_s{stride}", "stride": stride, "kind": kind}
-        for stride in strides
-        for kind in ("box", "score")
-    ]
-    shape = {"name": INPUT, "height": height, "width": width, "channels": spec.channels}
-    bins = REG_MAX["yolo11"]
-    head = {"family": "yolo11", "reg_max": bins, "strides": strides, "outputs": outputs}
-    manifest = {
-        "name": out.name,
-        "version": "0",
-        "labels": spec.labels,
-        "channels": "rgbt",
-        "input": shape,
-        "head": head,
-    }
-    return write_bundle(out, manifest)
+    return write_float(export_core(model, height, width, spec.channels), spec.labels, out)
 
 
 def table(scores: dict[str, dict[str, Any]], steps: int) -> str:

@@ -12,7 +12,7 @@ from windhover.errors import ConfigError, DataError
 from windhover.inference.build import build_htp_files
 from windhover.inference.qnn_api.library import load_libraries
 from windhover.model import Bundle
-from windhover_evaluation.fidelity.run import variant_names
+from windhover_evaluation.fidelity.variants import variant_names
 from windhover_training.data.readers.dataset import load_set
 
 from ..config import ReleaseConfig

@@ -11,7 +11,12 @@ from typing import Any
 from windhover.errors import ConfigError
 from windhover.files import write_atomic, write_json
 from windhover.model import Bundle, Role
-from windhover_evaluation.fidelity.run import Variant, evaluate_fidelity, spread, table
+from windhover_evaluation.fidelity.variants import (
+    Variant,
+    evaluate_fidelity,
+    fidelity_table,
+    sample_images,
+)
 
 from ..config import ReleaseConfig
 from ..evaluate.score import grouped_truth
@@ -58,7 +63,7 @@ def verify(
         config: names the sets, and the images whose inner tensors are compared.
         bundle: to look at.
         names: what to hold against float.onnx, as
-            :func:`~windhover_evaluation.fidelity.run.variant_names` gives them.
+            :func:`~windhover_evaluation.fidelity.variants.variant_names` gives them.
         frames: images of each set, evenly from all.
         out: folder for ``verify.md``, ``verify.json`` and the sets' own files.
         progress: is told of each image.
@@ -73,13 +78,14 @@ def verify(
         raise ConfigError(f"{bundle.root}: has no float.onnx and int8.onnx to compare; export it")
     found = {}
     for number, (name, (root, split)) in enumerate(config.scores.items()):
-        truth = spread(grouped_truth(root / "truth" / f"{split}.json", bundle.labels), frames)
+        whole = grouped_truth(root / "truth" / f"{split}.json", bundle.labels)
+        truth = sample_images(whole, frames)
         images = root / "images" / split
         found[name] = evaluate_fidelity(
             bundle, truth, images, names, out / f"set_{number}", progress
         )
-    images = calibration_images(config.calibration, bundle.channels, *bundle.input.hw)
-    result = Verified(found, compare_layers(exact, quantised, islice(images, LAYER_IMAGES)))
+    seen = calibration_images(config.calibration, bundle.channels, *bundle.input.hw)
+    result = Verified(found, compare_layers(exact, quantised, islice(seen, LAYER_IMAGES)))
     write_atomic(out / "verify.md", markdown(result))
     write_json(out / "verify.json", result.as_dict())
     return result
@@ -89,7 +95,7 @@ def markdown(result: Verified) -> str:
     """The tables and the ten worst layers as Markdown."""
     lines = []
     for name, variants in result.sets.items():
-        heading, *rows = table(variants)
+        heading, *rows = fidelity_table(variants)
         lines += [f"### {name}", ""]
         lines += [f"| {' | '.join(cells)} |" for cells in (heading, ["---"] * len(heading), *rows)]
         lines += [""]

@@ -304,3 +304,10 @@ def test_a_bundle_may_name_its_tone_curve(folder: Path) -> None:
 def test_a_tone_curve_that_does_not_exist_is_refused(folder: Path) -> None:
     edit(folder, lambda data: data.update(tone={"method": "magic"}))
     assert "tone.method" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["best.pt", "yolo11n.onnx"])
+def test_a_model_file_is_refused_with_the_command_that_makes_a_bundle_of_it(tmp_path, name):
+    (tmp_path / name).write_bytes(b"weights")
+    with pytest.raises(BundleError, match=f"windhover-train import .*{name} --calibration"):
+        Bundle.load(tmp_path / name)

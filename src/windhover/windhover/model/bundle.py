@@ -37,6 +37,8 @@ from windhover.plain_yaml import MAX_BYTES, YamlError, dump_yaml, parse_yaml, ya
 
 MANIFEST_NAME = "bundle.yaml"
 _CHUNK = 1 << 20
+# What Ultralytics writes.
+_WEIGHTS = frozenset({".onnx", ".pt"})
 
 
 class Bundle(Manifest):
@@ -202,6 +204,11 @@ def find_bundle(path_or_name: str | os.PathLike[str], search: Iterable[Path] | N
         return path.parent
     if (path / MANIFEST_NAME).is_file():
         return path
+    if path.suffix.lower() in _WEIGHTS and (path.exists() or path.parent.is_dir()):
+        raise BundleError(
+            f"{text} is a model file and no bundle; make one of it with: windhover-train import "
+            f"{text} --calibration FOLDER_OF_PICTURES --out models/{path.stem}"
+        )
     if text and path.exists():
         raise BundleError(
             f"{text} is no model bundle: it holds no {MANIFEST_NAME}; "

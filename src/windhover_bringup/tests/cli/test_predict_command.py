@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from tests.support.fixtures import PERSON_BOX, VEHICLE_BOX, blob_image
+from windhover.types import Frame
 from windhover_bringup.cli import main
+from windhover_bringup.prediction.run import COLOUR_MODEL, THERMAL_MODEL, default_model
 
 
 @pytest.fixture
@@ -103,6 +105,43 @@ def test_colour_pictures_for_a_thermal_model_are_warned_of(blob_bundle, tmp_path
     cv2.imwrite(str(tmp_path / "grey.jpg"), cv2.cvtColor(blob_image(0), cv2.COLOR_GRAY2BGR))
     assert predict(tmp_path / "grey.jpg", blob_bundle, tmp_path / "out") == 0
     assert capsys.readouterr().err == ""
+
+
+def test_a_model_of_both_cameras_takes_the_pictures_of_one(pictures, rgbt_bundle, tmp_path, capsys):
+    assert predict(pictures, rgbt_bundle, tmp_path / "thermal") == 0
+    assert "3 with objects: 3 person, 3 vehicle" in capsys.readouterr().out
+    colour = tmp_path / "colour"
+    colour.mkdir()
+    for k in range(2):
+        picture = np.zeros((256, 320, 3), np.uint8)
+        # That model looks at red.
+        picture[..., 2] = blob_image(k)
+        cv2.imwrite(str(colour / f"{k}.png"), picture)
+    assert predict(colour, rgbt_bundle, tmp_path / "rgb") == 0
+    printed = capsys.readouterr()
+    assert "2 with objects: 2 person, 2 vehicle" in printed.out
+    assert printed.err == ""
+    # The picture itself is drawn on, not one with a blank camera mixed in.
+    drawn = cv2.imread(str(tmp_path / "rgb" / "0.jpg"))
+    assert drawn[70, 30, 2] > 200
+    assert predict("rgb=a,thermal=b", rgbt_bundle, tmp_path / "two") == 2
+    assert "windhover replay rgb=URI,thermal=URI" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("image", "encoding", "model"),
+    [
+        (np.full((64, 64), 9000, np.uint16), "mono16", THERMAL_MODEL),
+        (np.full((64, 64, 3), 90, np.uint8), "bgr8", THERMAL_MODEL),
+        (np.full((64, 64, 3), (40, 70, 80), np.uint8), "bgr8", COLOUR_MODEL),
+        # A thermal camera's palette: refused by that model, and never taken for a photograph.
+        (np.full((64, 64, 3), (10, 60, 250), np.uint8), "bgr8", THERMAL_MODEL),
+        (np.full((64, 64, 4), 90, np.uint8), "8UC4", COLOUR_MODEL),
+    ],
+)
+def test_the_model_follows_from_the_pictures(image, encoding, model):
+    assert default_model(Frame(image, encoding, 0)) == model
+    assert default_model(None) == THERMAL_MODEL
 
 
 def test_without_out_nothing_is_overwritten(pictures, blob_bundle, tmp_path, monkeypatch, capsys):

@@ -26,7 +26,12 @@ def predict(
             help="Folder of pictures, picture, video, bag, v4l2:///dev/video0 or another source."
         ),
     ],
-    model: options.Model = "thermal-n",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Bundle folder, or its name in models/.", show_default="by the first picture"
+        ),
+    ] = None,
     conf: Annotated[
         float | None,
         typer.Option(help="Score threshold; default the model's own.", min=0.0, max=1.0),
@@ -64,17 +69,24 @@ def predict(
     """Find objects in pictures, a video or a bag: annotated copies, labels and a summary."""
     from windhover.model.bundle import Bundle
     from windhover.model.detector import Detector
-    from windhover_bringup.prediction.run import Outputs, colour_warning
+    from windhover.sources import is_device
+    from windhover_bringup.prediction.run import Outputs, colour_warning, default_model
     from windhover_bringup.prediction.run import predict as run
     from windhover_bringup.recording.bag import next_part
 
-    bundle = Bundle.load(model)
+    if source.startswith(("rgb=", "thermal=")):
+        raise ConfigError(
+            "predict looks at one source; for two cameras use 'windhover replay "
+            "rgb=URI,thermal=URI --out DIR'"
+        )
+    first = None if is_device(source) else _first_frame(source)
+    bundle = Bundle.load(model or default_model(first))
     folder = out or next_part(Path("out/predict"))
     unreadable: list[str] = []
     opened = _open(source, bundle, fps, palette, lambda error: unreadable.append(str(error)))
     try:
         with Detector(bundle, backend, thresholds=_thresholds(bundle, conf)) as detector:
-            first = None if opened.live else _first_frame(source)
+            typer.echo(f"model {bundle.name} {bundle.version} on {detector.backend.name}")
             warning = colour_warning(first, detector) if first is not None else None
             if warning:
                 typer.echo(f"warning: {warning}", err=True)

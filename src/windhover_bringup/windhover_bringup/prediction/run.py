@@ -15,9 +15,13 @@ from numpy.typing import NDArray
 from windhover.errors import ConfigError, DataError
 from windhover.files import write_atomic, write_bytes_atomic
 from windhover.health.latency import LatencyStats
-from windhover.imaging.colour import is_coloured
+from windhover.imaging.agc import ToneMapper
+from windhover.imaging.colour import is_coloured, is_false_colour
+from windhover.imaging.formats import to_bgr, to_gray8
 from windhover.imaging.video import VideoWriter
+from windhover.model.bundle import Bundle
 from windhover.model.detector import Detector
+from windhover.pairing.registration import merge_rgbt
 from windhover.sources.base import Source
 from windhover.sources.files import ImageFiles
 from windhover.types import Detections, Frame
@@ -26,6 +30,7 @@ from windhover_bringup.prediction.labels import CocoDetections, clip_boxes, yolo
 
 JPEG_QUALITY = 90
 COCO_FILE = "predictions.json"
+THERMAL_MODEL, COLOUR_MODEL = "thermal-n", "rgbt-n"
 
 
 @dataclass(slots=True)
@@ -100,6 +105,18 @@ def class_filter(labels: Sequence[str], wanted: Sequence[str] | None) -> NDArray
     return kept
 
 
+def default_model(first: Frame | None) -> str:
+    """The released model for the kind of pictures that a source gives.
+
+    Args:
+        first: a frame of it, in its own colours; ``None`` where there is none to look at.
+    """
+    if first is None or is_false_colour(first.image, first.encoding):
+        return THERMAL_MODEL
+    coloured = first.encoding == "8UC4" or is_coloured(first.image, first.encoding)
+    return COLOUR_MODEL if coloured else THERMAL_MODEL
+
+
 def colour_warning(first: Frame, detector: Detector) -> str | None:
     """What to say where a model of thermal pictures gets colour ones; ``None`` where all is well.
 
@@ -111,8 +128,37 @@ def colour_warning(first: Frame, detector: Detector) -> str | None:
         return None
     return (
         f"the pictures are in colour and {detector.bundle.name} is a model for thermal ones; what "
-        "it finds in them means little"
+        f"it finds in them means little (for colour: --model {COLOUR_MODEL})"
     )
+
+
+class ModelInput:
+    """Makes a source's frames what a model takes.
+
+    A model of both cameras gets the other camera's part blank, as in flight.
+
+    Args:
+        bundle: of the model.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._both = bundle.channels == "rgbt"
+        self._tone = ToneMapper(bundle.tone)
+
+    def of(self, frame: Frame) -> Frame:
+        """The frame itself, or with a blank part.
+
+        Raises:
+            EncodingError: the frame has no known encoding.
+        """
+        if not self._both or frame.encoding == "8UC4":
+            return frame
+        if frame.encoding in {"mono8", "mono16"}:
+            grey = to_gray8(frame.image, frame.encoding, self._tone.apply)
+            picture = merge_rgbt(np.zeros((*grey.shape, 3), np.uint8), grey)
+        else:
+            picture = merge_rgbt(to_bgr(frame.image, frame.encoding), None)
+        return Frame(picture, "8UC4", frame.stamp_ns, frame.frame_id, frame.index)
 
 
 def predict(
@@ -138,13 +184,14 @@ def predict(
         DataError: a result can't be written.
     """
     kept = class_filter(detector.labels, classes)
+    model_input = ModelInput(detector.bundle)
     times, coco = LatencyStats(), CocoDetections(detector.labels)
     result = Prediction(found=Counter(dict.fromkeys(detector.labels, 0)))
     with ExitStack() as stack:
         writer = stack.enter_context(_Writer(source, outputs, detector.labels))
         try:
             for frame in source:
-                found = detector.detect(frame)
+                found = detector.detect(model_input.of(frame))
                 times.record(detector.timings.total_ns)
                 found = clip_boxes(found[kept[found.class_ids]], frame.width, frame.height)
                 _count(result, found, detector.labels)

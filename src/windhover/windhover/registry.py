@@ -22,9 +22,9 @@ _log = logging.getLogger(__name__)
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """A read-only mapping from names to parts, in the order in which they were given.
+    """A read-only mapping from names to parts, in the order of registration.
 
-    Entry points are looked up on first use and each is imported when it is asked for. A
+    Entry points are looked up on first use and each is imported when it is needed. A
     built-in name cannot be replaced.
 
     Args:

@@ -25,7 +25,7 @@ class DetectorParams(AltitudeParams, StageParams):
     public_key: str = read_only(
         "",
         description="file of an Ed25519 public key (PEM or 32 raw bytes): a bundle that is not "
-        "signed with it is refused; empty = no signature is asked for",
+        "signed with it is refused; empty = no signature is required",
     )
     backend: BackendName = read_only(
         "auto", description="what runs the graph; auto takes the fastest that works"

@@ -26,7 +26,7 @@ class Letterbox:
     """Where an image of one size is placed in a model input of another.
 
     Boxes are in pixels with the origin at the outer corner of the top-left
-    pixel, in the source and in the input alike. Their mapping follows the pixels
+    pixel, in both the source and the input. Their mapping follows the pixels
     as they were really resized: the resized size is an integer, so the two
     axes' factors may differ from ``scale`` by less than one input pixel over the
     full image.

@@ -227,7 +227,7 @@ def _enlarge(bgr: NDArray[np.uint8], zoom: int, *, owned: bool) -> NDArray[np.ui
 
 
 def _style_for(canvas: NDArray[np.uint8]) -> _Style:
-    # Video walls and phones alike show the full picture, so text takes a share of
+    # Video walls and phones both show the full picture, so text takes a share of
     # it, but never less than the 8 rows that its letters need.
     size = min(canvas.shape[0], canvas.shape[1] * 3 / 4)
     font = max(0.4, 0.4 + (size - 480) * 0.0006)

@@ -123,7 +123,7 @@ class FreezeDetector:
     A microbolometer's noise changes some pixel in every frame, so a frame that equals
     the one before in all its pixels is that frame again. One such is a core that sends
     its pictures faster than it takes them (a Lepton at 27 Hz has 9 a second); when it
-    goes on for ``after_s``, the picture is frozen.
+    lasts for ``after_s``, the picture is frozen.
 
     Attributes:
         state: of the last frame.

@@ -2,7 +2,7 @@
 
 Needs no training framework. Both are checked before they count as built: the
 tensors are the ONNX graph's, every op is on the HTP, and the chip is the one
-that was asked for.
+that was requested.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def build_htp_files(folder: Path, soc: str = DEFAULT_SOC) -> list[Path]:
 
     Raises:
         BackendError: QNN is not installed, an op does not run on the HTP (it is
-            named), or what was built is not what was asked for.
+            named), or the result is not what was requested.
         ConfigError: the chip is unknown.
     """
     model = folder / STANDARD_FILES[Role.INT8_ONNX]
@@ -136,7 +136,7 @@ def build_context(model: Path, target: Path, soc: str = DEFAULT_SOC) -> Path:
         spec = read_binary(load_libraries(), made.read_bytes(), str(target))
         if spec.soc_model != chip.model:
             raise BackendError(
-                f"{model} was compiled for {soc_name(spec.soc_model)} where {chip} was asked "
+                f"{model} was compiled for {soc_name(spec.soc_model)} where {chip} was requested "
                 f"for; use one of the SoCs that QNN {load_libraries().version} knows"
             )
         _check_same(session, spec.graph, made.name, model)

@@ -12,12 +12,11 @@ WINDOW_S = 60.0
 
 
 class BackendChain:
-    """The backend that is asked for, then slower ones as each fails too often.
+    """The requested backend, then slower ones as each fails too often.
 
-    A backend that fails now and then is opened again and goes on; one that fails
-    ``after`` times within a minute is left for the next of :data:`BACKENDS` that can
-    run here. There is no way back: a backend that broke in flight is not to be tried
-    again in the same flight.
+    A backend that fails rarely is opened again; one that fails
+    ``after`` times within a minute is replaced by the next of :data:`BACKENDS` that can
+    run here. A backend that was replaced is not tried again in the same flight.
 
     Args:
         first: name of a backend, or ``auto``.
@@ -48,10 +47,10 @@ class BackendChain:
         )
 
     def failed(self, name: str, reason: str) -> None:
-        """Say that a backend failed, in opening or in running.
+        """Record that a backend failed to open or to run.
 
         Args:
-            name: of the backend that was in use, or was asked for.
+            name: of the backend that was in use or requested.
             reason: one line.
         """
         now = self._clock()

@@ -1,7 +1,7 @@
 """Class-aware greedy non-maximum suppression without a loop over boxes.
 
 Greedy NMS keeps the best-scored box, drops every box of its class that
-overlaps it by more than a threshold, and goes on with the best of the rest
+overlaps it by more than a threshold, and continues with the best of the rest
 (Felzenszwalb et al., "Object Detection with Discriminatively Trained
 Part-Based Models", TPAMI 2010, section 5.2). That is sequential by definition;
 here the same result is reached by arrays:

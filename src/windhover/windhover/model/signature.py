@@ -148,8 +148,8 @@ def check_signature(manifest: Path, text: bytes, key: Ed25519PublicKey) -> None:
             signature = stream.read(SIGNATURE_BYTES + 1)
     except FileNotFoundError:
         raise BundleError(
-            f"{manifest} is not signed and key {signer} is asked for: take a signed release, or "
-            "sign it with 'windhover bundle sign'"
+            f"{manifest} is not signed and a signature by key {signer} is required: take a "
+            "signed release, or sign it with 'windhover bundle sign'"
         ) from None
     except OSError as error:
         raise BundleError(f"{path} can't be read ({error.strerror}); check it") from error

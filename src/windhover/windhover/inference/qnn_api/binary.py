@@ -1,4 +1,4 @@
-"""Reading what a context binary is before a driver is asked to load it."""
+"""Reading the description of a context binary before a driver loads it."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _FUNCTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """What is asked of the HTP.
+    """A request to the HTP.
 
     Attributes:
         corner: voltage corner of bus and core, which sets their clocks.

@@ -123,7 +123,7 @@ class MemDescriptor(c.Structure):
 
 @_size(88)
 class GraphInfo(c.Structure):
-    """``QnnSystemContext_GraphInfo_t``; versions 1 to 3 begin alike."""
+    """``QnnSystemContext_GraphInfo_t``; versions 1 to 3 have the same beginning."""
 
     _fields_ = (
         ("version", c.c_uint32),

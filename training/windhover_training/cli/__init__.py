@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from windhover.command_line import run_command
 
-from . import data, doctor, export, import_model, profile, run, synth, train
+from . import chips, data, doctor, export, import_model, profile, run, synth, train
 from .phase import add_phase
 
 app = typer.Typer(
@@ -27,6 +27,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 data.app.command("synth")(synth.data_synth)
+data.app.command("render-chips")(chips.render_chips)
+data.app.command("cut-chips")(chips.cut_chips)
 app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
 app.add_typer(export.app, name="export")

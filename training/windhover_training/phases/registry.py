@@ -51,6 +51,9 @@ PHASES: Mapping[str, Entry] = {
     "ablation": Entry(
         "train ablation", "ablation", "Compare RGB, thermal, early fusion and CBAM on one budget."
     ),
+    "second-look": Entry(
+        "train second-look", "second_look", "Train what finds weapons in chips of people."
+    ),
     "weapons": Entry(
         "train weapons", "weapons", "Go on with a fusion model on pasted weapons of real outline."
     ),

@@ -23,8 +23,9 @@ from ..engine.processes import together
 from ..engine.warm_start import read_weights, settle, warm_start
 from ..fusion_config import FusionConfig
 from ..runs import Run
+from ..second_look_config import SecondLookConfig
 
-StepConfig = TrainConfig | FusionConfig
+StepConfig = TrainConfig | FusionConfig | SecondLookConfig
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def draw_in_order(
 
 def take_start(
     model: DetectionModel,
-    config: StepConfig,
+    config: TrainConfig | FusionConfig,
     classes: Sequence[int | None],
     crops: Callable[[], DrawBatch],
 ) -> None:

@@ -92,7 +92,9 @@ class RealRgbSampler(RgbtSampler):
         matrix = self._warp(sample, scale)
         rgb = change_colour(self._cut(sample.pixels, slice(0, 3), matrix, scale), self.faults, rng)
         boxes, classes = warp_boxes(sample.boxes, sample.classes, matrix, self.size)
-        over_all = np.tile(np.float32([0, 0, self.size, self.size]), (len(self.unlabelled), 1))
+        over_all = np.tile(
+            np.array([0, 0, self.size, self.size], np.float32), (len(self.unlabelled), 1)
+        )
         classes = np.concatenate([classes, ignored(np.array(self.unlabelled, np.int64))])
         thermal = np.full((self.size, self.size), blank_level(rng), np.uint8)
         return HeldCrop(np.dstack([rgb, thermal]), np.concatenate([boxes, over_all]), classes)
@@ -133,7 +135,7 @@ def compose(
             unsure = (share < LEAST_SHARE) | (sides[:, 1] < LEAST_HEIGHT)
             there = sides.min(axis=1, initial=np.inf) > 0
             labels = np.where(unsure & (sample.classes >= 0), ~sample.classes, sample.classes)
-            boxes.append((seen + np.float32([x, y, x, y]))[there])
+            boxes.append((seen + np.array([x, y, x, y], np.float32))[there])
             classes.append(labels[there])
             x += width
         y += height

@@ -1,0 +1,43 @@
+"""``windhover-train data render-chips`` and ``data cut-chips``: chips for the second look."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from windhover.errors import ConfigError
+
+from .paths import WORKSPACE
+
+
+def render_chips(
+    out: Annotated[Path, typer.Option(help="data set to write or to resume")] = WORKSPACE / "chips",
+    count: Annotated[int, typer.Option(min=1, help="scenes to train on")] = 400,
+    only: Annotated[str | None, typer.Option(help="one split, such as test-3840")] = None,
+) -> None:
+    """Render chips of people with the boxes of their weapons."""
+    from windhover_training.data.render.chips import chip_parts
+    from windhover_training.data.render.chips import render_chips as render
+
+    every = chip_parts(count)
+    chosen = [part for part in every if only in (None, part.name)]
+    if not chosen:
+        names = ", ".join(part.name for part in every)
+        raise ConfigError(f"--only {only!r} must be one of {names}")
+    for part in chosen:
+        with typer.progressbar(length=len(part.scenes.seeds), label=part.name) as bar:
+            chips = render(out, part, lambda: bar.update(1))
+        typer.echo(f"{part.name}: {chips} chips")
+
+
+def cut_chips(
+    root: Annotated[Path, typer.Argument(help="folder of cctv_people, weapon_videos, coco_people")],
+    out: Annotated[Path, typer.Option(help="data set to write")] = WORKSPACE / "real_chips",
+) -> None:
+    """Cut chips around people in real pictures."""
+    from windhover_training.data.convert.real_chips import cut_chips as cut
+
+    for split, chips in cut(root, out).items():
+        typer.echo(f"{split}: {chips} chips")

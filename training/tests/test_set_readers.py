@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -312,3 +313,101 @@ def test_the_real_sample_of_weapons_converts_with_one_label(tmp_path: Path) -> N
     _, said = convert("coco", root, tmp_path / "out", "--labels", str(labels))
     assert said["kept"]["box: weapon"]["count"] == 210
     assert "dropped" not in said
+
+
+def _write_coco(root: Path, change: Callable[[dict], object] = lambda _: None) -> Path:
+    """Two pictures with a person and a motor each, one of them a crowd."""
+    images = root / "images"
+    images.mkdir(parents=True)
+    document: dict = {
+        "images": [], "annotations": [],
+        "categories": [{"id": 1, "name": "person"}, {"id": 2, "name": "motor"}],
+    }  # fmt: skip
+    for number in (1, 2):
+        cv2.imwrite(str(images / f"{number}.png"), np.full((64, 80, 3), 40 * number, np.uint8))
+        record = {"id": number, "file_name": f"{number}.png", "width": 80, "height": 64}
+        document["images"].append(record)
+        for kind, box in ((1, [4, 6, 10, 20]), (2, [30, 12, 16, 8])):
+            crowd = int(number == 2 and kind == 2)
+            row = {"id": 2 * number + kind, "image_id": number, "category_id": kind}
+            document["annotations"].append(row | {"bbox": box, "iscrowd": crowd})
+    change(document)
+    (root / "set.json").write_bytes(document.pop("bytes", None) or json.dumps(document).encode())
+    return root / "set.json"
+
+
+def _each(part: str, **changes: Callable[[dict], object]) -> Callable[[dict], None]:
+    def change(document: dict) -> None:
+        for row in document[part]:
+            row |= {key: make(row) for key, make in changes.items()}
+
+    return change
+
+
+ODD = {
+    "plain": lambda _: None,
+    "crowd as text": _each("annotations", iscrowd=lambda r: str(r["iscrowd"])),
+    "ids as text": _each("annotations", image_id=lambda r: str(r["image_id"])),
+    "ids as floats": _each("annotations", image_id=lambda r: float(r["image_id"])),
+    "category as text": _each("annotations", category_id=lambda r: f"{r['category_id']}.0"),
+    "image ids as text": _each("images", id=lambda r: str(r["id"])),
+    "sizes as text": _each("images", width=lambda _: "80", height=lambda _: "64.0"),
+    "boxes as text": _each("annotations", bbox=lambda r: [str(v) for v in r["bbox"]]),
+    "polygons": _each(
+        "annotations",
+        segmentation=lambda r: [[
+            r["bbox"][0], r["bbox"][1], r["bbox"][0] + r["bbox"][2], r["bbox"][1],
+            r["bbox"][0] + r["bbox"][2], r["bbox"][1] + r["bbox"][3],
+        ]],
+        bbox=lambda _: None,
+    ),
+    "backslashes": _each("images", file_name=lambda r: "night\\" + r["file_name"]),
+    "absolute": _each("images", file_name=lambda r: "/home/someone/" + r["file_name"]),
+    "address": _each("images", file_name=lambda r: "http://x/1/" + r["file_name"] + "?d=1"),
+    "names apart": _each("categories", name=lambda r: f" {r['name'].upper()}S "),
+    "byte order mark": lambda d: d.update(bytes=b"\xef\xbb\xbf" + json.dumps(d).encode()),
+    "UTF-16": lambda d: d.update(bytes=json.dumps(d).encode("utf-16")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", list(ODD))
+def test_odd_coco_is_read_as_it_is_meant(odd: str, tmp_path: Path) -> None:
+    root = _write_coco(tmp_path / "raw", ODD[odd])
+    (tmp_path / "map.yaml").write_text(
+        "labels: [person, motorcycle]\n"
+        "classes: {person: person, motor: motorcycle, crowd: ignore}\n"
+    )
+    command = ["data", "convert", "coco", str(root), "--images", str(root.parent / "images")]
+    command += ["--labels", str(tmp_path / "map.yaml"), "--out", str(tmp_path / "out")]
+    assert main([*command, "--shares", "train=1.0"]) == 0
+    document = json.loads((tmp_path / "out/truth/train.json").read_text())
+    rows = sorted(
+        (row["category_id"], tuple(row["bbox"]), row["iscrowd"])
+        for row in document["annotations"]
+        if not row["iscrowd"]
+    )
+    person, motor = (4.0, 6.0, 10.0, 20.0), (30.0, 12.0, 16.0, 8.0)
+    assert rows == [(0, person, 0), (0, person, 0), (1, motor, 0)]
+    assert any(row["iscrowd"] for row in document["annotations"])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_each("annotations", iscrowd=lambda _: "perhaps"), "neither 0 nor 1"),
+        (_each("annotations", image_id=lambda _: 99), "not listed"),
+        (_each("annotations", bbox=lambda _: [1, 2]), "box"),
+        (_each("categories", id=lambda _: 1), "is both person and motor"),
+        (lambda d: d.update(bytes=b"{\x00"), "not JSON"),
+    ],
+)
+def test_coco_of_which_nothing_can_be_used_is_status_2(
+    change: Callable[[dict], object], words: str, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    root = _write_coco(tmp_path / "raw", change)
+    command = ["data", "convert", "coco", str(root), "--images", str(root.parent / "images")]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err.splitlines()
+    assert words in error[-1]
+    assert not (tmp_path / "out").exists()

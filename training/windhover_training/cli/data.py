@@ -96,7 +96,8 @@ def data_convert(
             frames = check_frames(
                 raws, mapped, name, summary, table=known, workers=workers, progress=progress
             )
-        if not frames:
+        boxes = sum(len(frame.class_ids) for frame in frames)
+        if not frames or (not boxes and summary.count("dropped", "box")):
             raise DataError(f"{root}: nothing usable is left ({summary.worst()})")
         splits, how = choose(
             frames, len(mapped.labels), summary, held_out=held_out, shares=_shares(shares)

@@ -76,13 +76,16 @@ def _frame(file: Path, image: CocoImage, images: Path | None, modality: str) -> 
 
 
 def _place(file: Path, name: str, images: Path | None) -> Path:
+    # Some tools write absolute paths or addresses, which nobody else has.
+    last = Path(name).name.partition("?")[0]
     if images is not None:
-        return images / name
+        return next((p for p in (images / name, images / last) if p.is_file()), images / name)
     # Beside the file, or in the folder of its split: annotations/val.json and val/ or images/val/.
     base, split = file.parent, file.stem
     choices = [
         base / name,
         *(base.parent / sub / name for sub in ("", split, f"images/{split}", "images")),
+        *(base.parent / sub / last for sub in (base.name, split, f"images/{split}", "images")),
     ]
     return next((path for path in choices if path.is_file()), choices[0])
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
+from windhover_evaluation.detection.categories import name_key
 from windhover_training.config import Strict, load_config
 from windhover_training.data.readers.records import IGNORE
 
@@ -47,8 +48,15 @@ class LabelMap(Strict):
         return self.ids.get(category, str(category)) if isinstance(category, int) else category
 
     def target(self, category: str | int) -> str | None:
-        """A label, ``ignore`` or ``drop``; ``None`` for an unknown class."""
-        return self.classes.get(self.name(category), self.unlisted)
+        """A label, ``ignore`` or ``drop``; ``None`` for an unknown class.
+
+        Names are compared as evaluation compares them: without case, spaces and plural.
+        """
+        name = self.name(category)
+        if name in self.classes:
+            return self.classes[name]
+        alike = {name_key(own): target for own, target in self.classes.items()}
+        return alike.get(name_key(name), self.unlisted)
 
     def class_id(self, target: str) -> int:
         """Index of a label, or :data:`~.records.IGNORE`."""

@@ -1,12 +1,12 @@
-"""How a thermal picture lies on the RGB grid: lenses, poses and the ground plane.
+"""Camera geometry: lenses, attitudes, poses and the ground plane.
 
 Camera frames are optical (``x`` right, ``y`` down, ``z`` forward, REP 103).
 Pixels here follow OpenCV and ROS's CameraInfo: the *centre* of the top-left
 pixel is (0, 0). (Boxes elsewhere count from that pixel's outer corner.)
 
-Two cameras beside each other see a plane through a homography: what is on the
-ground lies right, what stands above it is off by its parallax, which at 40 m
-and a baseline of 6 cm is a few hundredths of a pixel for a person's head.
+Two cameras beside each other see a plane through a homography: points on the
+ground are registered exactly, points above it are off by their parallax, which at
+40 m and a baseline of 6 cm is a few hundredths of a pixel for a person's head.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from windhover.errors import ConfigError
 Floats = NDArray[np.float64]
 Quaternion = tuple[float, float, float, float]
 
-#: OpenCV's own five steps leave whole pixels in the corners of a wide lens.
+#: OpenCV's default of five steps leaves errors of pixels in the corners of a wide lens.
 _UNTIL_EXACT = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 100, 1e-10)
-#: Halvings of an angle until a float64 has no more bits.
+#: Bisection steps that exhaust a float64's mantissa.
 _HALVINGS = 53
 
 
@@ -94,13 +94,13 @@ class Lens:
 
     @property
     def is_ideal(self) -> bool:
-        """Whether straight lines stay straight."""
+        """Whether the lens has no distortion: straight lines stay straight."""
         return not self.fisheye and not self.distortion.any()
 
     def scaled(self, width: int, height: int) -> Lens:
         """The same lens on another grid of the same view, such as a resized image."""
         x, y = width / self.width, height / self.height
-        # Resizing keeps outer corners in place, which are half a pixel off centres.
+        # Resizing keeps outer corners in place, half a pixel from the pixel centres.
         grid = np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
         return Lens(width, height, grid @ self.matrix, self.distortion, self.fisheye)
 
@@ -127,8 +127,7 @@ class Lens:
     def project(self, rays: Floats) -> Floats:
         """Pixels ``(N, 2)`` of ``(N, 3)`` points or directions of the camera's frame.
 
-        What is not in front of the lens, or too far from the axis for its distortion
-        (fisheye), becomes NaN.
+        Points behind the lens, or beyond the widest angle of a fisheye, become NaN.
         """
         ahead = rays[:, 2] > 1e-9
         safe = np.where(ahead[:, None], rays, [0.0, 0.0, 1.0])
@@ -180,11 +179,11 @@ def _angle_of_radius(radius: Floats, coefficients: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Extrinsics:
-    """Where the thermal camera is, seen from the RGB one.
+    """Pose of the thermal camera relative to the RGB camera.
 
     Attributes:
         rotation: ``(3, 3)`` takes directions of the RGB frame to the thermal one.
-        translation: ``(3,)`` metres: the RGB lens in the thermal frame, so that
+        translation: ``(3,)`` metres: origin of the RGB frame in the thermal frame, so that
             ``x_thermal = rotation @ x_rgb + translation``.
     """
 
@@ -255,12 +254,12 @@ def down_of_attitude(quaternion: Quaternion, pitch_deg: float) -> Floats:
 
 
 def ray_map(extrinsics: Extrinsics, altitude_m: float, down: Floats) -> Floats:
-    """What takes RGB rays to thermal rays by way of the ground.
+    """Matrix from RGB rays to thermal rays through the ground plane.
 
     Args:
         extrinsics: RGB frame to thermal frame.
         altitude_m: height of the RGB camera over the ground, metres; infinite for
-            what is so far away that the baseline does not count.
+            a scene so far away that the baseline has no effect.
         down: ``(3,)`` unit vector straight down, RGB optical frame.
 
     Returns:
@@ -277,21 +276,21 @@ def ray_map(extrinsics: Extrinsics, altitude_m: float, down: Floats) -> Floats:
 def ground_homography(
     rgb: Lens, thermal: Lens, extrinsics: Extrinsics, altitude_m: float, down: Floats
 ) -> Floats:
-    """Where the ground that RGB pixels show is in the thermal picture.
+    """Homography of the ground plane from RGB pixels to thermal pixels.
 
-    Lens distortion is left out: this is for pictures without any.
+    Lens distortion is ignored: this is for pictures without any.
 
     Args:
         rgb: lens of the RGB camera.
         thermal: lens of the thermal camera.
         extrinsics: RGB frame to thermal frame.
         altitude_m: height of the RGB camera over the ground, metres.
-        down: ``(3,)`` unit vector straight down, RGB optical frame; of an IMU or
-            of :func:`down_of_pitch`.
+        down: ``(3,)`` unit vector straight down, RGB optical frame; from an IMU or
+            :func:`down_of_pitch`.
 
     Returns:
-        ``(3, 3)`` homography from RGB pixels to thermal pixels, ``[2, 2]`` = 1: what
-        ``cv2.warpPerspective(thermal, h, rgb_size, flags=WARP_INVERSE_MAP)`` takes.
+        ``(3, 3)`` homography from RGB pixels to thermal pixels, ``[2, 2]`` = 1, as for
+        ``cv2.warpPerspective(thermal, h, rgb_size, flags=WARP_INVERSE_MAP)``.
 
     Raises:
         ConfigError: the altitude is not above 0.

@@ -38,7 +38,7 @@ class BoardPainter:
 
 
 def poses(count: int, seed: int = 0):
-    """Tilts and places of a board that stays whole in view, in the RGB frame."""
+    """Tilts and places of a board that stays completely in view, in the RGB frame."""
     rng = np.random.default_rng(seed)
     middle = np.array([(COLUMNS - 1) / 2, (ROWS - 1) / 2, 0]) * SQUARE_M
     for _ in range(count):

@@ -8,7 +8,13 @@ import pytest
 from windhover.errors import CalibrationError
 from windhover.geometry import Extrinsics, Lens, down_of_pitch, ray_map
 from windhover.imaging.agc import tone_map
-from windhover.pairing.board import Board, find_corners, fit_lens, fit_pose_to_boards, same_way
+from windhover.pairing.board import (
+    Board,
+    align_corner_order,
+    find_corners,
+    fit_lens,
+    fit_pose_to_boards,
+)
 
 _spec = importlib.util.spec_from_file_location("boards", Path(__file__).with_name("boards.py"))
 boards = importlib.util.module_from_spec(_spec)
@@ -77,8 +83,8 @@ def test_lenses_and_pose_come_out_as_they_are(corners):
 
 def test_a_board_counted_from_the_other_end_is_turned():
     corners = np.array([[0.0, 0], [1, 0], [0, 1], [1, 1]])
-    np.testing.assert_array_equal(same_way(corners, corners), corners)
-    np.testing.assert_array_equal(same_way(corners, corners[::-1]), corners)
+    np.testing.assert_array_equal(align_corner_order(corners, corners), corners)
+    np.testing.assert_array_equal(align_corner_order(corners, corners[::-1]), corners)
 
 
 def test_too_few_views_are_told_with_what_to_do(corners):

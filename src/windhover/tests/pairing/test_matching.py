@@ -59,11 +59,11 @@ events = st.lists(
 
 @settings(max_examples=300)
 @given(events, st.integers(1, 60), st.integers(0, 100), st.integers(1, 8), st.booleans())
-def test_whatever_arrives_in_whatever_order(steps, tolerance, wait, kept, alone):
+def test_whatever_arrives_in_whatever_order(steps, tolerance, wait, capacity, alone):
     policy = PairingPolicy(
         tolerance_ns=tolerance * MS,
         wait_ns=wait * MS,
-        kept=kept,
+        capacity=capacity,
         jump_ns=100 * MS,
         stale_ns=200 * MS,
         thermal_alone=alone,
@@ -82,7 +82,7 @@ def test_whatever_arrives_in_whatever_order(steps, tolerance, wait, kept, alone)
         # No stall: nothing is held beyond its time, and memory is bounded.
         due = pairer.due_ns()
         assert due is None or now < due <= now + policy.wait_ns
-        assert pairer.held <= 2 * kept
+        assert pairer.held <= 2 * capacity
         kept_now = pairer._thermal.stamps
         for match in fresh:
             if match.offset_ns is not None:

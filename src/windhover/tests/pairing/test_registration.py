@@ -89,7 +89,7 @@ def test_a_fisheye_that_sees_behind_itself_is_blank_there():
     got = ThermalWarp(wide, THERMAL).apply(np.full((512, 640), 200, np.uint8), np.eye(3))
     assert got[255, 319] == 200
     assert got[:, :120].max() == got[:, 520:].max() == 0
-    # Its whole view is in the middle, as wide as its angles are in equidistant pixels.
+    # Its view is in the middle, as wide as its angles are in equidistant pixels.
     assert (got[255] > 0).sum() == pytest.approx(focal * np.radians(60), rel=0.03)
 
 
@@ -195,10 +195,10 @@ def test_a_fixed_homography_is_used_as_it_is():
 def test_the_output_may_be_on_the_detectors_grid():
     calibration = scene_calibration(SceneConfig())
     thermal = smooth((512, 640))
-    whole = Registration(calibration).frame(pair(thermal=thermal), Pose(40, DOWN))
+    full = Registration(calibration).frame(pair(thermal=thermal), Pose(40, DOWN))
     small = Registration(calibration, width=640).frame(pair(thermal=thermal), Pose(40, DOWN))
     assert small.image.shape == (360, 640, 4)
-    halved = cv2.resize(whole.image, (640, 360), interpolation=cv2.INTER_AREA)
+    halved = cv2.resize(full.image, (640, 360), interpolation=cv2.INTER_AREA)
     inside = cv2.erode((halved[..., 3] > 0).astype(np.uint8), np.ones((7, 7))) > 0
     assert np.abs(small.image[..., 3].astype(int) - halved[..., 3])[inside].mean() < 2
 

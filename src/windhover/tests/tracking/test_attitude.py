@@ -117,4 +117,4 @@ def test_memory_is_bounded():
     history = AttitudeHistory(0.0)
     for k in range(20_000):
         history.add(k * MS, LEVEL)
-    assert len(history._kept) <= 4096
+    assert len(history._history) <= 4096

@@ -1,7 +1,7 @@
 """What must hold for any detections at all."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -183,6 +183,8 @@ def fast_objects(draw):
 
 
 @given(fast_objects(), st.floats(0.3, 0.99))
+@example((np.array([6.0, 77.0]), np.array([404.25, 0.0]), 21, False), 0.5)
+@example((np.array([6.0, 63.0]), np.array([330.75, 0.0]), 21, True), 0.5)
 def test_a_lone_object_gets_one_track_however_fast(moving, score):
     side, velocity, rate_hz, first_frame_empty = moving
     sequence = [EMPTY] if first_frame_empty else []

@@ -128,8 +128,10 @@ def test_displacements_are_in_longer_sides():
     boxes = BoxFilter(ByteTrackParams(min_side_px=10.0))
     boxes.append(BOXES)
     moved = BOXES + np.array([35.0, 0.0, 35.0, 0.0])
-    np.testing.assert_allclose(boxes.displacements(np.arange(2), moved), [0.5, 3.5])
-    table = boxes.displacements(np.array([[0], [1]]), moved)
+    distance, shift = boxes.displacements(np.arange(2), moved)
+    np.testing.assert_allclose(distance, [0.5, 3.5])
+    np.testing.assert_allclose(shift, [35 / 30, 3.5])
+    table, _ = boxes.displacements(np.array([[0], [1]]), moved)
     np.testing.assert_allclose(np.diag(table), [0.5, 3.5])
     assert table.shape == (2, 2)
 

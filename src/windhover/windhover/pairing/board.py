@@ -1,7 +1,7 @@
 """Lenses and the pose between two cameras from pictures of a heated checkerboard.
 
-The board's dark squares take up more sun, or are of another metal or foil, so
-that a thermal camera sees them too, lighter or darker as may be.
+The board's dark squares absorb more sun, or are of another metal or foil, so that a
+thermal camera sees them too, as warmer or as colder.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from windhover.errors import CalibrationError
 from windhover.geometry import Extrinsics, Floats, Lens
 
-#: Fewer views leave focal length and distortion undecided.
-LEAST_VIEWS = 8
+#: With fewer views focal length and distortion are ambiguous.
+MIN_VIEWS = 8
 _REFINE = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_COUNT, 100, 1e-6)
 
 
@@ -36,7 +36,7 @@ class Board:
     square_m: float
 
     def __post_init__(self) -> None:
-        """Check it.
+        """Check the board.
 
         Raises:
             CalibrationError: too few corners, as many one way as the other, or no size.
@@ -57,12 +57,12 @@ class Board:
 
 @dataclass(frozen=True, slots=True)
 class LensFit:
-    """A lens as measured.
+    """A fitted lens.
 
     Attributes:
-        lens: it.
-        residuals_px: ``(N,)`` distances of all corners from where the lens puts them.
-        views: pictures that it was made from.
+        lens: the lens.
+        residuals_px: ``(N,)`` reprojection errors of all corners, pixels.
+        views: images that it was fitted to.
     """
 
     lens: Lens
@@ -72,11 +72,11 @@ class LensFit:
 
 @dataclass(frozen=True, slots=True)
 class PoseFit:
-    """The pose between two cameras as measured.
+    """The fitted pose between two cameras.
 
     Attributes:
         extrinsics: RGB frame to thermal frame.
-        residuals_px: ``(N, 2)`` thermal pixels that each point is off.
+        residuals_px: ``(N, 2)`` reprojection error of each point, thermal pixels.
     """
 
     extrinsics: Extrinsics
@@ -96,7 +96,7 @@ def find_corners(grey: NDArray[np.uint8], board: Board) -> Floats | None:
         board: what to look for.
 
     Returns:
-        ``(N, 2)`` pixels row by row, or ``None`` where the board is not whole in view.
+        ``(N, 2)`` pixels row by row, or ``None`` where the board is not completely in view.
     """
     size = (board.columns, board.rows)
     flags = cv2.CALIB_CB_NORMALIZE_IMAGE | cv2.CALIB_CB_ACCURACY
@@ -107,11 +107,11 @@ def find_corners(grey: NDArray[np.uint8], board: Board) -> Floats | None:
     return None
 
 
-def same_way(rgb: Floats, thermal: Floats) -> Floats:
-    """Count thermal corners from the same end of the board as RGB corners, both ``(N, 2)``.
+def align_corner_order(rgb: Floats, thermal: Floats) -> Floats:
+    """Thermal corners in the order of the RGB corners, both ``(N, 2)``.
 
-    A board that is light where the other camera sees dark is found the other way
-    round; the cameras look the same way up, which tells the ends apart.
+    A board that is light where the other camera sees dark is found in reverse order.
+    Both cameras are mounted the same way up, which decides the order.
     """
     if np.dot(rgb[-1] - rgb[0], thermal[-1] - thermal[0]) < 0:
         return thermal[::-1].copy()
@@ -123,16 +123,16 @@ def fit_lens(views: Sequence[Floats], board: Board, size: tuple[int, int], name:
 
     Args:
         views: ``(N, 2)`` corners of each.
-        board: that they are of.
-        size: ``(width, height)`` of the pictures.
+        board: whose corners they are.
+        size: ``(width, height)`` of the images.
         name: of the camera, for the message.
 
     Raises:
-        CalibrationError: too few views, or they do not fit together.
+        CalibrationError: too few views, or they do not determine a lens.
     """
-    if len(views) < LEAST_VIEWS:
+    if len(views) < MIN_VIEWS:
         raise CalibrationError(
-            f"the whole board is in {len(views)} {name} pictures and {LEAST_VIEWS} are needed: "
+            f"the complete board is in {len(views)} {name} pictures and {MIN_VIEWS} are needed: "
             "tilt it, bring it into the corners, and heat it for the thermal camera"
         )
     world = [board.points] * len(views)
@@ -159,21 +159,23 @@ def fit_pose_to_boards(
     Args:
         rgb_views: ``(N, 2)`` corners in RGB pictures, pixels.
         thermal_views: the same corners in the thermal pictures of the same instants.
-        board: that they are of.
-        rgb: lens, known.
-        thermal: lens, known.
+        board: whose corners they are.
+        rgb: the RGB camera's lens.
+        thermal: the thermal camera's lens.
 
     Returns:
-        The pose, and how far each thermal corner is from where its RGB picture puts it.
+        The pose, and each thermal corner's distance from the one projected from RGB.
 
     Raises:
         CalibrationError: fewer than three common views.
     """
     if len(rgb_views) < 3:
         raise CalibrationError(
-            f"both cameras see the whole board in {len(rgb_views)} pairs and 3 are needed"
+            f"both cameras see the complete board in {len(rgb_views)} pairs and 3 are needed"
         )
-    thermal_views = [same_way(a, b) for a, b in zip(rgb_views, thermal_views, strict=True)]
+    thermal_views = [
+        align_corner_order(a, b) for a, b in zip(rgb_views, thermal_views, strict=True)
+    ]
     rotation, move = cv2.stereoCalibrate(
         [board.points] * len(rgb_views),
         [view.astype(np.float32)[:, None] for view in rgb_views],
@@ -188,13 +190,15 @@ def fit_pose_to_boards(
     )[5:7]
     extrinsics = Extrinsics(np.asarray(rotation, np.float64), np.asarray(move, np.float64).ravel())
     off = [
-        _over(board, seen, extrinsics, rgb, thermal) - wanted
+        _project_board(board, seen, extrinsics, rgb, thermal) - wanted
         for seen, wanted in zip(rgb_views, thermal_views, strict=True)
     ]
     return PoseFit(extrinsics, np.concatenate(off))
 
 
-def _over(board: Board, seen: Floats, extrinsics: Extrinsics, rgb: Lens, thermal: Lens) -> Floats:
+def _project_board(
+    board: Board, seen: Floats, extrinsics: Extrinsics, rgb: Lens, thermal: Lens
+) -> Floats:
     """Where a board that RGB sees is in the thermal picture."""
     _, turn, move = cv2.solvePnP(board.points, seen, rgb.matrix, rgb.distortion)
     in_rgb = board.points @ cv2.Rodrigues(turn)[0].T + move.ravel()

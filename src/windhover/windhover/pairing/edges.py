@@ -1,7 +1,7 @@
-"""Finds one scene in an RGB and a thermal picture by their edges.
+"""Registers an RGB and a thermal picture of one scene by their edges.
 
-Warm and light have nothing in common but where they change. So the strengths of
-both gradients are correlated (ECC: Evangelidis & Psarakis, IEEE TPAMI 30, 2008),
+Temperature and brightness share only the places where they change. So the magnitudes
+of both gradients are correlated (ECC: Evangelidis & Psarakis, IEEE TPAMI 30, 2008),
 from a coarse grid to a fine one.
 """
 
@@ -19,16 +19,16 @@ from windhover.pairing.registration import Picture, Pose, ThermalWarp
 _BLUR_PX = 1.5
 _ECC_BLUR = 5
 _UNTIL = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_COUNT, 60, 1e-5)
-_LEAST_COVER = 0.1
+_MIN_COVERAGE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """How a thermal picture lies on a grid, against where it should.
+    """Displacement of a thermal picture on a grid.
 
     Attributes:
         matrix: ``(3, 3)`` takes a pixel of the grid to the pixel at which the
-            thermal picture shows the same.
+            thermal picture shows the same point.
         correlation: of the edges, -1 to 1.
     """
 
@@ -56,10 +56,10 @@ class EdgeCorrespondences:
 
 
 def edge_strength(grey: Picture) -> NDArray[np.float32]:
-    """Strength of the gradient, ``(H, W)`` float32, most of it in 0..1."""
+    """Gradient magnitude, ``(H, W)`` float32, mostly in 0..1."""
     soft = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), _BLUR_PX)
     slopes = cv2.Scharr(soft, cv2.CV_32F, 1, 0), cv2.Scharr(soft, cv2.CV_32F, 0, 1)
-    # Roots, so that a few strong edges do not outweigh all the others.
+    # The root, so that a few strong edges do not outweigh all the others.
     strength = np.sqrt(cv2.magnitude(*slopes))
     return np.asarray(strength / max(1e-6, float(np.percentile(strength, 99))), np.float32)
 
@@ -78,7 +78,7 @@ def align(
     Returns:
         The alignment, or ``None`` where the edges have too little in common.
     """
-    if np.count_nonzero(cover) < _LEAST_COVER * cover.size:
+    if np.count_nonzero(cover) < _MIN_COVERAGE * cover.size:
         return None
     strengths = edge_strength(grey), edge_strength(thermal)
     matrix: NDArray[np.float32] = np.eye(3, dtype=np.float32)
@@ -96,11 +96,11 @@ def align(
                 first, second, start[:rows].copy(), motion, _UNTIL, mask, _ECC_BLUR
             )
         except cv2.error:
-            # It did not converge: the pictures do not show the same.
+            # It did not converge: the pictures show different scenes.
             return None
-        whole = np.eye(3, dtype=np.float32)
-        whole[:rows] = found
-        matrix = np.asarray(np.linalg.inv(scale) @ whole @ scale, np.float32)
+        full = np.eye(3, dtype=np.float32)
+        full[:rows] = found
+        matrix = np.asarray(np.linalg.inv(scale) @ full @ scale, np.float32)
     return Alignment(matrix.astype(np.float64) / matrix[2, 2], float(correlation))
 
 
@@ -112,16 +112,16 @@ def match(
     Args:
         bgr: ``(H, W, 3)`` uint8.
         thermal: ``(h, w)`` uint8.
-        rgb: lens of the one.
-        thermal_lens: lens of the other.
-        guess: the pose between them, to some degrees.
+        rgb: lens of the RGB camera.
+        thermal_lens: lens of the thermal camera.
+        guess: the pose between them, to within a few degrees.
         pose: of the drone; its altitude is known.
 
     Returns:
         The spots, or ``None`` where the edges have too little in common.
     """
     assert pose.altitude_m is not None
-    # No finer than the thermal picture: there is nothing to be had from it.
+    # No finer than the thermal picture: more pixels hold no more detail.
     width = min(rgb.width, thermal_lens.width)
     grid = rgb.scaled(width, round(rgb.height * width / rgb.width))
     grey = cv2.cvtColor(
@@ -130,11 +130,11 @@ def match(
     between = ray_map(guess, pose.altitude_m, pose.down)
     warp = ThermalWarp(grid, thermal_lens)
     plane = warp.apply(thermal, between)
-    cover = covered(warp, thermal.shape, between)
+    cover = coverage_mask(warp, thermal.shape, between)
     found = align(np.asarray(grey, np.uint8), plane, cover)
     if found is None:
         return None
-    spots = _spots(cover)
+    spots = _grid_points(cover)
     moved = apply_homography(found.matrix, spots)
     return EdgeCorrespondences(
         rgb.project(grid.rays(spots)),
@@ -145,7 +145,7 @@ def match(
     )
 
 
-def covered(warp: ThermalWarp, shape: tuple[int, ...], between: Floats) -> NDArray[np.uint8]:
+def coverage_mask(warp: ThermalWarp, shape: tuple[int, ...], between: Floats) -> NDArray[np.uint8]:
     """``(H, W)`` uint8, above 0 well inside what the thermal camera sees."""
     full = warp.apply(np.full(shape[:2], 255, np.uint8), between)
     inside = (full == 255).astype(np.uint8)
@@ -153,13 +153,13 @@ def covered(warp: ThermalWarp, shape: tuple[int, ...], between: Floats) -> NDArr
 
 
 def apply_homography(matrix: Floats, pixels: Floats) -> Floats:
-    """Where ``(N, 2)`` pixels go."""
+    """``(N, 2)`` pixels mapped by a homography."""
     flat = np.column_stack([pixels, np.ones(len(pixels))]) @ matrix.T
     return np.asarray(flat[:, :2] / flat[:, 2:])
 
 
-def _spots(cover: NDArray[np.uint8]) -> Floats:
-    """Pixels evenly over what is covered."""
+def _grid_points(cover: NDArray[np.uint8]) -> Floats:
+    """``(N, 2)`` pixels, evenly spaced over the mask."""
     height, width = cover.shape
     x, y = np.meshgrid(np.arange(8, width, 24), np.arange(8, height, 24))
     inside = cover[y, x] > 0

@@ -1,4 +1,4 @@
-"""Two cameras' calibration as files: ``rgbt.yaml`` and the lens files beside it.
+"""Files of two cameras' calibration: ``rgbt.yaml`` and the lens files beside it.
 
 A lens is the YAML that ROS's camera_calibration writes (``windhover.calibration``).
 ``rgbt.yaml`` names the two of them and has either the pose between the cameras
@@ -55,8 +55,8 @@ class RgbtFile(_Strict):
     def _rotates(cls, value: list[float] | None) -> list[float] | None:
         if value is not None:
             matrix = np.array(value).reshape(3, 3)
-            whole = np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-4)
-            if not (whole and np.linalg.det(matrix) > 0):
+            orthogonal = np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-4)
+            if not (orthogonal and np.linalg.det(matrix) > 0):
                 raise ValueError("this is no rotation matrix")
         return value
 
@@ -79,14 +79,14 @@ class RgbtFile(_Strict):
 
 @dataclass(frozen=True, slots=True)
 class RgbtCalibration:
-    """Two cameras and how they stand to each other.
+    """Two cameras' lenses and the pose between them.
 
     Attributes:
         rgb: lens of the RGB camera.
         thermal: lens of the thermal camera.
         extrinsics: RGB frame to thermal frame.
-        residual_px: median residual when it was measured, thermal pixels.
-        origin: where it came from, for messages.
+        residual_px: median residual of the fit, thermal pixels.
+        origin: file or source that it came from, for messages.
     """
 
     rgb: Lens
@@ -108,7 +108,7 @@ class RgbtCalibration:
 
 @dataclass(frozen=True, slots=True)
 class FixedHomography:
-    """One homography whatever the altitude: right at the distance it was made at.
+    """One homography for all altitudes: exact only at the distance it was fitted at.
 
     Attributes:
         matrix: ``(3, 3)``, RGB pixels to thermal pixels.
@@ -157,7 +157,7 @@ def open_calibration(text: str) -> RgbtCalibration | FixedHomography | None:
     if kind is None:
         return load_rgbt(text)
     if kind.calibration is None:
-        raise CalibrationError(f"{text} has no calibration of its own; give an rgbt.yaml")
+        raise CalibrationError(f"{text} has no known calibration; give an rgbt.yaml")
     return kind.calibration(text)
 
 
@@ -191,7 +191,7 @@ def save_rgbt(
     Args:
         folder: made if need be; files there are replaced.
         calibration: to write.
-        provenance: how it was made.
+        provenance: how the calibration was made.
 
     Returns:
         Path of ``rgbt.yaml``.

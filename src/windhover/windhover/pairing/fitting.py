@@ -1,4 +1,4 @@
-"""The pose between two cameras from spots that both saw, in flight or beside a wall."""
+"""The pose between two cameras from points that both saw, in flight or beside a wall."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ def fit_pose(
     first: Extrinsics,
     baseline_sigma_m: float,
 ) -> PoseFit:
-    """Fit the pose to what was seen of the ground.
+    """Fit the pose to correspondences on the ground.
 
-    From one height the baseline can't be told from a turn, so it stays near what was
-    measured with a ruler; pictures from several heights may move it.
+    At one height the baseline can't be separated from a rotation, so it stays near the
+    one measured with a ruler; pictures from several heights may move it.
 
     Args:
-        seen: spots of one pair of pictures or of more.
+        seen: correspondences of one pair of pictures or more.
         rgb: lens of the RGB camera.
         thermal: lens of the thermal camera.
         first: pose to begin with, its translation as measured.
         baseline_sigma_m: how far each part of that translation may be off, metres.
 
     Raises:
-        CalibrationError: nothing was seen.
+        CalibrationError: there are no correspondences.
     """
     if not seen:
         raise CalibrationError(
@@ -57,7 +57,7 @@ def fit_pose(
             ]
         )
 
-    # The spots of a pair come from one homography, which has eight degrees of freedom.
+    # The points of a pair come from one homography, which has eight degrees of freedom.
     weights = np.concatenate([np.full(len(ray), np.sqrt(min(1.0, 4 / len(ray)))) for ray in rays])
 
     def cost(values: Floats) -> Floats:
@@ -66,7 +66,7 @@ def fit_pose(
         return np.concatenate([spots.ravel(), drift])
 
     start = np.concatenate([np.zeros(3), first.translation])
-    # A spot on a roof or a moving car is no spot of the ground: soft_l1 bears some.
+    # Points on a roof or a moving car are not on the ground: soft_l1 tolerates some.
     found = least_squares(cost, start, loss="soft_l1", x_scale="jac")
     return PoseFit(pose(found.x), off(found.x))
 
@@ -75,9 +75,9 @@ def fit_homography(seen: EdgeCorrespondences) -> Floats:
     """One homography, ``(3, 3)``, RGB pixels to thermal ones, for one pair of pictures' height.
 
     Raises:
-        CalibrationError: the spots do not decide it.
+        CalibrationError: the points do not determine it.
     """
     matrix, _ = cv2.findHomography(seen.rgb_px, seen.thermal_px, cv2.LMEDS)
     if matrix is None:
-        raise CalibrationError("the spots that both pictures show do not decide a homography")
+        raise CalibrationError("the points that both pictures show do not determine a homography")
     return np.asarray(matrix, np.float64)

@@ -1,7 +1,7 @@
-"""Keeps a calibration right in flight: mounts creep as they warm and shake.
+"""Refines a calibration in flight, because mounts shift with heat and vibration.
 
-Slow and bounded on purpose: each step is a small fraction of a pixel, the sum of
-them too, and a picture without edges in common moves nothing.
+Slow and bounded on purpose: each step is a small fraction of a pixel, their sum is
+limited, and a pair without common edges changes nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from windhover.geometry import Extrinsics, Floats, ray_map
-from windhover.pairing.edges import EdgeCorrespondences, align, apply_homography, covered
+from windhover.pairing.edges import EdgeCorrespondences, align, apply_homography, coverage_mask
 from windhover.pairing.files import RgbtCalibration
 from windhover.pairing.fitting import fit_pose
 from windhover.pairing.registration import Picture, Pose, ThermalWarp
@@ -23,27 +23,27 @@ class RefineLimits:
     """How far refinement may go.
 
     Attributes:
-        step_deg: longest turn of one step.
-        total_deg: longest turn away from the calibration on file.
-        least_correlation: of edges that a step is taken by.
+        step_deg: largest rotation of one step.
+        total_deg: largest rotation away from the calibration on file.
+        min_correlation: of the edges; with less no step is taken.
     """
 
     step_deg: float = 0.02
     total_deg: float = 1.0
-    least_correlation: float = 0.4
+    min_correlation: float = 0.4
 
 
 class Refiner:
-    """Turns the thermal camera of a calibration towards what the pictures show.
+    """Rotates the thermal camera of a calibration until the pictures' edges match.
 
     Args:
         calibration: on file; its baseline and lenses stay.
-        limits: of what it may do.
+        limits: of the refinement.
 
     Attributes:
         calibration: as refined so far.
-        steps: taken.
-        refused: pictures whose edges had too little in common.
+        steps: steps taken.
+        refused: pairs whose edges had too little in common.
     """
 
     def __init__(self, calibration: RgbtCalibration, limits: RefineLimits | None = None) -> None:
@@ -55,11 +55,11 @@ class Refiner:
 
     @property
     def turned_deg(self) -> float:
-        """How far from the calibration on file it has come."""
+        """Rotation away from the calibration on file, degrees."""
         return _angle_deg(self.calibration.extrinsics.rotation @ self._first.T)
 
     def step(self, bgr: Picture, thermal: Picture, pose: Pose) -> bool:
-        """Take one step by a pair of pictures.
+        """Take one step from a pair of pictures.
 
         Args:
             bgr: ``(H, W, 3)`` uint8 of the RGB lens's size.
@@ -71,15 +71,15 @@ class Refiner:
         """
         if pose.altitude_m is None:
             return False
-        seen = self._look(bgr, thermal, pose)
-        if seen is None or seen.correlation < self.limits.least_correlation:
+        seen = self._find_correspondences(bgr, thermal, pose)
+        if seen is None or seen.correlation < self.limits.min_correlation:
             self.refused += 1
             return False
         now = self.calibration
-        # The baseline is left alone: one height can't tell it from a turn.
+        # The baseline stays: at one height it can't be separated from a rotation.
         found = fit_pose([seen], now.rgb, now.thermal, now.extrinsics, 1e-6).extrinsics
         turn = found.rotation @ now.extrinsics.rotation.T
-        rotation = _part_of(turn, self.limits.step_deg) @ now.extrinsics.rotation
+        rotation = _limit_turn(turn, self.limits.step_deg) @ now.extrinsics.rotation
         if _angle_deg(rotation @ self._first.T) > self.limits.total_deg:
             self.refused += 1
             return False
@@ -88,7 +88,9 @@ class Refiner:
         self.steps += 1
         return True
 
-    def _look(self, bgr: Picture, thermal: Picture, pose: Pose) -> EdgeCorrespondences | None:
+    def _find_correspondences(
+        self, bgr: Picture, thermal: Picture, pose: Pose
+    ) -> EdgeCorrespondences | None:
         now = self.calibration
         assert pose.altitude_m is not None
         # Half the thermal grid: a tenth of a pixel there is enough for so small a step.
@@ -98,7 +100,7 @@ class Refiner:
         warp = ThermalWarp(grid, now.thermal)
         small = cv2.resize(bgr, grid.size, interpolation=cv2.INTER_AREA)
         grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
-        cover = covered(warp, thermal.shape, between)
+        cover = coverage_mask(warp, thermal.shape, between)
         found = align(grey, warp.apply(thermal, between), cover, rigid=True)
         if found is None:
             return None
@@ -120,8 +122,8 @@ def _angle_deg(rotation: Floats) -> float:
     return float(np.degrees(np.linalg.norm(cv2.Rodrigues(rotation)[0])))
 
 
-def _part_of(turn: Floats, most_deg: float) -> Floats:
-    """The turn, or as much of it as is allowed."""
+def _limit_turn(turn: Floats, max_deg: float) -> Floats:
+    """The rotation, limited to an angle."""
     vector = np.asarray(cv2.Rodrigues(turn)[0])
     angle = float(np.degrees(np.linalg.norm(vector)))
-    return np.asarray(cv2.Rodrigues(vector * min(1.0, most_deg / max(angle, 1e-12)))[0])
+    return np.asarray(cv2.Rodrigues(vector * min(1.0, max_deg / max(angle, 1e-12)))[0])

@@ -1,9 +1,9 @@
-"""Lays thermal pictures on the RGB grid and puts B, G, R, T into one.
+"""Warps thermal pictures to the RGB grid and merges both to B, G, R, T.
 
-With lenses, the pose between the cameras, altitude and attitude each frame has
-its own mapping, by way of the ground plane. What is not known is replaced, in
-this order, and said: the altitude by the nominal one, the calibration by one
-fixed homography, and without that by the fields of view alone.
+With lenses, the pose between the cameras, altitude and attitude each frame has a
+mapping through the ground plane. Whatever is unknown is replaced, and reported: the
+altitude by the nominal one, the calibration by one fixed homography, and without
+that by equal fields of view.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from windhover.types import Frame, RgbtFrame
 
 Picture = NDArray[np.uint8]
 
-#: Where the thermal camera sees nothing, and in a frame without a thermal one.
-NOTHING = 0
+#: Value outside the thermal camera's view, and in a frame without thermal.
+BLANK = 0
 
 _STEP = 16
-#: Thermal pixels by which a mapping may be off before it is worked out anew.
-_KEEP_PX = 0.05
+#: Thermal pixels by which a mapping may be off before it is computed again.
+_REBUILD_PX = 0.05
 #: Outside of any picture, and not NaN, which interpolation would spread.
-_NOWHERE = -1e4
+_OUTSIDE = -1e4
 
 
 class ThermalWarp:
     """Warps 8-bit thermal pictures to the RGB grid.
 
-    The mapping is exact at every sixteenth pixel and linear between, and is kept
-    while the drone moves so little that no pixel would go elsewhere.
+    The mapping is exact at every sixteenth pixel and interpolated between, and is kept
+    while the drone moves so little that no pixel would change.
 
     Args:
         rgb: lens of the grid.
@@ -54,7 +54,7 @@ class ThermalWarp:
         x, y = np.meshgrid(across, down)
         self._shape = x.shape
         self._rays = rgb.rays(np.column_stack([x.ravel(), y.ravel()]))
-        self._reach = _reach(thermal)
+        self._max_slope = _max_slope(thermal)
         self._points: Floats | None = None
         self._fine = np.empty((x.shape[0] * _STEP, x.shape[1] * _STEP, 2), np.float32)
         # A view without the outer points; OpenCV takes it without a copy.
@@ -63,7 +63,7 @@ class ThermalWarp:
 
     @property
     def size(self) -> tuple[int, int]:
-        """``(width, height)`` of what comes out."""
+        """``(width, height)`` of the output."""
         return self._rgb.size
 
     def apply(self, thermal: Picture, between: Floats, out: Picture | None = None) -> Picture:
@@ -76,7 +76,7 @@ class ThermalWarp:
             out: ``(H, W)`` uint8 to write into.
 
         Returns:
-            ``(H, W)`` uint8; 0 where the thermal camera does not look.
+            ``(H, W)`` uint8; 0 outside the thermal camera's view.
 
         Raises:
             CalibrationError: the picture has another size.
@@ -95,21 +95,21 @@ class ThermalWarp:
             cv2.INTER_LINEAR,
             dst=out,
             borderMode=cv2.BORDER_CONSTANT,
-            borderValue=NOTHING,
+            borderValue=BLANK,
         )
         return np.asarray(warped, np.uint8)
 
     def _update(self, between: Floats) -> None:
         rays = self._rays @ between.T
-        if np.isfinite(self._reach):
+        if np.isfinite(self._max_slope):
             with np.errstate(divide="ignore", invalid="ignore"):
                 rays[:, :2] *= np.minimum(
-                    1.0, self._reach * rays[:, 2] / np.hypot(rays[:, 0], rays[:, 1])
+                    1.0, self._max_slope * rays[:, 2] / np.hypot(rays[:, 0], rays[:, 1])
                 )[:, None]
         points = self._thermal.project(rays)
         unseen = np.isnan(points).any(axis=1)
-        points = np.nan_to_num(points, nan=_NOWHERE).clip(_NOWHERE, -_NOWHERE)
-        if self._points is not None and np.abs(points - self._points).max() < _KEEP_PX:
+        points = np.nan_to_num(points, nan=_OUTSIDE).clip(_OUTSIDE, -_OUTSIDE)
+        if self._points is not None and np.abs(points - self._points).max() < _REBUILD_PX:
             return
         self._points = points
         self.rebuilt += 1
@@ -118,16 +118,16 @@ class ThermalWarp:
         size = cols * _STEP, rows * _STEP
         cv2.resize(coarse, size, self._fine, interpolation=cv2.INTER_LINEAR)
         if unseen.any():
-            # Between a point far to one side and one that is nowhere lies the picture.
+            # Interpolated towards a point that is not seen, the map would cross the picture.
             near = unseen.reshape(rows, cols).astype(np.float32)
-            self._fine[cv2.resize(near, size, interpolation=cv2.INTER_LINEAR) > 0.0] = _NOWHERE
+            self._fine[cv2.resize(near, size, interpolation=cv2.INTER_LINEAR) > 0.0] = _OUTSIDE
 
 
-def _reach(lens: Lens) -> float:
-    """How far from the axis a lens's distortion may be asked, as a ray's slope.
+def _max_slope(lens: Lens) -> float:
+    """Largest slope of a ray for which a lens's distortion is valid.
 
-    Beyond its corners the polynomial turns back, and would lay a second picture
-    around the first. A fisheye lens knows its own limit.
+    Beyond its corners the polynomial turns back, and would map a second picture
+    around the first. A fisheye lens has its limit in its model.
     """
     if lens.is_ideal or lens.fisheye:
         return np.inf
@@ -137,23 +137,23 @@ def _reach(lens: Lens) -> float:
 
 
 def merge_rgbt(bgr: Picture, thermal: Picture | None) -> Picture:
-    """Put four planes together.
+    """Merge four planes.
 
     Args:
         bgr: ``(H, W, 3)`` uint8.
-        thermal: ``(H, W)`` uint8 on the same grid; ``None`` = nothing is seen.
+        thermal: ``(H, W)`` uint8 on the same grid; ``None`` = blank.
 
     Returns:
         ``(H, W, 4)`` uint8 B, G, R, T.
     """
     four = cv2.cvtColor(bgr, cv2.COLOR_BGR2BGRA)
-    plane = np.full(bgr.shape[:2], NOTHING, np.uint8) if thermal is None else thermal
+    plane = np.full(bgr.shape[:2], BLANK, np.uint8) if thermal is None else thermal
     return np.asarray(cv2.insertChannel(plane, four, 3), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """What is known of the drone at one instant.
+    """The drone's altitude and attitude at one instant.
 
     Attributes:
         altitude_m: of the RGB camera over the ground; ``None`` = unknown.
@@ -168,15 +168,15 @@ class Registration:
     """Makes one B, G, R, T frame of a pair.
 
     Args:
-        geometry: what is known of the two cameras; ``None`` = nothing, so the two
-            fields of view are taken to be the same.
-        nominal_altitude_m: taken where the altitude is unknown.
+        geometry: calibration of the two cameras; ``None`` = unknown, so that equal
+            fields of view are assumed.
+        nominal_altitude_m: assumed where the altitude is unknown.
         width: columns of the output; 0 = those of the RGB picture.
-        tone: how thermal counts become grey, as the model was trained with.
+        tone: mapping of thermal counts to grey, as the model was trained with.
 
     Attributes:
-        in_use: what the last frame was registered by, in words.
-        substituted: why that is not the best there is; empty where it is.
+        in_use: how the last frame was registered, in words.
+        substituted: what was missing for exact registration; empty if nothing was.
     """
 
     def __init__(
@@ -195,7 +195,7 @@ class Registration:
         self._made_for: tuple[tuple[int, int], tuple[int, int]] | None = None
         self._fixed: Floats | None = None
         self._tone = ToneMapper(tone)
-        self._grey: tuple[Frame, Picture] | None = None
+        self._gray_cache: tuple[Frame, Picture] | None = None
         self._camera: tuple[RgbtCalibration, CameraCalibration] | None = None
 
     def use(self, geometry: RgbtCalibration | FixedHomography | None) -> None:
@@ -205,7 +205,7 @@ class Registration:
 
     @property
     def rebuilt(self) -> int:
-        """How often a mapping was worked out anew."""
+        """How often a mapping was computed."""
         return self._warp.rebuilt if self._warp else 0
 
     def frame(self, pair: RgbtFrame, pose: Pose) -> Frame:
@@ -226,12 +226,12 @@ class Registration:
         bgr = self._fit(to_bgr(rgb.image, rgb.encoding))
         thermal = None
         if pair.thermal is not None:
-            thermal = self.warp(self._greyed(pair.thermal), (rgb.width, rgb.height), pose)
+            thermal = self.warp(self._gray(pair.thermal), (rgb.width, rgb.height), pose)
         image = merge_rgbt(bgr, thermal)
         return Frame(image, "8UC4", rgb.stamp_ns, rgb.frame_id, rgb.index)
 
     def warp(self, grey: Picture, rgb_size: tuple[int, int], pose: Pose) -> Picture:
-        """Lay a thermal picture on the output's grid.
+        """Warp a thermal picture to the output's grid.
 
         Args:
             grey: ``(h, w)`` uint8.
@@ -262,14 +262,14 @@ class Registration:
             self._camera = geometry, lens.as_calibration("rgbt")
         return self._camera[1]
 
-    def _greyed(self, frame: Frame) -> Picture:
+    def _gray(self, frame: Frame) -> Picture:
         # The same thermal frame may belong to several RGB frames.
-        if self._grey is None or self._grey[0] is not frame:
+        if self._gray_cache is None or self._gray_cache[0] is not frame:
             grey = to_gray8(
                 frame.image, frame.encoding, lambda y16: self._tone.apply(y16, frame.stamp_ns)
             )
-            self._grey = frame, grey
-        return self._grey[1]
+            self._gray_cache = frame, grey
+        return self._gray_cache[1]
 
     def _fit(self, bgr: Picture) -> Picture:
         size = bgr.shape[1], bgr.shape[0]
@@ -322,7 +322,7 @@ class Registration:
 
 
 def _same_view(rgb_size: tuple[int, int], thermal_size: tuple[int, int]) -> Floats:
-    """RGB pixels to thermal pixels where both pictures show the same."""
+    """RGB pixels to thermal pixels where both cameras have the same view."""
     return Lens(*rgb_size, np.eye(3)).scaled(*thermal_size).matrix
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from windhover.geometry import Floats, Lens, Quaternion, body_to_optical, rotation_of
 
 #: How far from a frame's stamp an attitude may be to count as its own.
-LONGEST_GAP_NS = 50_000_000
-_KEPT_NS = 3_000_000_000
+MAX_GAP_NS = 50_000_000
+_HISTORY_NS = 3_000_000_000
 # Pixels of a lens count from the centre of the first one, boxes from its corner.
 _TO_CORNER = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
 
@@ -53,25 +53,25 @@ class AttitudeHistory:
 
     def __init__(self, pitch_deg: float) -> None:
         self._pitch_deg = pitch_deg
-        self._kept: deque[tuple[int, Quaternion]] = deque(maxlen=4096)
+        self._history: deque[tuple[int, Quaternion]] = deque(maxlen=4096)
 
     @property
     def newest_ns(self) -> int | None:
         """Stamp of the last attitude that was taken in."""
-        return self._kept[-1][0] if self._kept else None
+        return self._history[-1][0] if self._history else None
 
     def add(self, stamp_ns: int, quaternion: Quaternion) -> bool:
         """Take in an attitude; False where it is none, or older than the last one."""
         length = math.hypot(*quaternion)
         usable = math.isfinite(length) and length > 1e-6
-        if not usable or (self._kept and stamp_ns <= self._kept[-1][0]):
+        if not usable or (self._history and stamp_ns <= self._history[-1][0]):
             # A clock that was set back: what is kept belongs to another time.
-            if usable and self._kept[-1][0] - stamp_ns > _KEPT_NS:
-                self._kept.clear()
+            if usable and self._history[-1][0] - stamp_ns > _HISTORY_NS:
+                self._history.clear()
             return False
-        self._kept.append((stamp_ns, quaternion))
-        while stamp_ns - self._kept[0][0] > _KEPT_NS:
-            self._kept.popleft()
+        self._history.append((stamp_ns, quaternion))
+        while stamp_ns - self._history[0][0] > _HISTORY_NS:
+            self._history.popleft()
         return True
 
     def motion(self, before_ns: int, after_ns: int, lens: Lens) -> Floats | None:
@@ -94,11 +94,9 @@ class AttitudeHistory:
 
     def _at(self, stamp_ns: int) -> Quaternion | None:
         """The attitude at a stamp, between its two neighbours where both are near."""
-        later = next((item for item in self._kept if item[0] >= stamp_ns), None)
-        earlier = next((item for item in reversed(self._kept) if item[0] <= stamp_ns), None)
-        near = [
-            item for item in (earlier, later) if item and abs(item[0] - stamp_ns) <= LONGEST_GAP_NS
-        ]
+        later = next((item for item in self._history if item[0] >= stamp_ns), None)
+        earlier = next((item for item in reversed(self._history) if item[0] <= stamp_ns), None)
+        near = [item for item in (earlier, later) if item and abs(item[0] - stamp_ns) <= MAX_GAP_NS]
         if len(near) < 2 or near[0][0] == near[1][0]:
             return near[0][1] if near else None
         (first_ns, first), (last_ns, last) = near

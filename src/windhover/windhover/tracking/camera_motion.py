@@ -36,7 +36,7 @@ _CORNER_QUALITY = 0.01
 # What moves in a box pulls at flow's window beside it too.
 _MARGIN = np.array([-1.0, -1.0, 1.0, 1.0], np.float32)
 # Corners are looked for again where less than this share of them is left.
-_LEAST_LEFT = 0.6
+_MIN_CORNERS_LEFT = 0.6
 _WINDOW = (9, 9)
 _PYRAMID_LEVELS = 2
 # In place of how much a corner's surroundings changed, which nobody reads and costs a sixth.
@@ -44,18 +44,18 @@ _FLOW_FLAGS = cv2.OPTFLOW_LK_GET_MIN_EIGENVALS
 _FLOW_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 6, 0.05)
 _INLIER_PX = 0.75
 _RANSAC_ROUNDS = 500
-_LEAST_INLIERS = 10
-_LEAST_INLIER_SHARE = 0.4
+_MIN_INLIERS = 10
+_MIN_INLIER_SHARE = 0.4
 # Below this correlation of two thumbnails there is nothing of the one in the other.
 _CUT_CORRELATION = 0.3
 _THUMBNAIL_SIDE = 32
 _THUMBNAIL_SHIFT = 6
 # Standard deviation of grey levels below which a picture shows nothing.
-_LEAST_CONTRAST = 6.0
+_MIN_CONTRAST = 6.0
 # Mean step of grey from pixel to pixel below which colours are given up for thermal, and
 # above which they are taken again; a few lamps must not make up for the dark around them.
 _DARK_STEP, _LIT_STEP = 0.8, 1.2
-_HIGHEST_STEP = 8
+_MAX_STEP = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class CameraMotion:
     """Follows the background from each frame to the next."""
 
     def __init__(self) -> None:
-        self._before: Gray | None = None
+        self._last_image: Gray | None = None
         self._size: tuple[int, ...] = ()
         self._by_thermal = False
         # Corners of the last frame, and how many were found when last looked for.
@@ -85,7 +85,7 @@ class CameraMotion:
 
     def reset(self) -> None:
         """Forget the last frame."""
-        self._before = None
+        self._last_image = None
         self._corners = _NO_CORNERS
 
     def estimate(
@@ -107,10 +107,10 @@ class CameraMotion:
             followed (blank, blurred or an abrupt change; the last is a cut if the two
             images have nothing in common).
         """
-        small = self._seen(image)
+        small = self._select_image(image)
         across, down = small.shape[1] / image.shape[1], small.shape[0] / image.shape[0]
-        before, corners, alike = self._before, self._corners, self._size == image.shape[:2]
-        self._before, self._corners, self._size = small, _NO_CORNERS, image.shape[:2]
+        before, corners, alike = self._last_image, self._corners, self._size == image.shape[:2]
+        self._last_image, self._corners, self._size = small, _NO_CORNERS, image.shape[:2]
         hidden = boxes * np.array([across, down, across, down], np.float32) + _MARGIN
         # Of a matrix's element i, j: what takes it from the image's pixels to the small one's.
         scale = np.array([across, down, 1.0])
@@ -120,8 +120,8 @@ class CameraMotion:
             start = None if guess is None else scale * guess
             fit = _fit(before, small, corners, start)
         if fit is not None:
-            self._corners = _in_the_open(fit.corners, hidden)
-        if len(self._corners) <= _LEAST_LEFT * self._found:
+            self._corners = _outside_boxes(fit.corners, hidden)
+        if len(self._corners) <= _MIN_CORNERS_LEFT * self._found:
             self._corners = _find_corners(small, hidden)
             self._found = len(self._corners)
         if fit is not None:
@@ -130,7 +130,7 @@ class CameraMotion:
             return ImageMotion()
         return ImageMotion(cut=not alike or _is_cut(before, small))
 
-    def _seen(self, image: Image) -> Gray:
+    def _select_image(self, image: Image) -> Gray:
         """The picture that is followed, small: of the two cameras the one that sees more."""
         small = _small_gray(image, _gray)
         if image.ndim == 2 or image.shape[2] < 4:
@@ -187,7 +187,7 @@ def _thermal(image: Image) -> Image:
 def _mean_step(small: Gray) -> float:
     """How much a picture's grey changes from pixel to pixel."""
     steps = cv2.absdiff(small[:, 1:], small[:, :-1])
-    return float(np.minimum(steps, _HIGHEST_STEP).mean())
+    return float(np.minimum(steps, _MAX_STEP).mean())
 
 
 def _find_corners(small: Gray, boxes: NDArray[np.float32]) -> Corners:
@@ -213,7 +213,7 @@ def _find_corners(small: Gray, boxes: NDArray[np.float32]) -> Corners:
     return np.stack([x, y], axis=1).astype(np.float32)[:, None]
 
 
-def _in_the_open(corners: Corners, boxes: NDArray[np.float32]) -> Corners:
+def _outside_boxes(corners: Corners, boxes: NDArray[np.float32]) -> Corners:
     """Those that no box hides."""
     x, y = np.ascontiguousarray(corners[:, 0].T)
     x1, y1, x2, y2 = boxes.T[:, :, None]
@@ -231,7 +231,7 @@ class _Fit:
 
 
 def _fit(before: Gray, small: Gray, corners: Corners, start: Array | None) -> _Fit | None:
-    if len(corners) < _LEAST_INLIERS:
+    if len(corners) < _MIN_INLIERS:
         return None
     first, flags = np.empty_like(corners), _FLOW_FLAGS
     if start is not None:
@@ -249,10 +249,10 @@ def _fit(before: Gray, small: Gray, corners: Corners, start: Array | None) -> _F
         flags=flags,
     )
     moved = np.asarray(flow[0], np.float32)
-    followed = (np.asarray(flow[1]).ravel() == 1) & _within_reach(moved, small)
+    followed = (np.asarray(flow[1]).ravel() == 1) & _near_image(moved, small)
     if not followed.all():
         corners, moved = corners[followed], moved[followed]
-    if len(moved) < _LEAST_INLIERS:
+    if len(moved) < _MIN_INLIERS:
         return None
     # OpenCV counts from the centre of the first pixel, boxes from its outer corner.
     found = cv2.findHomography(
@@ -267,12 +267,12 @@ def _fit(before: Gray, small: Gray, corners: Corners, start: Array | None) -> _F
     if matrix is None:
         return None
     agree = np.asarray(found[1]).ravel() == 1
-    if np.count_nonzero(agree) < max(_LEAST_INLIERS, _LEAST_INLIER_SHARE * len(moved)):
+    if np.count_nonzero(agree) < max(_MIN_INLIERS, _MIN_INLIER_SHARE * len(moved)):
         return None
     return _Fit(matrix, moved[agree])
 
 
-def _within_reach(corners: Corners, small: Gray) -> NDArray[np.bool_]:
+def _near_image(corners: Corners, small: Gray) -> NDArray[np.bool_]:
     """Those whose window still touches the image; flow looks no more after its last step."""
     (width, height), (x, y) = small.shape[::-1], corners[:, 0].T
     near, far = -(_WINDOW[0] // 2 + 1), _WINDOW[0] // 2
@@ -286,7 +286,7 @@ def _is_cut(before: Gray, small: Gray) -> bool:
     first, second = (
         np.asarray(cv2.resize(each, size, interpolation=cv2.INTER_AREA)) for each in (before, small)
     )
-    if min(first.std(), second.std()) < _LEAST_CONTRAST:
+    if min(first.std(), second.std()) < _MIN_CONTRAST:
         return False
     edge = _THUMBNAIL_SHIFT
     inner = first[edge:-edge, edge:-edge]

@@ -98,19 +98,19 @@ class CarrierLinks:
         params = self._params
         elapsed = 0.0 if self._last_ns is None else max(0, stamp_ns - self._last_ns) * 1e-9
         self._last_ns = stamp_ns
-        weapons = _of(tracks, labels, params.weapon_labels)
+        weapons = _rows_of(tracks, labels, params.weapon_labels)
         if not self._seen_ns and not len(weapons):
             return tracks
-        people = _of(tracks, labels, params.carrier_labels)
+        people = _rows_of(tracks, labels, params.carrier_labels)
         # A gap is not evidence: one look counts for no more than a tenth of a second.
-        self._fade(elapsed)
+        self._decay(elapsed)
         self._vote(tracks, weapons, people, min(elapsed, 0.1))
-        self._note(tracks, weapons, people, stamp_ns)
+        self._update_seen(tracks, weapons, people, stamp_ns)
         for weapon in tracks.track_ids[weapons].tolist():
-            self._choose(weapon)
-        return self._filled(tracks, weapons)
+            self._update_link(weapon)
+        return self._with_links(tracks, weapons)
 
-    def _fade(self, elapsed: float) -> None:
+    def _decay(self, elapsed: float) -> None:
         keep = float(np.exp(-elapsed / self._params.memory_seconds))
         self._votes = {pair: votes * keep for pair, votes in self._votes.items()}
 
@@ -131,9 +131,9 @@ class CarrierLinks:
         outside = np.maximum(
             np.maximum(low[None] - centre[:, None], centre[:, None] - high[None]), 0.0
         )
-        apart = np.hypot(outside[..., 0], outside[..., 1]) / size[None]
+        distance = np.hypot(outside[..., 0], outside[..., 1]) / size[None]
         middle = np.hypot(*np.moveaxis(centre[:, None] - ((low + high) / 2)[None], 2, 0)) / size
-        near = apart <= self._params.reach
+        near = distance <= self._params.reach
         votes = weight * near / (1.0 + middle)
         total = votes.sum(axis=1, keepdims=True)
         # A weapon among several people votes for each in part.
@@ -142,7 +142,7 @@ class CarrierLinks:
             pair = int(tracks.track_ids[weapons[row]]), int(tracks.track_ids[people[column]])
             self._votes[pair] = self._votes.get(pair, 0.0) + float(shares[row, column])
 
-    def _note(
+    def _update_seen(
         self,
         tracks: Tracks,
         weapons: NDArray[np.intp],
@@ -165,7 +165,7 @@ class CarrierLinks:
                 if weapon not in gone and person not in gone
             }
 
-    def _choose(self, weapon: int) -> None:
+    def _update_link(self, weapon: int) -> None:
         votes = {person: v for (one, person), v in self._votes.items() if one == weapon}
         if not votes:
             return
@@ -174,10 +174,10 @@ class CarrierLinks:
         if held is None:
             if votes[best] >= self._params.link_seconds:
                 self._link[weapon] = best
-        elif votes[best] > _CLEARLY_MORE * votes.get(held, 0.0):
+        elif votes[best] > _SWITCH_RATIO * votes.get(held, 0.0):
             self._link[weapon] = best
 
-    def _filled(self, tracks: Tracks, weapons: NDArray[np.intp]) -> Tracks:
+    def _with_links(self, tracks: Tracks, weapons: NDArray[np.intp]) -> Tracks:
         carriers = np.zeros(len(tracks), np.int64)
         scores = np.zeros(len(tracks), np.float32)
         for row in weapons.tolist():
@@ -191,9 +191,9 @@ class CarrierLinks:
         return replace(tracks, carrier_ids=carriers, carrier_scores=scores)
 
 
-_CLEARLY_MORE = 1.5
+_SWITCH_RATIO = 1.5
 
 
-def _of(tracks: Tracks, labels: Sequence[str], wanted: Sequence[str]) -> NDArray[np.intp]:
+def _rows_of(tracks: Tracks, labels: Sequence[str], wanted: Sequence[str]) -> NDArray[np.intp]:
     numbers = [number for number, label in enumerate(labels) if label in wanted]
     return np.flatnonzero(np.isin(tracks.class_ids, numbers))

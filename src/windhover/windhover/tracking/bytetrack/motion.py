@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 _P, _V, _PP, _PV, _VV = range(5)
 # A coasting box that shrinks must stay a box.
 _MIN_SIDE_PX = 0.1
-_LEAST_DEPTH = 0.1
+_MIN_DEPTH = 0.1
 
 
 def to_centre_size(boxes: Array) -> Array:
@@ -40,7 +40,7 @@ def to_corners(boxes: Array) -> Array:
     return np.concatenate((centre - half, centre + half), axis=1)
 
 
-def _step(seconds: float, memory: float) -> tuple[float, float, float, float, float]:
+def _discretise(seconds: float, memory: float) -> tuple[float, float, float, float, float]:
     """Transition and unit process noise of a step: decay, reach and the three below.
 
     With memory ``m`` and ``e = 1 - exp(-t/m)``, the noise integrals of the
@@ -52,14 +52,14 @@ def _step(seconds: float, memory: float) -> tuple[float, float, float, float, fl
         velocity             m e (2 - e) / 2
     """
     ratio = seconds / memory
-    gone = -math.expm1(-ratio)
-    square = 0.5 * gone * gone
+    decayed = -math.expm1(-ratio)
+    square = 0.5 * decayed * decayed
     return (
-        1.0 - gone,
-        memory * gone,
-        memory**3 * (ratio - gone - square),
+        1.0 - decayed,
+        memory * decayed,
+        memory**3 * (ratio - decayed - square),
         memory**2 * square,
-        memory * (gone - square),
+        memory * (decayed - square),
     )
 
 
@@ -105,10 +105,10 @@ class BoxFilter:
         if seconds <= 0.0 or not len(self):
             return
         params = self._params
-        decay, reach, noise_pp, noise_pv, noise_vv = self._steps(seconds)
+        decay, reach, noise_pp, noise_pv, noise_vv = self._discretise_all(seconds)
         position, velocity, var_p, cov, var_v = self._state
-        restless = params.velocity_noise_px * (params.steady_share if steady else 1.0)
-        drive = np.square(params.velocity_noise * self._size + restless)
+        absolute = params.velocity_noise_px * (params.steady_share if steady else 1.0)
+        drive = np.square(params.velocity_noise * self._size + absolute)
         wander = np.square(params.position_noise * self._size) * seconds
         position += velocity * reach
         np.maximum(position[:, 2:], _MIN_SIDE_PX, out=position[:, 2:])
@@ -120,11 +120,12 @@ class BoxFilter:
         var_v *= decay * decay
         var_v += drive * noise_vv
 
-    def _steps(self, seconds: float) -> Array:
-        """``(5, 4)``: what :func:`_step` says, of x, y, width, height."""
+    def _discretise_all(self, seconds: float) -> Array:
+        """``(5, 4)``: what :func:`_discretise` says, of x, y, width, height."""
         params = self._params
         centre, size = (
-            _step(seconds, memory) for memory in (params.velocity_memory_s, params.size_memory_s)
+            _discretise(seconds, memory)
+            for memory in (params.velocity_memory_s, params.size_memory_s)
         )
         return np.array((centre, centre, size, size)).T
 
@@ -143,7 +144,7 @@ class BoxFilter:
         position = self._state[_P]
         centre = position[:, :2].copy()
         # Behind the horizon a homography means nothing; no box that is seen lies there.
-        depth = np.maximum(centre @ motion[2, :2] + motion[2, 2], _LEAST_DEPTH)[:, None]
+        depth = np.maximum(centre @ motion[2, :2] + motion[2, 2], _MIN_DEPTH)[:, None]
         moved = (centre @ motion[:2, :2].T + motion[:2, 2]) / depth
         # Derivative of the projection at each centre: how far x and y go along with x, with y.
         with_x = (motion[:2, 0] - moved * motion[2, 0]) / depth
@@ -209,14 +210,14 @@ class BoxFilter:
             steady: as in :meth:`predict`.
         """
         params = self._params
-        born = np.zeros((5, len(boxes), 4))
-        born[_P] = to_centre_size(boxes)
-        size = np.sqrt(born[_P][:, 2:3] * born[_P][:, 3:4])
+        added = np.zeros((5, len(boxes), 4))
+        added[_P] = to_centre_size(boxes)
+        size = np.sqrt(added[_P][:, 2:3] * added[_P][:, 3:4])
         # Twice the deviation of a measurement, as in ByteTrack.
-        born[_PP] = 4.0 * self._measurement_variance(size)
-        restless = params.initial_velocity_px * (params.steady_share if steady else 1.0)
-        born[_VV] = np.square(params.initial_velocity * size + restless)
-        self._state = np.concatenate((self._state, born), axis=1)
+        added[_PP] = 4.0 * self._measurement_variance(size)
+        absolute = params.initial_velocity_px * (params.steady_share if steady else 1.0)
+        added[_VV] = np.square(params.initial_velocity * size + absolute)
+        self._state = np.concatenate((self._state, added), axis=1)
         self._size = np.concatenate((self._size, size))
 
     def keep(self, rows: NDArray[np.bool_]) -> None:
@@ -242,21 +243,24 @@ class BoxFilter:
         away: Array = np.sqrt(square)
         return away
 
-    def displacements(self, rows: NDArray[np.intp], boxes: Array) -> Array:
-        """How far the centres of boxes lie from those of rows, in longer sides of the row's box.
+    def displacements(self, rows: NDArray[np.intp], boxes: Array) -> tuple[Array, Array]:
+        """How far the centres of boxes are from those of rows, in sides of the row's box.
 
         Args:
             rows: ``(M,)`` a row for each box; or ``(R, 1)``, each with all boxes.
             boxes: ``(M, 4)`` float64 x1, y1, x2, y2, pixels.
 
         Returns:
-            ``(M,)`` or ``(R, M)``; a side shorter than ``min_side_px`` counts as that.
+            ``(M,)`` or ``(R, M)`` distance in longer sides, and the greater of the shifts
+            in x and y, each in the side along it; a side shorter than ``min_side_px``
+            counts as that.
         """
         held = self._state[_P, rows]
         moved = (boxes[:, :2] + boxes[:, 2:]) * 0.5 - held[..., :2]
-        side = np.maximum(held[..., 2:].max(axis=-1), self._params.min_side_px)
-        away: Array = np.hypot(moved[..., 0], moved[..., 1]) / side
-        return away
+        sides = np.maximum(held[..., 2:], self._params.min_side_px)
+        distance: Array = np.hypot(moved[..., 0], moved[..., 1]) / sides.max(axis=-1)
+        shift: Array = (np.abs(moved) / sides).max(axis=-1)
+        return distance, shift
 
     def _measurement_variance(self, size: Array) -> Array:
         params = self._params

@@ -10,8 +10,8 @@ from windhover.tracking.bytetrack.motion import BoxFilter
 from windhover.tracking.bytetrack.params import ByteTrackParams
 from windhover.types import Detections
 
-# Share of a box's longer side beyond which a first move is taken for speed, not for jitter.
-_FAST_SHARE = 0.3
+# Shift, in sides of the box, beyond which a first move is taken as speed and not as jitter.
+_FAST_SHIFT = 0.3
 
 
 class TrackStore:
@@ -72,8 +72,9 @@ class TrackStore:
     def _correct(self, rows: Rows, boxes: Array) -> None:
         second = self.hits[rows] == 1
         if self._params.first_speed_gate > 0.0 and second.any():
-            moved = self.motion.displacements(rows, boxes)
-            fast = second & (moved > _FAST_SHARE) & (self.unseen_ns[rows] > 0)
+            _, shift = self.motion.displacements(rows, boxes)
+            apart = self.hits_needed[rows] > self._params.confirm_hits
+            fast = second & (apart | (shift > _FAST_SHIFT)) & (self.unseen_ns[rows] > 0)
             if fast.any():
                 elapsed = self.unseen_ns[rows[fast]] * 1e-9
                 self.motion.correct_at_speed(rows[fast], boxes[fast], elapsed)

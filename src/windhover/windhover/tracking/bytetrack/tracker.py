@@ -160,19 +160,19 @@ class ByteTracker:
         matching = Matching(len(tracks), len(seen))
         pairs = overlapping(widen(tracks.motion.boxes, side), widen(boxes, side))
         scores = seen.scores[pairs.detections]
-        likeness = pairs.overlap * scores if params.fuse_score else pairs.overlap
+        similarity = pairs.overlap * scores if params.fuse_score else pairs.overlap
         sure = scores >= params.high_score
         known = tracks.confirmed[pairs.tracks]
         recent = tracks.unseen_ns[pairs.tracks] <= self._recover_ns
         same = tracks.class_id[pairs.tracks] == seen.class_ids[pairs.detections]
         allowed = same if params.class_aware else np.ones_like(same)
-        matching.add(pairs, allowed & sure & known, likeness - params.match_overlap)
+        matching.add(pairs, allowed & sure & known, similarity - params.match_overlap)
         matching.add(
             pairs, allowed & ~sure & known & recent, pairs.overlap - params.low_match_overlap
         )
         if params.refind_gate > 0.0:
             self._refind(matching, seen, boxes)
-        matching.add(pairs, allowed & sure & ~known, likeness - params.new_match_overlap)
+        matching.add(pairs, allowed & sure & ~known, similarity - params.new_match_overlap)
         matching.add(
             pairs, ~allowed & sure & known & recent, pairs.overlap - params.class_change_overlap
         )
@@ -218,7 +218,7 @@ class ByteTracker:
         found = np.flatnonzero(sure)
         reach = params.first_speed_gate * 1e-9 * tracks.unseen_ns[rows]
         gate = np.minimum(reach, params.first_distance_gate)
-        moved = tracks.motion.displacements(rows, boxes[found])
+        moved, _ = tracks.motion.displacements(rows, boxes[found])
         near = (moved < gate) & self._alike(rows, found, seen, boxes)
         near &= ~tracks.confirmed[rows] | (near.sum(axis=1, keepdims=True) == 1)
         row, col = np.nonzero(near)

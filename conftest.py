@@ -1,10 +1,10 @@
-"""What holds for the tests of every package."""
+"""Configuration of the tests of every package."""
 
 import importlib.util
 
 from embedded.domain import isolate
 
-# Every test process talks in a ROS domain of its own, on this machine only.
+# Every test process has its own ROS domain, on this machine only.
 isolate()
 
 pytest_plugins = [

@@ -1,4 +1,4 @@
-"""A process for each node, all from one config; the cameras start when the others are active.
+"""A process for each node, all from one config; the cameras start last.
 
 For example::
 

@@ -1,4 +1,4 @@
-"""On the drone: all stages in one process, both cameras, the HTP through its .dlc.
+"""On the drone: all stages in one process, inference on the HTP through the model's .dlc.
 
 What runs is written in config/qcs8550.yaml::
 

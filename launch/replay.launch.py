@@ -1,8 +1,8 @@
-"""A recording flown again with its own stamps, losing no frame, and scored against truth.
+"""Replay a recording with its own stamps, without losing a frame, and score it against truth.
 
 For example::
 
-    ros2 launch windhover_bringup replay.launch.py bag:=flight7/bag truth:=truth.json out:=again
+    ros2 launch windhover_bringup replay.launch.py bag:=flight7/bag truth:=truth.json out:=replayed
 """
 
 from launch.actions import DeclareLaunchArgument

@@ -1,4 +1,4 @@
-"""The composed process on a rendered scene, again and again, for trying things out.
+"""All stages in one process on a rendered scene in a loop, for trying things out.
 
 The scene is written in config/sim.yaml::
 

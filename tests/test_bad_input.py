@@ -123,7 +123,7 @@ def test_a_bag_of_no_bytes(complaint, blob_bundle, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("args", "told"),
+    ("args", "reason"),
     [
         (["up", "--backend", "gpu"], "backend"),
         (["up", "--rate", "fast"], "rate"),
@@ -141,11 +141,13 @@ def test_a_bag_of_no_bytes(complaint, blob_bundle, tmp_path):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_options_that_are_wrong_missing_or_unknown(complaint, args, told, blob_bundle, blob_folder):
+def test_options_that_are_wrong_missing_or_unknown(
+    complaint, args, reason, blob_bundle, blob_folder
+):
     extra = ["--model", blob_bundle] if args[0] == "up" else []
     if args[0] == "up" and "--source" not in args:
         extra += ["--source", blob_folder]
-    assert told in complaint(*args, *extra).lower()
+    assert reason in complaint(*args, *extra).lower()
 
 
 def test_up_without_a_source(complaint, blob_bundle):

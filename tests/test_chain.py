@@ -1,4 +1,4 @@
-"""The whole chain: ``windhover up`` in one process, a stranger listening in another."""
+"""The chain from end to end: ``windhover up`` in one process, a subscriber in another."""
 
 import json
 import os
@@ -21,23 +21,23 @@ pytest.importorskip("vision_msgs")
 from windhover.errors import DataError
 from windhover_bringup.recording.recovery import recover
 
-STRANGER = Path(__file__).with_name("support") / "stranger.py"
+SUBSCRIBER = Path(__file__).with_name("support") / "subscriber.py"
 
 
 @pytest.fixture
-def stranger():
+def subscriber():
     """Starts a process with only rclpy and vision_msgs that waits for tracks."""
 
     def listen(count):
-        child = start(sys.executable, STRANGER, count)
+        child = start(sys.executable, SUBSCRIBER, count)
         assert child.stdout.readline().strip() == "listening"
         return child
 
     return listen
 
 
-def heard_by(child, chain):
-    """What a stranger heard of a chain; where that is nothing, the chain says why."""
+def received_by(child, chain):
+    """What a subscriber received from a chain; where that is nothing, the chain's own output."""
     out, err = finished(child, PATIENCE_S * 3)
     if child.returncode != 0:
         chain.send_signal(signal.SIGINT)
@@ -74,15 +74,15 @@ def looping(tmp_path, camera="thermal"):
 
 
 @pytest.mark.parametrize("mode", [[], ["--node-per-process"]], ids=["composed", "processes"])
-def test_another_process_receives_tracks(stranger, blob_folder, blob_bundle, tmp_path, mode):
-    listener = stranger(12)
+def test_another_process_receives_tracks(subscriber, blob_folder, blob_bundle, tmp_path, mode):
+    listener = subscriber(12)
     out = tmp_path / "out"
     chain = windhover(
         "up", "--config", looping(tmp_path), "--source", blob_folder, "--model", blob_bundle,
         "--rate", 0.3, "--out", out, *mode,
     )  # fmt: skip
-    heard = heard_by(listener, chain)
-    # The recorder is a process of its own in one mode, and finds the others in its time.
+    heard = received_by(listener, chain)
+    # The recorder has its own process in one mode, and discovers the others in its time.
     topics = ["detections", "tracks", "label_info"]
     topics += ["camera/thermal/camera_info", "camera/thermal/image_raw/compressed"]
     wait_for_recorded(out / "bag", topics)
@@ -108,29 +108,30 @@ def test_another_process_receives_tracks(stranger, blob_folder, blob_bundle, tmp
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_a_stop_ends_it_well_with_the_recording_closed(
-    stranger, blob_folder, blob_bundle, tmp_path, number
+    subscriber, blob_folder, blob_bundle, tmp_path, number
 ):
-    listener = stranger(3)
+    listener = subscriber(3)
     out = tmp_path / "out"
     chain = windhover(
         "up", "--config", looping(tmp_path), "--source", blob_folder, "--model", blob_bundle,
         "--out", out,
     )  # fmt: skip
-    heard_by(listener, chain)
+    received_by(listener, chain)
     end(chain, number)
     assert counts_of(out / "bag")["/tracks"] >= 3
     assert json.loads((out / "metrics.json").read_text())["run"]["model"] == "blob 1.0.0"
 
 
-def test_a_recorded_run_holds_every_frame_and_can_be_flown_again(
-    blob_folder, blob_bundle, tmp_path
-):
+def test_a_recorded_run_holds_every_frame_and_can_be_replayed(blob_folder, blob_bundle, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     chain = windhover(
         "up", "--source", blob_folder, "--model", blob_bundle, "--out", first, "--rate", 0
     )
     out, err = finished(chain)
-    assert (chain.returncode, out.splitlines()[0]) == (0, "30 frames detected and tracked"), err
+    assert (chain.returncode, out.splitlines()[0]) == (
+        0,
+        "30 frames detected and tracked, none dropped",
+    ), err
     recorded = boxes_of(first / "bag", "/tracks")
     assert len(recorded) == 30
     again = windhover(
@@ -209,7 +210,7 @@ def test_evaluate_scores_a_folder_without_ros(blob_folder, blob_bundle, tmp_path
 
 
 @pytest.mark.data
-def test_real_thermal_frames_give_tracks_of_the_released_model(stranger, tmp_path):
+def test_real_thermal_frames_give_tracks_of_the_released_model(subscriber, tmp_path):
     model = ROOT / "models" / "thermal-n"
     if not (model / "bundle.yaml").is_file():
         pytest.skip("models/thermal-n is not there: train it, or fetch the release")
@@ -219,12 +220,12 @@ def test_real_thermal_frames_give_tracks_of_the_released_model(stranger, tmp_pat
     # One low flight by day; its frames are dealt out over the three splits.
     for path in images.glob("*/1_60_30_*.jpg"):
         (flight / path.name).symlink_to(path)
-    listener = stranger(6)
+    listener = subscriber(6)
     chain = windhover(
         "up", "--config", looping(tmp_path), "--source", flight, "--model", model,
         "--rate", 0.15,
     )  # fmt: skip
-    heard = heard_by(listener, chain)
+    heard = received_by(listener, chain)
     end(chain)
     labels = {o["label"] for array in heard["tracks"] for o in array["objects"]}
     assert labels & {"person", "vehicle"}
@@ -236,7 +237,7 @@ def test_real_thermal_frames_give_tracks_of_the_released_model(stranger, tmp_pat
 
 
 @pytest.mark.slow
-def test_the_released_dlc_flies_on_the_emulator_and_says_what_it_is(tmp_path):
+def test_the_released_dlc_runs_on_the_emulator_and_says_what_it_is(tmp_path):
     if platform.machine() != "x86_64":
         pytest.skip("the HTP emulator exists for x86_64 only")
     pytest.importorskip("onnxruntime_qnn", reason="there is no HTP emulator without it")
@@ -246,11 +247,11 @@ def test_the_released_dlc_flies_on_the_emulator_and_says_what_it_is(tmp_path):
         "--backend", "dlc", "--frames", 2, "--out", out,
     )  # fmt: skip
     # It ends by itself; two frames take seconds, or a minute where the machine is full.
-    printed, told = finished(chain, 5 * PATIENCE_S)
-    assert chain.returncode == 0, told
+    printed, err = finished(chain, 5 * PATIENCE_S)
+    assert chain.returncode == 0, err
     assert "2 frames detected and tracked" in printed
-    assert "no health monitor, and no frame is skipped" in told
-    assert "seconds a frame, for checks and not for flights" in told
+    assert "no health monitor, and no frame is skipped" in err
+    assert "seconds a frame, for checks and not for flights" in err
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["run"]["device"].startswith("HTP emulator")
     assert metrics["emulator_host_ms"]["inference"]["count"] == 2

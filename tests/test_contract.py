@@ -43,7 +43,7 @@ def offered(node, topic, side):
 
 
 def words(profile):
-    """A QoS profile in the manual's words, less its depth, which DDS does not tell."""
+    """A QoS profile in the manual's words, without its depth, which discovery does not carry."""
     parts = [
         "reliable" if profile.reliability == ReliabilityPolicy.RELIABLE else "best effort",
     ]
@@ -101,7 +101,7 @@ def endpoints(pipeline):
 
 
 def test_topics_types_and_qos_are_those_that_others_rely_on(endpoints):
-    """When this fails: it is a new contract. Say so, and write contract.json anew."""
+    """When this fails the contract is new: say so, and update contract.json."""
     assert endpoints == json.loads(GOLDEN.read_text())
 
 
@@ -115,9 +115,9 @@ def rows():
 
 
 def test_the_manual_lists_what_is_offered(endpoints):
-    told = {topic.lstrip("/"): (kinds, policy) for topic, kinds, policy in rows()}
+    stated = {topic.lstrip("/"): (kinds, policy) for topic, kinds, policy in rows()}
     for one in endpoints:
-        kinds, policy = told[one["topic"].lstrip("/")]
+        kinds, policy = stated[one["topic"].lstrip("/")]
         package, _, name = one["type"].partition("/msg/")
         assert package in kinds
         assert name in kinds

@@ -1,4 +1,4 @@
-"""What flies runs no code out of a file: told by reading the source, every line of it."""
+"""Flight code runs no code out of a file, as its source shows."""
 
 from __future__ import annotations
 

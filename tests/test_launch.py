@@ -108,6 +108,6 @@ def test_replay_scores_a_recording_and_ends_by_itself(blob_bundle, blob_folder, 
         ROOT / "launch" / "replay.launch.py", f"bag:={blob_folder}", f"model:={blob_bundle}",
         f"out:={out}",
     )  # fmt: skip
-    said, _ = finished(launched)
-    assert (out / "report.html").is_file(), said
-    assert launched.returncode == 0, said
+    output, _ = finished(launched)
+    assert (out / "report.html").is_file(), output
+    assert launched.returncode == 0, output

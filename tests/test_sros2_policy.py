@@ -58,7 +58,7 @@ def policy() -> dict[str, dict[str, Grants]]:
 
 
 def opened(asker, name: str) -> Grants:
-    """(verb, full name) of every endpoint that a node has, as ROS's graph tells it."""
+    """(verb, full name) of every endpoint that a node has, as in the ROS graph."""
     lists = {
         "publish": asker.get_publisher_names_and_types_by_node,
         "subscribe": asker.get_subscriber_names_and_types_by_node,
@@ -136,13 +136,13 @@ def test_the_composed_process_has_the_rights_of_its_nodes() -> None:
 
 def test_who_only_listens_can_say_nothing_of_it() -> None:
     (rules,) = policy()["/mission"].values()
-    said = {name for verb, name in rules if verb == "publish"}
-    assert said == {"/rosout", "/parameter_events"}
+    published = {name for verb, name in rules if verb == "publish"}
+    assert published == {"/rosout", "/parameter_events"}
 
 
 @pytest.fixture
 def all_nodes(nodes, blob_bundle, rgbt_bundle, tmp_path, blob_folder):
-    """Every node, as a process of its own has it; the detector for each kind of image."""
+    """Every node, as in its own process."""
     model = {"model": str(blob_bundle)}
     source = {"source": str(blob_folder), "loop": True, "rate": 0.1}
     made = [

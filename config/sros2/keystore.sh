@@ -5,7 +5,7 @@
 #   config/sros2/keystore.sh ~/windhover_keystore [/drone1]
 #
 # The second word is the ROS namespace of the nodes, if they have one. ROS_DOMAIN_ID must be
-# the drone's: permissions hold for one domain. Running it again signs a changed policy anew.
+# the drone's: permissions hold for one domain. Run it again to sign a changed policy.
 # Keep private/ off the drone: who has it can sign himself any right.
 set -euo pipefail
 store=${1:?give a folder for the keystore}

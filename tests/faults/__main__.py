@@ -1,4 +1,4 @@
-"""``python -m tests.faults``: put every fault upon the chain and print what came of it."""
+"""``python -m tests.faults``: inject every fault into the chain and print the outcome."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ HEAD = (
 
 
 def row(name: str, outcome: Outcome) -> str:
-    """A line of the table; a target that is missed is said."""
+    """A line of the table; a missed target is marked."""
     back = "never away" if outcome.back_s is None else f"{outcome.back_s:.1f} s"
     if outcome.back_s is not None and outcome.back_s > TARGET_S:
         back += f" ({TARGET_S:g} asked: missed)"
-    whole = "yes" if outcome.whole else "**no**"
-    return f"| {name} | {outcome.lost} | {back} | {whole} | {outcome.notes} |"
+    intact = "yes" if outcome.intact else "**no**"
+    return f"| {name} | {outcome.lost} | {back} | {intact} | {outcome.notes} |"
 
 
 def main() -> int:
-    """Run them."""
+    """Run the scenarios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="run those whose name holds this")
     parser.add_argument("--minutes", type=float, default=30.0, help="length of the soak; 0: none")
@@ -54,7 +54,7 @@ def main() -> int:
                 outcome = scenario(folder, model, **more)
             except (TimeoutError, LookupError) as error:
                 outcome = Outcome("", None, False, f"not back: {' '.join(str(error).split())}")
-            failed += not outcome.whole
+            failed += not outcome.intact
             lines.append(row(name, outcome))
             sys.stderr.write(f"{time.monotonic() - began:5.0f} s  {lines[-1]}\n")
     after = os.getloadavg()[0]

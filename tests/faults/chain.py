@@ -1,4 +1,4 @@
-"""A chain in processes of its own, with a fault in it, and what can be read of it."""
+"""A chain in other processes with a fault in it, and what can be observed of it."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ class Chain:
         file.write_text(yaml.safe_dump(config))
         out = ["--out", str(self.record)] if self.record else []
         self.log = self.folder / "faults.log"
-        self.said = self.folder / "said.txt"
-        with self.said.open("w") as said:
+        self.output = self.folder / "output.txt"
+        with self.output.open("w") as stream:
             self.process = subprocess.Popen(
                 [
                     sys.executable, "-m", "tests.faults.injected", json.dumps(self.faults), "up",
                     "--config", str(file), *out, *self.arguments,
                 ],
-                stdout=said, stderr=subprocess.STDOUT, cwd=ROOT,
+                stdout=stream, stderr=subprocess.STDOUT, cwd=ROOT,
                 env={**os.environ, "FAULT_LOG": str(self.log)},
             )  # fmt: skip
         return self
@@ -83,7 +83,7 @@ class Chain:
     @property
     def crashed(self) -> bool:
         """Whether it ended with anything but 0, or left a traceback."""
-        return self.process.poll() not in {None, 0} or "Traceback" in self.said.read_text()
+        return self.process.poll() not in {None, 0} or "Traceback" in self.output.read_text()
 
     def events(self, what: str) -> list[float]:
         """Monotonic times at which something happened."""
@@ -99,7 +99,7 @@ class Chain:
         deadline = time.monotonic() + timeout_s
         while not (found := self.events(what)):
             if time.monotonic() > deadline or self.process.poll() is not None:
-                raise TimeoutError(f"{what}: did not happen; {self.said.read_text()[-2000:]}")
+                raise TimeoutError(f"{what}: did not happen; {self.output.read_text()[-2000:]}")
             time.sleep(0.05)
         return found[0]
 
@@ -114,7 +114,7 @@ class Chain:
         return [self.process.pid, *(int(pid) for task in tasks for pid in task.read_text().split())]
 
     def child(self, node: str) -> int:
-        """Process id of a node that has a process of its own."""
+        """Process id of a node with its own process."""
         for pid in self.family():
             if Path(f"/proc/{pid}/comm").read_text().strip() == node[:15]:
                 return pid

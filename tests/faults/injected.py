@@ -45,13 +45,13 @@ class Faults:
         self.began: float | None = None
         self._log = open(os.environ["FAULT_LOG"], "a", buffering=1)  # noqa: SIM115, PTH123
 
-    def tell(self, what: str) -> None:
+    def log(self, what: str) -> None:
         self._log.write(json.dumps({"what": what, "at": time.monotonic()}) + "\n")
 
     def since(self) -> float:
         if self.began is None:
             self.began = time.monotonic()
-            self.tell("first frame")
+            self.log("first frame")
         return time.monotonic() - self.began
 
     def within(self, name: str) -> bool:
@@ -71,7 +71,7 @@ class InjectedCamera:
             raise SourceError(f"{URI} is not there; plug the camera in")
         self._faults = faults
         self._noise = np.random.default_rng(0)
-        faults.tell("camera opened")
+        faults.log("camera opened")
 
     def __iter__(self) -> Iterator[Frame]:
         faults, due, step, before = self._faults, time.monotonic(), 0, ""
@@ -81,13 +81,13 @@ class InjectedCamera:
             due = max(due, time.monotonic() - 1.0)
             faults.since()
             if faults.within("unplug"):
-                faults.tell("unplugged")
+                faults.log("unplugged")
                 raise SourceError(f"{URI}: camera went away; check its cable and power")
             step += 0 if faults.within("freeze") else 1
             ahead = HOUR_NS if faults.within("clock") else 0
             now = next((name for name in ("freeze", "clock") if faults.within(name)), "")
             if now != before:
-                faults.tell(f"{now} begins" if now else f"{before} ends")
+                faults.log(f"{now} begins" if now else f"{before} ends")
                 before = now
             yield Frame(self._image(step), "mono8", time.time_ns() + ahead, "camera", step)
 
@@ -114,11 +114,11 @@ def spoil(backend: Any, faults: Faults) -> Any:
         runs += 1
         every = faults.plan.get("backend")
         if every and runs % every == 0:
-            faults.tell("backend fails")
+            faults.log("backend fails")
             raise BackendError("the injected backend failed; nothing to do, it is a test")
         if faults.began is not None and faults.since() > faults.plan.get("hang", float("inf")):
             faults.plan.pop("hang")
-            faults.tell("backend hangs")
+            faults.log("backend hangs")
             threading.Event().wait()
         return run(image)
 
@@ -136,10 +136,10 @@ def limit_memory(faults: Faults) -> None:
         now = int(file.read().split()[0]) * resource.getpagesize()
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (now + (64 << 20), hard))
-    faults.tell("memory begins")
+    faults.log("memory begins")
     time.sleep(length)
     resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
-    faults.tell("memory ends")
+    faults.log("memory ends")
 
 
 def main() -> int:

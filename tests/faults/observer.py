@@ -31,12 +31,12 @@ class Observer:
 
     def __init__(self) -> None:
         self.tracks: list[Arrival] = []
-        self.said: dict[str, dict[str, str]] = {}
+        self.diagnostics: dict[str, dict[str, str]] = {}
         self._node = rclpy.create_node("fault_observer")
         self._node.create_subscription(
             Detection2DArray, "tracks", self._on_tracks, qos.result(), raw=True
         )
-        self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_said, 50)
+        self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
         self._done = threading.Event()
@@ -88,10 +88,10 @@ class Observer:
     def _on_tracks(self, data: bytes) -> None:
         self.tracks.append(Arrival(time.monotonic(), CdrReader(data).header()[0]))
 
-    def _on_said(self, message: Any) -> None:
+    def _on_diagnostics(self, message: Any) -> None:
         for status in message.status:
             values = {item.key: item.value for item in status.values}
-            self.said[status.name] = {
+            self.diagnostics[status.name] = {
                 **values, "message": status.message, "level": str(status.level[0])
             }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""One function a fault: puts it upon the real chain and says what came of it."""
+"""One function a fault: injects it into the real chain and returns the outcome."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ AFTER_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a fault.
+    """The outcome of a fault.
 
     Attributes:
-        lost: what was lost by it.
+        lost: what it cost.
         back_s: from its end (for one without an end: from its start) until tracks flowed
             again; ``None`` where they never stopped.
-        whole: no process crashed, and a recording is readable.
-        notes: what else was seen.
+        intact: no process crashed, and a recording is readable.
+        notes: further observations.
     """
 
     lost: str
     back_s: float | None
-    whole: bool
+    intact: bool
     notes: str = ""
 
 
@@ -83,8 +83,8 @@ def thermal_frozen(folder: Path, model: Path, length_s: float = 5.0) -> Outcome:
         back_s = watch.back_s(ends_s)
         watch.flowing()
         lost = _frames_lost(watch, begins_s, ends_s + back_s)
-        said = watch.said.get("thermal_camera", {})
-        note = f"{said.get('freezes', '0')} freeze told in diagnostics"
+        values = watch.diagnostics.get("thermal_camera", {})
+        note = f"{values.get('freezes', '0')} freeze reported in diagnostics"
         return Outcome(lost, back_s, not chain.crashed, note)
 
 
@@ -93,7 +93,7 @@ def backend_fails(folder: Path, model: Path, every: int = 40, most: int = 3) -> 
     with Observer() as watch, Chain(folder, model, {"backend": every}) as chain:
         first_s = chain.event("backend fails")
         wait(lambda: len(chain.events("backend fails")) >= most, "failures")
-        wait(lambda: watch.said.get("detector", {}).get("backend") == "cpu", "the fallback")
+        wait(lambda: watch.diagnostics.get("detector", {}).get("backend") == "cpu", "the fallback")
         watch.flowing()
         failures = chain.events("backend fails")
         back_s = max(watch.back_s(at) for at in failures)
@@ -136,12 +136,12 @@ def memory_short(folder: Path, model: Path, length_s: float = 3.0) -> Outcome:
         return Outcome(lost, back_s, not chain.crashed)
 
 
-def _stranger(kind: str, folder: Path, model: Path, length_s: float) -> Outcome:
+def _with_peer(kind: str, folder: Path, model: Path, length_s: float) -> Outcome:
     with Observer() as watch, _own_processes(folder, model) as chain:
         watch.flowing(60)
         rss_before = chain.rss_mib()
         peer = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.stranger", kind, str(length_s)],
+            [sys.executable, "-m", "tests.faults.peer", kind, str(length_s)],
             stdout=subprocess.PIPE, text=True, cwd=ROOT,
         )  # fmt: skip
         assert peer.stdout is not None
@@ -153,7 +153,7 @@ def _stranger(kind: str, folder: Path, model: Path, length_s: float) -> Outcome:
         watch.flowing(30)
         grown = chain.rss_mib() - rss_before
         lost = _frames_lost(watch, begins_s, ends_s)
-        refused = watch.said.get("detector", {}).get("frames_refused", "0")
+        refused = watch.diagnostics.get("detector", {}).get("frames_refused", "0")
         note = (
             f"{int(sent) / length_s:.0f} messages a second; {refused} refused; RSS {grown:+.0f} MiB"
         )
@@ -162,12 +162,12 @@ def _stranger(kind: str, folder: Path, model: Path, length_s: float) -> Outcome:
 
 def peer_floods(folder: Path, model: Path, length_s: float = 5.0) -> Outcome:
     """A peer publishes images on the detector's topic as fast as it can."""
-    return _stranger("flood", folder, model, length_s)
+    return _with_peer("flood", folder, model, length_s)
 
 
 def malformed_messages(folder: Path, model: Path, length_s: float = 3.0) -> Outcome:
     """Wrong step, size, encoding, huge dimensions, and bytes that are no message."""
-    return _stranger("malformed", folder, model, length_s)
+    return _with_peer("malformed", folder, model, length_s)
 
 
 NODES = ("detector", "tracker", "monitor", "recorder", "thermal_camera")
@@ -190,13 +190,13 @@ def node_killed(folder: Path, model: Path, nodes: tuple[str, ...] = NODES) -> Ou
             silent_s = watch.longest_gap_s(at, time.monotonic())
             worst_s = max(worst_s, silent_s)
             killed.append(f"{node} {silent_s:.1f} s")
-        whole = not chain.crashed
+        intact = not chain.crashed
     count, _, how = last_recorded(out)
     note = (
         f"silence by node: {', '.join(killed)}; {count} tracks recorded ({how}), the last "
         f"{unsaved_s:.1f} s before the recorder's end are lost"
     )
-    return Outcome("what is under way", worst_s, whole and count > 0, note)
+    return Outcome("what is under way", worst_s, intact and count > 0, note)
 
 
 def _new(chain: Chain, node: str, pid: int) -> bool:
@@ -231,7 +231,7 @@ def disk_full(folder: Path, model: Path, mib: int = 24) -> Outcome:
         ballast.write_bytes(bytes((mib - 13) << 20))
         out = disk / "out"
         with Observer() as watch, Chain(folder, model, {"noise": 1}, record=out) as chain:
-            wait(lambda: "recording stopped" in chain.said.read_text(), "the disk's end", 120.0)
+            wait(lambda: "recording stopped" in chain.output.read_text(), "the disk's end", 120.0)
             full_s = time.monotonic()
             watch.flowing(30)
             gap_s = watch.longest_gap_s(full_s, time.monotonic())
@@ -241,12 +241,12 @@ def disk_full(folder: Path, model: Path, mib: int = 24) -> Outcome:
             again_s = time.monotonic()
             watch.flowing(60)
         count, _, how_2 = last_recorded(out)
-        whole = not chain.crashed and first > 0 and count > first
+        intact = not chain.crashed and first > 0 and count > first
         note = (
             f"recording {how}, goes on in bag_1 ({how_2}) once there is room; longest silence of "
             f"tracks {gap_s:.2f} s, {again_s - full_s:.0f} s full"
         )
-        return Outcome("no result; images and results off the disk", None, whole, note)
+        return Outcome("no result; images and results off the disk", None, intact, note)
 
 
 def soak(folder: Path, model: Path, minutes: float = 5.0) -> Outcome:
@@ -263,7 +263,7 @@ def soak(folder: Path, model: Path, minutes: float = 5.0) -> Outcome:
         lost = _frames_lost(watch, start_s, end_s)
         gap_s = watch.longest_gap_s(start_s, end_s)
         rate_hz = watch.count(start_s, end_s) / (end_s - start_s)
-        whole = not chain.crashed
+        intact = not chain.crashed
     count, _, how = last_recorded(out)
     size = sum(file.stat().st_size for file in out.rglob("*.mcap")) / 2**20
     shutil.rmtree(out)
@@ -272,7 +272,7 @@ def soak(folder: Path, model: Path, minutes: float = 5.0) -> Outcome:
         f"({rss[-1] - rss[0]:+.1f}, at most {max(rss):.0f}); longest silence {gap_s:.2f} s; "
         f"recording {how}, {count} tracks, {size:.0f} MiB"
     )
-    return Outcome(lost, None, whole and count > 0, note)
+    return Outcome(lost, None, intact and count > 0, note)
 
 
 SCENARIOS: dict[str, Callable[..., Outcome]] = {

@@ -26,7 +26,7 @@ SHORT = {
 def test_tracks_come_back_and_nothing_crashes(ros, fault, blob_bundle, tmp_path):
     """Each waits for tracks to flow again, so that one that stays away fails."""
     outcome = fault(tmp_path, blob_bundle, **SHORT[fault])
-    assert outcome.whole, outcome
+    assert outcome.intact, outcome
 
 
 def test_every_fault_has_its_short_version():

@@ -102,7 +102,7 @@ class Collector:
         self.closed = True
 
 
-def fly_to_the_end(pipeline: Any) -> list[tuple[Any, Any, Any]]:
+def run_to_end(pipeline: Any) -> list[tuple[Any, Any, Any]]:
     """Run a composed process over a recorded source; each frame, its detections and tracks."""
     from windhover_ros.runner import spin_in_threads
 

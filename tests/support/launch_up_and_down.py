@@ -16,7 +16,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 
 from launch import LaunchDescription
 
-STRANGER = Path(__file__).with_name("stranger.py")
+SUBSCRIBER = Path(__file__).with_name("subscriber.py")
 
 
 def generate_test_description():
@@ -39,7 +39,7 @@ class TestWhileItRuns(unittest.TestCase):
     def test_tracks_come_under_the_namespace(self):
         """Six messages with tracks in them."""
         heard = subprocess.run(
-            [sys.executable, str(STRANGER), "6", "drone1"],
+            [sys.executable, str(SUBSCRIBER), "6", "drone1"],
             capture_output=True, text=True, timeout=330, check=False,
         )  # fmt: skip
         assert heard.returncode == 0, heard.stderr

@@ -65,19 +65,19 @@ def test_received_pixels_are_not_copied():
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reason"),
     [
         ({"encoding": "rgb99"}, "rgb99"),
         ({"step": 1}, "step"),
         ({"height": 1000}, "1000"),
     ],
 )
-def test_a_malformed_image_is_refused_by_name(change, told):
+def test_a_malformed_image_is_refused_by_name(change, reason):
     message = image_message(frame_of("bgr8"))
     for name, value in change.items():
         setattr(message, name, value)
     received = deserialize_message(serialize_message(message), Image)
-    with pytest.raises(EncodingError, match=told):
+    with pytest.raises(EncodingError, match=reason):
         frame_from_image(received)
 
 

@@ -81,7 +81,7 @@ def test_values_from_outside_are_taken_and_an_integer_will_do_for_a_float(make):
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "reason"),
     [
         ({"rate": 101.0}, "rate: input should be less than or equal to 100"),
         ({"rate": "fast"}, "rate: input should be a valid number"),
@@ -89,10 +89,10 @@ def test_values_from_outside_are_taken_and_an_integer_will_do_for_a_float(make):
         ({"inner__overlap": 2.0}, "inner.overlap: input should be less than or equal to 1"),
     ],
 )
-def test_a_wrong_value_from_outside_is_one_line_that_names_it(make, overrides, told):
+def test_a_wrong_value_from_outside_is_one_line_that_names_it(make, overrides, reason):
     with pytest.raises(ConfigError, match="parameters of params_test") as caught:
         make(**overrides)
-    assert told in str(caught.value)
+    assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -129,9 +129,9 @@ def test_unknown_names_are_refused():
 )
 def test_ranges_are_advertised_as_they_are(make, name, words, inside, outside):
     node, params = make()
-    told = node.describe_parameter(name)
-    assert told.additional_constraints == words
-    (range_,) = [*told.floating_point_range, *told.integer_range]
+    described = node.describe_parameter(name)
+    assert described.additional_constraints == words
+    (range_,) = [*described.floating_point_range, *described.integer_range]
     for value in inside:
         assert range_.from_value <= value <= range_.to_value
         assert node.set_parameters([Parameter(name, value=value)])[0].successful
@@ -143,8 +143,8 @@ def test_ranges_are_advertised_as_they_are(make, name, words, inside, outside):
 
 def test_a_number_without_bounds_advertises_none_and_takes_no_nan(make):
     node, _ = make()
-    told = node.describe_parameter("free")
-    assert (told.additional_constraints, list(told.floating_point_range)) == ("", [])
+    described = node.describe_parameter("free")
+    assert (described.additional_constraints, list(described.floating_point_range)) == ("", [])
     assert not node.set_parameters([Parameter("free", value=float("nan"))])[0].successful
     with pytest.raises(ConfigError, match="free"):
         check(Example, {"free": float("inf")}, "here")

@@ -22,7 +22,7 @@ FAST = {"retry_min_s": 0.1, "retry_max_s": 0.2}
 
 
 class Fragile(StageNode[StageParams]):
-    """Fails to configure as often as it is told."""
+    """Fails to configure a number of times."""
 
     def __init__(self, failures=0, **overrides):
         super().__init__("fragile", {**FAST, **overrides})

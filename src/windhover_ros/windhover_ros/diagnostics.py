@@ -1,4 +1,4 @@
-"""The health of one stage, and how it is told in /diagnostics.
+"""The health of one stage, and its report in /diagnostics.
 
 A stage counts and times what it really did; the status is worked out from that
 when a report is due. Nothing here is set by a timer alone, so a stage that
@@ -84,26 +84,26 @@ class Health:
         return self._counts.get(key, 0)
 
     def problem(self, key: str, level: Level, text: str, for_s: float = float("inf")) -> None:
-        """Say that something is wrong, until :meth:`clear_problem` or for a while."""
+        """Report that something is wrong, until :meth:`clear_problem` or for a while."""
         with self._lock:
             self._problems[key] = Problem(level, text, time.monotonic() + for_s)
 
     def clear_problem(self, key: str) -> None:
-        """Take a problem back; it need not be there."""
+        """Withdraw a problem; nothing happens where there is none."""
         if key in self._problems:
             with self._lock:
                 self._problems.pop(key, None)
 
     def set_active(self, yes: bool) -> None:
-        """Say whether frames are due at all."""
+        """Set whether frames are expected at all."""
         self._active_since = time.monotonic() if yes else None
 
     def report(self) -> Report:
-        """The status now: the worst problem speaks, the others are listed."""
+        """The status now: that of the worst problem; the others are listed."""
         now = time.monotonic()
         with self._lock:
             self._problems = {k: p for k, p in self._problems.items() if p.until > now}
-            # One that passes, such as a missed deadline, must not hide one that stays.
+            # A passing problem, such as a missed deadline, must not hide a lasting one.
             problems = sorted(
                 self._problems.values(), key=lambda p: (-p.level, p.until < float("inf"))
             )

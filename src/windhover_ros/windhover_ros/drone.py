@@ -1,4 +1,4 @@
-"""What nodes hear of the drone: its altitude and its attitude, each in one way for all."""
+"""Altitude and attitude of the drone: topics, parameters and subscriptions for all nodes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ATTITUDE_TYPES: dict[str, tuple[Any, str]] = {
 
 
 class AltitudeParams(NodeParams):
-    """Where a node hears the altitude."""
+    """Where the altitude is published."""
 
     altitude_topic: str = read_only(
         topics.ALTITUDE,
@@ -59,19 +59,19 @@ class AttitudeParams(AttitudeTopicParams):
 def listen_to_altitude(
     node: StageNode[Any], params: AltitudeParams, take: Callable[[float], object]
 ) -> None:
-    """Hand each altitude on, metres above ground, unchecked; nothing where there is no topic."""
+    """Pass each altitude on, metres above ground, unchecked; nothing without a topic."""
 
-    def hear(message: Float64) -> None:
+    def on_altitude(message: Float64) -> None:
         take(message.data)
 
     if params.altitude_topic:
-        node.listen(Float64, params.altitude_topic, hear, qos.sensor())
+        node.listen(Float64, params.altitude_topic, on_altitude, qos.sensor())
 
 
 def listen_to_attitude(
     node: StageNode[Any], params: AttitudeParams, take: Callable[[int, Quaternion], object]
 ) -> None:
-    """Hand each attitude on: its stamp, nanoseconds, and x, y, z, w, unchecked.
+    """Pass each attitude on: its stamp, nanoseconds, and x, y, z, w, unchecked.
 
     Args:
         node: that subscribes.
@@ -80,9 +80,9 @@ def listen_to_attitude(
     """
     kind, field = ATTITUDE_TYPES[params.attitude_type]
 
-    def hear(message: Any) -> None:
+    def on_attitude(message: Any) -> None:
         value = getattr(message, field)
         take(to_ns(message.header.stamp), (value.x, value.y, value.z, value.w))
 
     if params.attitude_topic:
-        node.listen(kind, params.attitude_topic, hear, qos.sensor())
+        node.listen(kind, params.attitude_topic, on_attitude, qos.sensor())

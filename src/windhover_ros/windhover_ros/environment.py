@@ -1,4 +1,4 @@
-"""The environment that ROS processes need, made complete from what is installed.
+"""Completes the environment variables that ROS processes need.
 
 Every launcher calls :func:`prepare_environment` before ``rclpy.init()`` and starts
 other processes with :func:`child_environment`. What the user has set is kept.
@@ -23,12 +23,12 @@ _PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILE
 
 
 def prepare_environment(environ: MutableMapping[str, str] | None = None) -> None:
-    """Set what is missing of the ROS environment, in place.
+    """Set the missing variables of the ROS environment, in place.
 
     Puts this virtual environment, if it is laid out as a ROS prefix, at the end of
     ``AMENT_PREFIX_PATH``. Sets, where they are not set, ``RMW_IMPLEMENTATION`` to
-    ``rmw_fastrtps_cpp`` and the Fast DDS profile to ours, whose shared memory holds whole
-    images: with Fast DDS's own defaults most best-effort images between processes are lost.
+    ``rmw_fastrtps_cpp`` and the Fast DDS profile to ours, whose shared memory holds
+    entire images: with Fast DDS's own defaults most best-effort images between processes are lost.
     On a 64-bit ARM device that has the QNN libraries, adds their folder to ``LD_LIBRARY_PATH``
     and ``ADSP_LIBRARY_PATH``.
 

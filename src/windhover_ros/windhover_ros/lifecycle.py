@@ -1,18 +1,17 @@
 """The base of every Windhover node.
 
-A :class:`StageNode` is a managed (lifecycle) node with checked parameters and
-a health report. Its subclass says how to get and give back what it works with
-(:meth:`configure`, :meth:`release`) and how to run (:meth:`start`,
-:meth:`stop`). A failure, there or in a running worker, never ends the process:
-the node goes down to unconfigured, says so in /diagnostics, and comes up again
-after a back-off.
+A :class:`StageNode` is a managed (lifecycle) node with checked parameters and a health
+report. Its subclass acquires and releases its resources (:meth:`configure`, :meth:`release`)
+and runs (:meth:`start`, :meth:`stop`). A failure, there or in a worker thread, never ends the
+process: the node goes to unconfigured, reports the error in /diagnostics, and retries after
+a back-off.
 
-Publishers and subscriptions live as long as the node, so that a recovery needs
-no new discovery; lifecycle publishers stay mute while the node is not active.
+Publishers and subscriptions live as long as the node, so that a recovery needs no new
+discovery; lifecycle publishers are silent while the node is not active.
 
-Threads: one SingleThreadedExecutor a process runs all callbacks; heavy work is
-done by a node's own worker threads. (With rclpy's MultiThreadedExecutor,
-cancelling a timer from another thread can hang the process.)
+Threads: a SingleThreadedExecutor runs the node's callbacks; heavy work is done by the node's
+worker threads. (With rclpy's MultiThreadedExecutor, cancelling a timer from another thread
+can hang the process.)
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class StageParams(NodeParams):
     """Parameters that every node has."""
 
     autostart: bool = read_only(
-        True, description="configure and activate by itself; false where a manager does it"
+        True, description="configure and activate at start; false where a manager does it"
     )
     retry_min_s: float = Field(
         0.25, ge=0.1, le=60.0, description="wait before the first retry after a failure, seconds"
@@ -93,8 +92,8 @@ class StageNode(LifecycleNode, Generic[P]):
         self._declared.on_change(lambda _: self.changed())
         self.health = Health(self.stages, self._declared.value.stale_after_s)
         self._diagnostics = self.create_publisher(DiagnosticArray, topics.DIAGNOSTICS, 10)
-        self._wanted = "active" if self._declared.value.autostart else "unconfigured"
-        self._inside = False
+        self._target_state = "active" if self._declared.value.autostart else "unconfigured"
+        self._own_transition = False
         self._failure: str | None = None
         self.last_error: Exception | None = None
         self._failures = 0
@@ -114,10 +113,10 @@ class StageNode(LifecycleNode, Generic[P]):
         """Lifecycle state: unconfigured, inactive, active or finalized."""
         return str(self._state_machine.current_state[1])
 
-    # What a subclass fills in.
+    # For subclasses to override.
 
     def configure(self) -> None:
-        """Get what the stage works with; raise WindhoverError if that fails."""
+        """Acquire the stage's resources; raise WindhoverError if that fails."""
 
     def start(self) -> None:
         """Begin to work."""
@@ -126,13 +125,13 @@ class StageNode(LifecycleNode, Generic[P]):
         """Stop working; must not fail."""
 
     def release(self) -> None:
-        """Give back what configure got; must not fail; may be called twice."""
+        """Release the resources; must not fail; may be called twice."""
 
     def changed(self) -> None:
         """Parameters have changed."""
 
     def refresh(self) -> None:
-        """Bring health values up to date, once a report."""
+        """Update health values; called before each report."""
 
     # Lifecycle.
 
@@ -142,8 +141,8 @@ class StageNode(LifecycleNode, Generic[P]):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback."""
-        if not self._inside:
-            self._wanted = "active"
+        if not self._own_transition:
+            self._target_state = "active"
         super().on_activate(state)
         result = self._attempt(self.start, self.stop)
         if result == TransitionCallbackReturn.SUCCESS:
@@ -155,22 +154,22 @@ class StageNode(LifecycleNode, Generic[P]):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback."""
-        if not self._inside:
-            self._wanted = "inactive"
+        if not self._own_transition:
+            self._target_state = "inactive"
         self.stop()
         self.health.set_active(False)
         return super().on_deactivate(state)
 
     def on_cleanup(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback."""
-        if not self._inside:
-            self._wanted = "unconfigured"
+        if not self._own_transition:
+            self._target_state = "unconfigured"
         self.release()
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Lifecycle callback."""
-        self._wanted = "finalized"
+        self._target_state = "finalized"
         self.stop()
         self.health.set_active(False)
         # The last counts, for whoever sums up the run.
@@ -185,7 +184,7 @@ class StageNode(LifecycleNode, Generic[P]):
         return TransitionCallbackReturn.SUCCESS
 
     def fail(self, error: Exception) -> None:
-        """Report that a worker can't go on; the stage is taken down and retried.
+        """Report that a worker has failed; the stage is taken down and retried.
 
         Called from any thread; the transition is made by the executor's.
         """
@@ -194,11 +193,11 @@ class StageNode(LifecycleNode, Generic[P]):
         self.health.problem("stage", Level.ERROR, self._failure)
 
     def tick(self) -> None:
-        """Housekeeping: recover what failed, report what is due."""
+        """Recover after a failure, and publish diagnostics when they are due."""
         with self._transitions:
-            if self._failure is not None and self._wanted == "active":
+            if self._failure is not None and self._target_state == "active":
                 self._take_down()
-            elif self._wanted == "active" and self.state in {"unconfigured", "inactive"}:
+            elif self._target_state == "active" and self.state in {"unconfigured", "inactive"}:
                 if time.monotonic() >= self._retry_at:
                     self.bring_up()
             elif self._failures and time.monotonic() - self._up_since > self.params.retry_max_s:
@@ -213,15 +212,15 @@ class StageNode(LifecycleNode, Generic[P]):
             Whether the node is active now.
         """
         with self._transitions:
-            self._wanted = "active"
-            self._inside = True
+            self._target_state = "active"
+            self._own_transition = True
             try:
                 if self.state == "unconfigured":
                     self.trigger_configure()
                 if self.state == "inactive":
                     self.trigger_activate()
             finally:
-                self._inside = False
+                self._own_transition = False
             if self.state == "active":
                 self.report()
             return self.state == "active"
@@ -238,7 +237,7 @@ class StageNode(LifecycleNode, Generic[P]):
         self._diagnostics.publish(message)
 
     def close(self) -> None:
-        """Stop, release and destroy the node; for the end of the process."""
+        """Stop, release and destroy the node, at the end of the process."""
         with self._transitions:
             if self.state in {"unconfigured", "inactive", "active"}:
                 self.trigger_shutdown()
@@ -252,15 +251,15 @@ class StageNode(LifecycleNode, Generic[P]):
     def _take_down(self) -> None:
         self._failure = None
         self._schedule_retry()
-        self._inside = True
+        self._own_transition = True
         try:
             if self.state == "active":
                 self.trigger_deactivate()
             if self.state == "inactive":
                 self.trigger_cleanup()
         finally:
-            self._inside = False
-        # At once, so that nobody outside takes it for a stage that stands still.
+            self._own_transition = False
+        # At once, so that the monitor does not take it for a stalled stage.
         self.report()
 
     def _schedule_retry(self) -> None:
@@ -294,7 +293,7 @@ class StageNode(LifecycleNode, Generic[P]):
     # Topics.
 
     def advertise(self, kind: Any, topic: str, profile: QoSProfile) -> Any:
-        """A lifecycle publisher, with QoS overrides and QoS trouble in diagnostics.
+        """A lifecycle publisher with QoS overrides; QoS mismatches appear in diagnostics.
 
         Args:
             kind: message type.
@@ -321,7 +320,7 @@ class StageNode(LifecycleNode, Generic[P]):
         profile: QoSProfile,
         raw: bool = False,
     ) -> Any:
-        """A subscription, with QoS overrides and QoS trouble in diagnostics.
+        """A subscription with QoS overrides; QoS mismatches appear in diagnostics.
 
         Args:
             kind: message type.

@@ -1,9 +1,9 @@
 """How frames pass from one stage to the next inside a process.
 
-A live camera must never queue up old frames, so :class:`LatestSlot` holds the
-newest and counts what it replaced. A file that is processed as fast as
-possible must lose nothing, so :class:`BlockingSlot` makes the faster side wait.
-Both hand over the object itself: a frame's array is never copied.
+A live camera must never queue up old frames, so :class:`LatestSlot` holds the newest and
+counts those it replaced. A file that is processed as fast as possible must lose no frame, so
+:class:`BlockingSlot` makes the faster side wait. Both pass the object itself: a frame's array
+is never copied.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Sink(Protocol[T_contra]):
         ...
 
     def close(self) -> None:
-        """Say that nothing more comes; what is inside can still be taken."""
+        """Say that nothing more comes; an item inside can still be taken."""
         ...
 
 
@@ -83,14 +83,14 @@ class LatestSlot(Generic[T]):
             return item
 
     def close(self) -> None:
-        """Say that nothing more comes; what is inside can still be taken."""
+        """Say that nothing more comes; an item inside can still be taken."""
         with self._ready:
             self._closed = True
             self._ready.notify_all()
 
 
 class BlockingSlot(Generic[T]):
-    """Holds one item and lets the giver wait until it is taken (lossless)."""
+    """Holds one item and makes the giver wait until it is taken (lossless)."""
 
     dropped = 0
 
@@ -123,7 +123,7 @@ class BlockingSlot(Generic[T]):
             return item
 
     def close(self) -> None:
-        """Say that nothing more comes; what is inside can still be taken."""
+        """Say that nothing more comes; an item inside can still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

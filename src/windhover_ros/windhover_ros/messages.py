@@ -6,8 +6,8 @@ track id, empty for a detection that has none.
 
 ``results[0]`` is what the object is. A track of something that is carried has a
 second result that says by whom: its ``class_id`` is ``carried_by:<track id>`` and
-its score is that of the object times the share of what was seen that speaks for
-that person. It is never above the object's own, so that whoever takes the best
+its score is the object's times the share of the evidence that points to that
+person. It is never above the object's own, so that whoever takes the best
 result still finds the object's class. Carrier and carried are both in the message
 as detections of their own whenever they are seen.
 """
@@ -188,10 +188,9 @@ def _hypotheses(reader: CdrReader) -> tuple[str, float, int, float]:
 
 
 class LabelTable:
-    """Names to class ids, growing as new names are heard.
+    """Class ids of label names; a new name gets the next id.
 
-    A node that receives results knows labels by name only; its tracker wants
-    integers.
+    A node that receives results knows labels by name only; its tracker needs integers.
     """
 
     def __init__(self, labels: Sequence[str] = ()) -> None:

@@ -45,7 +45,7 @@ def result(deadline_s: float = 0.0) -> QoSProfile:
 
 
 def latched() -> QoSProfile:
-    """Things said once that a late subscriber still gets: transient local."""
+    """Messages that a late subscriber still gets: transient local."""
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
         depth=1,
@@ -55,7 +55,7 @@ def latched() -> QoSProfile:
 
 
 def sensor() -> QoSProfile:
-    """What the autopilot's bridge publishes: best effort takes either reliability."""
+    """For the autopilot's bridge: a best-effort subscriber matches either reliability."""
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT
     )

@@ -1,4 +1,4 @@
-"""Runs nodes in a process until they are done or someone says stop."""
+"""Runs nodes in a process until they are done or a signal stops it."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def ros(args: Sequence[str] | None = None) -> Iterator[None]:
         raise ConfigError(
             f"ROS refuses, with ROS_SECURITY_ENABLE=true: {' '.join(str(error).split())}: check "
             "ROS_SECURITY_KEYSTORE, the enclave (--ros-args --enclave) and its permissions, and "
-            "that this Fast DDS has security (that of the wheels has not)"
+            "that this Fast DDS has security (the wheels' has none)"
         ) from error
 
 
@@ -115,12 +115,12 @@ def _init(args: list[str], handlers: Any) -> None:
 
 @contextmanager
 def spin_in_threads(nodes: Sequence[Any]) -> Iterator[None]:
-    """Serve each node's callbacks in a thread of its own, as a process of its own would.
+    """Serve each node's callbacks in a separate thread.
 
-    rclpy goes through every entity of an executor at each wake-up: with all nodes in one, a
-    message for one of them costs as much as there are services and timers in all of them.
-    The main thread stays free for signals: Python runs their handlers only
-    there, and never while rclpy waits in it.
+    rclpy checks every entity of an executor at each wake-up: with all nodes in one executor,
+    a message for one node would cost a check of every service and timer of all nodes. The
+    main thread stays free for signals: Python runs their handlers only there, and never
+    while rclpy waits in it.
     """
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
@@ -132,9 +132,9 @@ def spin_in_threads(nodes: Sequence[Any]) -> Iterator[None]:
         except ExternalShutdownException:
             done.set()
         except Exception as error:
-            # A message that can't be read must not leave a node deaf.
+            # A message that can't be read must not stop the node from receiving others.
             node.get_logger().error(
-                f"a callback failed and was left out: {type(error).__name__}: {error}",
+                f"a callback failed and was skipped: {type(error).__name__}: {error}",
                 throttle_duration_sec=10.0,
             )
 
@@ -163,14 +163,14 @@ def spin_in_threads(nodes: Sequence[Any]) -> Iterator[None]:
 
 
 def run_node(make: Callable[[], Any], until: Callable[[Any], bool] | None = None) -> int:
-    """The whole life of a process with one node.
+    """Run one node in this process.
 
     Args:
         make: builds the node.
-        until: says, asked a few times a second, whether the node is done.
+        until: whether the node is done; called a few times a second.
 
     Returns:
-        The exit status: 0, or 2 after an error that a person has to mend.
+        The exit status: 0, or 2 after an error of the user.
     """
     try:
         with StopRequest(last=True) as stop, ros():

@@ -73,7 +73,7 @@ def values(status):
     return {item.key: item.value for item in status.values}
 
 
-def test_health_is_told_to_who_comes_late_and_the_heart_beats(running, nodes):
+def test_a_late_subscriber_gets_health_and_heartbeats(running, nodes):
     pipeline = running()
     monitor = pipeline.monitor
     wait_for(lambda: monitor.overall.level is Level.OK, "all well")
@@ -87,13 +87,13 @@ def test_health_is_told_to_who_comes_late_and_the_heart_beats(running, nodes):
         "monitor/machine",
     ]  # fmt: skip
     wait_for(lambda: level(heard, "monitor/detector") is Level.OK, "the detector's level")
-    told = values(entry(heard, "monitor/detector"))
-    assert float(told["rate_hz"]) > 1
-    assert told["topic"] == "/detections"
+    reported = values(entry(heard, "monitor/detector"))
+    assert float(reported["rate_hz"]) > 1
+    assert reported["topic"] == "/detections"
     assert float(values(entry(heard, "monitor/machine"))["rss_mib"]) > 10
 
 
-def test_a_detector_that_hangs_is_brought_back_with_another_backend(running, nodes):
+def test_a_detector_that_hangs_is_recovered_with_another_backend(running, nodes):
     pipeline = running()
     detector = pipeline.detector
     wait_for(lambda: detector.health.frames.count > 5, "frames")
@@ -106,7 +106,7 @@ def test_a_detector_that_hangs_is_brought_back_with_another_backend(running, nod
     forever.set()
 
 
-def test_pairing_that_hangs_is_brought_back(ros, two_cameras, rgbt_bundle, monkeypatch):
+def test_pairing_that_hangs_is_recovered(ros, two_cameras, rgbt_bundle, monkeypatch):
     config = (
         Config()
         .with_values("detector", model=str(rgbt_bundle))
@@ -135,7 +135,7 @@ def test_pairing_that_hangs_is_brought_back(ros, two_cameras, rgbt_bundle, monke
             before = pipeline.pairing.health.frames.count
             wait_for(lambda: pipeline.pairing.health.frames.count > before + 5, "pairs again")
         assert pipeline.monitor.health.counter("recoveries_pairing") >= 1
-        # The detector stood still for want of pairs, which is not its fault.
+        # The detector had no input, which is not its fault.
         assert pipeline.monitor.health.counter("recoveries_detector") == 0
     finally:
         forever.set()
@@ -150,7 +150,7 @@ def test_with_two_cameras_the_detector_waits_for_pairing_and_that_for_rgb():
     assert inputs_of("detector", ["thermal_camera", "detector"]) == ("thermal_camera",)
 
 
-def test_a_process_that_was_started_anew_is_left_to_come_up(ros, nodes):
+def test_a_restarted_process_is_left_alone_while_it_starts(ros, nodes):
     monitor = nodes.add(MonitorNode({"watch": ["tracker"]}))
     first = nodes.add(rclpy.create_node("first"))
     first.create_publisher(Detection2DArray, "tracks", qos.result(0.5))
@@ -165,7 +165,7 @@ def test_a_process_that_was_started_anew_is_left_to_come_up(ros, nodes):
     assert not stage.is_stalled(time.monotonic() + 10.0)
 
 
-def test_a_backend_that_fails_again_and_again_is_replaced_and_that_is_told(running, monkeypatch):
+def test_a_backend_that_keeps_failing_is_replaced_and_reported(running, monkeypatch):
     from windhover.inference import fallback
 
     monkeypatch.setattr(fallback.BackendChain, "_following", staticmethod(lambda name: "cpu"))
@@ -183,7 +183,7 @@ def test_a_backend_that_fails_again_and_again_is_replaced_and_that_is_told(runni
     wait_for(lambda: detector.health.frames.count > before + 5, "frames again")
 
 
-def test_what_cannot_be_brought_back_ends_the_process_where_that_is_asked(running):
+def test_a_stage_that_cannot_be_recovered_ends_the_process_where_asked(running):
     pipeline = running(monitor={"end_process": True, "silence_s": 0.2})
     wait_for(lambda: pipeline.tracker.health.frames.count > 5, "frames")
     # The tracker goes on saying that all is well, and gives nothing.
@@ -210,7 +210,7 @@ def test_a_node_that_is_unknown_cannot_be_watched(ros):
         MonitorNode({"watch": ["detektor"]})
 
 
-def test_systemd_is_told_where_it_asked(tmp_path, monkeypatch):
+def test_systemd_is_notified_where_it_asks(tmp_path, monkeypatch):
     assert not notify("READY=1") or os.environ.get("NOTIFY_SOCKET")
     # Relative: an address has 107 bytes, and the checkout may lie deep.
     monkeypatch.chdir(tmp_path)

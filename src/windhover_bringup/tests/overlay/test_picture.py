@@ -4,7 +4,7 @@ import pytest
 pytest.importorskip("rclpy")
 
 from windhover.types import Detections, Frame
-from windhover_bringup.overlay.picture import draw, fused
+from windhover_bringup.overlay.picture import draw, fuse_for_display
 
 
 def picture(grey, thermal):
@@ -15,7 +15,7 @@ def picture(grey, thermal):
 
 
 def test_by_night_people_are_shown_by_their_warmth_and_by_day_by_rgb():
-    night, day = fused(picture(5, 220)), fused(picture(160, 220))
+    night, day = fuse_for_display(picture(5, 220)), fuse_for_display(picture(160, 220))
     assert night[30, 30].min() > 150
     assert night[5, 5].max() < 20
     assert abs(int(day[5, 5, 0]) - 120) <= 1

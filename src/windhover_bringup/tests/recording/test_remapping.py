@@ -11,7 +11,7 @@ from mcap.reader import make_reader
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
 
-from tests.support.fixtures import fly_to_the_end, wait_for
+from tests.support.fixtures import run_to_end, wait_for
 from windhover.types import Frame
 from windhover_bringup.recording.outputs import RunOutputs
 from windhover_bringup.recording.recorder import RecorderNode
@@ -37,7 +37,7 @@ def test_by_a_run_in_one_process(tmp_path, blob_bundle, blob_folder):
         pipeline = Pipeline(config)
         outputs = RunOutputs(tmp_path / "out", pipeline)
         try:
-            fly_to_the_end(pipeline)
+            run_to_end(pipeline)
         finally:
             pipeline.close()
             outputs.close()

@@ -11,7 +11,7 @@ from windhover_bringup.runtime.cameras import (
     check_inputs,
     pairing_values,
     sources_of,
-    started,
+    with_common_start,
 )
 from windhover_bringup.runtime.config import Config
 from windhover_bringup.runtime.plan import plan_run
@@ -129,12 +129,16 @@ def test_two_recorded_cameras_end_and_begin_together():
     assert lead.length == 10
     assert lead.rate_hz == 30
     assert config["thermal_camera"]["max_frames"] == 3
-    begun = started(config, CAMERAS["rgbt"], 77)
-    assert begun["rgb_camera"]["start_time_ns"] == begun["thermal_camera"]["start_time_ns"] == 77
-    assert "start_time_ns" not in started(config, CAMERAS["rgb"], 77)["rgb_camera"]
+    synchronised = with_common_start(config, CAMERAS["rgbt"], 77)
+    assert (
+        synchronised["rgb_camera"]["start_time_ns"]
+        == synchronised["thermal_camera"]["start_time_ns"]
+        == 77
+    )
+    assert "start_time_ns" not in with_common_start(config, CAMERAS["rgb"], 77)["rgb_camera"]
 
 
-def test_a_missing_second_source_is_told_before_anything_starts(tmp_path):
+def test_a_missing_second_source_is_reported_before_anything_starts(tmp_path):
     with pytest.raises(ConfigError, match="no source for the thermal camera"):
         check_inputs(Config().with_values("rgb_camera", source="scene:empty"), CAMERAS["rgbt"])
     gone = Config().with_values("rgb_camera", source="scene:empty")

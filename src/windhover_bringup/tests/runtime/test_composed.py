@@ -10,7 +10,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2DArray
 
-from tests.support.fixtures import fly_to_the_end, wait_for
+from tests.support.fixtures import run_to_end, wait_for
 from windhover.types import Frame
 from windhover_bringup.runtime.composed import Pipeline
 from windhover_bringup.runtime.config import Config
@@ -20,7 +20,7 @@ from windhover_ros.runner import spin_in_threads
 
 
 @pytest.fixture
-def fly(ros, blob_folder, blob_bundle):
+def make_pipeline(ros, blob_folder, blob_bundle):
     """Builds a pipeline over the blob folder; closed after the test."""
     built = []
 
@@ -39,8 +39,8 @@ def fly(ros, blob_folder, blob_bundle):
         pipeline.close()
 
 
-def test_every_frame_goes_through_in_order_without_a_copy(fly, blob_folder):
-    pipeline = fly(rate=0.0)
+def test_every_frame_goes_through_in_order_without_a_copy(make_pipeline, blob_folder):
+    pipeline = make_pipeline(rate=0.0)
     images = [cv2.imread(str(p), cv2.IMREAD_UNCHANGED) for p in sorted(blob_folder.iterdir())]
 
     class Source:
@@ -54,7 +54,7 @@ def test_every_frame_goes_through_in_order_without_a_copy(fly, blob_folder):
             pass
 
     pipeline.camera.opener = lambda uri, **options: Source()
-    seen = fly_to_the_end(pipeline)
+    seen = run_to_end(pipeline)
     assert [frame.index for frame, _, _ in seen] == list(range(30))
     assert all(frame.image is image for (frame, _, _), image in zip(seen, images, strict=True))
     assert pipeline.link.dropped == 0
@@ -63,13 +63,13 @@ def test_every_frame_goes_through_in_order_without_a_copy(fly, blob_folder):
     assert len(set.union(*ids)) == 2
 
 
-def test_results_cross_dds_and_equal_those_inside(fly, nodes):
+def test_results_cross_dds_and_equal_those_inside(make_pipeline, nodes):
     # All of them, also where the machine lets nobody read for a while.
     heard = nodes.listener(Detection2DArray, "tracks", QoSProfile(depth=100), raw=True)
-    pipeline = fly(rate=1.0)
+    pipeline = make_pipeline(rate=1.0)
     # The monitor and the listener.
     wait_for(lambda: pipeline.tracker.count_subscribers("tracks") == 2, "discovery")
-    seen = fly_to_the_end(pipeline)
+    seen = run_to_end(pipeline)
     wait_for(lambda: len(heard) == len(seen), "all tracks")
     table = LabelTable(pipeline.labels)
     for data, (frame, _, tracks) in zip(heard, seen, strict=True):
@@ -80,8 +80,8 @@ def test_results_cross_dds_and_equal_those_inside(fly, nodes):
         np.testing.assert_allclose(received.boxes, tracks.boxes, atol=1e-3)
 
 
-def test_images_and_overlay_are_made_only_for_who_subscribes(fly, nodes):
-    pipeline = fly(rate=1.0, loop=True)
+def test_images_and_overlay_are_made_only_for_subscribers(make_pipeline, nodes):
+    pipeline = make_pipeline(rate=1.0, loop=True)
     pipeline.start()
     with spin_in_threads(pipeline.nodes):
         wait_for(lambda: pipeline.tracker.health.frames.count > 10, "frames")
@@ -103,9 +103,9 @@ def has_boxes(message):
     return (picture.max(axis=2).astype(int) - picture.min(axis=2) > 60).sum() > 50
 
 
-def test_every_stage_reports_its_health(fly, nodes):
+def test_every_stage_reports_its_health(make_pipeline, nodes):
     heard = nodes.listener(DiagnosticArray, "/diagnostics", qos.result())
-    pipeline = fly(rate=1.0, loop=True)
+    pipeline = make_pipeline(rate=1.0, loop=True)
     pipeline.start()
 
     def status(name):

@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("vision_msgs")
 
-from tests.support.fixtures import Collector, fly_to_the_end
+from tests.support.fixtures import Collector, run_to_end
 from windhover.errors import SourceError
 from windhover_bringup.recording.outputs import RunOutputs
 from windhover_bringup.runtime.composed import Pipeline
@@ -13,7 +13,7 @@ from windhover_bringup.runtime.settings import settings_of
 
 
 @pytest.fixture
-def fly(ros, rgbt_bundle):
+def make_pipeline(ros, rgbt_bundle):
     """Builds a pipeline for two cameras; closed after the test."""
     built = []
 
@@ -31,12 +31,12 @@ def by_label(detections):
     return {int(c): b for c, b in zip(detections.class_ids, detections.boxes, strict=True)}
 
 
-def test_people_of_the_thermal_picture_are_found_where_rgb_has_them(fly, two_cameras):
+def test_people_of_the_thermal_picture_are_found_where_rgb_has_them(make_pipeline, two_cameras):
     """The bundle sees a person in T and a vehicle in R; T lies 24 pixels to the left."""
-    pipeline = fly(str(two_cameras.folder), calibration=str(two_cameras.calibration))
+    pipeline = make_pipeline(str(two_cameras.folder), calibration=str(two_cameras.calibration))
     handed = Collector()
     pipeline.pairing.outputs.append(handed)
-    seen = fly_to_the_end(pipeline)
+    seen = run_to_end(pipeline)
     assert len(seen) == len(handed.frames) == two_cameras.count
     for index, (frame, detections, _) in enumerate(seen):
         # The very array that the pairing node made: no copy between the stages.
@@ -50,11 +50,11 @@ def test_people_of_the_thermal_picture_are_found_where_rgb_has_them(fly, two_cam
     assert float(counts["pairing_error_worst_ms"]) < 0.001
 
 
-def test_a_thermal_recording_that_ends_leaves_rgb_alone_and_says_so(fly, two_cameras):
+def test_a_thermal_recording_that_ends_leaves_rgb_alone_and_is_reported(make_pipeline, two_cameras):
     for path in sorted((two_cameras.folder / "thermal").iterdir())[4:]:
         path.unlink()
-    pipeline = fly(str(two_cameras.folder), calibration=str(two_cameras.calibration))
-    seen = fly_to_the_end(pipeline)
+    pipeline = make_pipeline(str(two_cameras.folder), calibration=str(two_cameras.calibration))
+    seen = run_to_end(pipeline)
     assert [len(detections) for _, detections, _ in seen] == [2] * 4 + [1] * 8
     assert all(1 in by_label(detections) for _, detections, _ in seen)
     assert pipeline.detector.health.counter("frames_without_thermal") == 8
@@ -62,35 +62,35 @@ def test_a_thermal_recording_that_ends_leaves_rgb_alone_and_says_so(fly, two_cam
 
 
 @pytest.mark.parametrize(("camera", "label"), [("rgb", 1), ("thermal", 0)])
-def test_one_camera_alone_finds_what_it_sees(fly, two_cameras, camera, label):
+def test_one_camera_alone_finds_what_it_sees(make_pipeline, two_cameras, camera, label):
     """The other's part of the picture is blank: no person without thermal."""
     source = f"{camera}={two_cameras.folder / camera}"
-    pipeline = fly(source, calibration=str(two_cameras.calibration))
-    seen = fly_to_the_end(pipeline)
+    pipeline = make_pipeline(source, calibration=str(two_cameras.calibration))
+    seen = run_to_end(pipeline)
     assert len(seen) == two_cameras.count
     assert all(frame.encoding == "8UC4" for frame, _, _ in seen)
     assert all(set(by_label(detections)) == {label} for _, detections, _ in seen)
-    pipeline.report_lost_stages()
+    pipeline.check_lost_frames()
 
 
-def test_thermal_pictures_of_another_size_are_told_at_the_end(fly, two_cameras):
+def test_thermal_pictures_of_another_size_are_reported_at_the_end(make_pipeline, two_cameras):
     for path in (two_cameras.folder / "thermal").iterdir():
         cv2.imwrite(str(path), np.zeros((100, 100), np.uint8))
-    pipeline = fly(str(two_cameras.folder), calibration=str(two_cameras.calibration))
-    seen = fly_to_the_end(pipeline)
+    pipeline = make_pipeline(str(two_cameras.folder), calibration=str(two_cameras.calibration))
+    seen = run_to_end(pipeline)
     assert len(seen) == two_cameras.count
     with pytest.raises(SourceError, match="thermal pictures are 100x100"):
-        pipeline.report_lost_stages()
+        pipeline.check_lost_frames()
 
 
-def test_a_recording_of_both_is_paired_again_the_same_way(fly, two_cameras, tmp_path):
-    first = fly(str(two_cameras.folder), calibration=str(two_cameras.calibration))
+def test_a_recording_of_both_is_paired_again_the_same_way(make_pipeline, two_cameras, tmp_path):
+    first = make_pipeline(str(two_cameras.folder), calibration=str(two_cameras.calibration))
     outputs = RunOutputs(tmp_path / "out", first)
-    seen = fly_to_the_end(first)
+    seen = run_to_end(first)
     first.close()
     outputs.close()
-    again = fly_to_the_end(
-        fly(str(tmp_path / "out" / "bag"), calibration=str(two_cameras.calibration))
+    again = run_to_end(
+        make_pipeline(str(tmp_path / "out" / "bag"), calibration=str(two_cameras.calibration))
     )
     assert len(again) == len(seen)
     # RGB is recorded as JPEG, so a box may differ by what that blurs.
@@ -100,9 +100,9 @@ def test_a_recording_of_both_is_paired_again_the_same_way(fly, two_cameras, tmp_
     assert outputs.metrics()["run"]["pairs"] == str(two_cameras.count)
 
 
-def test_a_scene_is_seen_by_both_cameras_with_its_own_calibration(fly):
-    pipeline = fly("scene:demo?seed=4&frames=2&altitude=40")
-    seen = fly_to_the_end(pipeline)
+def test_a_scene_is_seen_by_both_cameras_with_its_own_calibration(make_pipeline):
+    pipeline = make_pipeline("scene:demo?seed=4&frames=2&altitude=40")
+    seen = run_to_end(pipeline)
     assert len(seen) == 2
     assert seen[0][0].image.shape == (720, 1280, 4)
     assert seen[0][0].image[..., 3].any()

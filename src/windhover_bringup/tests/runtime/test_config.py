@@ -65,7 +65,7 @@ def test_a_written_config_reaches_a_node_in_its_types(ros, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reason"),
     [
         ("a: [", "is not YAML"),
         ("just words", "has no sections"),
@@ -76,11 +76,11 @@ def test_a_written_config_reaches_a_node_in_its_types(ros, tmp_path):
         ("/**/tracker:\n  ros__parameters: {bytetrack: {lost_seconds: -1}}\n", "lost_seconds"),
     ],
 )
-def test_a_mistake_is_one_line_that_names_file_and_place(tmp_path, text, told):
+def test_a_mistake_is_one_line_that_names_file_and_place(tmp_path, text, reason):
     file = write(tmp_path, text)
     with pytest.raises(ConfigError) as caught:
         Config.load(file)
-    assert told in str(caught.value)
+    assert reason in str(caught.value)
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -31,7 +31,7 @@ def test_without_out_overlay_and_monitor_nothing_records_or_draws(blob_bundle, b
     assert plan_run(config, None).consumers == ("tracker", "detector")
 
 
-def test_a_source_that_is_not_there_is_told_before_anything_starts(blob_bundle, tmp_path):
+def test_a_source_that_is_not_there_is_reported_before_anything_starts(blob_bundle, tmp_path):
     with pytest.raises(SourceError, match="nowhere"):
         plan_run(config_of(blob_bundle, tmp_path / "nowhere"), None)
 

@@ -13,8 +13,8 @@ SOURCE = "scene:empty?frames=3"
 def test_an_emulator_is_waited_for(blob_bundle, monkeypatch, backend, watched, pace):
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     config = settings_of(None, SOURCE, str(blob_bundle), backend)
-    assert config.is_watched() is watched
+    assert config.has_monitor() is watched
     assert config["thermal_camera"].get("rate", 1.0) == pace
-    assert not config.is_watched(waits=True)
+    assert not config.has_monitor(waits=True)
     given = settings_of(None, SOURCE, str(blob_bundle), backend, rate=0.5)
     assert given["thermal_camera"]["rate"] == 0.5

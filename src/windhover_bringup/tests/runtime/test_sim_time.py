@@ -50,17 +50,19 @@ def bag(tmp_path_factory):
         for step in range(30):
             stamp_ns = START_NS + step * STEP_NS
             stamp = time(*divmod(stamp_ns, 10**9))
-            told = STORE.types["rosgraph_msgs/msg/Clock"](stamp)
+            clock_message = STORE.types["rosgraph_msgs/msg/Clock"](stamp)
             pixels = np.ascontiguousarray(blob_image(step)).reshape(-1)
             picture = image(header(stamp, "thermal"), 256, 320, "mono8", 0, 320, pixels)
-            writer.write(clocks, stamp_ns, STORE.serialize_cdr(told, "rosgraph_msgs/msg/Clock"))
+            writer.write(
+                clocks, stamp_ns, STORE.serialize_cdr(clock_message, "rosgraph_msgs/msg/Clock")
+            )
             writer.write(images, stamp_ns, STORE.serialize_cdr(picture, image.__msgtype__))
     return path
 
 
 @pytest.fixture
 def play(nodes, bag):
-    """Publishes what is in the bag, on and on with time going on, until the test ends."""
+    """Publishes what is in the bag, again and again until the test ends."""
     stop = threading.Event()
     threads = []
 
@@ -133,7 +135,7 @@ def test_a_composed_run_takes_its_stamps_from_the_clock(ros, nodes, play, bag, b
     assert all(0 <= stamp - START_NS < 10 * 10**9 for stamp in stamps)
 
 
-def test_without_a_clock_it_is_said_what_to_do(ros, monkeypatch, bag, blob_bundle):
+def test_without_a_clock_the_error_says_what_to_do(ros, monkeypatch, bag, blob_bundle):
     monkeypatch.setattr(clock, "CLOCK_TIMEOUT_S", 0.2)
     config = Config().with_values("detector", model=str(blob_bundle), **SIM)
     pipeline = Pipeline(config.with_values("thermal_camera", source=str(bag)))

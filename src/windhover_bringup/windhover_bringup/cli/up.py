@@ -55,7 +55,7 @@ def up(
 
 def _run_composed(settings: Config, out: Path | None) -> None:
     from windhover_bringup.recording.outputs import RunOutputs
-    from windhover_bringup.runtime.closing import closing_line
+    from windhover_bringup.runtime.run_messages import closing_line, opening_block
     from windhover_bringup.runtime.composed import Pipeline
     from windhover_ros.runner import StopRequest, ros, spin_in_threads
 
@@ -64,6 +64,7 @@ def _run_composed(settings: Config, out: Path | None) -> None:
         outputs = RunOutputs(out, pipeline, keep=True) if out else None
         try:
             pipeline.start()
+            typer.echo(opening_block(pipeline), err=True)
             total = pipeline.length
             nodes = [*pipeline.nodes, *(outputs.nodes if outputs else [])]
             with spin_in_threads(nodes), progress("frames", total) as bar:

@@ -39,7 +39,7 @@ class MonitorNode(StageNode[MonitorParams]):
     """Watches results, reports health, and recovers stages that have stalled.
 
     Attributes:
-        chain: what is known of the stages while active.
+        chain: the stages while active.
         overall: the worst status of all.
         fatal_reason: why the process should end, where ``end_process`` asks for that.
     """
@@ -136,7 +136,7 @@ class MonitorNode(StageNode[MonitorParams]):
         if self.state != "active":
             return
         now_s = time.monotonic()
-        # After a pause of the whole process, what has arrived is taken in first.
+        # After a pause of the process, messages that have arrived are read first.
         is_late, self._last_check_s = now_s - self._last_check_s > 4 * CHECK_PERIOD_S, now_s
         for name in self.chain:
             self._notice_restart(name, now_s)
@@ -217,7 +217,7 @@ def _array(stamp: Time, entries: list[DiagnosticStatus]) -> DiagnosticArray:
 
 
 def main() -> int:
-    """Run the node as a process of its own."""
+    """Run the node in its own process."""
     return run_node(MonitorNode, until=MonitorNode.is_finished)
 
 

@@ -1,7 +1,7 @@
-"""Draws tracks on their images, only while someone looks.
+"""Draws tracks on their images, only while someone subscribes.
 
-A node of its own rather than a part of the tracker: the tracker then needs no
-images, and a drone that nobody watches can leave this node out.
+It is a separate node so that the tracker needs no images, and a drone that nobody watches can
+run without it.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class OverlayNode(StageNode[OverlayParams]):
         return self.state == "active" and self._overlays.get_subscription_count() > 0
 
     def start(self) -> None:
-        """Begin to draw in a thread of its own."""
+        """Begin to draw in a thread."""
         self._stopping.clear()
         self._thread = threading.Thread(target=self._run, name="overlay", daemon=True)
         self._thread.start()
@@ -93,11 +93,11 @@ class OverlayNode(StageNode[OverlayParams]):
         self._listen(False)
 
     def tick(self) -> None:
-        """Subscribe to images only while the result is watched."""
+        """Subscribe to images only while someone subscribes to the overlay."""
         super().tick()
         if not self._linked:
             self._listen(self.watched)
-        # Nothing to draw is no fault.
+        # Having nothing to draw is no fault.
         self.health.set_active(self.watched)
 
     def offer(
@@ -161,7 +161,7 @@ class OverlayNode(StageNode[OverlayParams]):
 
 
 def main() -> int:
-    """Run the node as a process of its own."""
+    """Run the node in its own process."""
     return run_node(OverlayNode)
 
 

@@ -12,11 +12,11 @@ from windhover.imaging.overlay import draw_overlay
 from windhover.types import Detections, Frame, Tracks
 
 # Mean grey of a picture taken by day, and how much of it is shown by night and by day.
-_DAYLIGHT, _LEAST_RGB, _MOST_RGB = 90.0, 0.25, 0.75
+_DAYLIGHT, _MIN_RGB, _MAX_RGB = 90.0, 0.25, 0.75
 
 
-def fused(rgbt: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture of four planes for people: the darker RGB is, the more thermal is in it.
+def fuse_for_display(rgbt: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Fuse B, G, R and T for display: the darker RGB is, the larger the share of thermal.
 
     Args:
         rgbt: ``(H, W, 4)`` uint8 B, G, R, T.
@@ -26,7 +26,7 @@ def fused(rgbt: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """
     bgr = cv2.cvtColor(rgbt, cv2.COLOR_BGRA2BGR)
     light = min(1.0, float(bgr[::8, ::8].mean()) / _DAYLIGHT)
-    share = _LEAST_RGB + (_MOST_RGB - _LEAST_RGB) * light
+    share = _MIN_RGB + (_MAX_RGB - _MIN_RGB) * light
     thermal = cv2.cvtColor(cv2.extractChannel(rgbt, 3), cv2.COLOR_GRAY2BGR)
     return np.asarray(cv2.addWeighted(bgr, share, thermal, 1 - share, 0), np.uint8)
 
@@ -44,7 +44,7 @@ def draw(
     """
     image, encoding = frame.image, frame.encoding
     if encoding == "8UC4":
-        image, encoding = fused(image.view(np.uint8)), "bgr8"
+        image, encoding = fuse_for_display(image.view(np.uint8)), "bgr8"
     ids = results.track_ids if isinstance(results, Tracks) else None
     return draw_overlay(
         image,

@@ -127,13 +127,13 @@ def pairing_values(config: Config, bundle: Bundle, setup: CameraSetup) -> dict[s
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What is known of a camera's source before it plays.
+    """Facts of a camera's source before it plays.
 
     Attributes:
-        length: frames that will come, where known.
+        length: number of frames, where known.
         rate_hz: nominal.
         first_ns: stamp of the first frame, where the source has its own.
-        recorded: whether it is no device.
+        recorded: whether it is a recording and no device.
     """
 
     length: int | None
@@ -143,9 +143,9 @@ class Input:
 
 
 def check_input(config: Config, camera: str) -> Input:
-    """Find out before anything starts whether the source can be opened at all.
+    """Check before anything starts that the source can be opened.
 
-    A camera may come later, so devices are left to the node, which retries.
+    A camera may be connected later, so devices are left to the node, which retries.
 
     Raises:
         SourceError: a recorded source is missing, empty or of no known kind.
@@ -159,24 +159,24 @@ def check_input(config: Config, camera: str) -> Input:
             "v4l2:///dev/video0, scene:demo) or set it in the config; for a run with one camera "
             "give rgb=URI or thermal=URI alone, or set modality in the section bringup"
         )
-    most = int(values.get("max_frames", 0)) or None
+    limit = int(values.get("max_frames", 0)) or None
     if is_device(uri):
-        return Input(most, 30.0, recorded=False)
+        return Input(limit, 30.0, recorded=False)
     source = open_source(uri, camera=camera, on_bad="skip")
     length, rate_hz, first_ns = source.length, source.rate_hz, 0
     if isinstance(source, RosbagImages):
         first_ns = next((frame.stamp_ns for frame in source), 0)
     source.close()
-    length = min(length, most) if length and most else length or most
+    length = min(length, limit) if length and limit else length or limit
     return Input(length, rate_hz, first_ns)
 
 
 def check_inputs(config: Config, cameras: tuple[str, ...]) -> tuple[Config, Input]:
-    """Check all cameras' sources, and let two recorded ones go together.
+    """Check all cameras' sources, and synchronise two recorded ones.
 
     Returns:
-        The config, in which two cameras end together and have a stamp in common
-        to count from; and what is known of the camera that leads.
+        The config, in which two cameras end together and count from the same stamp; and the
+        facts of the leading camera's source.
 
     Raises:
         SourceError: a recorded source is missing, empty or of no known kind.
@@ -194,13 +194,13 @@ def check_inputs(config: Config, cameras: tuple[str, ...]) -> tuple[Config, Inpu
     return config, lead
 
 
-def started(config: Config, cameras: tuple[str, ...], at_ns: int) -> Config:
-    """The config of cameras that are to begin together.
+def with_common_start(config: Config, cameras: tuple[str, ...], at_ns: int) -> Config:
+    """The config of cameras that start together.
 
     Args:
         config: of all nodes.
         cameras: of the run.
-        at_ns: ROS time at which they begin; one camera alone begins at once.
+        at_ns: ROS time at which they start; one camera alone starts at once.
     """
     if len(cameras) > 1:
         for camera in cameras:

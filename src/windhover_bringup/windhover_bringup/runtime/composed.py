@@ -1,8 +1,7 @@
 """All stages in one process: frames pass as arrays, only results cross DDS.
 
-The nodes are the very nodes of the other way to run; here they are linked. The
-camera's thread hands frames over, one worker detects and tracks, one executor
-serves the callbacks of all nodes.
+The nodes are those of a process per node; here they are linked. The camera's thread passes
+frames on, one worker detects and tracks, and each node's executor serves its callbacks.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from windhover_bringup.runtime.cameras import (
     CameraSetup,
     check_inputs,
     pairing_values,
-    started,
+    with_common_start,
 )
 from windhover_bringup.runtime.config import Config
 from windhover_bringup.runtime.plan import watched_of
@@ -41,7 +40,7 @@ NODES: dict[str, type[RgbCamera] | type[ThermalCamera]] = {
     "thermal": ThermalCamera,
 }
 
-# From the making of two cameras that play recordings to their first frames.
+# From the start of two cameras that play recordings to their first frames.
 _START_NS = 500_000_000
 
 Tap = Callable[[Frame, Detections, Tracks, tuple[str, ...]], None]
@@ -52,16 +51,15 @@ class Pipeline:
 
     Args:
         config: of all nodes.
-        taps: get each frame with its results, in order, in the worker's thread.
+        taps: called with each frame and its results, in order, in the worker's thread.
 
     Attributes:
         config: of all nodes, as they were started.
         modality: of the pictures that the detector is given: ``rgb``, ``thermal`` or ``rgbt``.
         cameras: the camera nodes; the first leads.
         pairing: the node between cameras and a detector for both; ``None`` for one camera's.
-        total: from the moment a frame is taken to the moment its tracks are out.
-        capture: from a frame's stamp to the moment its tracks are out; means something
-            where stamps are of now.
+        total: latency from the moment a frame is taken to the moment its tracks are published.
+        capture: latency from a frame's stamp to the same; meaningful where stamps are of now.
 
     Raises:
         WindhoverError: the bundle, the source or a parameter is wrong.
@@ -80,7 +78,7 @@ class Pipeline:
         space = bringup.namespace
         if len(setup.cameras) > 1:
             now_ns = ros_time_ns(config.uses_sim_time(), space)
-            config = started(config, setup.cameras, now_ns + _START_NS)
+            config = with_common_start(config, setup.cameras, now_ns + _START_NS)
         self.config = config
         self.cameras: tuple[CameraNode[Any], ...] = tuple(
             NODES[camera](config[f"{camera}_camera"], space) for camera in setup.cameras
@@ -92,17 +90,17 @@ class Pipeline:
             self.camera.outputs.append(self.link)
         self.detector = DetectorNode(config["detector"], space, frames=self.link)
         self.tracker = TrackerNode(config["tracker"], space, linked=True)
-        # Where they are, which ROS arguments may have changed.
+        # Theirs, which ROS arguments may have changed.
         self.namespace = str(self.tracker.get_namespace())
         self.overlay = (
             OverlayNode(config["overlay"], space, linked=True) if bringup.overlay else None
         )
         self.monitor: MonitorNode | None = None
-        if config.is_watched(self.lossless):
+        if config.has_monitor(self.lossless):
             watch = watched_of(setup)
             self.monitor = MonitorNode({**config["monitor"], "watch": watch}, space)
         self._taps = list(taps or [])
-        # A run of half an hour at 30 frames a second keeps all of its times.
+        # Enough for half an hour at 30 frames a second.
         self.total = LatencyStats(window=65_536)
         self.capture = LatencyStats(window=65_536)
         self.labels = bundle.labels
@@ -122,15 +120,15 @@ class Pipeline:
         return [node for node in (self.overlay, *nodes, self.monitor) if node is not None]
 
     def tap(self, tap: Tap) -> None:
-        """Give a stage outside ROS each frame with its results; before :meth:`start`."""
+        """Call something with each frame and its results; to be added before :meth:`start`."""
         self._taps.append(tap)
 
     def start(self) -> None:
         """Bring all nodes up, the last stage first so that no frame is missed.
 
         Raises:
-            WindhoverError: a node can't come up for a reason that a person has
-                to mend. A device that is absent is retried instead.
+            WindhoverError: a node can't come up, and a retry would not help. A device that
+                is absent is retried instead.
         """
         for node in self.nodes:
             wait_for_clock(node)
@@ -139,41 +137,41 @@ class Pipeline:
                 raise node.last_error or WindhoverError(f"{node.label} did not come up")
 
     def finished(self) -> bool:
-        """Whether a recorded source has ended and all of it went through."""
+        """Whether a recorded source has ended and all its frames are processed."""
         return self.camera.ended.is_set() and self.detector.idle.is_set()
 
     def wait(self, stop: StopRequest, each: Callable[[], None] = lambda: None) -> None:
-        """Wait until the run is over or someone says stop.
+        """Wait until the run is over or is to stop.
 
         Args:
             stop: ends the wait.
             each: called ten times a second, to show progress.
 
         Raises:
-            WindhoverError: a recorded source can't be read on.
-            RestartRequiredError: the monitor could not bring a stage back.
+            WindhoverError: the rest of a recorded source can't be read.
+            RestartRequiredError: the monitor could not recover a stage.
         """
         recorded = [c for c in self.cameras if not is_device(c.params.source)]
         while not self.finished() and not stop.wait(0.1):
             each()
             for camera in recorded:
                 if camera.last_error is not None:
-                    # A file that broke off would break off at the same place again.
+                    # A truncated file would end at the same place again.
                     raise camera.last_error
             if self.monitor is not None and self.monitor.fatal_reason:
                 raise RestartRequiredError(self.monitor.fatal_reason)
         each()
 
-    def trouble(self) -> str:
+    def fault(self) -> str:
         """Why a stage is down now; empty while all are up."""
         down = [node for node in self.nodes if node.state != "active" and node.last_error]
         return f"{down[0].label}: {down[0].last_error}" if down else ""
 
-    def report_lost_stages(self) -> None:
-        """Raise if frames could not be read or not be used.
+    def check_lost_frames(self) -> None:
+        """Check that no frame was unreadable or unusable.
 
         Raises:
-            SourceError: how many, and why the last; all the others went through.
+            SourceError: how many were, and why the last one; all others were processed.
         """
         for node in (self.pairing, self.detector):
             refused = node.health.counter("frames_refused") if node else 0
@@ -183,7 +181,7 @@ class Pipeline:
             count = camera.health.counter("frames_unreadable")
             if count:
                 raise SourceError(
-                    f"{count} frames could not be read and were left out; {camera.unreadable}"
+                    f"{count} frames could not be read and were skipped; {camera.unreadable}"
                 )
 
     def close(self) -> None:

@@ -61,7 +61,7 @@ class BringupParams(NodeParams):
     overlay: bool = Field(True, description="run the overlay node (it draws only when subscribed)")
     monitor: bool = Field(True, description="run the health monitor")
     respawn: bool = read_only(
-        True, description="start a process again that crashed; at most five times a minute"
+        True, description="restart a process that crashed, at most five times a minute"
     )
 
     @field_validator("namespace")
@@ -116,7 +116,7 @@ class Config:
             ConfigError: no such file, not a parameter file, or a value in it is
                 unknown or out of range.
         """
-        file = _found(path) if path is not None else None
+        file = _resolve(path) if path is not None else None
         sections = read_sections(file) if file is not None else []
         for section in sections:
             if not section.is_for_all and section.node not in SECTIONS:
@@ -148,7 +148,7 @@ class Config:
         return dict(self.values.get(section, {}))
 
     def with_values(self, section: str, **values: Any) -> Config:
-        """This config with some values set anew; ``None`` leaves one as it is."""
+        """This config with some values replaced; ``None`` leaves a value as it is."""
         given = {name: value for name, value in values.items() if value is not None}
         merged = {**self.values, section: {**self[section], **given}}
         return Config(merged, self.origin)
@@ -185,11 +185,11 @@ class Config:
         """Whether a node takes its time from ``/clock``."""
         return any(values.get("use_sim_time", False) for values in self.values.values())
 
-    def is_watched(self, waits: bool = False) -> bool:
+    def has_monitor(self, waits: bool = False) -> bool:
         """Whether a run has a health monitor.
 
-        None where silence is no sign of a fault: an HTP emulator takes seconds a frame, and
-        the monitor would only start the detector again and again.
+        It has none where silence is no sign of a fault: an HTP emulator takes seconds a frame,
+        and the monitor would only restart the detector again and again.
 
         Args:
             waits: the source waits for the slowest stage.
@@ -197,7 +197,7 @@ class Config:
         emulated = emulates(self["detector"].get("backend", "auto"))
         return self.bringup().monitor and not waits and not emulated
 
-    def typed(self, section: str) -> dict[str, Any]:
+    def typed_values(self, section: str) -> dict[str, Any]:
         """Overrides of one section by dotted name, in their declared types."""
         values, where = self[section], f"{self.origin}: {section}"
         typed = flatten(check(SECTIONS[section], _declared(values), where).model_dump())
@@ -210,14 +210,15 @@ class Config:
         of a float as a float.
         """
         document = {
-            f"/**/{section}": {"ros__parameters": self.typed(section)} for section in self.values
+            f"/**/{section}": {"ros__parameters": self.typed_values(section)}
+            for section in self.values
         }
         path.write_text(dump_yaml(document))
         return path
 
 
-def _found(path: str | os.PathLike[str]) -> Path:
-    """The file, or that of this name in the installed config/."""
+def _resolve(path: str | os.PathLike[str]) -> Path:
+    """The file, or the one of this name in the installed config/."""
     file = Path(path)
     if file.exists() or file.parent != Path():
         return file
@@ -282,7 +283,7 @@ def _elsewhere(sections: Sequence[ParameterSection], namespace: str) -> Iterator
 def render_default() -> str:
     """The text of ``config/default.yaml``: every parameter, explained.
 
-    ``python -m windhover_bringup.runtime.config > config/default.yaml`` writes it anew.
+    ``python -m windhover_bringup.runtime.config > config/default.yaml`` updates the file.
     """
     lines = [
         "# Every parameter of every node with its default. Written from the nodes'",

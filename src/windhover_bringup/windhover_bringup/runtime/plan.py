@@ -118,7 +118,7 @@ def plan_run(config: Config, out: str | Path | None) -> RunPlan:
         values |= {"path": str(Path(out) / bag), "cameras": list(setup.cameras)}
         config = config.with_values("recorder", **values)
         consumers.append("recorder")
-    if config.is_watched():
+    if config.has_monitor():
         config = config.with_values("monitor", watch=watched_of(setup))
         consumers.append("monitor")
     return RunPlan(tuple(consumers), setup.nodes, config, lead.length, metrics_file)

@@ -13,7 +13,7 @@ from pathlib import Path
 from windhover.errors import ConfigError
 from windhover.progress import progress
 from windhover_bringup.recording.outputs import OverlayVideoWriter, RunOutputs
-from windhover_bringup.runtime.closing import closing_line
+from windhover_bringup.runtime.run_messages import closing_line
 from windhover_bringup.runtime.composed import Pipeline
 from windhover_bringup.runtime.config import Config
 from windhover_bringup.scoring.scores import ScoringSpec, write_scored
@@ -70,7 +70,7 @@ def run_and_report(
     with progress("scoring and drawing the report"):
         summary, compared = write_scored(outputs, video, pipeline, title, scoring(out))
     sys.stdout.write(f"{summary}\n{closing_line(pipeline)}\nwrote {out}\n")
-    pipeline.report_lost_stages()
+    pipeline.check_lost_frames()
     return compared
 
 

@@ -1,4 +1,4 @@
-"""Tells systemd how the process does, where it was started by systemd.
+"""Notifies systemd of the process's state, where systemd started it.
 
 Source: sd_notify(3), systemd 255. Nothing is sent where NOTIFY_SOCKET is not set.
 """
@@ -13,7 +13,7 @@ def notify(*lines: str) -> bool:
     """Send lines such as ``READY=1``, ``WATCHDOG=1`` or ``STATUS=all is well``.
 
     Returns:
-        Whether they were sent. A supervisor that is gone is no fault of ours.
+        Whether they were sent; an absent supervisor is no error.
     """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:

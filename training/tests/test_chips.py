@@ -46,6 +46,11 @@ def test_a_scene_gives_chips_whose_weapons_are_boxed(tmp_path: Path) -> None:
     boxed = {row["image_id"] for row in truth["annotations"]}
     assert armed
     assert len(boxed & set(armed)) >= len(armed) // 2
+    # Resumed: what is complete is not drawn again.
+    (tmp_path / "images/few").rename(tmp_path / "images/away")
+    assert render_chips(tmp_path, part) == 6
+    assert not list((tmp_path / "images/few").iterdir())
+    assert json.loads((tmp_path / "truth/few.json").read_text()) == truth
     again = [row for _, row in chips_of_scene(part, 400_000)]
     assert [r["image"]["flight"] for r in again] == ["scene-400000"] * 6
 

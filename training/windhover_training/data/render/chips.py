@@ -7,6 +7,7 @@ layout is that of :mod:`.rgbt_scenes`: ``images/<split>``, ``truth/<split>.json`
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -171,24 +172,38 @@ def render_chips(out: Path, part: ChipPart, progress: Callable[[], None] | None 
         DataError: a file can't be written.
     """
     cv2.setNumThreads(1)
-    folder = out / "images" / part.name
-    folder.mkdir(parents=True, exist_ok=True)
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
+    (out / "images" / part.name).mkdir(parents=True, exist_ok=True)
+    rows: list[dict[str, Any]] = []
     for seed in part.scenes.seeds:
-        for number, (pixels, row) in enumerate(chips_of_scene(part, seed)):
-            name = f"chip-{seed:06d}-{number:03d}.png"
-            if not (folder / name).exists() and not cv2.imwrite(
-                str(folder / name), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1]
-            ):
-                raise DataError(f"{folder / name}: can't be written; free some space")
-            images.append({"id": len(images) + 1, "file_name": name, **row["image"]})
-            for box in row["annotations"]:
-                ids = {"id": len(annotations) + 1, "image_id": len(images)}
-                annotations.append({**ids, **box})
+        rows += _scene_rows(out, part, seed)
         if progress is not None:
             progress()
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for row in rows:
+        images.append({"id": len(images) + 1, **row["image"]})
+        for box in row["annotations"]:
+            ids = {"id": len(annotations) + 1, "image_id": len(images)}
+            annotations.append({**ids, **box})
     categories = [{"id": i, "name": name} for i, name in enumerate(CHIP_LABELS)]
     document = {"images": images, "annotations": annotations, "categories": categories}
     write_json(out / "truth" / f"{part.name}.json", document)
     return len(images)
+
+
+def _scene_rows(out: Path, part: ChipPart, seed: int) -> list[dict[str, Any]]:
+    """A scene's rows; its chips are drawn where the file of its rows is not there yet."""
+    done = out / "scenes" / part.name / f"{seed:06d}.json"
+    if done.is_file():
+        known: list[dict[str, Any]] = json.loads(done.read_text(encoding="utf-8"))
+        return known
+    rows = []
+    for number, (pixels, row) in enumerate(chips_of_scene(part, seed)):
+        name = f"chip-{seed:06d}-{number:03d}.png"
+        path = out / "images" / part.name / name
+        if not cv2.imwrite(str(path), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
+            raise DataError(f"{path}: can't be written; free some space")
+        rows.append({**row, "image": {"file_name": name, **row["image"]}})
+    # Last, so that where it is the scene's chips are complete.
+    write_json(done, rows)
+    return rows

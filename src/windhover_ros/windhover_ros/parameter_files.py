@@ -88,8 +88,9 @@ def read_sections(file: Path) -> list[ParameterSection]:
     """
     try:
         document = read_yaml(file)
-    except OSError as error:
-        raise ConfigError(f"config {file} can't be read: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:  # the second for a NUL in the path
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"config {file} can't be read: {why}") from None
     except YamlError as error:
         raise ConfigError(f"config {file} is not YAML: {error}") from None
     if not isinstance(document, dict):

@@ -84,7 +84,7 @@ def test_any_failure_in_drawing_is_raised_at_the_end_and_nothing_waits_for_it(
     def broken(*_):
         raise ValueError("no such colour")
 
-    monkeypatch.setattr(outputs, "draw", broken)
+    monkeypatch.setattr(outputs, "draw_results", broken)
     video = outputs.OverlayVideoWriter(tmp_path, 30.0)
     for index in range(40):
         frame = Frame(np.zeros((8, 8), np.uint8), "mono8", index, "cam", index)

@@ -5,9 +5,9 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("vision_msgs")
 
-from windhover_bringup.runtime.run_messages import frames_line
 from windhover_bringup.runtime.config import Config
 from windhover_bringup.runtime.plan import RunPlan
+from windhover_bringup.runtime.run_messages import frames_line
 from windhover_bringup.runtime.run_report import RunReport
 
 SAID = {

@@ -55,8 +55,8 @@ def up(
 
 def _run_composed(settings: Config, out: Path | None) -> None:
     from windhover_bringup.recording.outputs import RunOutputs
-    from windhover_bringup.runtime.run_messages import closing_line, opening_block
     from windhover_bringup.runtime.composed import Pipeline
+    from windhover_bringup.runtime.run_messages import closing_line, opening_block
     from windhover_ros.runner import StopRequest, ros, spin_in_threads
 
     with StopRequest(last=True) as stop, ros():

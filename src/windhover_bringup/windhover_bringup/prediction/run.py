@@ -15,17 +15,14 @@ from numpy.typing import NDArray
 from windhover.errors import ConfigError, DataError
 from windhover.files import write_atomic, write_bytes_atomic
 from windhover.health.latency import LatencyStats
-from windhover.imaging.agc import ToneMapper
 from windhover.imaging.colour import is_coloured, is_false_colour
-from windhover.imaging.formats import to_bgr, to_gray8
+from windhover.imaging.display import draw_results
 from windhover.imaging.video import VideoWriter
-from windhover.model.bundle import Bundle
 from windhover.model.detector import Detector
-from windhover.pairing.registration import merge_rgbt
+from windhover.model.pictures import ModelInput
 from windhover.sources.base import Source
 from windhover.sources.files import ImageFiles
 from windhover.types import Detections, Frame
-from windhover_bringup.overlay.picture import draw
 from windhover_bringup.prediction.labels import CocoDetections, clip_boxes, yolo_text
 
 JPEG_QUALITY = 90
@@ -132,35 +129,6 @@ def colour_warning(first: Frame, detector: Detector) -> str | None:
     )
 
 
-class ModelInput:
-    """Makes a source's frames what a model takes.
-
-    A model of both cameras gets the other camera's part blank, as in flight.
-
-    Args:
-        bundle: of the model.
-    """
-
-    def __init__(self, bundle: Bundle) -> None:
-        self._both = bundle.channels == "rgbt"
-        self._tone = ToneMapper(bundle.tone)
-
-    def of(self, frame: Frame) -> Frame:
-        """The frame itself, or with a blank part.
-
-        Raises:
-            EncodingError: the frame has no known encoding.
-        """
-        if not self._both or frame.encoding == "8UC4":
-            return frame
-        if frame.encoding in {"mono8", "mono16"}:
-            grey = to_gray8(frame.image, frame.encoding, self._tone.apply)
-            picture = merge_rgbt(np.zeros((*grey.shape, 3), np.uint8), grey)
-        else:
-            picture = merge_rgbt(to_bgr(frame.image, frame.encoding), None)
-        return Frame(picture, "8UC4", frame.stamp_ns, frame.frame_id, frame.index)
-
-
 def predict(
     source: Source,
     detector: Detector,
@@ -246,7 +214,7 @@ class _Writer:
             path = self._outputs.folder / "labels" / f"{self._base(name)}.txt"
             write_atomic(path, yolo_text(found, frame.width, frame.height))
         if self._outputs.save:
-            picture = draw(frame, found, self._labels)
+            picture = draw_results(frame, found, self._labels)
             if self._video is not None:
                 self._video.write(picture, frame.stamp_ns)
             if self._files is not None:

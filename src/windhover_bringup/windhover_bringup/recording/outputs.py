@@ -18,10 +18,10 @@ from windhover.files import write_json
 from windhover.health.latency import LatencySummary
 from windhover.health.level import Level
 from windhover.health.metrics import FORMAT, latency_metrics
+from windhover.imaging.display import draw_results
 from windhover.imaging.video import VideoWriter
 from windhover.machine import machine_facts
 from windhover.types import Detections, Frame, Tracks
-from windhover_bringup.overlay.picture import draw
 from windhover_bringup.recording.recorder import RecorderNode, RecorderParams
 from windhover_bringup.recording.run_recorder import RunRecorder
 from windhover_bringup.recording.topics import RunTopics
@@ -245,7 +245,7 @@ class OverlayVideoWriter:
                     self.error = DataError(f"the video ended: {type(error).__name__}: {error}")
 
     def _draw(self, frame: Frame, tracks: Tracks, labels: tuple[str, ...]) -> None:
-        picture = draw(frame, tracks, labels)
+        picture = draw_results(frame, tracks, labels)
         number = self._video.count
         self._video.write(picture, frame.stamp_ns)
         # Evenly spread examples without knowing how many frames will come.

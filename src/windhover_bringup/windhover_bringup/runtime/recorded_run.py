@@ -13,9 +13,9 @@ from pathlib import Path
 from windhover.errors import ConfigError
 from windhover.progress import progress
 from windhover_bringup.recording.outputs import OverlayVideoWriter, RunOutputs
-from windhover_bringup.runtime.run_messages import closing_line
 from windhover_bringup.runtime.composed import Pipeline
 from windhover_bringup.runtime.config import Config
+from windhover_bringup.runtime.run_messages import closing_line
 from windhover_bringup.scoring.scores import ScoringSpec, write_scored
 from windhover_evaluation.report.baseline import Comparison
 from windhover_ros.runner import StopRequest, ros, spin_in_threads

@@ -24,7 +24,7 @@ def opening_block(pipeline: Pipeline) -> str:
     return "\n".join(
         [
             f"model   {bundle.name} {bundle.version}, {bundle.channels} {size}",
-            f"backend {values.get('backend', '')} ({values.get('device', '')})",
+            f"backend {values.get('backend', '')}: {values.get('device', '')}",
             f"input   {sources}",
             f"topics  {', '.join(results)}",
             f"domain  {os.environ.get('ROS_DOMAIN_ID', '0')}",

@@ -12,8 +12,8 @@ from windhover.health.latency import LatencySummary
 from windhover.health.metrics import FORMAT, latency_metrics
 from windhover.machine import machine_facts
 from windhover.sources import is_device
-from windhover_bringup.runtime.run_messages import frames_line
 from windhover_bringup.runtime.plan import RunPlan
+from windhover_bringup.runtime.run_messages import frames_line
 
 Values = Mapping[str, str]
 

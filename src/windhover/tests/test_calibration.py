@@ -173,13 +173,13 @@ def test_a_malformed_file_is_refused_by_name(file, change, message):
 
 
 @pytest.mark.parametrize("text", ["", "just words", "a: [1", "- 1\n- 2\n"])
-def test_what_is_no_calibration_at_all_is_refused(file, text):
+def test_a_file_without_a_calibration_is_refused(file, text):
     file.write_text(text)
     with pytest.raises(CalibrationError, match=r"boson\.yaml"):
         load_calibration(file)
 
 
-def test_a_folder_is_refused_and_an_absent_file_is_told_apart(tmp_path):
+def test_a_folder_is_refused_and_a_missing_file_is_another_error(tmp_path):
     with pytest.raises(CalibrationError, match="can't be read"):
         load_calibration(tmp_path)
     with pytest.raises(FileNotFoundError):

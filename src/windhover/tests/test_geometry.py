@@ -61,7 +61,7 @@ def test_a_level_drone_looks_down_by_its_cameras_tilt():
 
 
 @pytest.mark.parametrize("bad", [(0, 0, 0, 0), (float("nan"), 0, 0, 1)])
-def test_an_attitude_that_is_none_is_refused(bad):
+def test_an_invalid_attitude_has_no_down(bad):
     with pytest.raises(ConfigError, match="no quaternion"):
         down_of_attitude(bad, 60)
 
@@ -160,7 +160,7 @@ def test_beyond_a_fisheyes_picture_there_is_no_ray():
         assert np.isfinite(ray).all() == shown
 
 
-def test_what_is_behind_the_lens_is_nowhere():
+def test_points_behind_the_lens_have_no_pixel():
     for distortion in (np.zeros(5), np.array([-0.1, 0, 0, 0, 0])):
         lens = Lens(640, 512, Lens.from_hfov((640, 512), 60).matrix, distortion)
         assert np.isnan(lens.project(np.array([[0.0, 0.0, -1.0]]))).all()

@@ -159,7 +159,7 @@ def load_calibration(path: str | Path) -> CameraCalibration:
         The calibration, every field checked.
 
     Raises:
-        FileNotFoundError: no such file, which is no fault of its contents.
+        FileNotFoundError: there is no such file.
         CalibrationError: not YAML, another tool's format, a field is missing or of the
             wrong shape, or it holds a value that no camera has.
     """

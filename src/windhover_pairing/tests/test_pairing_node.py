@@ -96,7 +96,7 @@ def test_both_cameras_over_dds_become_one_picture(nodes, calibration):
     picture = picture_of(message)
     assert (picture[..., :3] == 80).all()
     y, x = np.argwhere(picture[..., 3] > 200).mean(axis=0)
-    # The middle of the thermal picture lies in the RGB one by the cameras' misalignment.
+    # The middle of the thermal picture is off the RGB one's by the cameras' misalignment.
     assert abs(x - 640) < 15
     assert abs(y - 360) < 15
     wait_for(lambda: infos, "the lens")
@@ -130,7 +130,7 @@ def test_frames_in_one_process_are_handed_on_in_order(linked, calibration):
     assert values(node)["pairs"] == "5"
 
 
-def test_a_stalled_thermal_camera_leaves_rgb_alone_and_says_so(linked, calibration):
+def test_a_stalled_thermal_camera_leaves_rgb_alone_and_is_reported(linked, calibration):
     node = linked(calibration=calibration, thermal_timeout_s=0.2)
     node.intake.thermal.put(thermal(0, at=(320, 256)))
     node.intake.rgb.put(rgb(MS))
@@ -147,7 +147,7 @@ def test_a_stalled_thermal_camera_leaves_rgb_alone_and_says_so(linked, calibrati
     assert node.given.frames[2].image[..., 3].any()
 
 
-def test_by_night_thermal_goes_on_alone_where_that_is_wanted(linked, calibration):
+def test_thermal_goes_on_alone_if_enabled(linked, calibration):
     node = linked(calibration=calibration, thermal_timeout_s=0.1, thermal_alone=True)
     node.intake.thermal.put(thermal(5 * MS, at=(320, 256)))
     wait_for(lambda: node.given.frames, "thermal alone")
@@ -174,11 +174,11 @@ def test_altitude_and_attitude_decide_the_mapping(nodes, linked, calibration):
         lambda: altitude.get_subscription_count() and imu.get_subscription_count(), "discovery"
     )
 
-    def tell():
+    def publish():
         altitude.publish(Float64(data=12.5))
         imu.publish(Imu(orientation=Quaternion(x=math.sin(0.1), y=0.0, z=0.0, w=math.cos(0.1))))
 
-    pilot.create_timer(0.05, tell)
+    pilot.create_timer(0.05, publish)
     wait_for(lambda: values(node)["altitude_m"] == "12.5", "the altitude")
     wait_for(lambda: values(node)["attitude"] == "known", "the attitude")
     node.intake.thermal.put(thermal(100 * MS))
@@ -202,7 +202,7 @@ def test_attitude_may_be_a_gimbals_quaternion(nodes, linked):
     np.testing.assert_allclose(node._drone.pose().down, [0, 0, 1], atol=1e-9)
 
 
-def test_nonsense_from_the_autopilot_is_not_taken(linked):
+def test_invalid_values_of_the_autopilot_are_ignored(linked):
     node = linked()
     for bad in (float("nan"), -3.0, 0.0):
         assert not node._drone.altitude(bad)
@@ -210,7 +210,7 @@ def test_nonsense_from_the_autopilot_is_not_taken(linked):
     assert values(node)["altitude_m"] == "unknown"
 
 
-def test_a_missing_calibration_is_named_and_taken_once_it_is_there(nodes, tmp_path):
+def test_a_missing_calibration_is_named_and_loaded_once_it_exists(nodes, tmp_path):
     path = tmp_path / "cal" / "rgbt.yaml"
     node = nodes.add(PairingNode({"calibration": str(path), **FAST}))
     assert not node.bring_up()
@@ -219,7 +219,7 @@ def test_a_missing_calibration_is_named_and_taken_once_it_is_there(nodes, tmp_pa
     wait_for(lambda: node.state == "active", "recovery")
 
 
-def test_without_a_calibration_it_goes_on_and_says_so(linked):
+def test_without_a_calibration_it_goes_on_with_a_warning(linked):
     node = linked()
     node.intake.thermal.put(thermal(0, at=(320, 256)))
     node.intake.rgb.put(rgb(0))
@@ -238,7 +238,7 @@ def test_pictures_of_another_size_are_named_and_rgb_goes_on(linked, calibration)
     assert node.state == "active"
 
 
-def test_a_camera_info_unlike_the_calibration_is_told(nodes, calibration):
+def test_a_camera_info_unlike_the_calibration_is_a_warning(nodes, calibration):
     node = nodes.add(PairingNode({"calibration": calibration}))
     assert node.bring_up()
     sender = nodes.add(rclpy.create_node("sender"))
@@ -265,11 +265,11 @@ def test_without_a_calibration_the_lenses_of_camera_info_are_used(nodes):
         infos[which].k = [*infos_k, 0.0, 0.0, 1.0]
         infos[which].d = [-0.1, 0.0, 0.0, 0.0, 0.0]
 
-    def tell():
+    def publish():
         for which, publisher in publishers.items():
             publisher.publish(infos[which])
 
-    sender.create_timer(0.05, tell)
+    sender.create_timer(0.05, publish)
     wait_for(lambda: values(node)["calibration"] == "lenses of camera_info", "both lenses")
     assert any("taken to look the same way" in text for text in problems(node))
     geometry = node._registration.geometry
@@ -277,7 +277,7 @@ def test_without_a_calibration_the_lenses_of_camera_info_are_used(nodes):
     assert geometry.rgb.distortion[0] == -0.1
 
 
-def test_a_format_that_is_none_is_refused_by_name(nodes):
+def test_an_unknown_encoding_is_refused_by_name(nodes):
     node = nodes.add(PairingNode())
     assert node.bring_up()
     sender = nodes.add(rclpy.create_node("sender"))
@@ -303,7 +303,7 @@ def test_a_slow_reader_gets_the_newest(linked, calibration):
     assert slot.take(1).stamp_ns == 5 * 33 * MS
 
 
-def test_refinement_is_off_unless_asked_and_then_creeps_towards_the_truth(linked, nodes, tmp_path):
+def test_refinement_is_off_by_default_and_else_approaches_the_truth(linked, nodes, tmp_path):
     config = SceneConfig(seed=100, altitude_m=40, time_of_day="day", motion=0)
     drawn = Scene(config).render(0, "both")
     true = scene_calibration(config)

@@ -66,7 +66,7 @@ def test_ids_last_over_dds_and_the_header_is_the_images(nodes):
     assert box.center.position.x == pytest.approx(30, abs=1)
 
 
-def test_empty_frames_advance_it_and_are_answered(nodes, linked):
+def test_empty_frames_advance_it_and_are_published(nodes, linked):
     heard = nodes.listener(Detection2DArray, "tracks", qos.result())
     wait_for(lambda: linked.count_subscribers("tracks") == 1, "discovery")
     for step in range(3):
@@ -85,7 +85,7 @@ def test_empty_frames_advance_it_and_are_answered(nodes, linked):
     assert not again & first
 
 
-def test_garbage_on_the_topic_is_refused_and_it_goes_on(nodes):
+def test_a_malformed_message_is_refused_and_it_goes_on(nodes):
     node = nodes.add(TrackerNode())
     node.bring_up()
     bad = moving(0)
@@ -99,14 +99,14 @@ def test_garbage_on_the_topic_is_refused_and_it_goes_on(nodes):
     assert node.state == "active"
 
 
-def test_a_stamp_that_goes_back_is_told_and_survived(linked):
+def test_a_stamp_that_goes_back_is_a_warning(linked):
     for step in (0, 1, 2, 0, 3):
         linked.track(no_frame(step), moving(step), LABELS)
     assert len(linked.results) == 5
     assert linked.health.counter("stamps_backwards") == 1
 
 
-def test_ids_go_on_over_a_recovery(linked):
+def test_ids_continue_after_a_recovery(linked):
     for step in range(4):
         linked.track(no_frame(step), moving(step), LABELS)
     before = linked.results[-1].track_ids.max()
@@ -150,8 +150,8 @@ def test_a_weapon_names_its_carrier_in_the_tracks_topic(nodes):
     assert names["weapon"][1] == ["weapon", f"carried_by:{names['person'][0]}"]
 
 
-def test_attitude_and_camera_info_tell_how_the_picture_turns(nodes):
-    """As a process of its own: no image, a yaw of 3 degrees either way, tiny boxes."""
+def test_attitude_and_camera_info_give_the_image_motion(nodes):
+    """In its own process: no image, a yaw of 3 degrees either way, tiny boxes."""
     topics = {"camera_info_topic": "camera/thermal/camera_info", "attitude_topic": "imu"}
     node = nodes.add(TrackerNode({**FAST, **topics, "camera_pitch_deg": 0.0}))
     heard = nodes.listener(Detection2DArray, "tracks", qos.result())

@@ -1,8 +1,8 @@
 """The tracker node: ``detections`` in, ``tracks`` out.
 
 Wiring only. It subscribes to no images, so that its traffic does not grow with the
-picture: in one process with the detector it is handed the frame and measures the
-camera's motion on it; as a process of its own it takes that of the attitude.
+image size: in one process with the detector it gets the frame and measures the
+camera's motion on it; in its own process it uses the attitude's.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class TrackerParams(AttitudeParams, StageParams):
     camera_info_topic: str = read_only(
         "",
         description="sensor_msgs/CameraInfo of the detector's camera, calibrated: with it the "
-        "attitude tells how the camera turns, where there is no image to measure it on; empty = "
-        "not",
+        "attitude gives the image's motion, where there is no image to measure it on; empty = "
+        "off",
     )
     carriers: CarrierParams = read_only(CarrierParams())
 
@@ -192,7 +192,7 @@ class TrackerNode(StageNode[TrackerParams]):
 
 
 def main() -> int:
-    """Run the node as a process of its own."""
+    """Run the node in its own process."""
     return run_node(TrackerNode)
 
 

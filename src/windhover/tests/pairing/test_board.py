@@ -60,7 +60,7 @@ def test_no_board_is_found_where_there_is_none():
     assert find_corners(noise, BOARD) is None
 
 
-def test_lenses_and_pose_come_out_as_they_are(corners):
+def test_lenses_and_pose_are_recovered(corners):
     fits = []
     for side, lens in enumerate((RGB, THERMAL)):
         fit = fit_lens([pair[side] for pair in corners], BOARD, lens.size, "test")
@@ -87,7 +87,7 @@ def test_a_board_counted_from_the_other_end_is_turned():
     np.testing.assert_array_equal(align_corner_order(corners, corners[::-1]), corners)
 
 
-def test_too_few_views_are_told_with_what_to_do(corners):
+def test_too_few_views_are_an_error_with_advice(corners):
     views = [a for a, _ in corners]
     with pytest.raises(CalibrationError, match=r"5 thermal pictures and 8 are needed: tilt it"):
         fit_lens(views[:5], BOARD, RGB.size, "thermal")
@@ -96,6 +96,6 @@ def test_too_few_views_are_told_with_what_to_do(corners):
 
 
 @pytest.mark.parametrize(("columns", "rows", "square"), [(2, 5, 0.1), (6, 6, 0.1), (8, 5, 0)])
-def test_a_board_that_can_not_be_used_is_refused(columns, rows, square):
+def test_an_unusable_board_is_refused(columns, rows, square):
     with pytest.raises(CalibrationError, match="inner corners"):
         Board(columns, rows, square)

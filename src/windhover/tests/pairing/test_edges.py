@@ -59,7 +59,7 @@ def test_edges_of_opposite_contrast_are_aligned():
     )
 
 
-def test_pictures_with_nothing_in_common_give_no_alignment_that_is_trusted():
+def test_unrelated_pictures_give_no_trusted_alignment():
     rng = np.random.default_rng(0)
     first, second = (cv2.GaussianBlur(rng.integers(0, 255, (256, 320), np.uint8), (0, 0), 2)
                      for _ in range(2))  # fmt: skip
@@ -79,7 +79,7 @@ def test_a_rendered_pair_gives_the_pose_to_half_a_pixel(pair):
     assert fit.median_px < 0.5
 
 
-def test_one_homography_is_right_at_its_height_and_the_pose_at_all(pair):
+def test_one_homography_is_right_at_its_height_and_the_pose_at_every_height(pair):
     bgr, grey, pose = pair
     first = Extrinsics(translation=TRUE.extrinsics.translation)
     seen = match(bgr, grey, TRUE.rgb, TRUE.thermal, first, pose)
@@ -100,7 +100,7 @@ def test_one_homography_is_right_at_its_height_and_the_pose_at_all(pair):
     assert all(row.p95_px["homography"] >= row.median_px["homography"] for row in rows.values())
 
 
-def test_nothing_seen_is_told_with_what_to_do():
+def test_no_correspondences_are_an_error_with_advice():
     with pytest.raises(CalibrationError, match="no pair of pictures has edges in common"):
         fit_pose([], TRUE.rgb, TRUE.thermal, Extrinsics(), 0.005)
 
@@ -109,7 +109,7 @@ def moved(degrees):
     return RgbtCalibration(TRUE.rgb, TRUE.thermal, turned(degrees))
 
 
-def test_refinement_creeps_to_the_truth_in_bounded_steps(pair):
+def test_refinement_approaches_the_truth_in_bounded_steps(pair):
     refiner = Refiner(moved([0.05, -0.06, 0.03]), RefineLimits(step_deg=0.02))
     before = off_px(refiner.calibration.extrinsics)
     last = refiner.calibration.extrinsics.rotation
@@ -133,7 +133,7 @@ def test_refinement_never_goes_far_from_the_file(pair):
     assert (refiner.steps, refiner.refused) == (1, 3)
 
 
-def test_refinement_does_nothing_by_what_it_can_not_see(pair):
+def test_refinement_does_nothing_without_edges(pair):
     bgr, grey, pose = pair
     refiner = Refiner(moved([0.05, 0, 0]))
     assert not refiner.step(np.zeros_like(bgr), grey, pose)

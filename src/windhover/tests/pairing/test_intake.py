@@ -53,7 +53,7 @@ def test_lossless_frames_come_in_the_order_of_their_stamps():
     assert intake.dropped == 0
 
 
-def test_after_the_end_nothing_is_taken_in():
+def test_after_close_no_frame_is_accepted():
     intake = Intake(lossless=True)
     intake.thermal.close()
     assert not intake.thermal.put(frame(1))

@@ -27,7 +27,7 @@ def stream(rate_hz, seconds, offset_ms=0.0, jitter_ms=0.0, drift=0.0, loss=0.0, 
     return stamps
 
 
-def fly(pairer, rgb, thermal, latency_ms=(20, 10)):
+def replay(pairer, rgb, thermal, latency_ms=(20, 10)):
     """Frames arrive some time after they were taken; gives the decisions."""
     events = [(s + latency_ms[0] * MS, "rgb", s) for s in rgb]
     events += [(s + latency_ms[1] * MS, "thermal", s) for s in thermal]
@@ -59,7 +59,7 @@ events = st.lists(
 
 @settings(max_examples=300)
 @given(events, st.integers(1, 60), st.integers(0, 100), st.integers(1, 8), st.booleans())
-def test_whatever_arrives_in_whatever_order(steps, tolerance, wait, capacity, alone):
+def test_any_frames_in_any_order(steps, tolerance, wait, capacity, alone):
     policy = PairingPolicy(
         tolerance_ns=tolerance * MS,
         wait_ns=wait * MS,
@@ -111,8 +111,8 @@ def test_whatever_arrives_in_whatever_order(steps, tolerance, wait, capacity, al
 
 @settings(max_examples=50)
 @given(st.integers(0, 2**32), st.floats(5, 60), st.floats(5, 60), st.floats(0, 0.3))
-def test_a_pair_is_never_further_apart_than_half_a_thermal_period(seed, rgb, thermal, loss):
-    decided = fly(
+def test_a_pair_differs_by_at_most_half_a_thermal_period(seed, rgb, thermal, loss):
+    decided = replay(
         Pairer(PairingPolicy(thermal_period_ns=int(1e9 / thermal))),
         stream(rgb, 3, offset_ms=seed % 97, jitter_ms=1, seed=seed),
         stream(thermal, 3, jitter_ms=1, loss=loss, seed=seed + 1),
@@ -124,7 +124,7 @@ def test_a_pair_is_never_further_apart_than_half_a_thermal_period(seed, rgb, the
 
 def test_the_nearest_of_all_is_found_with_steady_streams():
     rgb, thermal = stream(30, 20, offset_ms=7, drift=3e-4), stream(25, 20)
-    found = dict(pairs(fly(Pairer(PairingPolicy(thermal_period_ns=40 * MS)), rgb, thermal)))
+    found = dict(pairs(replay(Pairer(PairingPolicy(thermal_period_ns=40 * MS)), rgb, thermal)))
     for stamp in rgb[5:-5]:
         best = min(abs(t - stamp) for t in thermal)
         assert abs(found[stamp] - stamp) == best
@@ -132,13 +132,13 @@ def test_the_nearest_of_all_is_found_with_steady_streams():
 
 def test_the_period_is_measured_through_loss_and_jitter():
     pairer = Pairer()
-    fly(pairer, stream(30, 10), stream(9, 10, jitter_ms=3, loss=0.3, seed=4))
+    replay(pairer, stream(30, 10), stream(9, 10, jitter_ms=3, loss=0.3, seed=4))
     assert pairer.thermal_period_ns == pytest.approx(111 * MS, rel=0.05)
     assert 2 * pairer.tolerance_ns == pytest.approx(pairer.thermal_period_ns, abs=2)
 
 
 def test_each_frame_of_a_faster_rgb_stream_gets_a_thermal_frame():
-    decided = fly(Pairer(PairingPolicy(thermal_period_ns=111 * MS)), stream(30, 5), stream(9, 5))
+    decided = replay(Pairer(PairingPolicy(thermal_period_ns=111 * MS)), stream(30, 5), stream(9, 5))
     assert len(pairs(decided)) >= 0.95 * 150
     assert len({b for _, b in pairs(decided)}) <= 45
 
@@ -153,7 +153,7 @@ def test_frames_of_one_instant_pair_at_once():
         assert match.offset_ns == 0
 
 
-def test_a_near_enough_earlier_frame_does_not_make_rgb_wait():
+def test_a_close_earlier_frame_is_used_without_waiting():
     pairer = Pairer(PairingPolicy(thermal_period_ns=40 * MS))
     pairer.add_thermal(frame(0), 0)
     pairer.add_rgb(frame(10 * MS), 10 * MS)
@@ -164,10 +164,10 @@ def test_a_near_enough_earlier_frame_does_not_make_rgb_wait():
     assert [m.offset_ns for m in pairer.take(41 * MS)] == [15 * MS]
 
 
-def test_a_stalled_thermal_stream_holds_nothing_up():
+def test_a_stalled_thermal_stream_delays_nothing():
     pairer = Pairer()
     rgb, thermal = stream(30, 6), [s for s in stream(30, 6) if not 2 <= (s - 10**15) / 1e9 < 4]
-    decided = fly(pairer, rgb, thermal)
+    decided = replay(pairer, rgb, thermal)
     assert len(decided) == len(rgb)
     alone = [m.rgb.stamp_ns for m in decided if m.thermal is None]
     assert len(alone) == pytest.approx(60, abs=3)
@@ -184,18 +184,18 @@ def test_a_stalled_thermal_stream_holds_nothing_up():
     assert pairer.thermal_stale(now)
 
 
-def test_before_the_first_thermal_frame_rgb_goes_on_alone():
+def test_before_the_first_thermal_frame_rgb_comes_out_alone():
     pairer = Pairer()
     pairer.add_rgb(frame(5), 5)
     assert [m.thermal for m in pairer.take(5)] == [None]
 
 
-def test_by_night_thermal_may_go_on_alone():
+def test_while_rgb_is_stale_thermal_may_come_out_alone():
     rgb, thermal = stream(30, 1), stream(30, 3)
-    silent = fly(Pairer(), rgb, thermal)
+    silent = replay(Pairer(), rgb, thermal)
     assert len(silent) == len(rgb)
     pairer = Pairer(PairingPolicy(thermal_alone=True))
-    decided = fly(pairer, rgb, thermal)
+    decided = replay(pairer, rgb, thermal)
     alone = [m.thermal.stamp_ns for m in decided if m.rgb is None]
     assert len(alone) == pytest.approx(45, abs=4)
     assert pairer.counts.thermal_alone == len(alone)
@@ -220,7 +220,7 @@ def test_a_clock_step_costs_a_few_frames(step_s, thermal_late):
     assert all(abs(a - b) <= pairer.tolerance_ns for a, b in pairs(decided))
 
 
-def test_one_mad_stamp_is_survived():
+def test_one_wrong_stamp_is_survived():
     taken = stream(30, 4)
     rgb, thermal = list(taken), list(taken)
     thermal[40] += 60 * 10**9
@@ -248,10 +248,10 @@ def test_swapped_frames_come_out_in_order():
 def test_the_same_stream_twice_gives_the_same_pairs():
     rgb = stream(30, 5, jitter_ms=8, loss=0.3, seed=1)
     thermal = stream(25, 5, jitter_ms=8, loss=0.3, seed=2)
-    assert pairs(fly(Pairer(), rgb, thermal)) == pairs(fly(Pairer(), rgb, thermal))
+    assert pairs(replay(Pairer(), rgb, thermal)) == pairs(replay(Pairer(), rgb, thermal))
 
 
-def test_a_recording_waits_as_long_as_it_takes():
+def test_a_recording_waits_without_limit():
     pairer = Pairer(PairingPolicy(wait_ns=None))
     pairer.add_rgb(frame(10 * MS), 0)
     assert pairer.take(10**12) == []

@@ -71,7 +71,7 @@ def test_distorted_lenses_are_followed_on_both_sides(rgb_model, thermal_model):
         np.testing.assert_allclose(centre, spot, atol=0.15)
 
 
-def test_a_strong_lens_lays_no_second_picture_around_the_first():
+def test_a_strong_lens_maps_no_second_picture_around_the_first():
     bent = Lens(640, 512, THERMAL.matrix, np.array([-0.2, 0.0, 0.0, 0.0, 0.0]))
     wide = Lens.from_hfov((1280, 720), 120)
     got = ThermalWarp(wide, bent).apply(np.full((512, 640), 200, np.uint8), np.eye(3))
@@ -103,7 +103,7 @@ def test_the_map_is_kept_while_the_drone_holds_still():
     assert warp.rebuilt == 2
 
 
-def test_no_lens_needs_the_same_map_twice_for_the_wrong_height():
+def test_maps_of_different_heights_differ():
     """What the altitude is for: the same ground, seen from 10 m by the map of 40 m."""
     warp = ThermalWarp(RGB, THERMAL)
     thermal = smooth((512, 640))
@@ -150,13 +150,13 @@ def test_the_frame_is_the_rgb_frames():
     assert frame.image.shape == (720, 1280, 4)
 
 
-def test_without_a_thermal_frame_t_is_nothing():
+def test_without_a_thermal_frame_t_is_blank():
     frame = Registration(scene_calibration(SceneConfig())).frame(pair(), Pose(None, DOWN))
     assert frame.image[..., 3].max() == 0
     assert (frame.image[..., :3] == 90).all()
 
 
-def test_an_unknown_altitude_takes_the_nominal_one_and_says_so():
+def test_an_unknown_altitude_is_replaced_by_the_nominal_one_and_reported():
     calibration = scene_calibration(SceneConfig())
     thermal = smooth((512, 640))
     unknown, known = Registration(calibration, 40.0), Registration(calibration, 99.0)
@@ -167,7 +167,7 @@ def test_an_unknown_altitude_takes_the_nominal_one_and_says_so():
     assert known.substituted == ""
 
 
-def test_without_a_calibration_the_pictures_are_stretched_and_it_says_so():
+def test_without_a_calibration_the_pictures_are_stretched_and_that_is_reported():
     registration = Registration(None)
     thermal = smooth((512, 640))
     frame = registration.frame(pair(thermal=thermal), Pose(40, DOWN))
@@ -203,7 +203,7 @@ def test_the_output_may_be_on_the_detectors_grid():
     assert np.abs(small.image[..., 3].astype(int) - halved[..., 3])[inside].mean() < 2
 
 
-def test_the_outputs_lens_is_worked_out_once_for_a_calibration():
+def test_the_outputs_lens_is_computed_once_for_a_calibration():
     registration = Registration(None, width=640)
     assert registration.camera((1280, 720)) is None
     registration.use(RgbtCalibration(RGB, THERMAL, Extrinsics()))

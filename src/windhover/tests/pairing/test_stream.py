@@ -54,7 +54,7 @@ def test_the_stream_ends_with_rgb_and_frees_a_thermal_camera_that_waits():
     assert not intake.thermal.put(frame(1))
 
 
-def test_thermal_may_go_on_alone_after_rgb_has_ended():
+def test_thermal_may_come_out_alone_after_rgb_has_ended():
     intake, stream = made(lossless=False, thermal_alone=True)
     intake.rgb.close()
     intake.thermal.put(frame(1))
@@ -76,7 +76,7 @@ def test_a_frame_without_a_partner_comes_out_when_its_wait_is_over():
     assert [match.thermal for match in matches] == [None]
 
 
-def test_a_camera_that_never_spoke_is_stale():
+def test_a_camera_without_a_frame_is_stale():
     intake, stream = made(lossless=False)
     intake.rgb.put(frame(0))
     stream.next(0.0)
@@ -84,5 +84,5 @@ def test_a_camera_that_never_spoke_is_stale():
 
 
 @pytest.mark.parametrize("key", ["pairing_error_mean_ms", "thermal_offset_mean_ms"])
-def test_without_pairs_no_error_is_claimed(key):
+def test_without_pairs_no_error_is_reported(key):
     assert key not in made()[1].values()

@@ -31,7 +31,7 @@ def iou(one, other):
 
 
 @given(boxes(), boxes())
-def test_pairs_are_all_that_overlap(tracks, detections):
+def test_all_overlapping_pairs_are_found(tracks, detections):
     pairs = overlapping(tracks, detections)
     found = dict(
         zip(

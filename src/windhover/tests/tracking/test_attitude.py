@@ -34,7 +34,7 @@ def mapped(motion, points):
     st.tuples(*[st.floats(-8, 8)] * 3),
     st.floats(20, 90),
 )
-def test_pixels_go_where_far_points_are_seen(first, second, pitch):
+def test_pixels_move_as_distant_points_project(first, second, pitch):
     """Points so far off that only the turn counts, through both attitudes."""
 
     def attitude(angles):
@@ -59,7 +59,7 @@ def test_pixels_go_where_far_points_are_seen(first, second, pitch):
 
 
 @given(st.floats(-30, 30), st.floats(-30, 30), st.floats(0, 90))
-def test_the_mount_agrees_with_what_pairing_takes_for_down(roll, tilt, pitch):
+def test_the_mount_agrees_with_down_of_attitude(roll, tilt, pitch):
     matrix = rotation_of(about((0, 1, 0), tilt)) @ rotation_of(about((1, 0, 0), roll))
     half = about((0, 1, 0), tilt)
     other = about((1, 0, 0), roll)
@@ -78,7 +78,7 @@ def test_a_yaw_to_the_left_moves_the_picture_to_the_right():
 
 
 @pytest.mark.parametrize("bad", [(0.0,) * 4, (math.nan, 0, 0, 1), (math.inf, 0, 0, 1)])
-def test_what_is_no_attitude_is_refused(bad):
+def test_an_invalid_attitude_is_refused(bad):
     assert AttitudeHistory(60.0).add(0, bad) is False
     with pytest.raises(ConfigError, match="quaternion"):
         rotation_of(bad)
@@ -104,7 +104,7 @@ def test_a_frame_without_an_attitude_near_it_has_no_motion():
     assert history.add(0, LEVEL) is False
 
 
-def test_a_clock_that_was_set_back_starts_the_history_again():
+def test_a_clock_that_was_set_back_restarts_the_history():
     history = AttitudeHistory(0.0)
     for k in range(5):
         history.add(10**18 + k * 20 * MS, LEVEL)

@@ -95,7 +95,7 @@ def test_occlusion_is_measured_in_seconds(frame_of, play, rate, gap_s, same):
     assert ids(seen[-1]) == ([1] if same else [2])
 
 
-def test_frames_that_never_came_age_tracks_as_empty_ones_do(frame_of):
+def test_dropped_frames_age_tracks_as_empty_ones_do(frame_of):
     box = frame_of([(100, 100, 30, 30)])
     for gap_s, expected in ((1.9, [1]), (2.1, [])):
         tracker = made(lost_seconds=2.0)
@@ -133,14 +133,14 @@ def test_faint_detections_neither_start_nor_revive_tracks(frame_of, play):
     assert [ids(t) for t in seen[-6:]] == [[]] * 5 + [[1]]
 
 
-def test_between_high_and_new_scores_a_track_lives_but_is_not_born(frame_of, play):
+def test_between_high_and_new_scores_a_track_continues_but_does_not_start(frame_of, play):
     box = [(100, 100, 30, 30)]
     assert not any(len(t) for t in play(made(), [frame_of(box, 0.55)] * 5))
     seen = play(made(), [frame_of(box, 0.7)] + [frame_of(box, 0.55)] * 5)
     assert all(ids(t) == [1] for t in seen)
 
 
-def test_sure_detections_go_before_faint_ones(frame_of, play):
+def test_high_score_detections_are_matched_first(frame_of, play):
     first = frame_of([(100, 100, 30, 30)])
     # The faint box fits better, yet the sure one takes the track.
     both = frame_of([(100, 100, 30, 30), (106, 100, 30, 30)], [0.3, 0.9])
@@ -173,7 +173,7 @@ def test_a_detector_that_mixes_up_classes_costs_no_id(frame_of, play):
     assert [t.class_ids.tolist() for t in seen[2:]] == [[0], [0]]
 
 
-def test_another_class_is_only_taken_where_it_lies(frame_of, play):
+def test_another_class_is_only_taken_at_the_same_place(frame_of, play):
     person, aside = (100, 100, 30, 30), (112, 100, 30, 30)
     frames = [frame_of([person])] * 5 + [frame_of([aside], classes=1)] * 3
     assert ids(play(made(), frames)[-1]) == [2]
@@ -190,7 +190,7 @@ def test_an_object_that_turned_while_hidden_is_found_again(frame_of, play):
     assert ids(by_overlap[-1]) == [2]
 
 
-def test_what_is_much_larger_is_not_found_again(frame_of, play):
+def test_a_much_larger_object_is_not_found_again(frame_of, play):
     before = [frame_of([(100 + 6 * k, 100, 16, 24)]) for k in range(15)]
     after = [frame_of([(230, 140, 60, 80)])] * 5
     assert ids(play(made(), before + [EMPTY] * 10 + after, 10)[-1]) == [2]
@@ -299,7 +299,7 @@ def test_a_small_step_back_of_stamps_does_no_harm(frame_of):
 
 
 @pytest.mark.parametrize("jump_s", [3600.0, -3600.0, 5.0, -5.0])
-def test_a_clock_jump_starts_afresh_with_new_ids(frame_of, jump_s):
+def test_a_clock_jump_starts_new_ids(frame_of, jump_s):
     tracker = made(lost_seconds=60.0, clock_jump_s=3.0)
     box = frame_of([(100, 100, 30, 30)])
     start = 10**18
@@ -321,7 +321,7 @@ def test_reset_forgets_tracks_but_not_ids(frame_of):
     assert ids(tracker.update(box, 0)) == [2]
 
 
-def test_rows_that_are_no_box_are_dropped(frame_of):
+def test_invalid_boxes_are_dropped(frame_of):
     nan, inf = np.nan, np.inf
     rows = np.array(
         [
@@ -345,7 +345,7 @@ def test_rows_that_are_no_box_are_dropped(frame_of):
     assert len(tracker) == 1
 
 
-def test_the_detections_are_left_as_they_are(frame_of):
+def test_the_detections_are_not_modified(frame_of):
     rows = frame_of([(300, 100, 30, 30), (100, 100, 30, 30)], [0.6, 0.9])
     before = rows.boxes.copy()
     tracker = made()

@@ -199,7 +199,7 @@ def test_a_lone_object_gets_one_track_however_fast(moving, score):
 
 
 @given(frames(), st.integers(-64, 64), st.integers(-64, 64))
-def test_known_camera_motion_is_taken_off(sequence, dx, dy):
+def test_known_camera_motion_is_compensated(sequence, dx, dy):
     """A camera that shifts and says so: tracks are those of a still one, shifted."""
     still, moving = (make_tracker() for _ in range(2))
     for k, rows in enumerate(sequence):
@@ -213,7 +213,7 @@ def test_known_camera_motion_is_taken_off(sequence, dx, dy):
 
 
 @given(frames(), st.integers(0, 2**32 - 1))
-def test_any_homography_leaves_boxes_that_are_boxes(sequence, seed):
+def test_any_homography_leaves_valid_boxes(sequence, seed):
     rng = np.random.default_rng(seed)
     tracker = make_tracker()
     for k, rows in enumerate(sequence):

@@ -86,7 +86,7 @@ def rgbt(colours, thermal, seed=0):
 
 @pytest.mark.parametrize(("light", "thermal_is_followed"), [(1.0, False), (0.02, True)])
 def test_thermal_is_followed_where_colours_are_too_dark(ground, light, thermal_is_followed):
-    """Each camera shows another motion, so that it can be told which one was followed."""
+    """Each camera shows another motion, which shows the one that was used."""
     still, by_colours, by_thermal = (similarity(0, 1, *by) for by in ((0, 0), (-6, 4), (9, -5)))
     camera = CameraMotion()
     camera.estimate(rgbt(light * view(ground, still), view(ground, still)), NO_BOXES)
@@ -110,13 +110,13 @@ def test_dusk_costs_one_frame_and_no_cut(ground):
     assert known == [False, True, False, True, False, True]
 
 
-def test_where_neither_camera_sees_there_is_no_motion(ground):
+def test_without_contrast_in_either_camera_there_is_no_motion(ground):
     camera, nothing = CameraMotion(), np.zeros((512, 640), np.uint8)
     for seed in range(3):
         assert camera.estimate(rgbt(nothing, nothing, seed), NO_BOXES) == ImageMotion()
 
 
-def test_corners_are_followed_from_frame_to_frame_and_found_anew(ground):
+def test_corners_are_tracked_from_frame_to_frame_and_detected_again(ground):
     """A pan by half the view, longer than any corner stays in it; a car drives along below."""
     camera = CameraMotion()
     for k in range(31):
@@ -131,19 +131,19 @@ def test_corners_are_followed_from_frame_to_frame_and_found_anew(ground):
             np.testing.assert_allclose(flat[:, :2] / flat[:, 2:], now, atol=1.0)
 
 
-def test_corners_that_leave_the_view_are_left_out_as_flow_itself_does(ground, monkeypatch):
+def test_corners_that_leave_the_view_are_dropped_as_by_flow_itself(ground, monkeypatch):
     """OpenCV looks whether they did only where it is asked for what changed around them."""
 
-    def fly():
+    def run():
         camera, found = CameraMotion(), []
         for k in range(12):
             shown = view(ground, similarity(0.5 * k, 1, 9 * k - 50, 14 * k - 80))
             found.append(camera.estimate(shown, NO_BOXES).matrix)
         return np.array(found[1:], np.float64)
 
-    cheap = fly()
+    cheap = run()
     monkeypatch.setattr(camera_motion, "_FLOW_FLAGS", 0)
-    np.testing.assert_array_equal(cheap, fly())
+    np.testing.assert_array_equal(cheap, run())
 
 
 @pytest.mark.parametrize("shape", [(1080, 1920), (720, 1280), (513, 641), (120, 150)])
@@ -185,7 +185,7 @@ def test_boxes_beyond_the_image_are_fine(ground):
     assert camera.estimate(image, boxes).matrix is not None
 
 
-def test_what_can_not_be_followed_gives_none(ground):
+def test_an_untrackable_background_gives_no_motion(ground):
     blank = np.full((512, 640), 90, np.uint8)
     image = view(ground, np.eye(2, 3))
     for first, second in ((blank, blank), (image, blank), (blank, image), (image, image[:256])):

@@ -45,7 +45,7 @@ def test_a_weapon_on_a_person_is_linked_after_link_seconds():
 
 
 @pytest.mark.parametrize("rate", [5, 10, 30])
-def test_what_counts_is_seconds(rate):
+def test_links_count_seconds(rate):
     frame = tracks((3, PERSON, 100, 100, 12, 24), (7, WEAPON, 106, 98, 14, 4))
     seen = play([frame] * 2 * rate, rate, link_seconds=0.4)
     first = next(k for k, each in enumerate(seen) if carrier(each))
@@ -53,7 +53,7 @@ def test_what_counts_is_seconds(rate):
     assert first / rate == pytest.approx(0.45 if rate >= 10 else 0.9, abs=0.11)
 
 
-def test_who_passes_by_does_not_take_the_link_over():
+def test_a_passer_by_does_not_take_the_link_over():
     frames = []
     for k in range(40):
         passer = 40 + 4 * k
@@ -68,7 +68,7 @@ def test_who_passes_by_does_not_take_the_link_over():
     assert {carrier(each) for each in seen[8:]} == {3}
 
 
-def test_a_weapon_that_changes_hands_is_linked_anew():
+def test_a_weapon_that_changes_hands_is_linked_again():
     first = tracks((3, PERSON, 100, 100, 12, 24), (4, PERSON, 150, 100, 12, 24),
                    (7, WEAPON, 104, 98, 14, 4))  # fmt: skip
     then = tracks((3, PERSON, 100, 100, 12, 24), (4, PERSON, 150, 100, 12, 24),
@@ -78,7 +78,7 @@ def test_a_weapon_that_changes_hands_is_linked_anew():
     assert carrier(seen[-1]) == 4
 
 
-def test_a_weapon_on_the_ground_is_nobodys():
+def test_a_weapon_on_the_ground_has_no_carrier():
     frame = tracks((3, PERSON, 100, 100, 12, 24), (7, WEAPON, 160, 98, 14, 4))
     assert {carrier(each) for each in play([frame] * 30)} == {0}
 
@@ -103,7 +103,7 @@ def test_a_link_outlasts_a_person_unseen_for_some_time(gap_s, kept):
     assert carrier(seen[-1]) == (3 if kept else 0)
 
 
-def test_without_weapons_the_tracks_pass_as_they_are():
+def test_without_weapons_the_tracks_are_unchanged():
     frame = tracks((3, PERSON, 100, 100, 12, 24))
     assert all(result is frame for result in play([frame] * 3))
     assert play([tracks()])[0].carrier_ids.tolist() == []
@@ -114,7 +114,7 @@ def test_no_label_no_link():
     assert carrier(play([frame] * 10, weapon_labels=[])[-1]) == 0
 
 
-def test_what_is_gone_is_forgotten():
+def test_tracks_that_ended_are_forgotten():
     links = CarrierLinks()
     for k in range(400):
         frame = tracks((2 * k + 1, PERSON, 100, 100, 12, 24), (2 * k + 2, WEAPON, 104, 98, 14, 4))

@@ -31,7 +31,7 @@ def test_after_a_step_back_time_goes_on():
 
 
 @pytest.mark.parametrize("step", [3001, -3001])
-def test_a_jump_is_named_and_the_new_stamp_counts(step):
+def test_a_jump_gives_none_and_the_new_stamp_counts(step):
     assert elapsed([10_000, 10_000 + step, 10_033 + step]) == [0, None, 33]
 
 

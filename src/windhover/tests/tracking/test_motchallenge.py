@@ -94,7 +94,7 @@ def test_a_malformed_row_is_named_with_its_line(write, row, reason):
     assert "\n" not in message
 
 
-def test_files_that_are_none(tmp_path):
+def test_files_that_are_no_detection_files(tmp_path):
     with pytest.raises(DataError, match="No such file"):
         read_detections(tmp_path / "none.txt")
     (tmp_path / "image.png").write_bytes(b"\x89PNG\r\n\xff\xfe")
@@ -130,7 +130,7 @@ def test_a_failed_run_leaves_the_old_result(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["res.txt"]
 
 
-def test_a_place_that_can_not_be_written(tmp_path):
+def test_an_unwritable_result(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="choose another place"):
         write_mot(tmp_path / "file" / "res.txt", [])

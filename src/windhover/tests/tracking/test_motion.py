@@ -183,7 +183,7 @@ def test_rows_move_with_the_image():
     np.testing.assert_allclose(after[2, :, 2:], 1.21 * before[2, :, 2:])
 
 
-def test_an_image_that_stands_still_moves_nothing():
+def test_an_image_without_motion_moves_nothing():
     boxes = moving()
     before = state_of(boxes)
     boxes.warp(np.eye(3))

@@ -8,7 +8,7 @@ from windhover.tracking.bytetrack import ByteTracker, ByteTrackParams
 
 
 @pytest.mark.parametrize("name", sorted(TRACKERS))
-def test_every_tracker_is_made_by_its_defaults(name):
+def test_every_tracker_is_made_with_its_defaults(name):
     assert isinstance(make_tracker(name), Tracker)
 
 

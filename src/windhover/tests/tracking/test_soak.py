@@ -19,7 +19,7 @@ print(json.dumps({"grown_mib": last - first, "tracks": soak.most_tracks, "ids": 
 
 
 @pytest.mark.slow
-def test_memory_is_flat_over_minutes():
+def test_memory_is_constant_over_minutes():
     out, err = finished(start(sys.executable, "-c", PROGRAM, cwd=ROOT), 1200.0)
     assert out, err
     soak = json.loads(out)

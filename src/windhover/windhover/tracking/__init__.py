@@ -1,4 +1,4 @@
-"""From detections of single frames to tracks that last."""
+"""Multi-object tracking: detections of single frames to tracks with stable ids."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["TRACKERS", "Tracker", "TrackerKind", "make_tracker"]
 
 @dataclass(frozen=True, slots=True)
 class TrackerKind:
-    """One tracker that can be chosen by name.
+    """A tracker that can be chosen by name.
 
     Attributes:
         params: its settings; a node declares its ROS parameters from them.

@@ -1,4 +1,4 @@
-"""How the image moves because the camera turns, from the drone's attitude.
+"""Image motion caused by the camera's rotation, from the drone's attitude.
 
 A turn moves pixels whatever their distance; what the drone's own travel adds
 depends on the ground and is left to the tracker's motion model.
@@ -13,7 +13,7 @@ import numpy as np
 
 from windhover.geometry import Floats, Lens, Quaternion, body_to_optical, rotation_of
 
-#: How far from a frame's stamp an attitude may be to count as its own.
+#: Largest time between a frame's stamp and an attitude that is used for it.
 MAX_GAP_NS = 50_000_000
 _HISTORY_NS = 3_000_000_000
 # Pixels of a lens count from the centre of the first one, boxes from its corner.
@@ -21,13 +21,13 @@ _TO_CORNER = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
 
 
 def turn_motion(before: Quaternion, after: Quaternion, lens: Lens, pitch_deg: float) -> Floats:
-    """Where pixels go when the camera turns.
+    """Homography of the image when the camera rotates.
 
     Args:
         before: x, y, z, w of the drone's attitude at the first frame: body (``x``
             forward, ``y`` left, ``z`` up) to world, as sensor_msgs/Imu has it.
         after: the same at the second frame.
-        lens: of the camera; its distortion is left out.
+        lens: of the camera; its distortion is ignored.
         pitch_deg: as :func:`body_to_optical` takes it.
 
     Returns:
@@ -35,7 +35,7 @@ def turn_motion(before: Quaternion, after: Quaternion, lens: Lens, pitch_deg: fl
         pixels of boxes.
 
     Raises:
-        ConfigError: an attitude is no quaternion.
+        ConfigError: an attitude is not a quaternion.
     """
     mount = body_to_optical(pitch_deg)
     turn = mount @ rotation_of(after).T @ rotation_of(before) @ mount.T
@@ -57,15 +57,15 @@ class AttitudeHistory:
 
     @property
     def newest_ns(self) -> int | None:
-        """Stamp of the last attitude that was taken in."""
+        """Stamp of the newest attitude."""
         return self._history[-1][0] if self._history else None
 
     def add(self, stamp_ns: int, quaternion: Quaternion) -> bool:
-        """Take in an attitude; False where it is none, or older than the last one."""
+        """Add an attitude; False where it is no rotation, or older than the last one."""
         length = math.hypot(*quaternion)
         usable = math.isfinite(length) and length > 1e-6
         if not usable or (self._history and stamp_ns <= self._history[-1][0]):
-            # A clock that was set back: what is kept belongs to another time.
+            # The clock was set back: the history is of another time.
             if usable and self._history[-1][0] - stamp_ns > _HISTORY_NS:
                 self._history.clear()
             return False
@@ -93,7 +93,7 @@ class AttitudeHistory:
         return turn_motion(before, after, lens, self._pitch_deg)
 
     def _at(self, stamp_ns: int) -> Quaternion | None:
-        """The attitude at a stamp, between its two neighbours where both are near."""
+        """The attitude at a stamp, interpolated where both neighbours are near."""
         later = next((item for item in self._history if item[0] >= stamp_ns), None)
         earlier = next((item for item in reversed(self._history) if item[0] <= stamp_ns), None)
         near = [item for item in (earlier, later) if item and abs(item[0] - stamp_ns) <= MAX_GAP_NS]
@@ -101,7 +101,7 @@ class AttitudeHistory:
             return near[0][1] if near else None
         (first_ns, first), (last_ns, last) = near
         share = (stamp_ns - first_ns) / (last_ns - first_ns)
-        # Neighbours are so close that the chord serves for the arc.
+        # Neighbours are so close that linear interpolation is exact enough.
         sign = math.copysign(1.0, sum(a * b for a, b in zip(first, last, strict=True)))
         x, y, z, w = ((1 - share) * a + share * sign * b for a, b in zip(first, last, strict=True))
         return x, y, z, w

@@ -1,4 +1,4 @@
-"""What a tracker is.
+"""The interface of a tracker.
 
 Adding one is a folder with a class that fits :class:`Tracker` and a line in
 ``windhover.tracking.TRACKERS``.
@@ -16,7 +16,7 @@ from windhover.types import Detections, Image, Tracks
 
 @runtime_checkable
 class Tracker(Protocol):
-    """Gives detections of successive frames ids that last."""
+    """Gives detections of successive frames stable track ids."""
 
     def update(
         self,
@@ -27,8 +27,8 @@ class Tracker(Protocol):
     ) -> Tracks:
         """Advance to ``stamp_ns`` and take in that frame's detections.
 
-        Must be called for every frame, also for one without detections: time
-        passes for tracks all the same.
+        Must be called for every frame, also for one without detections, so that
+        tracks age.
 
         Args:
             detections: of this frame, source pixels; may be empty.
@@ -37,7 +37,7 @@ class Tracker(Protocol):
                 clock jump resets the motion but no id is used again.
             image: the frame itself, for trackers that use it.
             motion: ``(3, 3)`` homography from the last frame's pixels to this one's
-                where the camera's attitude tells it, for trackers that use it.
+                where it is known from the camera's attitude, for trackers that use it.
 
         Returns:
             The confirmed tracks seen in this frame.
@@ -45,5 +45,5 @@ class Tracker(Protocol):
         ...
 
     def reset(self) -> None:
-        """Forget all tracks; ids still go on from where they were."""
+        """Forget all tracks; no id is used again."""
         ...

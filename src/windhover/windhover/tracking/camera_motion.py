@@ -1,12 +1,12 @@
-"""How the image moved because the camera did: sparse optical flow on a small image.
+"""Image motion caused by the camera, by sparse optical flow on a small image.
 
-One corner a cell of a grid, outside the objects' boxes, is followed from frame to
-frame (pyramidal Lucas-Kanade, Bouguet 2001) and a homography is fitted to them by
-RANSAC, as BoT-SORT does with a similarity (Aharon et al., 2022): seen at a slant,
-ground does not move as a similarity. Objects and wrong matches are outliers; what
-agrees with the fit is followed on, and corners are looked for again once too many
-have left. Of a picture with thermal beside its colours (``8UC4``) the colours are
-followed, which are sharper, or thermal where it is too dark for them.
+One corner per cell of a grid, outside the objects' boxes, is tracked from frame to
+frame (pyramidal Lucas-Kanade, Bouguet 2001), and a homography is fitted by RANSAC,
+where BoT-SORT fits a similarity (Aharon et al., 2022): ground that is seen at an angle
+does not move by a similarity. Objects and wrong matches are outliers; inliers are
+tracked on, and new corners are detected once too many are lost. Of an image with
+thermal beside its colours (``8UC4``) the colours are used, which are sharper, or
+thermal where it is too dark for them.
 """
 
 from __future__ import annotations
@@ -33,34 +33,34 @@ _CELL = 8
 _CORNERS = 200
 _CORNER_BLOCK = 3
 _CORNER_QUALITY = 0.01
-# What moves in a box pulls at flow's window beside it too.
+# Motion in a box also affects flow's window beside it.
 _MARGIN = np.array([-1.0, -1.0, 1.0, 1.0], np.float32)
-# Corners are looked for again where less than this share of them is left.
+# Corners are detected again when less than this share of them is left.
 _MIN_CORNERS_LEFT = 0.6
 _WINDOW = (9, 9)
 _PYRAMID_LEVELS = 2
-# In place of how much a corner's surroundings changed, which nobody reads and costs a sixth.
+# Instead of the change of a corner's surroundings, which is not used and costs a sixth.
 _FLOW_FLAGS = cv2.OPTFLOW_LK_GET_MIN_EIGENVALS
 _FLOW_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 6, 0.05)
 _INLIER_PX = 0.75
 _RANSAC_ROUNDS = 500
 _MIN_INLIERS = 10
 _MIN_INLIER_SHARE = 0.4
-# Below this correlation of two thumbnails there is nothing of the one in the other.
+# Below this correlation of two thumbnails they show different scenes.
 _CUT_CORRELATION = 0.3
 _THUMBNAIL_SIDE = 32
 _THUMBNAIL_SHIFT = 6
-# Standard deviation of grey levels below which a picture shows nothing.
+# Standard deviation of grey levels below which an image is blank.
 _MIN_CONTRAST = 6.0
-# Mean step of grey from pixel to pixel below which colours are given up for thermal, and
-# above which they are taken again; a few lamps must not make up for the dark around them.
+# Mean step of grey from pixel to pixel below which thermal is used instead of colours, and
+# above which colours are used again; a few lamps must not hide that the rest is dark.
 _DARK_STEP, _LIT_STEP = 0.8, 1.2
 _MAX_STEP = 8
 
 
 @dataclass(frozen=True, slots=True)
 class ImageMotion:
-    """What became of the background since the last frame.
+    """Motion of the background since the last frame.
 
     Attributes:
         matrix: ``(3, 3)`` homography that takes pixel coordinates of the last frame
@@ -73,7 +73,7 @@ class ImageMotion:
 
 
 class CameraMotion:
-    """Follows the background from each frame to the next."""
+    """Measures the background's motion from each frame to the next."""
 
     def __init__(self) -> None:
         self._last_image: Gray | None = None
@@ -96,15 +96,15 @@ class CameraMotion:
         Args:
             image: ``(H, W)`` or ``(H, W, C)`` with blue, green, red first and then
                 thermal; uint8 or uint16.
-            boxes: ``(N, 4)`` x1, y1, x2, y2, pixels: where objects are, whose
-                own motion must not count.
-            guess: ``(3, 3)`` motion known otherwise, from attitude: where corners
-                are looked for first, so that fast turns are followed.
+            boxes: ``(N, 4)`` x1, y1, x2, y2, pixels, of objects, whose motion must
+                not count.
+            guess: ``(3, 3)`` motion known from attitude: the search starts there, so
+                that fast turns are measured.
 
         Returns:
             No matrix for the first frame, after a change of image size (which is a
-            cut) or of the camera that is followed, and where the background can't be
-            followed (blank, blurred or an abrupt change; the last is a cut if the two
+            cut) or of the plane that is used, and where the background can't be
+            tracked (blank, blurred or an abrupt change; the last is a cut if the two
             images have nothing in common).
         """
         small = self._select_image(image)
@@ -131,7 +131,7 @@ class CameraMotion:
         return ImageMotion(cut=not alike or _is_cut(before, small))
 
     def _select_image(self, image: Image) -> Gray:
-        """The picture that is followed, small: of the two cameras the one that sees more."""
+        """The small image to measure on: of the two cameras the one with more contrast."""
         small = _small_gray(image, _gray)
         if image.ndim == 2 or image.shape[2] < 4:
             return small
@@ -141,7 +141,7 @@ class CameraMotion:
             by_thermal = _mean_step(warm) > step
             small = warm if by_thermal else small
         if by_thermal != self._by_thermal:
-            # Nothing moves from the one camera's picture to the other's.
+            # Corners of one camera's image can't be tracked in the other's.
             self._by_thermal = by_thermal
             self.reset()
         return small
@@ -150,8 +150,8 @@ class CameraMotion:
 def _small_gray(image: Image, gray: Callable[[Image], Image]) -> Gray:
     """The image in 8-bit grey with a long side of at most ``_SIDE`` pixels."""
     small = image
-    # By halves, which OpenCV does fast, and in grey, for each channel costs; large images
-    # by quarters first, of every other pixel, which costs less than to read them all.
+    # By halves, which OpenCV does fast, and in grey, because each channel costs time; large
+    # images by quarters first, from every other pixel, to read less.
     while (long := max(small.shape[:2])) >= 2 * _SIDE:
         height, width = small.shape[:2]
         if long >= 8 * _SIDE:
@@ -185,7 +185,7 @@ def _thermal(image: Image) -> Image:
 
 
 def _mean_step(small: Gray) -> float:
-    """How much a picture's grey changes from pixel to pixel."""
+    """Mean change of grey from pixel to pixel."""
     steps = cv2.absdiff(small[:, 1:], small[:, :-1])
     return float(np.minimum(steps, _MAX_STEP).mean())
 
@@ -205,7 +205,7 @@ def _find_corners(small: Gray, boxes: NDArray[np.float32]) -> Corners:
     strength = flat[np.arange(len(flat)), best]
     if not len(strength) or strength.max() <= 0.0:
         return _NO_CORNERS
-    # The strongest first; one glaring corner must not outshine all the others.
+    # The strongest first, relative to the median: one glaring corner must not suppress the rest.
     order = np.argsort(-strength, kind="stable")[:_CORNERS]
     order = order[strength[order] > _CORNER_QUALITY * np.median(strength[order])]
     y = order // columns * _CELL + best[order] // _CELL
@@ -214,7 +214,7 @@ def _find_corners(small: Gray, boxes: NDArray[np.float32]) -> Corners:
 
 
 def _outside_boxes(corners: Corners, boxes: NDArray[np.float32]) -> Corners:
-    """Those that no box hides."""
+    """The corners outside all boxes."""
     x, y = np.ascontiguousarray(corners[:, 0].T)
     x1, y1, x2, y2 = boxes.T[:, :, None]
     hidden = (x > x1) & (x < x2) & (y > y1) & (y < y2)
@@ -224,7 +224,7 @@ def _outside_boxes(corners: Corners, boxes: NDArray[np.float32]) -> Corners:
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """What leads from one small image to the next: the motion, and where its corners are now."""
+    """Motion from one small image to the next, and the corners in the latter."""
 
     matrix: Array
     corners: Corners
@@ -262,7 +262,7 @@ def _fit(before: Gray, small: Gray, corners: Corners, start: Array | None) -> _F
         _INLIER_PX,
         maxIters=_RANSAC_ROUNDS,
     )
-    # None where no four corners agree, which OpenCV's types do not tell.
+    # None where no four corners agree; OpenCV's type stubs leave that out.
     matrix = cast("Array | None", found[0])
     if matrix is None:
         return None
@@ -273,7 +273,7 @@ def _fit(before: Gray, small: Gray, corners: Corners, start: Array | None) -> _F
 
 
 def _near_image(corners: Corners, small: Gray) -> NDArray[np.bool_]:
-    """Those whose window still touches the image; flow looks no more after its last step."""
+    """Whether each corner's window still touches the image, which flow checks too early."""
     (width, height), (x, y) = small.shape[::-1], corners[:, 0].T
     near, far = -(_WINDOW[0] // 2 + 1), _WINDOW[0] // 2
     within: NDArray[np.bool_] = (x >= near) & (y >= near) & (x < width + far) & (y < height + far)
@@ -281,7 +281,7 @@ def _near_image(corners: Corners, small: Gray) -> NDArray[np.bool_]:
 
 
 def _is_cut(before: Gray, small: Gray) -> bool:
-    """Whether two images, that no motion leads from one to the other, differ in all."""
+    """Whether two images without a common motion show different scenes."""
     size = (_THUMBNAIL_SIDE, max(1, round(_THUMBNAIL_SIDE * small.shape[0] / small.shape[1])))
     first, second = (
         np.asarray(cv2.resize(each, size, interpolation=cv2.INTER_AREA)) for each in (before, small)

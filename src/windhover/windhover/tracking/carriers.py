@@ -1,13 +1,14 @@
 """Which person carries which weapon: a relation between two tracks.
 
-Both tracks live on and are published on their own; the relation says that one was
-seen on the other for some time. It is a fact about the picture and nothing more:
-nothing here ranks, warns or decides.
+Both tracks are still published separately; the relation states that one was seen on
+the other for some time. It only describes the image: nothing here ranks, warns or
+decides.
 
-A weapon votes, in every frame in which both are seen, for the persons whose
-widened box its centre lies in, by how near it is; votes fade with time. The link
-goes to the person with most votes once there are enough, and only changes when
-another has clearly more, so that a person who passes does not take it over.
+In every frame in which both are seen, a weapon votes for the persons whose widened
+box contains its centre, with a weight that falls with distance; votes decay with
+time. The link goes to the person with the most votes once there are enough, and only
+changes when another has clearly more, so that someone who passes does not take it
+over.
 """
 
 from __future__ import annotations
@@ -85,11 +86,11 @@ class CarrierLinks:
         self._last_ns = None
 
     def update(self, tracks: Tracks, labels: Sequence[str], stamp_ns: int) -> Tracks:
-        """Take in a frame's tracks.
+        """Process a frame's tracks.
 
         Args:
-            tracks: as a tracker gave them.
-            labels: what their ``class_ids`` index.
+            tracks: of the tracker.
+            labels: that their ``class_ids`` index.
             stamp_ns: of the frame; a step back counts as no time.
 
         Returns:
@@ -102,7 +103,7 @@ class CarrierLinks:
         if not self._seen_ns and not len(weapons):
             return tracks
         people = _rows_of(tracks, labels, params.carrier_labels)
-        # A gap is not evidence: one look counts for no more than a tenth of a second.
+        # A gap is not evidence: one frame counts for at most a tenth of a second.
         self._decay(elapsed)
         self._vote(tracks, weapons, people, min(elapsed, 0.1))
         self._update_seen(tracks, weapons, people, stamp_ns)
@@ -127,7 +128,7 @@ class CarrierLinks:
         centre = (boxes[weapons, :2] + boxes[weapons, 2:]) / 2
         low, high = boxes[people, :2], boxes[people, 2:]
         size = np.sqrt((high - low).prod(axis=1))
-        # How far outside each box, (weapons, people), in that person's box sizes.
+        # Distance outside each box, (weapons, people), in that person's box sizes.
         outside = np.maximum(
             np.maximum(low[None] - centre[:, None], centre[:, None] - high[None]), 0.0
         )
@@ -149,7 +150,7 @@ class CarrierLinks:
         people: NDArray[np.intp],
         stamp_ns: int,
     ) -> None:
-        """Note who was seen, and forget what has been gone for long."""
+        """Record which tracks were seen, and forget those unseen for too long."""
         self._seen_ns.update(dict.fromkeys(tracks.track_ids[weapons].tolist(), stamp_ns))
         involved = {person for _, person in self._votes}
         here = tracks.track_ids[people].tolist()

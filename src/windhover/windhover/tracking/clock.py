@@ -1,4 +1,4 @@
-"""Time that passes between frames, from stamps that may misbehave."""
+"""Time between frames, from stamps that may go backwards or jump."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from __future__ import annotations
 class FrameClock:
     """Turns the stamps of successive frames into elapsed time.
 
-    A stamp that lies a little behind counts as no time at all. If the next one
-    follows on from it, the clock was set back and time goes on from there; if
-    it is ahead again, one frame came late and time goes on from the latest
-    stamp.
+    A stamp slightly behind the last counts as no time. If the next one continues
+    from it, the clock was set back, and time continues from there; if it is ahead
+    again, one frame came late, and time continues from the latest stamp.
 
     Args:
-        jump_s: step, forward or back, from which on the stamps say nothing
-            about the time that passed, in seconds.
+        jump_s: step, forward or back, beyond which the stamps do not show how much
+            time passed, seconds.
     """
 
     def __init__(self, jump_s: float) -> None:
@@ -22,7 +21,7 @@ class FrameClock:
         self._latest = 0
 
     def advance(self, stamp_ns: int) -> int | None:
-        """Take in the stamp of the next frame.
+        """Process the stamp of the next frame.
 
         Args:
             stamp_ns: nanoseconds.
@@ -46,5 +45,5 @@ class FrameClock:
         return max(0, stamp_ns - last)
 
     def reset(self) -> None:
-        """Take the next stamp as the first."""
+        """Treat the next stamp as the first."""
         self._last = None

@@ -4,8 +4,8 @@ One row a box, fields separated by commas (or by blanks)::
 
     frame, id, x, y, w, h, score[, class | , x, y, z]
 
-``x, y`` is the top-left corner in pixels, taken as it stands: the benchmark
-counts pixels from 1, and result files come out on the grid of the detections.
+``x, y`` is the top-left corner in pixels, read without an offset: the benchmark
+counts pixels from 1, and result files use the same grid as the detections.
 The eighth field is a class index in rows of 8 or 9 fields, and in rows of 10
 when it is a whole number from 0 on and the last two are -1; else it is the
 world coordinate x, which is not used, and the class is 0. Scores may have any
@@ -66,7 +66,7 @@ class MotDetections:
 
 @dataclass(frozen=True, slots=True)
 class TrackFileSummary:
-    """What tracking a detection file came to.
+    """Summary of tracking a detection file.
 
     Attributes:
         frames: frames stepped through, those without detections included.
@@ -224,7 +224,7 @@ def format_rows(frame: int, tracks: Tracks, classes: bool = False) -> str:
 def write_mot(
     path: Path | str, results: Iterable[tuple[int, Tracks]], classes: bool = False
 ) -> None:
-    """Write a result file whole, or leave the one that is there untouched.
+    """Write a result file atomically: on failure the existing one is untouched.
 
     Args:
         path: the file; its folder is made if need be.
@@ -255,9 +255,9 @@ def track_file(
 
     Args:
         detections: detection file, see the module's description.
-        out: result file; replaced whole at the end.
+        out: result file; written atomically at the end.
         rate_hz: frames a second of the sequence.
-        tracker: a fresh one; ``None`` for :func:`windhover.tracking.make_tracker`'s default.
+        tracker: a new one; ``None`` for :func:`windhover.tracking.make_tracker`'s default.
         progress: called with frames done and frames in all.
 
     Raises:

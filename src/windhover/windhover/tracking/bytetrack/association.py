@@ -1,8 +1,8 @@
 """Which detection belongs to which track.
 
-Only pairs of boxes that touch are looked at, as a list of pairs rather than a
-dense matrix: objects are spread over the image, so of N x M pairs nearly all
-overlap nowhere.
+Only overlapping pairs of boxes are considered, as a list of pairs instead of a
+dense matrix: objects are spread over the image, so nearly all of N x M pairs do not
+overlap.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def overlapping(tracks: Array, detections: Array) -> Pairs:
 
 
 def _with_overlap(tracks: Array, detections: Array, rows: Rows, cols: Rows) -> Pairs:
-    # Whole columns at a time; most pairs fall out on y, so that is looked at first.
+    # Column by column; y is tested first, because it excludes most pairs.
     left, top, right, bottom = np.ascontiguousarray(tracks.T)
     left_d, top_d, right_d, bottom_d = np.ascontiguousarray(detections.T)
     near = (top_d[cols] < bottom[rows]) & (bottom_d[cols] > top[rows])
@@ -99,13 +99,13 @@ def _with_overlap(tracks: Array, detections: Array, rows: Rows, cols: Rows) -> P
 def assign(tracks: Rows, detections: Rows, gain: Array) -> tuple[Rows, Rows]:
     """The one-to-one matching with the greatest sum of gains.
 
-    A pair that is worth no gain stays unmatched, so with ``gain = similarity -
-    gate`` this equals the assignment with a cost limit that ByteTrack uses.
+    A pair without gain stays unmatched, so with ``gain = similarity - gate`` this
+    equals the assignment with a cost limit that ByteTrack uses.
 
     Args:
         tracks: ``(P,)`` row of the track of each pair; no pair twice.
         detections: ``(P,)`` row of the detection of each pair.
-        gain: ``(P,)``; pairs at or below 0 are out.
+        gain: ``(P,)``; pairs at or below 0 are not matched.
 
     Returns:
         Rows of the matched tracks and of their detections, same length.
@@ -114,7 +114,7 @@ def assign(tracks: Rows, detections: Rows, gain: Array) -> tuple[Rows, Rows]:
     tracks, detections, gain = tracks[useful], detections[useful], gain[useful]
     if not len(gain):
         return _NONE, _NONE
-    # Most objects stand alone: their pair needs no search.
+    # Most objects have one candidate: their pair needs no search.
     alone = (np.bincount(tracks)[tracks] == 1) & (np.bincount(detections)[detections] == 1)
     if alone.all():
         return tracks, detections
@@ -127,7 +127,7 @@ def assign(tracks: Rows, detections: Rows, gain: Array) -> tuple[Rows, Rows]:
 
 
 class Matching:
-    """Matches that are found stage by stage: what one stage took is gone for the next.
+    """Matches of several stages: each stage only uses what the earlier ones left.
 
     Args:
         tracks: how many there are.
@@ -176,7 +176,7 @@ def _assign_dense(tracks: Rows, detections: Rows, gain: Array) -> tuple[Rows, Ro
 
 
 def _numbered(rows: Rows) -> tuple[Rows, Rows]:
-    """Which rows there are, ascending, and each one's place among them."""
+    """The distinct rows, ascending, and each row's index among them."""
     there = np.zeros(rows.max() + 1, np.bool_)
     there[rows] = True
     return np.flatnonzero(there), (np.cumsum(there) - 1)[rows]

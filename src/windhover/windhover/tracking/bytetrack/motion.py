@@ -1,4 +1,4 @@
-"""Where boxes will be: a Kalman filter over all tracks at once, in seconds.
+"""Prediction of boxes: a Kalman filter over all tracks at once, in seconds.
 
 State of a box: centre x, centre y, width, height (pixels) and their velocities
 (pixels a second). Position and velocity of one coordinate depend on each other
@@ -99,7 +99,7 @@ class BoxFilter:
 
         Args:
             seconds: 0 or more.
-            steady: the camera's motion is known and taken off, so velocities do not
+            steady: the camera's motion is known and compensated, so velocities do not
                 change because of it.
         """
         if seconds <= 0.0 or not len(self):
@@ -121,7 +121,7 @@ class BoxFilter:
         var_v += drive * noise_vv
 
     def _discretise_all(self, seconds: float) -> Array:
-        """``(5, 4)``: what :func:`_discretise` says, of x, y, width, height."""
+        """``(5, 4)``: :func:`_discretise` for x, y, width, height."""
         params = self._params
         centre, size = (
             _discretise(seconds, memory)
@@ -143,7 +143,7 @@ class BoxFilter:
             return
         position = self._state[_P]
         centre = position[:, :2].copy()
-        # Behind the horizon a homography means nothing; no box that is seen lies there.
+        # Beyond the horizon a homography is meaningless; no detected box is there.
         depth = np.maximum(centre @ motion[2, :2] + motion[2, 2], _MIN_DEPTH)[:, None]
         moved = (centre @ motion[:2, :2].T + motion[:2, 2]) / depth
         # Derivative of the projection at each centre: how far x and y go along with x, with y.
@@ -161,7 +161,7 @@ class BoxFilter:
         self._size *= scale
 
     def correct(self, rows: NDArray[np.intp], boxes: Array) -> None:
-        """Take in measured boxes.
+        """Update rows with measured boxes.
 
         Args:
             rows: ``(M,)`` rows to correct, each at most once.
@@ -180,14 +180,14 @@ class BoxFilter:
         self._size[rows, 0] = np.sqrt(position[:, 2] * position[:, 3])
 
     def correct_at_speed(self, rows: NDArray[np.intp], boxes: Array, seconds: Array) -> None:
-        """Take in the second box of rows that move faster than a new row is expected to.
+        """Update rows with their second box, where they move faster than the prior allows.
 
         The velocity of the centre is that between the two boxes (two-point differencing;
         Bar-Shalom, Li and Kirubarajan, "Estimation with Applications to Tracking and
         Navigation", 2001, 5.5.3), where :meth:`correct` would trust the prior at rest.
 
         Args:
-            rows: ``(M,)`` rows that one box was taken in of, each at most once.
+            rows: ``(M,)`` rows that have had one box, each at most once.
             boxes: ``(M, 4)`` float64 x1, y1, x2, y2, pixels.
             seconds: ``(M,)`` since the first box, above 0.
         """
@@ -226,7 +226,7 @@ class BoxFilter:
         self._size = self._size[rows]
 
     def distances(self, rows: NDArray[np.intp], boxes: Array) -> Array:
-        """How far boxes lie from where rows are expected.
+        """Distances of boxes from the predicted rows.
 
         Args:
             rows: ``(R,)`` rows.

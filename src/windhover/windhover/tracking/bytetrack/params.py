@@ -1,4 +1,4 @@
-"""What can be set on the tracker, and what each setting trades.
+"""Settings of the tracker, with the trade-off of each.
 
 Times are seconds and noises are per second, so one set of values serves every
 frame rate. Lengths are box sizes (the square root of a box's area) or pixels.
@@ -85,10 +85,9 @@ class ByteTrackParams(BaseModel):
     )
     camera_motion: bool = Field(
         default=True,
-        description="Move all tracks along with the camera: as measured from the image where it "
-        "is at hand, else as its attitude tells. On: fewer lost ids on a drone that turns, shakes "
-        "or flies fast, and an abrupt change of scene ends all tracks; off: saves some 1 ms a "
-        "frame.",
+        description="Compensate the camera's motion: measured on the image where there is one, "
+        "else from its attitude. On: fewer lost ids on a drone that turns, shakes or flies fast, "
+        "and an abrupt change of scene ends all tracks; off: saves about 1 ms a frame.",
     )
     steady_share: float = Field(
         default=0.1,

@@ -1,4 +1,4 @@
-"""What is remembered of each track: columns of arrays beside the motion filter."""
+"""State of each track: columns of arrays beside the motion filter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FAST_SHIFT = 0.3
 
 
 class TrackStore:
-    """The living tracks, one row each, in the order of their ids.
+    """The current tracks, one row each, in the order of their ids.
 
     Attributes:
         motion: the rows' motion filter.
@@ -53,7 +53,7 @@ class TrackStore:
         self.confirmed = np.empty(0, np.bool_)
 
     def advance(self, elapsed_ns: int, steady: bool = False) -> None:
-        """Let time pass for all tracks; ``steady`` as :class:`.motion.BoxFilter` has it."""
+        """Predict and age all tracks; ``steady`` as in :meth:`.motion.BoxFilter.predict`."""
         self.motion.predict(elapsed_ns * 1e-9, steady)
         self.age_ns += elapsed_ns
         self.unseen_ns += elapsed_ns

@@ -1,10 +1,10 @@
 """ByteTrack in seconds.
 
 Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection
-Box", ECCV 2022: sure detections are matched first, then the faint ones to the
-tracks that are left. What differs here: motion, ageing and confirmation count
-seconds, as the rate of a drone's camera and of its detector varies; association
-is by class; and all tracks are handled at once as columns of arrays.
+Box", ECCV 2022: high-score detections are matched first, then low-score ones to the
+remaining tracks. Differences here: motion, ageing and confirmation count seconds,
+because the rate of a drone's camera and of its detector varies; association is by
+class; and all tracks are processed at once as columns of arrays.
 """
 
 from __future__ import annotations
@@ -34,14 +34,13 @@ _REFIND_HITS = 5
 class ByteTracker:
     """Two-stage association over a Kalman filter, time in seconds.
 
-    A track is published while it is confirmed and was seen in the present
-    frame, with the filter's box after that detection was taken in: smoother
-    than the detector's, and what later predictions go on from. The score is
-    the detection's as it stands. Tracks of the first frame are confirmed at
-    once, as in ByteTrack: there is no earlier frame to confirm them by.
+    A track is published while it is confirmed and was detected in the current
+    frame, with the filter's updated box, which is smoother than the detector's. The
+    score is the detection's. Tracks of the first frame are confirmed at once, as in
+    ByteTrack: there is no earlier frame to confirm them by.
 
-    Rows that are no box (NaN, infinite, no width or height) are dropped. The
-    order of the detections has no influence.
+    Invalid boxes (NaN, infinite, no width or height) are dropped. The order of the
+    detections has no influence.
 
     Args:
         params: settings; ``None`` for the defaults.
@@ -68,7 +67,7 @@ class ByteTracker:
         return len(self._tracks)
 
     def reset(self) -> None:
-        """Forget all tracks and the clock; ids still go on from where they were."""
+        """Forget all tracks and the clock; no id is used again."""
         self._tracks.clear()
         self._clock.reset()
         self._camera.reset()
@@ -81,18 +80,18 @@ class ByteTracker:
         image: Image | None = None,
         motion: NDArray[np.float64] | None = None,
     ) -> Tracks:
-        """Advance to ``stamp_ns`` and take in that frame's detections.
+        """Advance to ``stamp_ns`` and process that frame's detections.
 
         Args:
             detections: source pixels, in any order; may be empty.
             stamp_ns: capture time, nanoseconds. A step of up to
                 ``clock_jump_s`` back counts as no time; a greater step, back
-                or forward, ends all tracks (nothing is known about the time
-                that passed) and starts afresh with new ids.
-            image: the frame, for ``camera_motion``; else not used. One that has
-                nothing in common with the last ends all tracks too.
+                or forward, ends all tracks, because the time that passed is
+                unknown.
+            image: the frame, for ``camera_motion``. One that has nothing in
+                common with the last ends all tracks too.
             motion: ``(3, 3)`` homography from the last frame's pixels to this
-                one's, as the camera's attitude tells; for ``camera_motion``.
+                one's, from the camera's attitude; for ``camera_motion``.
 
         Returns:
             The confirmed tracks seen in this frame, by id.
@@ -117,12 +116,12 @@ class ByteTracker:
         tracks.match(rows, seen[found])
         matched = np.zeros(len(tracks), np.bool_)
         matched[rows] = True
-        # A track that was never confirmed is not waited for.
+        # A tentative track is not kept for long.
         stays = matched | tracks.confirmed | (tracks.unseen_ns < self._tentative_ns)
         tracks.keep(stays)
         born = self._start(seen, found, camera.matrix is not None)
         self._first = False
-        return self._publish(np.concatenate((matched[stays], born)))
+        return self._publish(np.concatenate((matched[stays], born)), seen.labels)
 
     def _camera_motion(
         self, seen: Detections, image: Image | None, motion: NDArray[np.float64] | None
@@ -137,7 +136,7 @@ class ByteTracker:
         return measured
 
     def _usable(self, detections: Detections) -> Detections:
-        """The rows that are boxes and score enough, in an order made of their values."""
+        """The valid boxes that score enough, sorted by their values."""
         boxes = detections.boxes
         with np.errstate(invalid="ignore", over="ignore"):
             sides = boxes[:, 2:] - boxes[:, :2]
@@ -182,9 +181,9 @@ class ByteTracker:
         return matching.result()
 
     def _refind(self, matching: Matching, seen: Detections, boxes: Array) -> None:
-        """Match what is left by distance: unseen tracks lie apart from where they will be."""
+        """Match by distance: a lost track's prediction may not overlap the object."""
         tracks, gate = self._tracks, self._params.refind_gate
-        # What was hardly seen is not looked for, or clutter would feed on clutter.
+        # Tracks of few hits are left out, or clutter would continue clutter.
         lasting = tracks.confirmed & (tracks.hits >= _REFIND_HITS) & (tracks.unseen_ns > 0)
         rows = np.flatnonzero(matching.free_tracks & lasting)
         found = np.flatnonzero(matching.free_detections & (seen.scores >= self._start_score))
@@ -193,7 +192,7 @@ class ByteTracker:
         nearness = 1.0 - tracks.motion.distances(rows, boxes[found]) / gate
         row, col = np.nonzero(nearness > 0.0)
         pairs = Pairs(rows[row], found[col], nearness[row, col])
-        # What lies near need not overlap: nearness is what such a pair has of it.
+        # These pairs need not overlap: nearness takes the place of overlap.
         matching.add(pairs, self._alike(pairs.tracks, pairs.detections, seen, boxes), pairs.overlap)
 
     def _associate_by_speed(
@@ -250,7 +249,7 @@ class ByteTracker:
             self._tracks.start(seen[unclaimed], confirmed=self._first, steady=steady)
         return np.ones(int(unclaimed.sum()), np.bool_)
 
-    def _publish(self, matched: NDArray[np.bool_]) -> Tracks:
+    def _publish(self, matched: NDArray[np.bool_], labels: tuple[str, ...]) -> Tracks:
         tracks = self._tracks
         rows = matched & tracks.confirmed
         return Tracks(
@@ -258,4 +257,5 @@ class ByteTracker:
             scores=tracks.score[rows],
             class_ids=tracks.class_id[rows],
             track_ids=tracks.track_id[rows],
+            labels=labels,
         )

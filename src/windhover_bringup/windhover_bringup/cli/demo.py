@@ -41,7 +41,7 @@ def demo(
     def prepare(pipeline: Pipeline) -> None:
         pipeline.camera.opener = recorder.open
 
-    def judge(folder: Path) -> ScoringSpec:
+    def scoring(folder: Path) -> ScoringSpec:
         return ScoringSpec(recorder.write(folder), warnings=[LOWER_BOUND], mapping=mapping)
 
-    run_and_report(settings, out, "Windhover demo", judge, prepare)
+    run_and_report(settings, out, "Windhover demo", scoring, prepare)

@@ -131,7 +131,9 @@ def tracks(
 
     before = _baseline(baseline, tolerance, ratio)
     mapping = parse_mapping(label_map or [])
-    pair = read_pair(truth, result, _split(labels), _split(truth_labels), mapping)
+    pair = read_pair(
+        truth, result, options.split_list(labels), options.split_list(truth_labels), mapping
+    )
     facts = {"truth": str(truth), "result": str(result)}
     scores, compared = evaluate_mot(pair, out, facts, before)
     _print_tracks(scores)
@@ -242,10 +244,6 @@ def _report_baseline(comparisons: Sequence[Comparison]) -> None:
         raise typer.Exit(1)
 
 
-def _split(text: str | None) -> list[str] | None:
-    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
-
-
 def _print_tracks(scores: TrackScores) -> None:
     typer.echo(
         f"{'label':<14}{'HOTA':>7}{'DetA':>7}{'AssA':>7}{'MOTA':>8}{'IDF1':>7}{'switches':>10}"
@@ -278,7 +276,7 @@ def _print_fidelity(variants: Sequence[Variant], images: int) -> None:
 
 
 def _labels(text: str | None, known: Sequence[str]) -> list[str] | None:
-    chosen = _split(text)
+    chosen = options.split_list(text)
     if chosen is None:
         return None
     unknown = [label for label in chosen if label not in known]

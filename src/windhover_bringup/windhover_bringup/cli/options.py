@@ -66,3 +66,8 @@ Remap = Annotated[
         "(Topics that are published: --ros-args -r tracks:=other.)",
     ),
 ]
+
+
+def split_list(text: str | None) -> list[str] | None:
+    """The parts of a comma-separated option; ``None`` where it is not given."""
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]

@@ -92,7 +92,7 @@ def predict(
                 typer.echo(f"warning: {warning}", err=True)
             outputs = Outputs(folder, save, save_txt, fps)
             with progress("predicting", opened.length) as bar:
-                result = run(opened, detector, outputs, _split(classes), bar.update)
+                result = run(opened, detector, outputs, options.split_list(classes), bar.update)
     finally:
         opened.close()
     result.unreadable = unreadable
@@ -143,10 +143,6 @@ def _first_frame(uri: str) -> Frame | None:
         return next(iter(open_source(uri, on_bad="skip")), None)
     except SourceError:
         return None
-
-
-def _split(text: str | None) -> list[str] | None:
-    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _show(path: Path) -> None:

@@ -7,7 +7,9 @@ unless a docstring has it otherwise. Times are integer nanoseconds of ROS time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,6 +97,11 @@ def _no_boxes() -> BoxArray:
     return np.empty((0, 4), np.float32)
 
 
+def class_name(class_id: int, labels: Sequence[str]) -> str:
+    """Name of a class, ``class 7`` where the labels have no such entry."""
+    return labels[class_id] if 0 <= class_id < len(labels) else f"class {class_id}"
+
+
 @dataclass(frozen=True, slots=True)
 class Detections:
     """What a detector saw in one frame, as ``N`` rows of columns.
@@ -105,12 +112,14 @@ class Detections:
         class_ids: ``(N,)`` int32, indices into the bundle's labels.
         carriers: ``(N, 4)`` float32, box of the person that carries each object, NaN where
             there is none or it is not known; ``None`` where nothing is linked.
+        labels: class names that ``class_ids`` index; empty where they are not known.
     """
 
     boxes: BoxArray = field(default_factory=_no_boxes)
     scores: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     class_ids: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     carriers: BoxArray | None = None
+    labels: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -118,7 +127,23 @@ class Detections:
     def __getitem__(self, rows: NDArray[np.bool_] | NDArray[np.intp] | slice) -> Detections:
         """Select rows by mask, indices or slice."""
         carriers = None if self.carriers is None else self.carriers[rows]
-        return Detections(self.boxes[rows], self.scores[rows], self.class_ids[rows], carriers)
+        return Detections(
+            self.boxes[rows], self.scores[rows], self.class_ids[rows], carriers, self.labels
+        )
+
+    @property
+    def names(self) -> list[str]:
+        """The class name of each row."""
+        return [class_name(class_id, self.labels) for class_id in self.class_ids.tolist()]
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """One dictionary for each object, of plain values that JSON can hold.
+
+        Returns:
+            ``name``, ``class_id``, ``score`` and ``box`` (``[x1, y1, x2, y2]``, source
+            pixels) of each; ``pandas.DataFrame`` takes the list as it is.
+        """
+        return _records(self)
 
 
 def _no_ids() -> NDArray[np.int64]:
@@ -138,6 +163,7 @@ class Tracks:
             0 for none; left out where nothing is linked.
         carrier_scores: ``(N,)`` float32 in 0..1, share of what was seen of a carried
             object that speaks for its carrier; 0 where there is none.
+        labels: class names that ``class_ids`` index; empty where they are not known.
     """
 
     boxes: BoxArray = field(default_factory=_no_boxes)
@@ -146,6 +172,7 @@ class Tracks:
     track_ids: NDArray[np.int64] = field(default_factory=_no_ids)
     carrier_ids: NDArray[np.int64] = field(default_factory=_no_ids)
     carrier_scores: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Fill in the relations that were left out."""
@@ -165,4 +192,37 @@ class Tracks:
             self.track_ids[rows],
             self.carrier_ids[rows],
             self.carrier_scores[rows],
+            self.labels,
         )
+
+    @property
+    def names(self) -> list[str]:
+        """The class name of each row."""
+        return [class_name(class_id, self.labels) for class_id in self.class_ids.tolist()]
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """One dictionary for each track, of plain values that JSON can hold.
+
+        Returns:
+            What :meth:`Detections.to_dict` gives, with ``track_id`` and ``carried_by``: the
+            track id of the person that carries the object, ``None`` where there is none.
+        """
+        rows = zip(_records(self), self.track_ids.tolist(), self.carrier_ids.tolist(), strict=True)
+        return [
+            {"track_id": track_id, **record, "carried_by": carrier or None}
+            for record, track_id, carrier in rows
+        ]
+
+
+def _records(results: Detections | Tracks) -> list[dict[str, Any]]:
+    columns = zip(
+        results.names,
+        results.class_ids.tolist(),
+        results.scores.tolist(),
+        results.boxes.tolist(),
+        strict=True,
+    )
+    return [
+        {"name": name, "class_id": class_id, "score": score, "box": box}
+        for name, class_id, score, box in columns
+    ]

@@ -1,7 +1,7 @@
 """Drawing detections and tracks so that a person can read them.
 
-Colours are those of Okabe and Ito ("Color Universal Design", 2008), which people with
-any colour vision can distinguish; class names and ids are also written.
+The picture keeps its place and size; caption and legend are in a footer below it. Colours
+are by class (:mod:`.class_colours`); class names and ids are also written.
 """
 
 from __future__ import annotations
@@ -14,26 +14,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from windhover.imaging.class_colours import UNKNOWN, Bgr, class_colours
 from windhover.imaging.formats import to_bgr
-from windhover.types import BoxArray, Image
+from windhover.types import BoxArray, Image, class_name
 
-Bgr = tuple[int, int, int]
 _Rect = tuple[int, int, int, int]
 
-_COLOURS: tuple[Bgr, ...] = (
-    (0, 159, 230),  # orange
-    (233, 180, 86),  # sky blue
-    (66, 228, 240),  # yellow
-    (167, 121, 204),  # reddish purple
-    (115, 158, 0),  # bluish green
-    (0, 94, 213),  # vermillion
-    (178, 114, 0),  # blue
-)
 _DARK: Bgr = (16, 16, 16)
 _LIGHT: Bgr = (245, 245, 245)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_MAX_COVER = 0.1
-"""Share of any object that a label may hide."""
+_FOOTER: Bgr = (28, 24, 20)
+_MAX_COVER = 0.02
+"""Share of another object that a label may hide: none of a person, a corner of a lorry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +48,6 @@ class _Style:
         return _text_width(text, self.font, self.weight) + 2 * self.margin
 
 
-def class_colour(class_id: int) -> Bgr:
-    """The colour of a class, for plots that go with an overlay.
-
-    Args:
-        class_id: index into the bundle's labels.
-
-    Returns:
-        Blue, green, red, each 0..255; repeats after seven classes.
-    """
-    return _COLOURS[class_id % len(_COLOURS)]
-
-
 def draw_overlay(
     image: Image,
     encoding: str,
@@ -84,7 +64,7 @@ def draw_overlay(
 
     A label goes where it hides neither another label nor an object; where there is
     no such place it is shortened, first to id and score and then left out: the box's
-    colour and the legend still show the class.
+    colour and the legend below the picture still show the class.
 
     Args:
         image: ``(H, W)`` or ``(H, W, C)`` as ``encoding`` has it.
@@ -95,31 +75,44 @@ def draw_overlay(
         class_ids: ``(N,)`` indices into ``labels``.
         labels: the bundle's class names.
         track_ids: ``(N,)``, for tracks.
-        caption: a line of text for the top of the picture.
+        caption: a line of text for the footer.
         zoom: integer factor by which the picture is enlarged before it is drawn on,
             for small sensors shown on large screens.
 
     Returns:
-        ``(H * zoom, W * zoom, 3)`` uint8 B, G, R; a new array.
+        ``(H * zoom + footer, W * zoom, 3)`` uint8 B, G, R; a new array, whose first
+        ``H * zoom`` rows are the picture. The footer's height depends on the picture's size
+        alone, so that the frames of a video have one size.
 
     Raises:
         EncodingError: ``image`` does not match ``encoding``.
     """
     canvas = _enlarge(to_bgr(image, encoding), zoom, owned=encoding != "bgr8")
     style = _style_for(canvas)
+    colours = _Palette(labels)
     rects = _outer_pixels(boxes * zoom, style)
-    top = _draw_bar(canvas, caption, class_ids, labels, style)
-    _draw_boxes(canvas, rects, class_ids, style)
+    _draw_boxes(canvas, rects, class_ids, colours, style)
     order = np.argsort(-scores if track_ids is None else track_ids, kind="stable")
-    placer = _Placer(rects, canvas.shape[0], canvas.shape[1], top)
+    placer = _Placer(rects, canvas.shape[0], canvas.shape[1])
     for row in order.tolist():
         class_id = int(class_ids[row])
         for text in _texts(class_id, float(scores[row]), labels, track_ids, row):
             spot = placer.place(row, style.plate_width(text), style.plate_height, style.line)
             if spot is not None:
-                _draw_plate(canvas, spot, text, class_colour(class_id), style)
+                _draw_plate(canvas, spot, text, colours[class_id], style)
                 break
-    return canvas
+    footer = _footer(canvas.shape[1], caption, class_ids, labels, colours, style)
+    return np.concatenate((canvas, footer))
+
+
+class _Palette:
+    """Colour by class id, also of ids that the labels do not have."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._colours = class_colours(labels)
+
+    def __getitem__(self, class_id: int) -> Bgr:
+        return self._colours[class_id] if 0 <= class_id < len(self._colours) else UNKNOWN
 
 
 class _Placer:
@@ -129,10 +122,10 @@ class _Placer:
     arrays cost more than they save.
     """
 
-    def __init__(self, rects: NDArray[np.int32], height: int, width: int, top: int) -> None:
+    def __init__(self, rects: NDArray[np.int32], height: int, width: int) -> None:
         self._rects: list[_Rect] = [(x1, y1, x2, y2) for x1, y1, x2, y2 in rects.tolist()]
         self._plates: list[_Rect] = []
-        self._limits = (top, height, width)
+        self._limits = (height, width)
 
     def place(self, row: int, width: int, height: int, gap: int) -> tuple[int, int] | None:
         """Take the first free spot at a box.
@@ -147,14 +140,14 @@ class _Placer:
             The plate's left column and top row; ``None`` where nothing is free.
         """
         own = x1, y1, x2, y2 = self._rects[row]
-        top, bottom, end = self._limits
+        bottom, end = self._limits
         # As far as any spot goes, and the pixel that plates keep between them.
         reach_x, reach_y = gap + width + 1, gap + height + 1
         reach = (x1 - reach_x, y1 - reach_y, x2 + reach_x, y2 + reach_y)
         near = [rect for rect in _overlapping(self._rects, reach) if rect is not own]
         plates = _overlapping(self._plates, reach)
         for x, y in _spots(x1, y1, x2, y2, width, height, gap):
-            if x < 0 or y < top or x + width > end or y + height > bottom:
+            if x < 0 or y < 0 or x + width > end or y + height > bottom:
                 continue
             plate = (x, y, x + width, y + height)
             # One pixel more on each side keeps neighbouring plates apart.
@@ -208,15 +201,11 @@ def _texts(
     row: int,
 ) -> list[str]:
     """What a label may say, longest first."""
-    name = _class_name(class_id, labels)
+    name = class_name(class_id, labels)
     if track_ids is None:
         return [f"{name} {score:.2f}", f"{score:.2f}"]
     track_id = int(track_ids[row])
     return [f"{track_id} {name} {score:.2f}", f"{track_id} {score:.2f}", f"{track_id}"]
-
-
-def _class_name(class_id: int, labels: Sequence[str]) -> str:
-    return labels[class_id] if 0 <= class_id < len(labels) else f"class {class_id}"
 
 
 def _enlarge(bgr: NDArray[np.uint8], zoom: int, *, owned: bool) -> NDArray[np.uint8]:
@@ -256,6 +245,7 @@ def _draw_boxes(
     canvas: NDArray[np.uint8],
     rects: NDArray[np.int32],
     class_ids: NDArray[np.int32],
+    colours: _Palette,
     style: _Style,
 ) -> None:
     # A dark rim outside keeps the line visible on white-hot ground; all rims come
@@ -264,7 +254,7 @@ def _draw_boxes(
     for x1, y1, x2, y2 in rects.tolist():
         cv2.rectangle(canvas, (x1 - rim, y1 - rim), (x2 + rim, y2 + rim), _DARK, rim)
     for (x1, y1, x2, y2), class_id in zip(rects.tolist(), class_ids.tolist(), strict=True):
-        cv2.rectangle(canvas, (x1, y1), (x2, y2), class_colour(class_id), style.line)
+        cv2.rectangle(canvas, (x1, y1), (x2, y2), colours[class_id], style.line)
 
 
 def _draw_plate(
@@ -286,35 +276,33 @@ def _ink_on(colour: Bgr) -> Bgr:
     return _DARK if 0.114 * blue + 0.587 * green + 0.299 * red > 110 else _LIGHT
 
 
-def _draw_bar(
-    canvas: NDArray[np.uint8],
+def _footer(
+    width: int,
     caption: str | None,
     class_ids: NDArray[np.int32],
     labels: Sequence[str],
+    colours: _Palette,
     style: _Style,
-) -> int:
-    """Draw the caption and the legend of visible classes; returns the rows it takes."""
+) -> NDArray[np.uint8]:
+    """Caption to the left, legend of the classes in the picture to the right."""
+    height = style.plate_height + 2 * style.margin
+    footer = np.full((height + height % 2, width, 3), _FOOTER, np.uint8)
     counts = sorted(
         zip(*(a.tolist() for a in np.unique(class_ids, return_counts=True)), strict=True)
     )
-    if not caption and not counts:
-        return 0
-    height = style.plate_height + 2 * style.margin
-    bar = canvas[:height]
-    np.copyto(bar, cv2.convertScaleAbs(bar, alpha=0.35))
-    right = canvas.shape[1] - 2 * style.margin
+    right = width - 2 * style.margin
     for class_id, count in reversed(counts):
-        text = f"{_class_name(class_id, labels)} {count}"
+        text = f"{class_name(class_id, labels)} {count}"
         right -= _text_width(text, style.font, style.weight)
-        _write(canvas, text, right, style.margin, _LIGHT, style)
+        _write(footer, text, right, style.margin, _LIGHT, style)
         side = style.text_height
         right -= side + 2 * style.margin
         top = 2 * style.margin
         corner = (right + side, top + side)
-        cv2.rectangle(canvas, (right, top), corner, class_colour(class_id), cv2.FILLED)
+        cv2.rectangle(footer, (right, top), corner, colours[class_id], cv2.FILLED)
         right -= 4 * style.margin
     if caption:
         while caption and _text_width(caption, style.font, style.weight) > right:
             caption = caption[:-1]
-        _write(canvas, caption, 2 * style.margin, style.margin, _LIGHT, style)
-    return height
+        _write(footer, caption, 2 * style.margin, style.margin, _LIGHT, style)
+    return footer

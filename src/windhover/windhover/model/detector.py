@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from windhover.errors import BackendError, BundleError, ConfigError
 from windhover.imaging.agc import ToneMapper
 from windhover.imaging.colour import is_coloured
+from windhover.imaging.display import draw_results
 from windhover.imaging.formats import to_channels
 from windhover.imaging.letterbox import Letterbox
 from windhover.inference import Choice, choose_backend
@@ -22,7 +24,8 @@ from windhover.model.decode import Decoder
 from windhover.model.input_checks import colour_warning
 from windhover.model.manifest import Thresholds
 from windhover.model.nms import nms
-from windhover.types import Detections, Frame
+from windhover.model.pictures import ModelInput, Picture, to_frame
+from windhover.types import Detections, Frame, Tracks
 
 if TYPE_CHECKING:
     from windhover.second_look.second_pass import SecondPass
@@ -73,7 +76,7 @@ class Timings:
 class Detector:
     """Finds a bundle's classes in single frames.
 
-    ``Detector.open("models/thermal-n").detect(frame)`` is all it takes. One
+    ``Detector.open("thermal-n").detect("picture.png").to_dict()`` is all it takes. One
     instance serves one stream from one thread; frames of any size may follow
     one another.
 
@@ -109,11 +112,12 @@ class Detector:
         self._decoder = Decoder(bundle, self.thresholds.score_vector(bundle.labels))
         self._input = np.empty(bundle.input.shape, np.uint8)
         # Images with one channel have no channel axis on the way here.
-        self._canvas = self._input[0, :, :, 0] if bundle.channels == "thermal" else self._input[0]
+        self._canvas = self._input[0, :, :, 0] if bundle.modality == "thermal" else self._input[0]
         self._letterbox = Letterbox(bundle.input.hw, bundle.input.hw)
         self._tone = ToneMapper(bundle.tone)
         self._timings = Timings()
         self._colour_reported = False
+        self._picture_input: ModelInput | None = None
         choice = (
             choose_backend(bundle, backend, **options)
             if isinstance(backend, str)
@@ -169,23 +173,32 @@ class Detector:
         """Of the last :meth:`detect`; zeros before the first."""
         return self._timings
 
-    def detect(self, frame: Frame) -> Detections:
+    def detect(self, frame: Picture, encoding: str | None = None) -> Detections:
         """Detect in one frame.
 
         Args:
-            frame: any size. For a thermal bundle ``mono8``, ``mono16`` (tone
-                mapped here by the bundle's curve), or colour, which is made grey, with a
-                warning in the log at the first picture that is not grey already; for an
-                RGB bundle ``bgr8``, ``rgb8`` or ``8UC4``; for an RGBT bundle ``8UC4``.
+            frame: any size: a :class:`~windhover.types.Frame`, the path of an image file,
+                or an array as OpenCV reads it (colour is B, G, R; see
+                :func:`~windhover.model.pictures.to_frame`). Of a thermal bundle a frame is
+                ``mono8``, ``mono16`` (tone mapped here by the bundle's curve), or colour,
+                which is made grey, with a warning in the log at the first picture that is
+                not grey already; of an RGB bundle ``bgr8``, ``rgb8`` or ``8UC4``; of an RGBT
+                bundle ``8UC4``. A file or an array of one camera suits an RGBT bundle too:
+                the other camera's part is blank.
+            encoding: of an array, where its shape and type do not say it, such as ``rgb8``.
 
         Returns:
-            Boxes in source pixels, sub-pixel and unclipped, best score first.
+            Boxes in source pixels, sub-pixel and unclipped, best score first, with the
+            bundle's class names as ``labels``.
 
         Raises:
             ConfigError: the frame's encoding does not suit the bundle.
+            SourceError: the file can't be read.
             EncodingError: the frame's image does not match its encoding.
             BackendError: the run failed, or its outputs are not the bundle's.
         """
+        if not isinstance(frame, Frame) or encoding is not None:
+            frame = self._input_picture(to_frame(frame, self.bundle.modality, encoding))
         started = time.perf_counter_ns()
         self._fill_input(frame)
         filled = time.perf_counter_ns()
@@ -195,7 +208,9 @@ class Detector:
         limits = self.thresholds
         keep = nms(found.boxes, found.scores, found.class_ids, limits.iou, limits.max_detections)
         boxes = self._letterbox.to_source(found.boxes[keep])
-        result = Detections(boxes, found.scores[keep], found.class_ids[keep])
+        result = Detections(
+            boxes, found.scores[keep], found.class_ids[keep], labels=self.bundle.labels
+        )
         decoded = time.perf_counter_ns()
         if self.second_pass is not None:
             result = self.second_pass.add_to(frame, result)
@@ -203,6 +218,26 @@ class Detector:
             filled - started, ran - filled, decoded - ran, time.perf_counter_ns() - decoded
         )
         return result
+
+    def draw(
+        self, frame: Picture, results: Detections | Tracks, encoding: str | None = None
+    ) -> NDArray[np.uint8]:
+        """Draw detections, or the tracks made of them, over a copy of their frame.
+
+        Args:
+            frame: what was detected in.
+            results: boxes in its pixels.
+            encoding: as :meth:`detect` takes it.
+
+        Returns:
+            ``(H, W, 3)`` uint8 B, G, R, ready for ``cv2.imwrite``.
+
+        Raises:
+            As :meth:`detect`, but for the backend's.
+        """
+        return draw_results(
+            to_frame(frame, self.bundle.modality, encoding), results, self.bundle.labels
+        )
 
     def close(self) -> None:
         """Release the backends; calling it twice is fine."""
@@ -236,8 +271,15 @@ class Detector:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _input_picture(self, frame: Frame) -> Frame:
+        """A single picture as the model takes it; it has no part in a video's smoothing."""
+        self._tone.reset()
+        if self._picture_input is None:
+            self._picture_input = ModelInput(self.bundle)
+        return self._picture_input.of(frame)
+
     def _fill_input(self, frame: Frame) -> None:
-        channels = self.bundle.channels
+        channels = self.bundle.modality
         if frame.encoding in _REFUSED[channels]:
             why = _FOUR_CHANNELS if channels == "thermal" else ""
             raise ConfigError(

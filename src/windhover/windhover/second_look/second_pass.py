@@ -163,7 +163,7 @@ class SecondPass:
         class_ids = np.concatenate((first.class_ids, carried.class_ids))
         carriers = np.concatenate((nobody, people[carried.person_rows]))
         keep = nms(boxes, scores, class_ids, self._iou, self._max_detections)
-        return Detections(boxes, scores, class_ids, carriers)[keep]
+        return Detections(boxes, scores, class_ids, carriers, first.labels)[keep]
 
 
 #: Ratio of the scales by altitude and by the person's box up to which the altitude counts.

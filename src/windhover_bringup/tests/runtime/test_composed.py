@@ -90,7 +90,9 @@ def test_images_and_overlay_are_made_only_for_subscribers(make_pipeline, nodes):
         images = nodes.listener(Image, "camera/thermal/image_raw", qos.image())
         # The clip starts again and again, and new tracks are not shown at once.
         wait_for(lambda: images and any(map(has_boxes, overlays[-5:])), "boxes and images")
-    assert decoded(overlays[0]).shape == (256, 320, 3)
+    height, width, _ = decoded(overlays[0]).shape
+    assert width == 320
+    assert height > 256  # the legend is below the picture
 
 
 def decoded(message):

@@ -18,8 +18,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2DArray
 
 from windhover.errors import DataError, EncodingError
+from windhover.imaging.display import draw_results
 from windhover.types import Detections, Frame, Tracks
-from windhover_bringup.overlay.picture import draw
 from windhover_ros import qos, topics
 from windhover_ros.cdr import CdrWriter
 from windhover_ros.diagnostics import Level
@@ -119,7 +119,7 @@ class OverlayNode(StageNode[OverlayParams]):
 
     def _draw(self, frame: Frame, tracks: Tracks, labels: Sequence[str]) -> None:
         before = time.monotonic_ns()
-        picture = draw(frame, tracks, labels)
+        picture = draw_results(frame, tracks, labels)
         quality = [cv2.IMWRITE_JPEG_QUALITY, self.params.jpeg_quality]
         data = cv2.imencode(".jpg", picture, quality)[1]
         writer = CdrWriter()

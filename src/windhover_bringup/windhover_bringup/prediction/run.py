@@ -121,7 +121,7 @@ def colour_warning(first: Frame, detector: Detector) -> str | None:
         first: a frame of the source, in its own colours.
         detector: that gets them.
     """
-    if detector.bundle.channels != "thermal" or not is_coloured(first.image, first.encoding):
+    if detector.bundle.modality != "thermal" or not is_coloured(first.image, first.encoding):
         return None
     return (
         f"the pictures are in colour and {detector.bundle.name} is a model for thermal ones; what "

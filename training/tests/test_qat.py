@@ -129,7 +129,7 @@ def test_two_backbones_are_trained_too(
     # What the HTP compiles is the whole graph: the gate and the attention too.
     assert (run / "qcs8550.bin").stat().st_size > 1000
     bundle = Bundle.load(run / "bundle")
-    assert bundle.channels == "rgbt"
+    assert bundle.modality == "rgbt"
     first, last = (weights(run / part / "int8.onnx") for part in ("before", "bundle"))
     # Both backbones begin as one: what is stored once before is stored twice after.
     assert any((first[name] != last[name]).any() for name in first.keys() & last.keys())

@@ -107,7 +107,7 @@ class DetectorNode(StageNode[DetectorParams]):
         """Load the bundle and open a backend."""
         bundle = Bundle.load(self.params.model, public_key=self.params.public_key)
         self._detector = self._open(bundle)
-        self._checks = InputChecks(bundle.name, bundle.channels)
+        self._checks = InputChecks(bundle.name, bundle.modality)
         # Another backend, or the same one opened again, may be slower.
         self.health.timings["inference"].clear()
         for key, value in self._detector.facts().items():
@@ -245,7 +245,7 @@ class DetectorNode(StageNode[DetectorParams]):
     def _subscribe(self, bundle: Bundle) -> None:
         if self._images is not None:
             return
-        topic = self.params.image_topic or topics.image_of(bundle.channels)
+        topic = self.params.image_topic or topics.image_of(bundle.modality)
         if self.params.compressed:
             take = partial(self._take, frame_from_compressed)
             self._images = self.listen(CompressedImage, topics.compressed(topic), take, qos.image())

@@ -70,9 +70,9 @@ def predict(
     frames = []
     with Detector(bundle, "cpu", thresholds=limits, precision=precision, threads=threads) as model:
         for row, image in enumerate(truth.images):
-            files = picture_files(image, folder, bundle.channels)
-            lone = None if bundle.channels == "rgbt" else bundle.channels
-            frame = read_cameras(files, "thermal", lone=lone).frame(bundle.channels, row)
+            files = picture_files(image, folder, bundle.modality)
+            lone = None if bundle.modality == "rgbt" else bundle.modality
+            frame = read_cameras(files, "thermal", lone=lone).frame(bundle.modality, row)
             frames.append((row, model.detect(change(frame, row) if change else frame)))
     return Predictions.collect(frames)
 

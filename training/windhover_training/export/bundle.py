@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 
 from windhover.errors import DataError
-from windhover.imaging.formats import Channels, to_channels
+from windhover.imaging.formats import Modality, to_channels
 from windhover.imaging.letterbox import Letterbox
 from windhover.model import Bundle, write_bundle
 from windhover.model.manifest import CHANNEL_COUNT, REG_MAX
@@ -65,7 +65,7 @@ class Exported:
 
 
 def calibration_images(
-    settings: Calibration, channels: Channels, height: int, width: int
+    settings: Calibration, channels: Modality, height: int, width: int
 ) -> Iterator[NDArray[np.uint8]]:
     """Draw training images of several data sets, an equal share of each.
 
@@ -88,7 +88,7 @@ def calibration_images(
             yield letterboxed(frame, channels, (height, width))
 
 
-def letterboxed(frame: Frame, channels: Channels, hw: tuple[int, int]) -> NDArray[np.uint8]:
+def letterboxed(frame: Frame, channels: Modality, hw: tuple[int, int]) -> NDArray[np.uint8]:
     """``(1, H, W, C)`` uint8 of a frame, as in flight."""
     pixels = to_channels(frame.image, frame.encoding, channels)
     canvas = np.empty((1, *hw, CHANNEL_COUNT[channels]), np.uint8)

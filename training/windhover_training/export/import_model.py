@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from windhover.errors import ConfigError, DataError, EncodingError, SourceError
-from windhover.imaging.formats import Channels
+from windhover.imaging.formats import Modality
 from windhover.inference import open_backend
 from windhover.inference.build import build_htp_files
 from windhover.inference.qnn_api.library import load_libraries
@@ -37,7 +37,7 @@ SCORE, IOU = 0.25, 0.7
 #: Below this the INT8 graph is another model: share of the float graph's detections kept.
 LEAST_KEPT = 0.8
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
-_ENCODINGS: Mapping[Channels, str] = {"thermal": "mono8", "rgb": "bgr8", "rgbt": "8UC4"}
+_ENCODINGS: Mapping[Modality, str] = {"thermal": "mono8", "rgb": "bgr8", "rgbt": "8UC4"}
 _TOOLS = ("torch", "ultralytics", "onnx", "onnxruntime", "onnxslim")
 
 Say = Callable[[str], None]
@@ -208,12 +208,12 @@ def _spread(lists: Sequence[Sequence[Path]], count: int) -> list[Path]:
     return chosen
 
 
-def _frames(files: Sequence[Path], channels: Channels) -> Iterator[Frame]:
+def _frames(files: Sequence[Path], channels: Modality) -> Iterator[Frame]:
     """Frames of pictures; one that can't be read is an error, for there are few of them."""
     return (_frame(path, channels) for path in files)
 
 
-def _frame(path: Path, channels: Channels) -> Frame:
+def _frame(path: Path, channels: Modality) -> Frame:
     try:
         pixels = read_files((path,), CHANNEL_COUNT[channels])
         return Frame(pixels, _ENCODINGS[channels], 0)

@@ -158,8 +158,8 @@ def _night(e: Evidence) -> Item:
 
 def _fusion(e: Evidence) -> Item:
     name = "Thermal fusion working (day/night transition smooth)"
-    if e.bundle.channels != "rgbt":
-        return Item(name, "not measured", f"a {e.bundle.channels} model", "train fusion")
+    if e.bundle.modality != "rgbt":
+        return Item(name, "not measured", f"a {e.bundle.modality} model", "train fusion")
     if e.ablation is None:
         return Item(name, "not measured", "no ablation", "windhover-train train ablation")
     own = {kind: {g: _map50(rows) for g, rows in found.items() if g in ("all", "day", "night")}

@@ -84,7 +84,7 @@ def verify(
         found[name] = evaluate_fidelity(
             bundle, truth, images, names, out / f"set_{number}", progress
         )
-    seen = calibration_images(config.calibration, bundle.channels, *bundle.input.hw)
+    seen = calibration_images(config.calibration, bundle.modality, *bundle.input.hw)
     result = Verified(found, compare_layers(exact, quantised, islice(seen, LAYER_IMAGES)))
     write_atomic(out / "verify.md", markdown(result))
     write_json(out / "verify.json", result.as_dict())

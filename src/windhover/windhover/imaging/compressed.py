@@ -20,7 +20,7 @@ from windhover.imaging.conversions import (
     signed_to_counts,
     temperatures_to_counts,
 )
-from windhover.imaging.formats import MAX_SIDE, Channels, decode_image
+from windhover.imaging.formats import MAX_SIDE, Modality, decode_image
 from windhover.imaging.jpeg import frame_size, is_truncated_jpeg
 from windhover.types import Image
 
@@ -98,7 +98,7 @@ def decode_image_bytes(
     return _canonical(image, what)
 
 
-def fourth_channel(channels: Channels) -> FourthChannel:
+def fourth_channel(channels: Modality) -> FourthChannel:
     """What the fourth channel of a picture is to a model: thermal only where it takes both."""
     return "thermal" if channels == "rgbt" else "alpha"
 

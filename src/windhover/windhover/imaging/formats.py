@@ -25,7 +25,7 @@ from windhover.imaging.conversions import (
 )
 from windhover.types import Image
 
-Channels = Literal["rgb", "thermal", "rgbt"]
+Modality = Literal["rgb", "thermal", "rgbt"]
 
 MAX_SIDE = 32_767
 """OpenCV's own limit for a side of a picture it is to warp or resize."""
@@ -198,6 +198,40 @@ def decode_image(
     return image, layout.canonical
 
 
+def nv12_view(data: object, height: int, width: int, step: int) -> NDArray[np.uint8]:
+    """NV12 as one picture, unconverted.
+
+    Args:
+        data: contiguous bytes, as for :func:`decode_image`.
+        height: rows of luma.
+        width: columns.
+        step: bytes from one row to the next, of luma and of chroma.
+
+    Returns:
+        ``(1.5 H, W)`` uint8: luma, then chroma. A view of ``data``; of odd sides, whose last
+        row or column has chroma that is shared with nothing, a copy without them.
+
+    Raises:
+        EncodingError: the buffer does not fit its geometry.
+    """
+    rows = (height + 1) // 2 * 3
+    _check_geometry("nv12", _Layout("nv12"), height, width, step)
+    if min(height, width) < 2:
+        raise EncodingError(f"nv12 image of {width}x{height} pixels: sides must be 2 or more")
+    raw = _as_bytes(data, "nv12")
+    expected = (rows - 1) * step + width
+    if len(raw) < expected:
+        raise EncodingError(
+            f"nv12 image {width}x{height} with step {step}: "
+            f"expected {expected} bytes, got {len(raw)}"
+        )
+    even_height, even_width = height // 2 * 2, width // 2 * 2
+    view = _u8(_view(raw, _Layout("nv12"), rows, even_width, step, False))
+    if even_height == height:
+        return view
+    return np.concatenate((view[:even_height], view[height + 1 : -1]))
+
+
 def to_bgr(image: Image, encoding: str) -> NDArray[np.uint8]:
     """Give any canonical image three channels.
 
@@ -251,7 +285,7 @@ def to_gray8(image: Image, encoding: str, tone_map: ToneMap = percentile_agc) ->
 
 
 def to_channels(
-    image: Image, encoding: str, channels: Channels, tone_map: ToneMap = percentile_agc
+    image: Image, encoding: str, channels: Modality, tone_map: ToneMap = percentile_agc
 ) -> NDArray[np.uint8]:
     """Give a model the channels that its bundle asks for.
 

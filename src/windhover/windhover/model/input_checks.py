@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from windhover.imaging.colour import is_coloured
-from windhover.imaging.formats import Channels
+from windhover.imaging.formats import Modality
 from windhover.types import Frame
 
 _GRID = 8
@@ -39,7 +39,7 @@ class InputChecks:
 
     LASTING: ClassVar = frozenset({"thermal", "colour"})
 
-    def __init__(self, model: str, channels: Channels) -> None:
+    def __init__(self, model: str, channels: Modality) -> None:
         self._model = model
         self._channels = channels
         self._last_stamp_ns: int | None = None

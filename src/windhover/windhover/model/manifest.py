@@ -214,14 +214,19 @@ class Manifest(_Strict):
     provenance: dict[str, Any] = Field(default_factory=dict)
     files: dict[Role, FileSpec] = Field(min_length=1)
 
+    @property
+    def modality(self) -> Literal["rgb", "thermal", "rgbt"]:
+        """Which cameras' pictures the model is for; the file's key is ``channels``."""
+        return self.channels
+
     @model_validator(mode="after")
     def _check_consistency(self) -> Manifest:
         twice = sorted({label for label in self.labels if self.labels.count(label) > 1})
         if twice:
             raise ValueError(f"labels must differ, but {twice} appear more than once")
-        if self.input.channels != CHANNEL_COUNT[self.channels]:
+        if self.input.channels != CHANNEL_COUNT[self.modality]:
             raise ValueError(
-                f"a {self.channels} model has {CHANNEL_COUNT[self.channels]} input channels, "
+                f"a {self.modality} model has {CHANNEL_COUNT[self.modality]} input channels, "
                 f"not {self.input.channels}"
             )
         coarsest = self.head.strides[-1]

@@ -77,9 +77,9 @@ class SecondLook:
         self, bundle: Bundle, labels: Sequence[str], backend: Backend | str = "auto"
     ) -> None:
         spec = bundle.input
-        if bundle.channels != "rgb" or spec.height != spec.width:
+        if bundle.modality != "rgb" or spec.height != spec.width:
             raise BundleError(
-                f"the second look of {bundle.root} takes {bundle.channels} images of "
+                f"the second look of {bundle.root} takes {bundle.modality} images of "
                 f"{spec.width}x{spec.height}; it must take square RGB chips"
             )
         unknown = [label for label in bundle.labels if label not in labels]

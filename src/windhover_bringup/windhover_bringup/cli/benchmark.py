@@ -63,7 +63,7 @@ def _measure(model: str, backend: str, frames: int, json: Path | None) -> None:
     facts = {
         "model": f"{bundle.name} {bundle.version}",
         "digest": bundle.digest,
-        "input": f"{bundle.input.width}x{bundle.input.height}, {bundle.channels}",
+        "input": f"{bundle.input.width}x{bundle.input.height}, {bundle.modality}",
         **about,
     }
     if json is not None:

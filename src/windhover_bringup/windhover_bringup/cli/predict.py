@@ -126,9 +126,9 @@ def _open(
     return open_source(
         uri,
         rate_hz=fps,
-        as_gray=bundle.channels == "thermal",
-        camera=None if bundle.channels == "rgbt" else bundle.channels,
-        fourth_channel="thermal" if bundle.channels == "rgbt" else "alpha",
+        as_gray=bundle.modality == "thermal",
+        camera=None if bundle.modality == "rgbt" else bundle.modality,
+        fourth_channel="thermal" if bundle.modality == "rgbt" else "alpha",
         palette=palette or "auto",
         on_bad="skip",
         on_skip=on_skip,

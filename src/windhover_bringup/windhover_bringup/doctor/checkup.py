@@ -161,5 +161,5 @@ def _models() -> Finding:
     except WindhoverError as error:
         return Finding("models", False, str(error), "copy the released bundle again")
     # The same bundle is found in the checkout and where it was installed to.
-    names = {f"{bundle.name} {bundle.version} ({bundle.channels})": None for bundle in bundles}
+    names = {f"{bundle.name} {bundle.version} ({bundle.modality})": None for bundle in bundles}
     return Finding("models", True, ", ".join(names))

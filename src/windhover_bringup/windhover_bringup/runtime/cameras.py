@@ -42,8 +42,8 @@ class CameraSetup:
     def of(cls, config: Config, bundle: Bundle) -> CameraSetup:
         """As the config says; ``auto`` is what the model is for."""
         chosen = config.bringup().modality
-        cameras = CAMERAS[bundle.channels if chosen == "auto" else chosen]
-        is_paired = bundle.channels == "rgbt" or len(cameras) > 1
+        cameras = CAMERAS[bundle.modality if chosen == "auto" else chosen]
+        is_paired = bundle.modality == "rgbt" or len(cameras) > 1
         return cls(cameras, "rgbt" if is_paired else cameras[0])
 
     @property

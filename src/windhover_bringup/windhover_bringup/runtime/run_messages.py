@@ -23,7 +23,7 @@ def opening_block(pipeline: Pipeline) -> str:
         results.append(pipeline.overlay.resolve_topic_name(topics.OVERLAY))
     return "\n".join(
         [
-            f"model   {bundle.name} {bundle.version}, {bundle.channels} {size}",
+            f"model   {bundle.name} {bundle.version}, {bundle.modality} {size}",
             f"backend {values.get('backend', '')}: {values.get('device', '')}",
             f"input   {sources}",
             f"topics  {', '.join(results)}",

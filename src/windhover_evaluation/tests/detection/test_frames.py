@@ -12,7 +12,7 @@ import pytest
 from tests.support.pictures import radiometric_jpeg
 from windhover.errors import DataError, SourceError
 from windhover.imaging.compressed import FourthChannel
-from windhover.imaging.formats import Channels
+from windhover.imaging.formats import Modality
 from windhover_evaluation.detection.frames import (
     Files,
     MissingCameraCounter,
@@ -47,7 +47,7 @@ def save(tmp_path: Path) -> Save:
 
 
 def taken(
-    files: Files, channels: Channels, fourth: FourthChannel = "alpha"
+    files: Files, channels: Modality, fourth: FourthChannel = "alpha"
 ) -> tuple[np.ndarray, str]:
     frame = read_cameras(files, fourth).frame(channels, 7)
     assert frame.index == 7

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from windhover.errors import DataError
 from windhover.imaging.compressed import FourthChannel, fourth_channel
-from windhover.imaging.formats import Channels, to_bgr, to_channels, to_gray8
+from windhover.imaging.formats import Modality, to_bgr, to_channels, to_gray8
 from windhover.pairing.registration import merge_rgbt
 from windhover.sources.files import read_image
 from windhover.sources.options import Camera
@@ -57,7 +57,7 @@ class Cameras:
         assert pixels is not None, "one camera is always there"
         return pixels.shape[1], pixels.shape[0]
 
-    def missing_camera(self, channels: Channels) -> str | None:
+    def missing_camera(self, channels: Modality) -> str | None:
         """The camera that a bundle of these channels needs and that is not there."""
         if self.colour is None and channels != "thermal":
             return "RGB"
@@ -66,7 +66,7 @@ class Cameras:
             return "thermal"
         return None
 
-    def frame(self, channels: Channels, row: int = 0) -> Frame:
+    def frame(self, channels: Modality, row: int = 0) -> Frame:
         """The frame for a bundle of these channels; ``row`` is the picture's in its set."""
         if channels == "rgbt":
             colour, grey = self.colour, None
@@ -99,7 +99,7 @@ def read_truth_picture(
     truth: Truth,
     row: int,
     folder: Path,
-    channels: Channels,
+    channels: Modality,
     fourth: FourthChannel | None = None,
     palette: Palette = "auto",
 ) -> Cameras:
@@ -171,7 +171,7 @@ def check_size(truth: Truth, row: int, size: tuple[int, int], name: str) -> None
         )
 
 
-def picture_files(image: TruthImage, folder: Path, channels: Channels) -> Files:
+def picture_files(image: TruthImage, folder: Path, channels: Modality) -> Files:
     """The files of a truth's image that a bundle of these channels needs.
 
     Args:
@@ -247,8 +247,8 @@ def read_cameras(
 class MissingCameraCounter:
     """Counts the pictures without one of the cameras that a bundle looks at."""
 
-    def __init__(self, channels: Channels) -> None:
-        self._channels: Channels = channels
+    def __init__(self, channels: Modality) -> None:
+        self._channels: Modality = channels
         self._counts: Counter[str] = Counter()
 
     def note(self, cameras: Cameras) -> None:

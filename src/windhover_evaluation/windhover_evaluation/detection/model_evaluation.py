@@ -17,7 +17,7 @@ from windhover.errors import DataError, EncodingError, SourceError
 from windhover.files import write_atomic, write_json
 from windhover.health.latency import LatencySummary, StageTimings
 from windhover.health.metrics import FORMAT, latency_metrics
-from windhover.imaging.formats import Channels
+from windhover.imaging.formats import Modality
 from windhover.machine import machine_facts
 from windhover.model.bundle import Bundle
 from windhover.model.detector import Detector
@@ -154,8 +154,8 @@ def evaluate_model(
     chosen = label_numbers(truth, labels)
     truth.require_objects(labels)
     timings = StageTimings(window=max(1, len(truth.images)))
-    missing = MissingCameraCounter(detector.bundle.channels)
-    pictures = _Pictures(truth, Path(images_dir), detector.bundle.channels, palette)
+    missing = MissingCameraCounter(detector.bundle.modality)
+    pictures = _Pictures(truth, Path(images_dir), detector.bundle.modality, palette)
     found, unreadable = _detect_all(detector, pictures, timings, missing, progress)
     predictions = Predictions.collect(found)
     scores = evaluate_detections(truth, predictions, by_label, labels)
@@ -229,7 +229,7 @@ class _Pictures:
 
     truth: Truth
     folder: Path
-    channels: Channels
+    channels: Modality
     palette: Palette
 
     def read(self, row: int) -> Cameras:
@@ -328,7 +328,7 @@ def _facts(detector: Detector, truth: Truth, images_dir: Path) -> dict[str, str]
     return {
         "model": f"{bundle.name} {bundle.version}",
         "digest": bundle.digest,
-        "input": f"{bundle.input.width} x {bundle.input.height}, {bundle.channels}",
+        "input": f"{bundle.input.width} x {bundle.input.height}, {bundle.modality}",
         "backend": backend.name,
         "device": backend.device,
         "images": str(images_dir),

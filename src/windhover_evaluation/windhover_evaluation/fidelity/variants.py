@@ -150,7 +150,7 @@ def evaluate_fidelity(
             recorders[name] = _OutputRecorder(_open(bundle, name, Path(out_dir)))
             opened.callback(recorders[name].close)
         found: dict[str, list[tuple[int, Detections]]] = {name: [] for name in names}
-        missing = MissingCameraCounter(bundle.channels)
+        missing = MissingCameraCounter(bundle.modality)
         frames = _frames(bundle, truth, Path(images_dir), recorders, found, missing, progress)
         others = {name: recorder for name, recorder in recorders.items() if name != REFERENCE}
         fidelities = compare_backends(bundle, recorders[REFERENCE], others, frames)
@@ -227,9 +227,9 @@ def _frames(
         for name, recorder in recorders.items()
     }
     for row in range(len(truth.images)):
-        cameras = read_truth_picture(truth, row, folder, bundle.channels)
+        cameras = read_truth_picture(truth, row, folder, bundle.modality)
         missing.note(cameras)
-        frame = cameras.frame(bundle.channels, row)
+        frame = cameras.frame(bundle.modality, row)
         yield frame
         # The next frame is requested once every variant ran this one, at the bundle's
         # thresholds. For AP the outputs are decoded again with nearly none.

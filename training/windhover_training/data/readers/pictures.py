@@ -23,13 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windhover.errors import DataError
-from windhover.imaging.formats import Channels, to_channels
+from windhover.imaging.formats import Modality, to_channels
 from windhover.model.manifest import CHANNEL_COUNT
 from windhover.types import Frame
 from windhover_evaluation.detection.frames import Files, read_cameras
 
 #: What a model with so many channels looks at.
-KINDS: dict[int, Channels] = {CHANNEL_COUNT[name]: name for name in get_args(Channels)}
+KINDS: dict[int, Modality] = {CHANNEL_COUNT[name]: name for name in get_args(Modality)}
 _BLUR = 25.0  # px, standard deviation: nothing of a person or a car is left
 _KEPT = 256  # images in memory
 

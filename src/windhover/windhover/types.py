@@ -21,6 +21,12 @@ Image = NDArray[np.uint8] | NDArray[np.uint16]
 RELATION = "carried_by"
 
 
+def _rows(image: Image, encoding: str) -> int:
+    """Rows of a picture; NV12 has half as many rows of chroma below them."""
+    rows = int(image.shape[0])
+    return rows * 2 // 3 if encoding == "nv12" else rows
+
+
 @dataclass(frozen=True, slots=True)
 class FullFrame:
     """The camera's own full-resolution picture, as it came.
@@ -37,8 +43,7 @@ class FullFrame:
     @property
     def height(self) -> int:
         """Rows of the picture."""
-        rows = int(self.image.shape[0])
-        return rows * 2 // 3 if self.encoding == "nv12" else rows
+        return _rows(self.image, self.encoding)
 
     @property
     def width(self) -> int:
@@ -54,7 +59,8 @@ class Frame:
         image: ``(H, W)`` or ``(H, W, C)``, uint8 or uint16, native byte order.
         encoding: ROS name of the pixel format of ``image`` as it is held here:
             ``bgr8``, ``rgb8``, ``mono8``, ``mono16`` (raw Y16 counts) or
-            ``8UC4`` (B, G, R, T registered).
+            ``8UC4`` (B, G, R, T registered). Between a source that was asked to keep it and
+            its camera node also ``nv12``, as in :class:`FullFrame`.
         stamp_ns: capture time, nanoseconds of ROS time.
         frame_id: tf frame of the camera.
         index: count of frames from the source, 0 for its first.
@@ -72,7 +78,7 @@ class Frame:
     @property
     def height(self) -> int:
         """Rows of the image."""
-        return int(self.image.shape[0])
+        return _rows(self.image, self.encoding)
 
     @property
     def width(self) -> int:

@@ -9,7 +9,14 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from windhover.errors import EncodingError, WindhoverError
-from windhover.imaging.formats import ENCODINGS, decode_image, to_bgr, to_channels, to_gray8
+from windhover.imaging.formats import (
+    ENCODINGS,
+    decode_image,
+    nv12_view,
+    to_bgr,
+    to_channels,
+    to_gray8,
+)
 
 H, W = 6, 8
 BLUE, GREEN, RED = (200, 40, 30), (30, 180, 60), (20, 50, 210)  # B, G, R
@@ -361,3 +368,32 @@ def test_a_frame_that_does_not_match_its_encoding_is_refused():
         to_bgr(np.zeros((H, W), np.uint8), "bgr8")
     with pytest.raises(EncodingError, match="can't be 'nv12'"):
         to_bgr(np.zeros((H, W), np.uint8), "nv12")
+
+
+@given(
+    height=st.integers(2, 21),
+    width=st.integers(2, 21),
+    padding=st.integers(0, 7),
+)
+def test_nv12_is_viewed_without_the_padding_of_its_rows(height, width, padding):
+    rows, step = (height + 1) // 2 * 2, (width + 1) // 2 * 2 + padding
+    planes = np.arange(rows * 3 // 2 * step).astype(np.uint8).reshape(-1, step)
+    view = nv12_view(planes.tobytes(), height, width, step)
+    even_height, even_width = height // 2 * 2, width // 2 * 2
+    np.testing.assert_array_equal(view[:even_height], planes[:even_height, :even_width])
+    chroma = planes[rows : rows + even_height // 2, :even_width]
+    np.testing.assert_array_equal(view[even_height:], chroma)
+
+
+@pytest.mark.parametrize(
+    ("size", "step", "count", "message"),
+    [
+        ((24, 34), 36, 36 * 35 + 33, "expected 1294 bytes, got 1293"),
+        ((24, 34), 33, 9999, "step of at least 34"),
+        ((1, 34), 34, 9999, "must be 2 or more"),
+        ((0, 34), 34, 9999, "sides must be 1 to"),
+    ],
+)
+def test_nv12_that_does_not_fit_its_geometry_is_refused(size, step, count, message):
+    with pytest.raises(EncodingError, match=message):
+        nv12_view(bytes(count), *size, step)

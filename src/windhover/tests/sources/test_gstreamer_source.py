@@ -3,6 +3,7 @@
 import itertools
 import shutil
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -35,7 +36,10 @@ def test_caps_are_read_with_their_row_padding():
     assert parse_caps(LINE + "BGR") == VideoCaps("bgr8", 34, 24, 104, 20.0)
     assert parse_caps(LINE + "GRAY8\n") == VideoCaps("mono8", 34, 24, 36, 20.0)
     assert parse_caps(LINE + "GRAY16_LE") == VideoCaps("mono16", 34, 24, 68, 20.0)
-    assert parse_caps(LINE + "NV12") is None
+    nv12 = parse_caps(LINE + "NV12")
+    assert nv12 == VideoCaps("nv12", 34, 24, 36, 20.0)
+    assert nv12.frame_bytes == 36 * 36
+    assert parse_caps(LINE + "I420") is None
     assert parse_caps("Setting pipeline to PLAYING ...") is None
     assert parse_caps(LINE.replace("windhover_out", "other") + "BGR") is None
 
@@ -106,6 +110,43 @@ def test_gray_stays_gray_and_the_rest_becomes_colour(pixel, encoding, dtype):
         source.close()
     assert (frame.encoding, frame.image.dtype, frame.image.shape[:2]) == (encoding, dtype, (24, 34))
     assert frame.image.min() > 0.9 * np.iinfo(dtype).max
+
+
+FAKE_TOOL = """#!{python}
+import os, sys
+out = next(int(a[3:]) for a in sys.argv if a.startswith("fd="))
+asked = next(a for a in sys.argv if a.startswith("video/x-raw,format="))
+open({asked!r}, "w").write(asked)
+print({line!r}, flush=True)
+os.write(out, open({data!r}, "rb").read())
+"""
+
+
+@pytest.mark.parametrize("size", [(34, 24), (33, 23)])
+def test_nv12_is_handed_on_unconverted_where_that_is_asked_for(tmp_path, monkeypatch, size):
+    width, height = size
+    step, rows = (width + 3) // 4 * 4, (height + 1) // 2 * 2
+    planes = np.random.default_rng(0).integers(0, 255, (rows * 3 // 2, step), dtype=np.uint8)
+    (tmp_path / "frames").write_bytes(planes.tobytes())
+    line = LINE.replace("(int)34", f"(int){width}").replace("(int)24", f"(int){height}") + "NV12"
+    asked = tmp_path / "asked"
+    tool = tmp_path / "gst-launch-1.0"
+    tool.write_text(
+        FAKE_TOOL.format(
+            python=sys.executable, asked=str(asked), line=line, data=str(tmp_path / "frames")
+        )
+    )
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    source = opened("gst:camera", keep_nv12=True)
+    frame = next(iter(source))
+    source.close()
+    assert asked.read_text() == "video/x-raw,format={NV12,GRAY8,GRAY16_LE,BGR}"
+    even = width // 2 * 2, height // 2 * 2
+    assert (frame.encoding, frame.width, frame.height) == ("nv12", *even)
+    luma, chroma = frame.image[: even[1]], frame.image[even[1] :]
+    np.testing.assert_array_equal(luma, planes[: even[1], : even[0]])
+    np.testing.assert_array_equal(chroma, planes[rows : rows + even[1] // 2, : even[0]])
 
 
 @needs_gstreamer

@@ -406,3 +406,26 @@ def test_a_device_that_is_no_camera_is_named():
 def test_bad_options_are_named(query, message):
     with pytest.raises(SourceError, match=message):
         open_source(f"v4l2:///dev/null?{query}")
+
+
+def test_nv12_is_handed_on_unconverted_where_that_is_asked_for(boson):
+    source = opened(boson, "?format=nv12&size=16x12", keep_nv12=True)
+    data = np.arange(18 * 16, dtype=np.uint16).astype(np.uint8).tobytes()
+    with Feeder(boson, lambda n: data):
+        frame = next(iter(source))
+    source.close()
+    assert (frame.encoding, frame.width, frame.height) == ("nv12", 16, 12)
+    assert frame.image.tobytes() == data
+
+
+def test_a_size_that_the_camera_does_not_have_is_replaced_and_reported(boson):
+    warnings = []
+    source = opened(
+        boson, "?format=nv12&size=3840x2160", nearest_size=True, on_warning=warnings.append
+    )
+    with Feeder(boson, lambda n: bytes(18 * 16)):
+        frame = next(iter(source))
+    source.close()
+    assert (frame.width, frame.height) == (16, 12)
+    (warning,) = warnings
+    assert "does not give 3840x2160 in nv12: it has 16x12; 16x12 is used" in warning

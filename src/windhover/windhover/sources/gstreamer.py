@@ -21,16 +21,22 @@ from fractions import Fraction
 from typing import BinaryIO
 
 from windhover.errors import SourceError
-from windhover.imaging.formats import decode_image
+from windhover.imaging.formats import decode_image, nv12_view
 from windhover.sources.clock import Reading, read_clocks
 from windhover.sources.live import CapturedFrame, LiveSource
 from windhover.sources.options import SourceOptions
 from windhover.sources.palette import ThermalConverter
+from windhover.types import Image
 
 _SINK = "windhover_out"
 _STAMPS = "windhover_stamps"
 _TIMING_TIMEOUT_S = 3.0
-_ENCODINGS = {"BGR": ("bgr8", 3), "GRAY8": ("mono8", 1), "GRAY16_LE": ("mono16", 2)}
+_ENCODINGS = {
+    "BGR": ("bgr8", 3),
+    "GRAY8": ("mono8", 1),
+    "GRAY16_LE": ("mono16", 2),
+    "NV12": ("nv12", 1),
+}
 _INSTALL = "install gstreamer1.0-tools gstreamer1.0-plugins-base (and -good for v4l2src)"
 
 
@@ -39,7 +45,7 @@ class VideoCaps:
     """The format of the pipeline's frames.
 
     Attributes:
-        encoding: ``bgr8``, ``mono8`` or ``mono16``.
+        encoding: ``bgr8``, ``mono8``, ``mono16`` or ``nv12``.
         width: columns.
         height: rows.
         step: bytes a row: GStreamer pads rows to 4.
@@ -51,6 +57,12 @@ class VideoCaps:
     height: int
     step: int
     rate_hz: float
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of a frame; NV12 has half as many rows of chroma, of an even number of rows."""
+        luma = (self.height + 1) // 2 * 2 if self.encoding == "nv12" else self.height
+        return self.step * (luma + luma // 2 if self.encoding == "nv12" else luma)
 
 
 def parse_caps(text: str) -> VideoCaps | None:
@@ -115,7 +127,8 @@ def parse_frame(text: str) -> FrameTiming | None:
 class GStreamerSource(LiveSource):
     """A pipeline as one types it after ``gst-launch-1.0``, without a sink.
 
-    Grey formats stay ``mono8`` and ``mono16``, all else becomes ``bgr8``. Stamps are
+    Grey formats stay ``mono8`` and ``mono16``, all else becomes ``bgr8``, or stays NV12 where
+    that is asked for. Stamps are
     the pipeline's own presentation times, mapped to the wall clock by the least time
     that a frame has taken to get here; without them, the time of arrival.
     """
@@ -127,7 +140,8 @@ class GStreamerSource(LiveSource):
             pipeline: such as ``v4l2src device=/dev/video0 ! image/jpeg ! jpegdec``; a
                 last ``! appsink`` is taken off.
             name: the URI, for messages.
-            options: ``frame_id``, ``as_gray``, ``palette`` and ``timeout_s`` are read.
+            options: ``frame_id``, ``as_gray``, ``palette``, ``keep_nv12`` and ``timeout_s``
+                are read.
 
         Raises:
             SourceError: GStreamer is not installed, the pipeline is wrong, or it
@@ -135,7 +149,7 @@ class GStreamerSource(LiveSource):
         """
         super().__init__(name, options)
         self._converter = ThermalConverter(options.palette, options.on_warning)
-        self._process, self._frames = _launch(pipeline, name)
+        self._process, self._frames = _launch(pipeline, name, options.keep_nv12)
         self._caps: VideoCaps | None = None
         self._caps_count = 0
         self._timings: deque[FrameTiming] = deque()
@@ -166,7 +180,7 @@ class GStreamerSource(LiveSource):
         caps = self._caps
         assert caps is not None
         while True:
-            buffer = bytearray(caps.step * caps.height)
+            buffer = bytearray(caps.frame_bytes)
             received = self._fill(buffer)
             if received is None:
                 break
@@ -175,9 +189,7 @@ class GStreamerSource(LiveSource):
                 raise SourceError(
                     f"{self._name}: frames changed their size or format; open it again"
                 )
-            image, encoding = decode_image(
-                buffer, caps.encoding, caps.height, caps.width, caps.step
-            )
+            image, encoding = _picture(buffer, caps)
             if self._options.thermal:
                 image, encoding = self._converter.convert(image, encoding, self._name)
             yield CapturedFrame(image, encoding, received, timing.pts_ns, False, timing.sequence)
@@ -250,7 +262,13 @@ class GStreamerSource(LiveSource):
             self._changed.notify_all()
 
 
-def _launch(pipeline: str, name: str) -> tuple[subprocess.Popen[str], BinaryIO]:
+def _picture(buffer: bytearray, caps: VideoCaps) -> tuple[Image, str]:
+    if caps.encoding == "nv12":
+        return nv12_view(buffer, caps.height, caps.width, caps.step), "nv12"
+    return decode_image(buffer, caps.encoding, caps.height, caps.width, caps.step)
+
+
+def _launch(pipeline: str, name: str, keep_nv12: bool) -> tuple[subprocess.Popen[str], BinaryIO]:
     tool = shutil.which("gst-launch-1.0")
     if tool is None:
         raise SourceError(f"{name}: gst-launch-1.0 is not installed, {_INSTALL}")
@@ -265,7 +283,8 @@ def _launch(pipeline: str, name: str) -> tuple[subprocess.Popen[str], BinaryIO]:
     out, into = os.pipe()
     # The list keeps grey grey: videoconvert passes through what is in it, and turns
     # colour into BGR as the one that loses least.
-    formats = "video/x-raw,format={" + ",".join(sorted(_ENCODINGS, reverse=True)) + "}"
+    wanted = [name for name in _ENCODINGS if keep_nv12 or name != "NV12"]
+    formats = "video/x-raw,format={" + ",".join(sorted(wanted, reverse=True)) + "}"
     tail = ["!", "videoconvert", "!", formats, "!", "identity", f"name={_STAMPS}", "silent=false"]
     tail += ["!", "fdsink", f"name={_SINK}", f"fd={into}"]
     try:

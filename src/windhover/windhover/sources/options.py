@@ -42,6 +42,10 @@ class SourceOptions:
         duration_s: bags: seconds to play from there; ``None`` plays to the end.
         size: cameras: ``(width, height)`` to request.
         pixel_format: cameras: ``mjpeg``, ``yuyv``, ``nv12``, ``gray``, ``y16``, ...
+        keep_nv12: cameras: give NV12 frames unconverted, ``(1.5 H, W)`` with the encoding
+            ``nv12``; a camera that has none gives what it has.
+        nearest_size: V4L2: where the camera does not have ``size``, take the size that it
+            chooses, with a warning.
         timeout_s: cameras: time without a frame after which the camera counts as gone.
         exposure_us: V4L2: microseconds; 0 lets the camera choose, ``None`` leaves it.
         gain: V4L2: in the camera's own units; ``None`` leaves it.
@@ -65,6 +69,8 @@ class SourceOptions:
     duration_s: float | None = None
     size: tuple[int, int] | None = None
     pixel_format: str | None = None
+    keep_nv12: bool = False
+    nearest_size: bool = False
     timeout_s: float = 5.0
     exposure_us: float | None = None
     gain: float | None = None

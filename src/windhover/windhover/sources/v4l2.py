@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from windhover.errors import EncodingError, SourceError
-from windhover.imaging.formats import decode_image
+from windhover.imaging.formats import decode_image, nv12_view
 from windhover.sources.clock import read_clocks
 from windhover.sources.live import CapturedFrame, LiveSource
 from windhover.sources.options import SourceOptions
@@ -135,6 +135,8 @@ class V4l2Camera(LiveSource):
         if self._encoding:
             layout = self._format
             step = layout.bytes_per_line or len(data) // layout.height
+            if self._encoding == "nv12" and self._options.keep_nv12 and not thermal:
+                return nv12_view(data, layout.height, layout.width, step), "nv12"
             image, encoding = decode_image(data, self._encoding, layout.height, layout.width, step)
         else:
             if thermal and not self._converter.checked:
@@ -164,7 +166,8 @@ def open_v4l2(device: str, name: str, options: SourceOptions) -> V4l2Camera:
         device: ``/dev/video0`` or a stable name under ``/dev/v4l/by-id``.
         name: the URI, for messages.
         options: ``size``, ``rate_hz``, ``pixel_format``, ``exposure_us`` and ``gain``
-            are asked of the camera; ``y16`` keeps thermal counts.
+            are asked of the camera; ``y16`` keeps thermal counts; ``keep_nv12`` and
+            ``nearest_size`` as in :class:`~windhover.sources.options.SourceOptions`.
 
     Returns:
         The camera, not yet streaming.
@@ -242,10 +245,14 @@ def _set_up(
         given = got.pixel_format.human_str()
         raise SourceError(f"camera {device} was asked for {chosen} and gives {given}")
     if options.size and (got.width, got.height) != options.size:
-        raise SourceError(
+        problem = (
             f"camera {device} does not give {width}x{height} in {chosen}: "
             f"{_sizes(camera, got) or f'it chose {got.width}x{got.height}'}"
         )
+        if not options.nearest_size:
+            raise SourceError(problem)
+        if options.on_warning is not None:
+            options.on_warning(f"{problem}; {got.width}x{got.height} is used")
     if options.rate_hz:
         # Many thermal cores have a single rate; the actual one is read back later.
         with contextlib.suppress(OSError):

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from windhover.calibration import CameraCalibration, load_calibration, save_calibration
 from windhover.errors import CalibrationError
+from windhover.geometry import Lens
 
 # As cameracalibrator writes it (`rosrun camera_calibration cameracalibrator.py`).
 ROS_FILE = """\
@@ -191,3 +194,30 @@ def test_another_size_is_refused(file):
     found.check_size(640, 512, "boson.yaml")
     with pytest.raises(CalibrationError, match=r"boson\.yaml is for 640x512 .* gives 320x256"):
         found.check_size(320, 256, "boson.yaml")
+
+
+TOKENS = st.sampled_from(
+    [b"0", b"-1", b".nan", b".inf", b"1e400", b"9" * 400, b"true", b"~", b"[]", b"{}", b"&a",
+     b"*a", b"!!set {a}", b"2026-01-01", b"\x00", b"\xff", b"\n", b": ", b"- ", b"equidistant",
+     b"camera_model: 3\n", b"rows: 0"]
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.integers(0, len(ROS_FILE)), st.integers(0, 20), TOKENS), max_size=4))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_any_text_gives_a_lens_or_one_line(tmp_path, edits):
+    text = ROS_FILE.encode()
+    for place, length, token in edits:
+        text = text[:place] + token + text[place + length :]
+    file = tmp_path / "any.yaml"
+    file.write_bytes(text)
+    problem = ""
+    try:
+        lens = Lens.of(load_calibration(file))
+    except CalibrationError as error:
+        problem = str(error)
+    if problem:
+        assert "\n" not in problem
+        return
+    centre = lens.matrix[:2, 2][None]
+    assert lens.project(lens.rays(centre)) == pytest.approx(centre, abs=1e-3)

@@ -104,6 +104,14 @@ def test_a_frame_without_an_attitude_near_it_has_no_motion():
     assert history.add(0, LEVEL) is False
 
 
+def test_a_fisheye_has_no_homography_of_a_turn():
+    history = AttitudeHistory(0.0)
+    history.add(0, LEVEL)
+    fisheye = Lens(640, 512, LENS.matrix, np.zeros(4), True)
+    assert history.motion(0, 40 * MS, LENS) is not None
+    assert history.motion(0, 40 * MS, fisheye) is None
+
+
 def test_a_clock_that_was_set_back_restarts_the_history():
     history = AttitudeHistory(0.0)
     for k in range(5):

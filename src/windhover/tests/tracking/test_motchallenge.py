@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from windhover.errors import ConfigError, DataError
 from windhover.tracking import make_tracker
@@ -208,3 +210,41 @@ def test_a_file_without_rows_gives_a_result_without_rows(write, tmp_path):
 def test_a_rate_must_be_positive(write, tmp_path, rate):
     with pytest.raises(ConfigError, match="rate"):
         track_file(write("1,-1,1,1,5,5,0.9\n"), tmp_path / "res.txt", rate)
+
+
+FIELDS = st.sampled_from(
+    [
+        "1",
+        "0",
+        "-1",
+        "2.5",
+        "1e9",
+        "1e400",
+        "nan",
+        "inf",
+        "",
+        " ",
+        "x",
+        "\u0661",
+        "\u00b2",
+        "1_0",
+        "\0",
+    ]
+)
+
+
+@given(st.lists(st.lists(FIELDS, max_size=12), max_size=5), st.sampled_from([",", " ", ";"]))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_any_rows_give_boxes_or_one_line(write, rows, separator):
+    path = write("\n".join(separator.join(row) for row in rows))
+    problem = ""
+    try:
+        read = read_detections(path)
+    except DataError as error:
+        problem = str(error)
+    if problem:
+        assert str(path) in problem
+        return
+    boxes = read.rows.boxes
+    assert np.isfinite(boxes).all()
+    assert (boxes[:, 2:] >= boxes[:, :2]).all()

@@ -116,7 +116,7 @@ def test_two_boxes_give_position_and_velocity():
     params = ByteTrackParams()
     noise = (params.measurement_noise * np.sqrt(30.0 * 70.0) + params.measurement_noise_px) ** 2
     np.testing.assert_allclose(after[2, 0, :2], noise)
-    # What is predicted from there: R + 2 t R/t + t^2 2R/t^2, and a little noise of its own.
+    # What is predicted from there: R + 2 t R/t + t^2 2R/t^2, and a little process noise.
     boxes.predict(0.1)
     np.testing.assert_allclose(state_of(boxes)[2, 0, :2], 5.0 * noise, rtol=0.1)
     np.testing.assert_allclose(

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.processes import ROOT, finished, start
 
-# In a process of its own: what other tests have left in this one comes and goes as it likes.
+# In its own process: memory that other tests have left in this one may be freed at any time.
 PROGRAM = """
 import json
 from bench.soak import run

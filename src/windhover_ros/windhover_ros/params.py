@@ -281,6 +281,8 @@ def check(model: type[M], values: Mapping[str, Any], where: str) -> M:
         return model(**nest({**flatten(model().model_dump()), **given}))
     except ValidationError as error:
         raise ConfigError(f"{where}: {explain(error)}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
 
 
 _QOS_OVERRIDE = re.compile(

@@ -75,6 +75,7 @@ def test_a_written_config_reaches_a_node_in_its_types(ros, tmp_path):
         ("/**/detector:\n  ros__parameters: {backend: gpu}\n", "backend: input should be"),
         ("/**/tracker:\n  ros__parameters: {bytetrack: {lost_seconds: -1}}\n", "lost_seconds"),
         ("/**/tracker:\n  ros__parameters: {1: 2}\n", "1: no such parameter"),
+        ("/**/tracker:\n  ros__parameters: {a: 1, a.b: 2}\n", "a has a value, so"),
         ("/**/tracker:\n  ros__parameters: {null: 2}\n", "None: no such parameter"),
     ],
 )

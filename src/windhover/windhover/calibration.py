@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,18 @@ class CameraCalibration:
                 f"calibration {origin} is for {self.width}x{self.height} and the camera gives "
                 f"{width}x{height}; set the camera's size or calibrate at this one"
             )
+
+    def scaled(self, width: int, height: int) -> CameraCalibration:
+        """The same lens on another grid of the same view, such as a reduced image.
+
+        Args:
+            width: pixels of that grid.
+            height: the same.
+        """
+        x, y = width / self.width, height / self.height
+        # Resizing keeps outer corners in place, half a pixel from the pixel centres.
+        grid = np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
+        return replace(self, width=width, height=height, k=grid @ self.k, p=grid @ self.p)
 
 
 def calibration_path(text: str | Path) -> Path:

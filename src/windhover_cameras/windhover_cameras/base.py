@@ -18,6 +18,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from windhover.calibration import CameraCalibration, load_calibration
 from windhover.errors import SourceError
+from windhover.imaging.reduction import flipped_full
 from windhover.sources import open_source
 from windhover.sources.base import Source
 from windhover.sources.live import LiveSource
@@ -46,7 +47,7 @@ class CameraNode(StageNode[P]):
     """
 
     params_model: ClassVar[type[CameraParams]] = CameraParams
-    stages = ("source", "publish")
+    stages: ClassVar[tuple[str, ...]] = ("source", "publish")
     camera: ClassVar[Literal["rgb", "thermal"]]
     expected: ClassVar[tuple[str, ...]] = ()
 
@@ -85,13 +86,17 @@ class CameraNode(StageNode[P]):
     def lens(self, frame: Frame) -> CameraCalibration | None:
         """The calibration that goes with a frame; ``None`` while there is none.
 
+        One that was made with full frames also serves for those that are reduced from them.
+
         Raises:
             CalibrationError: the calibration is for images of another size.
         """
         if self._calibration is not None:
-            origin = self.params.calibration_file
-            self._calibration.check_size(frame.width, frame.height, origin)
-            return self._calibration
+            calibration, full = self._calibration, frame.full
+            if full and (full.width, full.height) == (calibration.width, calibration.height):
+                return calibration.scaled(frame.width, frame.height)
+            calibration.check_size(frame.width, frame.height, self.params.calibration_file)
+            return calibration
         if self.params.fov_deg > 0:
             return CameraCalibration.ideal(frame.width, frame.height, self.params.fov_deg)
         return None
@@ -99,6 +104,10 @@ class CameraNode(StageNode[P]):
     def prepare(self, frame: Frame) -> Frame | None:
         """Turn a source's frame into the published one; ``None`` leaves it out."""
         return frame
+
+    def source_options(self) -> dict[str, Any]:
+        """Options of the source that this kind of camera adds."""
+        return {}
 
     def configure(self) -> None:
         """Read the calibration and open the source."""
@@ -178,6 +187,7 @@ class CameraNode(StageNode[P]):
             on_skip=self._report_skipped,
             on_warning=self._report_warning,
             **settings,
+            **self.source_options(),
         )
 
     def _report_warning(self, text: str) -> None:
@@ -255,9 +265,14 @@ class CameraNode(StageNode[P]):
             stamp_ns += round(self.params.stamp_offset_ms * 1e6)
         before = time.monotonic_ns()
         image: Any = frame.image
+        full = frame.full
         if self.params.flip != "none":
-            image = cv2.flip(image, FLIPS[self.params.flip])
-        frame = replace(frame, image=image, stamp_ns=stamp_ns, frame_id=self.params.frame_id)
+            code = FLIPS[self.params.flip]
+            image = cv2.flip(image, code)
+            full = full and flipped_full(full, code)
+        frame = replace(
+            frame, image=image, stamp_ns=stamp_ns, frame_id=self.params.frame_id, full=full
+        )
         lens = self.lens(frame)
         if self._images.get_subscription_count():
             self._images.publish(image_message(frame))

@@ -1,4 +1,4 @@
-"""Recordings flown again: the same to the byte, in part, under other names, and scored."""
+"""Replayed recordings: byte-for-byte reproducible, in part, under other names, and scored."""
 
 import filecmp
 import json
@@ -123,7 +123,7 @@ def plain(tmp_path_factory, blob_bundle):
 
 
 @pytest.mark.slow
-def test_two_runs_as_fast_as_possible_are_alike_to_the_byte(tmp_path, blob_bundle, plain):
+def test_two_runs_as_fast_as_possible_give_the_same_bytes(tmp_path, blob_bundle, plain):
     bag = write_bag(tmp_path / "flight")
     assert replay(bag, tmp_path / "again", "--model", blob_bundle, "--rate", 0) == 0
     compared = filecmp.cmpfiles(plain, tmp_path / "again", WRITTEN, shallow=False)
@@ -161,7 +161,7 @@ def test_compressed_without_loss_gives_the_same_bytes(tmp_path, blob_bundle, pla
 
 
 @pytest.mark.slow
-def test_jpeg_flies_too(tmp_path, blob_bundle):
+def test_jpeg_is_replayed_too(tmp_path, blob_bundle):
     kind = "sensor_msgs/msg/CompressedImage"
     bag = write_bag(tmp_path / "flight", ["/thermal/compressed"], kind=kind, suffix=".jpeg")
     assert replay(bag, tmp_path / "out", "--model", blob_bundle, "--rate", 0) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,10 +12,18 @@ pytest.importorskip("torch", reason="needs the training environment: make train-
 import yaml
 
 from windhover_training.chain import Chain, ChainConfig
-from windhover_training.config import ReleaseConfig, load_config
+from windhover_training.config import Calibration, ModelSpec, ReleaseConfig, load_config
 from windhover_training.data.augment.heavy import HeavyAugmentation
+from windhover_training.data.convert.split import load_held_out
+from windhover_training.data.readers.labels import load_label_map
+from windhover_training.engine.model import build_as
+from windhover_training.export.card import CARD_KEYS
+from windhover_training.phases.ablation import AblationConfig
 from windhover_training.phases.base import check_inputs
-from windhover_training.phases.registry import load_phase
+from windhover_training.phases.benchmark import BenchmarkConfig
+from windhover_training.phases.distill import DistillConfig
+from windhover_training.phases.qat import QatConfig
+from windhover_training.phases.registry import PHASES, load_phase
 
 pytestmark = pytest.mark.train_env
 
@@ -22,25 +31,96 @@ REPOSITORY = Path(__file__).parents[2]
 CONFIGS = REPOSITORY / "training/configs"
 
 
+#: Every config that is shipped -> the phase that it is for, or what else it is.
+SHIPPED = {
+    "all": "chain",
+    "benchmark": "benchmark",
+    "bootstrap": "bootstrap",
+    "card_coco_n": "card",
+    "curriculum": "curriculum",
+    "distill": "distill",
+    "hit_uav_split": "split",
+    "hit_uav_split_strict": "split",
+    "qat_all": "qat",
+    "qat_rgbt_n": "qat",
+    "qat_thermal_n": "qat",
+    "release_all": "release",
+    "release_rgbt_n": "release",
+    "release_thermal_n": "release",
+    "rgbt_ablation": "ablation",
+    "rgbt_n": "fusion",
+    "rgbt_n_2": "fusion",
+    "rgbt_n_3": "fusion",
+    "rgbt_n_4": "fusion",
+    "rgbt_n_stock": "fusion",
+    "rgbt_n_weapons": "weapons",
+    "second_look": "second-look",
+    "teacher": "bootstrap",
+    "thermal_n": "thermal-n",
+    "thermal_n_2": "thermal-n",
+    "thermal_n_3": "thermal-n",
+    "trade_thermal_n": "trade",
+}
+
+
+def models_of(config: Any) -> list[ModelSpec]:
+    """The models that a phase's config has built."""
+    if isinstance(config, QatConfig):
+        load_config(config.release, ReleaseConfig)
+        return [ModelSpec(model=config.model, labels=["x"])]
+    if isinstance(config, AblationConfig):
+        kinds = [config.of(kind) for kind in ("rgb", "thermal", "early", "cbam")]
+        return [ModelSpec.model_validate(kind.model_dump()) for kind in kinds]
+    spec = ModelSpec.model_validate(config.model_dump())
+    if isinstance(config, BenchmarkConfig):
+        return [spec.model_copy(update={"model": each.model}) for each in config.candidates]
+    if isinstance(config, DistillConfig):
+        return [spec, spec.model_copy(update={"model": config.teacher_model, "fusion": None})]
+    return [spec]
+
+
+def test_no_config_is_left_out() -> None:
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == set(SHIPPED)
+
+
 @pytest.mark.parametrize(
-    ("file", "phase"),
-    [
-        ("benchmark", "benchmark"),
-        ("bootstrap", "bootstrap"),
-        ("teacher", "bootstrap"),
-        ("curriculum", "curriculum"),
-        ("distill", "distill"),
-        ("thermal_n", "thermal-n"),
-        ("thermal_n_2", "thermal-n"),
-        ("rgbt_n", "fusion"),
-        ("rgbt_n_stock", "fusion"),
-        ("qat_rgbt_n", "qat"),
-        ("rgbt_n_weapons", "weapons"),
-        ("qat_all", "qat"),
-    ],
+    ("file", "phase"), [(file, phase) for file, phase in SHIPPED.items() if phase in PHASES]
 )
-def test_each_config_is_its_phases(file: str, phase: str) -> None:
-    load_config(CONFIGS / f"{file}.yaml", load_phase(phase).config)
+def test_each_config_is_its_phases_and_what_it_names_is_built(
+    file: str, phase: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    config = load_config(CONFIGS / f"{file}.yaml", load_phase(phase).config)
+    load_phase(phase).needs(config)
+    for spec in models_of(config):
+        model = build_as(spec).eval()
+        assert sum(weights.numel() for weights in model.parameters()) > 1_000_000
+        assert model.model[-1].nc == len(spec.labels)
+
+
+@pytest.mark.parametrize("file", [file for file, kind in SHIPPED.items() if kind == "release"])
+def test_each_release_config_is_one(file: str) -> None:
+    config = load_config(CONFIGS / f"{file}.yaml", ReleaseConfig)
+    assert config.provenance.keys() >= CARD_KEYS
+
+
+def test_the_other_configs_are_what_their_readers_take() -> None:
+    card = yaml.safe_load((CONFIGS / "card_coco_n.yaml").read_text())
+    assert card.keys() == CARD_KEYS
+    trades = yaml.safe_load((CONFIGS / "trade_thermal_n.yaml").read_text())
+    release = load_config(CONFIGS / "release_thermal_n.yaml", ReleaseConfig)
+    for changes in trades.values():
+        if "bundle" not in changes:
+            Calibration(**{**release.calibration.model_dump(), **changes})
+    for name in ("hit_uav_split", "hit_uav_split_strict"):
+        assert {"test"} <= load_held_out(CONFIGS / f"{name}.yaml").keys()
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "labels").glob("*.yaml")), ids=lambda p: p.stem)
+def test_each_label_map_is_one(path: Path) -> None:
+    labels = load_label_map(path)
+    for category in [*labels.classes, *labels.ids]:
+        assert labels.target(category) is not None
 
 
 def test_the_chain_names_every_phase_in_an_order_that_can_be_run(

@@ -24,6 +24,7 @@ from windhover_training.fusion_config import FusionConfig
 from windhover_training.phases import epochs, qat, steps
 from windhover_training.phases.registry import PHASES
 from windhover_training.runs import Run
+from windhover_training.second_look_config import SecondLookConfig
 
 pytestmark = pytest.mark.train_env
 
@@ -72,7 +73,8 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def settings(
-    epoch_settings: Settings, tiny: Path, convert: Callable[..., Any], scenes: Path, tmp_path: Path
+    epoch_settings: Settings, shapes: Callable[[int], Path], tiny: Path,
+    convert: Callable[..., Any], scenes: Path, tmp_path: Path,
 ) -> Callable[[str], dict[str, Any]]:
     """Values of a config of each phase."""
 
@@ -91,11 +93,16 @@ def settings(
     def of(phase: str) -> dict[str, Any]:
         base = epoch_settings()
         base |= {"data": str(base["data"])}
-        if phase in {"bootstrap", "benchmark"}:
-            return base
-        if phase in {"curriculum", "distill"}:
+        if phase == "second-look":
+            return SecondLookConfig(
+                name="tiny", model=base["model"], labels=base["labels"], crop=64,
+                pools=[{"data": str(shapes(3)), "share": 1}],
+                optimisation=Optimisation(steps=1, batch=2, warmup=0, bfloat16=False),
+            ).model_dump(mode="json")  # fmt: skip
+        if phase in {"bootstrap", "benchmark", "curriculum", "distill"}:
             best = weights(["upright", "lying"])
-            return base | {"init": best} | ({"teacher": best} if phase == "distill" else {})
+            starts = {"curriculum": {"init": best}, "distill": {"init": best, "teacher": best}}
+            return base | starts.get(phase, {})
         if phase in {"fusion", "weapons"}:
             cutouts = str(_cutouts(tmp_path / "cutouts")) if phase == "weapons" else None
             return fusion() | {"cutouts": cutouts}

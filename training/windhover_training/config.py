@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from windhover.errors import ConfigError
 
@@ -117,11 +117,13 @@ class TrainConfig(Strict):
         init: ``final.pt`` of an earlier stage to start from; or
         start: float.onnx of a released bundle with the same labels; or neither, from nothing.
         device: auto, cpu, cuda or cuda:N.
+        unlabelled: labels that ``data`` shows without a box: nothing is judged of them there.
     """
 
     name: str
     model: str = "yolo11n.yaml"
     labels: list[str]
+    unlabelled: tuple[str, ...] = ()
     channels: int = 1
     data: Path
     splits: list[str] = ["train"]
@@ -136,6 +138,23 @@ class TrainConfig(Strict):
     device: str = "auto"
     processes: int = Field(1, gt=0, le=64)
     checkpoint_seconds: float = Field(240.0, gt=0, le=600)
+
+    @model_validator(mode="after")
+    def _unlabelled_are_labels(self) -> TrainConfig:
+        class_ids(self.unlabelled, self.labels)
+        return self
+
+
+def class_ids(names: Sequence[str], labels: Sequence[str]) -> list[int]:
+    """Where some labels stand among a model's.
+
+    Raises:
+        ValueError: one is none of them.
+    """
+    unknown = [name for name in names if name not in labels]
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)} is no label; there are {', '.join(labels)}")
+    return [list(labels).index(name) for name in names]
 
 
 RangeMethod = Literal["minmax", "percentile", "mse", "entropy"]

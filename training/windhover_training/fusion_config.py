@@ -89,6 +89,7 @@ class FusionConfig(Strict):
         clear: how empty scenes are shown.
         thermal_only: HIT-UAV, converted; its crops have no RGB.
         thermal_share: share of a batch that comes from it.
+        thermal_unlabelled: labels that it shows without a box.
         cutouts: folder of close-up weapon pictures to paste from (``augmentation.paste`` is
             the share of unarmed people that get one), or none.
         class_weights: how strongly frames and objects of each class are drawn.
@@ -114,6 +115,7 @@ class FusionConfig(Strict):
     clear: ClearConfig = ClearConfig()
     thermal_only: Path | None = None
     thermal_share: float = Field(0.25, ge=0, le=0.9)
+    thermal_unlabelled: tuple[str, ...] = ()
     thermal_augmentation: Augmentation = Augmentation()
     cutouts: Path | None = None
     crop: int = Field(256, multiple_of=32)

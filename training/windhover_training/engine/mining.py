@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -41,6 +41,7 @@ def mine(
     split: str,
     config: MiningConfig,
     progress: Callable[[int, int], None] | None = None,
+    unlabelled: Sequence[int] = (),
 ) -> list[HardNegative]:
     """Run a model over images and collect its confident mistakes on background.
 
@@ -50,6 +51,7 @@ def mine(
         split: name of the split that they are of.
         config: what counts.
         progress: is told of each image.
+        unlabelled: classes that the images show without a box: none of them is a mistake.
 
     Returns:
         The surest first, at most ``config.most``.
@@ -65,7 +67,7 @@ def mine(
             own.boxes[~own.ignored],
             own.boxes[own.ignored],
             config,
-        )
+        ) & ~np.isin(detections.class_ids, unlabelled)
         found += [
             HardNegative(
                 split=split,

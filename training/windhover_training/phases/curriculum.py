@@ -20,7 +20,7 @@ from windhover_training.data.convert.stages import (
     write_list,
 )
 
-from ..config import LossConfig, Strict
+from ..config import LossConfig, Strict, class_ids
 from ..engine.mining import MiningConfig, mine
 from ..engine.model import choose_device, load_weights
 from ..engine.processes import together
@@ -142,11 +142,12 @@ def _mine(config: CurriculumConfig, init: Path) -> list[HardNegative]:
     model, _ = load_weights(init)
     model.to(choose_device(config.schedule.device))
     found: list[HardNegative] = []
+    unlabelled = class_ids(config.unlabelled, config.labels)
     for split in config.splits:
         exam = Validator(
             config.data, split, config.labels, config.channels, (config.size, config.size)
         )
-        found += mine(model, exam, split, config.mining)
+        found += mine(model, exam, split, config.mining, unlabelled=unlabelled)
     return sorted(found, key=lambda each: -each.score)[: config.mining.most]
 
 
@@ -154,8 +155,9 @@ def _train(config: EpochConfig, run: Run, share: float, rank: int) -> Trained | 
     pictures = pictures_of(config, run, rank)
     lesson = read_lesson(run.folder / _LIST, pictures)
     sampler = HeavySampler(
-        lesson.pictures, config.size, config.channels, config.augmentation, config.seed
-    )
+        lesson.pictures, config.size, config.channels, config.augmentation, config.seed,
+        class_ids(config.unlabelled, config.labels),
+    )  # fmt: skip
     sampler.look_at(lesson.hard, share)
     return train_epochs(config, run, rank, lesson.pictures, sampler=sampler)
 

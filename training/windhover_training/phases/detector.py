@@ -10,9 +10,10 @@ import numpy as np
 
 from windhover_training.data.augment.crops import CropSampler, load_samples
 
-from ..config import TrainConfig
+from ..config import LossConfig, TrainConfig, class_ids
 from ..engine.batches import DrawBatch
 from ..engine.model import build_model, choose_device
+from ..engine.objective import set_criterion
 from ..runs import Run
 from .base import Phase, RequiredInput
 from .steps import Begun, draw_in_order, metrics_of, run_steps, take_start
@@ -29,9 +30,9 @@ def make_draw(
         unreadable: receives the files that can't be read and are passed over.
     """
     unreadable = {} if unreadable is None else unreadable
-    pools = [(1.0 - config.rendered.share, config.data, config.splits)]
+    pools = [(config.data, config.splits, class_ids(config.unlabelled, config.labels))]
     if config.rendered.share > 0 and config.rendered.pool is not None:
-        pools.append((config.rendered.share, config.rendered.pool, ["train"]))
+        pools.append((config.rendered.pool, ["train"], []))
     samplers = [
         CropSampler(
             load_samples(root, splits, unreadable),
@@ -39,8 +40,9 @@ def make_draw(
             config.class_weights,
             config.augmentation,
             np.random.default_rng(config.seed),
+            unlabelled,
         )
-        for _, root, splits in pools
+        for root, splits, unlabelled in pools
     ]
     batch = config.optimisation.images // config.processes
     rendered = round(batch * config.rendered.share) if len(samplers) > 1 else 0
@@ -67,6 +69,7 @@ def _start(config: TrainConfig, unreadable: dict[str, str] | None, rank: int) ->
     draw = make_draw(config, rank, unreadable)
     same = range(len(config.labels))
     take_start(model, config, same, lambda: make_draw(config) if rank else draw)
+    set_criterion(model, LossConfig())  # one that can leave out what is not judged
     return Begun(model, draw)
 
 

@@ -15,11 +15,12 @@ import torch
 from pydantic import Field, model_validator
 from ultralytics.nn.tasks import DetectionModel
 
+from windhover.errors import DataError
 from windhover_training.data.augment.crops import Crop
 from windhover_training.data.augment.heavy import HeavyAugmentation, HeavySampler
-from windhover_training.data.readers.pictures import Picture, load_pictures
+from windhover_training.data.readers.pictures import Picture, load_pictures, read_truth
 
-from ..config import LossConfig, ModelSpec, Optimisation, Strict
+from ..config import LossConfig, ModelSpec, Optimisation, Strict, class_ids
 from ..engine.batches import DrawBatch, collate
 from ..engine.loop import Validation, short_float, train
 from ..engine.model import build_as, choose_device, save_weights, take_weights
@@ -40,6 +41,8 @@ class EpochConfig(Strict):
         channels: 1 thermal, 3 colour, 4 RGB and thermal.
         fusion: kind of model for 4 channels, as of ``train fusion``; None for one backbone.
         levels: where its two backbones meet.
+        unlabelled: labels that ``data`` shows without a box: nothing is judged of them, and
+            they have no score.
         data: converted or rendered set.
         splits: that are trained on.
         val: split that chooses the best weights and ends the training.
@@ -55,6 +58,7 @@ class EpochConfig(Strict):
     name: str
     model: str = "yolo11s.yaml"
     labels: list[str] = Field(min_length=1)
+    unlabelled: tuple[str, ...] = ()
     channels: int = 3
     fusion: Literal["cbam", "early", "rgb", "thermal"] | None = None
     levels: tuple[Literal["p3", "p4", "p5"], ...] = ("p3",)
@@ -75,6 +79,7 @@ class EpochConfig(Strict):
             raise ValueError(f"channels must be 1, 3 or 4, not {self.channels}")
         if self.fusion is not None and self.channels != 4:
             raise ValueError(f"a fusion of RGB and thermal has 4 channels, not {self.channels}")
+        class_ids(self.unlabelled, self.labels)
         weights = self.loss.class_weights
         if weights and len(weights) != len(self.labels):
             raise ValueError(f"loss has {len(weights)} class weights for {len(self.labels)} labels")
@@ -104,8 +109,10 @@ def pictures_of(config: EpochConfig, run: Run, rank: int) -> list[Picture]:
     """The images that are trained on; ``data.json`` in the run folder says what was left out.
 
     Raises:
-        DataError: there is nothing to train on.
+        DataError: there is nothing to train on, or the set does not know a label that is not
+            under ``unlabelled``: it would be taught as background.
     """
+    _check_labels(config)
     flaws: Counter[str] = Counter()
     pictures = load_pictures(config.data, config.splits, config.channels, config.labels, flaws)
     if rank == 0:
@@ -117,6 +124,18 @@ def pictures_of(config: EpochConfig, run: Run, rank: int) -> list[Picture]:
         }
         run.write("data.json", told)
     return pictures
+
+
+def _check_labels(config: EpochConfig) -> None:
+    for split in config.splits:
+        path = config.data / "truth" / f"{split}.json"
+        known = {str(each.get("name")) for each in read_truth(path).get("categories", [])}
+        missing = [x for x in config.labels if x not in known and x not in config.unlabelled]
+        if missing:
+            raise DataError(
+                f"{path}: has no category {', '.join(missing)}; where its pictures show such "
+                f"objects name them under 'unlabelled', else take them out of 'labels'"
+            )
 
 
 @dataclass(frozen=True)
@@ -180,8 +199,9 @@ def train_epochs(
     set_criterion(model, config.loss)
     learner = model if wrap is None else wrap(model)
     sampler = sampler or HeavySampler(
-        pictures, config.size, config.channels, config.augmentation, config.seed
-    )
+        pictures, config.size, config.channels, config.augmentation, config.seed,
+        class_ids(config.unlabelled, config.labels),
+    )  # fmt: skip
     schedule = config.schedule
     probe = partial(_probe, model, config, schedule.amp)
     batch, accumulate = schedule.portions(probe, device, run.folder / "batch.txt")

@@ -21,6 +21,7 @@ from windhover_training.data.augment.rgbt_crops import (
 )
 from windhover_training.data.readers.pictures import read_truth
 
+from ..config import class_ids
 from ..engine.batches import DrawBatch, collate
 from ..engine.fusion import RgbtModel
 from ..engine.hold import Holder
@@ -85,7 +86,12 @@ def make_draw(config: FusionConfig, rank: int = 0, places: Places | None = None)
         real = load_thermal(config.thermal_only, "train", THERMAL_CLASSES)
         samplers.append(
             ThermalOnlySampler(
-                real, config.crop, config.class_weights, config.thermal_augmentation, start
+                real,
+                config.crop,
+                config.class_weights,
+                config.thermal_augmentation,
+                start,
+                class_ids(config.thermal_unlabelled, config.labels),
             )
         )
         shares.append(config.thermal_share)
@@ -125,7 +131,9 @@ def prepare(config: FusionConfig, crops: Callable[[], DrawBatch]) -> RgbtModel:
     if config.stock is not None and config.init is None:
         begin_as_stock(model, read_stock(config.stock), config.labels)
         draw = crops()
-        settle(model, [collate(draw(FAR + i))["img"] for i in range(SETTLE_BATCHES)])
+        device = next(model.parameters()).device
+        batches = (collate(draw(FAR + i), device) for i in range(SETTLE_BATCHES))
+        settle(model, [batch["img"] for batch in batches])
     else:
         take_start(model, config, config.start_classes, crops)
     return model

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -54,6 +55,21 @@ class Sample:
 def ignored(class_id: Any) -> Any:
     """The class of an object that is not judged, for an object of this class, and back."""
     return ~class_id
+
+
+def cover_unlabelled(crop: Crop, unlabelled: Sequence[int]) -> Crop:
+    """A crop in which nothing of some classes is judged, neither found nor missed.
+
+    For pictures of a set that does not label all that they show: each of those classes gets
+    an object over the whole crop that is not judged.
+    """
+    if not unlabelled:
+        return crop
+    pixels, boxes, classes = crop
+    height, width = pixels.shape[:2]
+    over_all = np.tile(np.array([0, 0, width, height], np.float32), (len(unlabelled), 1))
+    ids = ignored(np.array(unlabelled, np.int64))
+    return pixels, np.concatenate([boxes, over_all]), np.concatenate([classes, ids])
 
 
 def load_samples(
@@ -106,6 +122,7 @@ class CropSampler:
         class_weights: list[float],
         augmentation: Augmentation,
         rng: np.random.Generator,
+        unlabelled: Sequence[int] = (),
     ) -> None:
         """Prepare the sampling weights.
 
@@ -115,7 +132,10 @@ class CropSampler:
             class_weights: how strongly images with each class are drawn.
             augmentation: ranges and probabilities.
             rng: the only source of randomness.
+            unlabelled: classes that the pool shows without a box; see
+                :func:`cover_unlabelled`.
         """
+        self.unlabelled = tuple(unlabelled)
         self.samples = samples
         self.size = size
         self.augmentation = augmentation
@@ -175,7 +195,8 @@ class CropSampler:
                 fade_object(crop, box, rng)
         if a.lamps and rng.random() < a.lamps:
             light_lamps(crop, boxes, scale, rng)
-        return change_intensity(crop, a, rng), boxes, classes
+        changed = change_intensity(crop, a, rng)
+        return cover_unlabelled((changed, boxes, classes), self.unlabelled)
 
     def _warp(self, sample: Sample, scale: float) -> NDArray[np.float64]:
         rng, a, half = self.rng, self.augmentation, self.size / 2

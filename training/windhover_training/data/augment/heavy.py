@@ -23,7 +23,7 @@ from pydantic import Field
 from windhover.errors import DataError, EncodingError, SourceError
 from windhover.imaging.letterbox import FILL
 from windhover_training.config import Range, Strict
-from windhover_training.data.augment.crops import Crop
+from windhover_training.data.augment.crops import Crop, cover_unlabelled
 from windhover_training.data.augment.warp import random_homography, warp_boxes, warp_pixels
 from windhover_training.data.readers.pictures import Picture, Reader
 
@@ -94,6 +94,7 @@ class HeavySampler:
         channels: int,
         augmentation: HeavyAugmentation,
         seed: int,
+        unlabelled: Sequence[int] = (),
     ) -> None:
         """Prepare.
 
@@ -104,7 +105,10 @@ class HeavySampler:
             channels: 1, 3 or 4.
             augmentation: how.
             seed: of everything.
+            unlabelled: classes that the pictures show without a box; see
+                :func:`.crops.cover_unlabelled`.
         """
+        self.unlabelled = tuple(unlabelled)
         self.pictures, self.size, self.channels = pictures, size, channels
         self.augmentation, self.seed = augmentation, seed
         self.read = Reader(channels)
@@ -140,7 +144,7 @@ class HeavySampler:
             boxes, classes = np.concatenate([boxes, more]), np.concatenate([classes, kinds])
         if self.channels >= 3:
             pixels = change_colour(pixels, a, rng)
-        return pixels, boxes, classes
+        return cover_unlabelled((pixels, boxes, classes), self.unlabelled)
 
     def _shuffled(self, epoch: int) -> NDArray[np.intp]:
         rng = np.random.default_rng((self.seed, 0, epoch))

@@ -78,7 +78,7 @@ class RealRgbSampler(RgbtSampler):
             mosaic: heights of rows of whole pictures, pixels; None shows them as they are.
         """
         super().__init__(samples, size, class_weights, augmentation, rng)
-        self.unlabelled, self.mosaic = unlabelled, mosaic
+        self.unlabelled, self.mosaic = tuple(unlabelled), mosaic
 
     def draw(self) -> HeldCrop:
         """Draw one crop; a class that is not labelled has a box over all that is not judged."""

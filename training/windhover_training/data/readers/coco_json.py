@@ -113,7 +113,9 @@ def _rows(
             summary.add("changed", "box: id given twice, renumbered", f"{file} id {key}")
         seen[key] = place
         category_id = identifier(row.get("category_id"))
-        category = names.get(category_id, "none given" if category_id is None else category_id)
+        category: str | int = "none given" if category_id is None else category_id
+        if category_id is not None:
+            category = names.get(category_id, category)
         try:
             crowd = flag(row.get("iscrowd"))
         except ValueError as error:

@@ -21,7 +21,7 @@ def draw(image, encoding, boxes, **options):
         np.array(boxes, np.float32).reshape(-1, 4),
         options.pop("scores", np.full(count, 0.875, np.float32)),
         options.pop("class_ids", np.arange(count, dtype=np.int32) % 3),
-        LABELS,
+        options.pop("labels", LABELS),
         **options,
     )
 
@@ -82,6 +82,8 @@ def test_a_class_has_its_colour_by_name_in_every_model():
     others = class_colours(["boat", "person", "horse", "tent"])
     assert others[1] == ORANGE
     assert len(set(others)) == 4
+    visdrone = class_colours(["pedestrian", "person", "bicycle", "car", "motorcycle"])
+    assert len(set(visdrone)) == 5
 
 
 def test_more_classes_than_colours_repeat_them():
@@ -109,6 +111,22 @@ def test_an_empty_frame_stays_as_it_is_and_has_the_size_of_all_others():
     assert not np.array_equal(captioned[512:], empty[512:])
     full = draw(image, "bgr8", [[10, 10, 30, 30]] * 3, caption="objects")
     assert full.shape == captioned.shape == empty.shape
+
+
+def test_labels_of_a_crowd_are_short_so_that_the_ground_is_seen():
+    image = np.zeros((512, 640), np.uint8)
+    crowd = [
+        [20 + 60 * i, 30 + 60 * j, 28 + 60 * i, 45 + 60 * j] for i in range(10) for j in range(8)
+    ]
+    drawn = draw(image, "mono8", crowd, track_ids=np.arange(80) + 1)
+    assert 0.0 < drawn[:512].any(-1).mean() < 0.15
+    alone = draw(image, "mono8", crowd[:1], track_ids=np.array([1]))
+    ids_only = draw(
+        image, "mono8", crowd, track_ids=np.arange(80) + 1, labels=["person", "car", "motorcycle"]
+    )
+    # With so many objects no name is written, so that a name's length plays no part.
+    np.testing.assert_array_equal(ids_only[:512], drawn[:512])
+    assert alone[:512].any(-1).sum() > drawn[:512, :75, :].any(-1)[:60].sum()
 
 
 def test_zoom_enlarges_picture_and_boxes():

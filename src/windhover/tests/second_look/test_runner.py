@@ -51,7 +51,8 @@ def test_more_people_than_a_batch_are_looked_at_in_turns(second):
     found = second.look(frame_with(*objects), centers, np.full(10, 160.0))
     assert found.looked == 10
     assert sorted(found.person_rows.tolist()) == list(range(10))
-    assert second.chip_ns > 0
+    assert second.batch_ns > 0
+    assert second.batch == 4
 
 
 def test_an_object_in_two_chips_is_given_once_to_the_nearer_person(second):

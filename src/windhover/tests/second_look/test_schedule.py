@@ -6,11 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from windhover.second_look.evidence import LookRates
-from windhover.second_look.schedule import LookPolicy, LookScheduler
+from windhover.second_look.schedule import FrameView, LookPolicy, LookScheduler
 from windhover.types import Tracks
 
 SIZE = (1280, 720)
 MS = 1_000_000
+PEOPLE = np.array([0], np.int32)
+
+
+def view(stamp_ns=0, batch_ms=0.0, batch=1):
+    return FrameView(SIZE, 3.0, stamp_ns, batch, batch_ms)
 
 
 def people(count):
@@ -33,9 +38,9 @@ def fly(scheduler, boxes, frames, carries=()):
     log = []
     for frame in range(frames):
         stamp = frame * 33 * MS
-        choice = scheduler.choose(boxes, SIZE, scale=3.0, stamp_ns=stamp)
+        choice = scheduler.choose(boxes, view(stamp))
         scheduler.looked(boxes[choice.rows], np.isin(choice.rows, carries))
-        scheduler.observe(tracks(boxes), 0, stamp)
+        scheduler.observe(tracks(boxes), PEOPLE, stamp)
         log.append(choice)
     return log
 
@@ -54,11 +59,11 @@ def test_nobody_waits_longer_than_they_must(count, most, every):
 def test_new_people_come_first_and_what_is_left_out_is_counted():
     scheduler = LookScheduler(LookPolicy(budget_ms=0.0, max_chips=2), LookRates())
     boxes = people(5)
-    first = scheduler.choose(boxes, SIZE, scale=3.0)
+    first = scheduler.choose(boxes, view())
     assert (first.rows.tolist(), first.dropped) == ([0, 1], 3)
     scheduler.looked(boxes[first.rows], np.zeros(2, bool))
-    scheduler.observe(tracks(boxes), 0, 0)
-    assert scheduler.choose(boxes, SIZE, scale=3.0, stamp_ns=33 * MS).rows.tolist() == [2, 3]
+    scheduler.observe(tracks(boxes), PEOPLE, 0)
+    assert scheduler.choose(boxes, view(33 * MS)).rows.tolist() == [2, 3]
 
 
 def test_the_unsure_are_looked_at_more_often_than_the_sure():
@@ -69,21 +74,33 @@ def test_the_unsure_are_looked_at_more_often_than_the_sure():
     rng = np.random.default_rng(0)
     counts = np.zeros(2)
     for frame in range(200):
-        choice = scheduler.choose(boxes, SIZE, scale=3.0, stamp_ns=frame)
+        choice = scheduler.choose(boxes, view(frame))
         # The first person is found every time, the second now and then.
         found = np.array([row == 0 or rng.random() < 0.4 for row in choice.rows])
         scheduler.looked(boxes[choice.rows], found)
-        scheduler.observe(tracks(boxes), 0, frame)
+        scheduler.observe(tracks(boxes), PEOPLE, frame)
         counts[choice.rows] += 1
     assert counts[1] > counts[0] > 10
 
 
-def test_a_budget_of_time_limits_the_looks():
-    policy = LookPolicy(budget_ms=6.0, max_chips=8)
-    scheduler = LookScheduler(policy, LookRates())
-    assert len(scheduler.choose(people(20), SIZE, scale=3.0, chip_ms=2.0).rows) == 3
-    assert len(scheduler.choose(people(20), SIZE, scale=3.0, chip_ms=7.0).rows) == 0
-    assert len(scheduler.choose(people(20), SIZE, scale=3.0, chip_ms=0.0).rows) == 8
+@pytest.mark.parametrize(
+    ("batch_ms", "batch", "looks"),
+    [(0.0, 1, 8), (2.0, 1, 3), (7.0, 1, 0), (2.0, 2, 6), (6.0, 8, 8), (6.1, 8, 0)],
+)
+def test_a_budget_of_time_limits_the_looks(batch_ms, batch, looks):
+    scheduler = LookScheduler(LookPolicy(budget_ms=6.0, max_chips=8), LookRates())
+    choice = scheduler.choose(people(20), view(0, batch_ms, batch))
+    assert (len(choice.rows), choice.dropped) == (looks, 20 - looks)
+
+
+def test_a_batch_that_takes_longer_than_the_budget_is_still_run_now_and_then():
+    scheduler = LookScheduler(LookPolicy(budget_ms=6.0, every=5), LookRates())
+    boxes, looks = people(3), []
+    for frame in range(20):
+        choice = scheduler.choose(boxes, view(frame, 9.0, 4))
+        scheduler.looked(boxes[choice.rows], np.zeros(len(choice.rows), bool))
+        looks.append(len(choice.rows))
+    assert looks == [*[0] * 4, 3] * 4
 
 
 @pytest.mark.parametrize(
@@ -97,7 +114,7 @@ def test_a_budget_of_time_limits_the_looks():
 )
 def test_small_and_cut_people_are_not_looked_at(box, usable):
     scheduler = LookScheduler(LookPolicy(min_side_px=16.0), LookRates())
-    choice = scheduler.choose(np.array([box], np.float32), SIZE, scale=3.0)
+    choice = scheduler.choose(np.array([box], np.float32), view())
     assert (len(choice.rows) == 1) == usable
 
 
@@ -110,5 +127,14 @@ def test_evidence_belongs_to_the_track_and_ends_with_it():
     assert set(known) == {1, 2, 3}
     assert known[2] > 0.9
     assert max(known[1], known[3]) < 0.05
-    scheduler.forget(np.array([2], np.int64))
-    assert 2 not in scheduler.probabilities(now)
+    # Lost for eight seconds it is known, after eleven it has ended.
+    for seconds, ids in ((8, {1, 2, 3}), (11, {1, 3})):
+        scheduler.observe(tracks(boxes)[[0, 2]], PEOPLE, now + seconds * 1000 * MS)
+        assert set(scheduler.probabilities(now)) == ids
+
+
+def test_a_clock_that_was_set_back_ends_what_lies_in_its_future():
+    scheduler = LookScheduler(LookPolicy(budget_ms=0.0), LookRates())
+    fly(scheduler, people(3), 5)
+    scheduler.observe(tracks(people(3))[[0]], PEOPLE, -3600 * 1000 * MS)
+    assert len(scheduler._people) == 1

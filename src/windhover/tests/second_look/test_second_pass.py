@@ -2,56 +2,38 @@
 
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
-import yaml
 
+from tests.support.looks_twice import (
+    CARRIED,
+    CARRIED_BOX,
+    HEIGHT,
+    PERSON_BOX,
+    WIDTH,
+    build_looks_twice,
+    frame_of,
+    full_picture,
+)
 from windhover.errors import BackendError
 from windhover.geometry import Lens, down_of_pitch
 from windhover.model.bundle import Bundle, file_sha256
 from windhover.model.detector import Detector
+from windhover.second_look.evidence import LookRates
+from windhover.second_look.schedule import LookPolicy, LookScheduler
 from windhover.second_look.second_pass import CameraPose
 from windhover.types import Frame, FullFrame
-from windhover_sim.blob_bundle import build_blob_bundle
-
-# The blob graph calls what is bright a person and what is half as bright a vehicle: here a
-# vehicle is carried by a person.
-PERSON, CARRIED = 230, 150
-WIDTH, HEIGHT = 640, 320
-SCALE = 4
 
 
 @pytest.fixture(scope="module")
 def looks_twice(tmp_path_factory):
     """A bundle for RGB with a second graph on chips of 160 px."""
-    folder = tmp_path_factory.mktemp("models") / "twice"
-    build_blob_bundle(folder, height=HEIGHT, width=WIDTH, channels="rgb")
-    build_blob_bundle(folder / "chips", height=160, width=160, channels="rgb", batch=4)
-    declare(folder)
-    return folder
-
-
-def declare(folder):
-    manifest = yaml.safe_load((folder / "bundle.yaml").read_text())
-    manifest["second_look"] = {
-        "bundle": "chips",
-        "sha256": file_sha256(folder / "chips" / "bundle.yaml"),
-        "span_m": 4.8,
-        "look_at": ["person"],
-    }
-    (folder / "bundle.yaml").write_text(yaml.safe_dump(manifest))
+    return build_looks_twice(tmp_path_factory.mktemp("models") / "twice")
 
 
 def scene(carried=True):
     """A frame with a person, and the same view four times as large with what it carries."""
-    full = np.full((HEIGHT * SCALE, WIDTH * SCALE, 3), 40, np.uint8)
-    full[400:496, 800:896, 2] = PERSON
-    if carried:
-        # Beside the person and too small to be seen in the reduced frame.
-        full[430:466, 898:934, 2] = CARRIED
-    small = cv2.resize(full, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-    return Frame(small, "bgr8", 0, full=FullFrame(full, "bgr8"))
+    return frame_of(full_picture(carried))
 
 
 def found(detector, frame):
@@ -64,13 +46,13 @@ def found(detector, frame):
 def test_what_is_carried_is_found_in_frame_pixels_with_its_carrier(looks_twice):
     with Detector.open(looks_twice, "cpu") as detector:
         boxes, result = found(detector, scene())
-        np.testing.assert_allclose(boxes["person"], (200, 100, 224, 124), atol=0.3)
-        np.testing.assert_allclose(boxes["vehicle"], (224.5, 107.5, 233.5, 116.5), atol=0.6)
+        np.testing.assert_allclose(boxes["person"], PERSON_BOX, atol=0.3)
+        np.testing.assert_allclose(boxes["vehicle"], CARRIED_BOX, atol=0.6)
         row = result.class_ids.tolist().index(1)
         np.testing.assert_allclose(result.carriers[row], boxes["person"])
         assert np.isnan(result.carriers[1 - row]).all()
         assert detector.second_pass.looks.found.tolist() == [True]
-        assert detector.timings.second_look_ns > 0
+        assert detector.timings.by_stage()["second_look"] > 0
 
 
 def test_without_a_full_frame_chips_come_from_the_image(looks_twice):
@@ -89,14 +71,63 @@ def test_nothing_carried_is_a_look_that_found_nothing(looks_twice):
         assert detector.second_pass.looks.found.tolist() == [False]
 
 
-def test_a_chooser_says_who_is_looked_at(looks_twice):
+def test_a_scheduler_says_who_is_looked_at(looks_twice):
+    # The person is 96 px in the full frame, and 24 in the reduced one.
+    for min_side_px, labels in ((95.0, {"person", "vehicle"}), (97.0, {"person"})):
+        policy = LookPolicy(budget_ms=0.0, min_side_px=min_side_px)
+        with Detector.open(looks_twice, "cpu") as detector:
+            detector.second_pass.scheduler = LookScheduler(policy, LookRates())
+            boxes, _ = found(detector, scene())
+            assert set(boxes) == labels
+
+
+def test_a_budget_that_is_exceeded_drops_looks_and_says_how_many(looks_twice):
     with Detector.open(looks_twice, "cpu") as detector:
-        views = []
-        detector.second_pass.chooser = lambda boxes, view: views.append(view) or np.empty(0, int)
+        second_pass = detector.second_pass
+        second_pass.scheduler = LookScheduler(LookPolicy(budget_ms=1e-6, every=4), LookRates())
+        looks = []
+        for _ in range(9):
+            boxes, _ = found(detector, scene())
+            looks.append((len(second_pass.looks.boxes), second_pass.looks.dropped))
+            assert "person" in boxes
+        # The first, since nothing is known of the time yet; then every fourth.
+        assert looks == [(1, 0), *[(0, 1)] * 3, (1, 0), *[(0, 1)] * 3, (1, 0)]
+
+
+def test_the_full_frame_may_have_another_aspect_ratio_by_a_row(looks_twice):
+    frame = scene()
+    taller = np.repeat(frame.full.image, 2, axis=0)
+    with Detector.open(looks_twice, "cpu") as detector:
+        boxes, _ = found(detector, replace(frame, full=FullFrame(taller, "bgr8")))
+    # Everything is twice as tall there, so that the chip's scale is between the two.
+    np.testing.assert_allclose(boxes["vehicle"], CARRIED_BOX, atol=1.5)
+
+
+def test_what_both_looks_find_keeps_its_carrier(looks_twice):
+    full = full_picture(carried=False)
+    # Large enough for the first look too.
+    full[400:480, 900:980, 2] = CARRIED
+    with Detector.open(looks_twice, "cpu") as detector:
+        result = detector.detect(frame_of(full))
+        row = result.class_ids.tolist().index(1)
+        assert result.class_ids.tolist().count(1) == 1
+        np.testing.assert_allclose(result.carriers[row], PERSON_BOX, atol=0.5)
+
+
+def test_other_thresholds_leave_the_second_look_open(looks_twice):
+    with Detector.open(looks_twice, "cpu") as detector:
+        before = detector.second_pass
+        detector.use_thresholds(detector.thresholds.model_copy(update={"max_detections": 1}))
+        boxes, _ = found(detector, scene())
+        assert detector.second_pass is before
+        assert len(boxes) == 1
+
+
+def test_the_second_look_can_be_left_out(looks_twice):
+    with Detector.open(looks_twice, "cpu", second_look=False) as detector:
         boxes, _ = found(detector, scene())
         assert set(boxes) == {"person"}
-        assert views[0].scale == SCALE
-        assert views[0].size == (WIDTH, HEIGHT)
+        assert "second_look" not in detector.timings.by_stage()
 
 
 @pytest.mark.parametrize("factor", [0.7, 1.0, 1.3, 30.0, 1 / 30.0])

@@ -27,6 +27,7 @@ STAGES = (
     "preprocess",
     "inference",
     "postprocess",
+    "second_look",
     "tracking",
     "publish",
     "total",

@@ -56,8 +56,13 @@ def hex_colours(labels: Sequence[str]) -> dict[str, str]:
 
 @lru_cache(maxsize=64)
 def _class_colours(labels: tuple[str, ...]) -> tuple[Bgr, ...]:
-    taken = {_BY_NAME[label] for label in labels if label in _BY_NAME}
-    free = [colour for colour in _OTHERS if colour not in taken] or list(_OTHERS)
-    unnamed = [label for label in labels if label not in _BY_NAME]
-    given = {label: free[number % len(free)] for number, label in enumerate(unnamed)}
-    return tuple(_BY_NAME.get(label) or given[label] for label in labels)
+    own: dict[str, Bgr] = {}
+    for label in labels:
+        colour = _BY_NAME.get(label)
+        # Two names of one thing (person, pedestrian) in one model are two classes.
+        if colour is not None and colour not in own.values():
+            own[label] = colour
+    free = [colour for colour in _OTHERS if colour not in own.values()] or list(_OTHERS)
+    others = [label for label in labels if label not in own]
+    given = {label: free[number % len(free)] for number, label in enumerate(others)}
+    return tuple(own.get(label) or given[label] for label in labels)

@@ -26,6 +26,8 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _FOOTER: Bgr = (28, 24, 20)
 _MAX_COVER = 0.02
 """Share of another object that a label may hide: none of a person, a corner of a lorry."""
+_MAX_LABELS = 0.08
+"""Share of the picture that all labels may take: with more objects they get shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +96,16 @@ def draw_overlay(
     _draw_boxes(canvas, rects, class_ids, colours, style)
     order = np.argsort(-scores if track_ids is None else track_ids, kind="stable")
     placer = _Placer(rects, canvas.shape[0], canvas.shape[1])
+    texts = [
+        _texts(class_id, score, labels, track_ids, row)
+        for row, (class_id, score) in enumerate(
+            zip(class_ids.tolist(), scores.tolist(), strict=True)
+        )
+    ]
+    first = _first_length(texts, canvas.shape[0] * canvas.shape[1], style)
     for row in order.tolist():
         class_id = int(class_ids[row])
-        for text in _texts(class_id, float(scores[row]), labels, track_ids, row):
+        for text in texts[row][first:]:
             spot = placer.place(row, style.plate_width(text), style.plate_height, style.line)
             if spot is not None:
                 _draw_plate(canvas, spot, text, colours[class_id], style)
@@ -191,6 +200,16 @@ def _overlap(first: _Rect, second: _Rect) -> int:
 
 def _area(rect: _Rect) -> int:
     return max(1, (rect[2] - rect[0]) * (rect[3] - rect[1]))
+
+
+def _first_length(texts: Sequence[Sequence[str]], pixels: int, style: _Style) -> int:
+    """Index of the longest texts that together leave enough of the picture to be seen."""
+    lengths = len(texts[0]) if texts else 1
+    for length in range(lengths - 1):
+        width = sum(style.plate_width(each[length]) for each in texts)
+        if width * style.plate_height <= _MAX_LABELS * pixels:
+            return length
+    return lengths - 1
 
 
 def _texts(

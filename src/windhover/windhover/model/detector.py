@@ -65,12 +65,13 @@ class Timings:
         return self.pre_ns + self.inference_ns + self.post_ns + self.second_look_ns
 
     def by_stage(self) -> dict[str, int]:
-        """The three by the names of :data:`windhover.health.latency.STAGES`."""
-        return {
+        """By the names of :data:`windhover.health.latency.STAGES`, without what did not run."""
+        stages = {
             "preprocess": self.pre_ns,
             "inference": self.inference_ns,
             "postprocess": self.post_ns,
         }
+        return {**stages, "second_look": self.second_look_ns} if self.second_look_ns else stages
 
 
 class Detector:
@@ -99,17 +100,15 @@ class Detector:
         backend: Backend | str = "auto",
         *,
         thresholds: Thresholds | None = None,
+        second_look: bool = True,
         **options: Any,
     ) -> None:
         self.bundle = bundle
-        self.thresholds = bundle.thresholds if thresholds is None else thresholds
-        unknown = sorted(set(self.thresholds.per_class) - set(bundle.labels))
-        if unknown:
-            raise ConfigError(
-                f"per-class thresholds name {', '.join(unknown)}; "
-                f"{bundle.name} has {', '.join(bundle.labels)}"
-            )
-        self._decoder = Decoder(bundle, self.thresholds.score_vector(bundle.labels))
+        #: The second look, ``None`` where the bundle has none or it cannot run.
+        self.second_pass: SecondPass | None = None
+        #: Why a second look that the bundle has cannot run; "" where it can.
+        self.second_look_problem = ""
+        self.use_thresholds(bundle.thresholds if thresholds is None else thresholds)
         self._input = np.empty(bundle.input.shape, np.uint8)
         # Images with one channel have no channel axis on the way here.
         self._canvas = self._input[0, :, :, 0] if bundle.modality == "thermal" else self._input[0]
@@ -124,11 +123,7 @@ class Detector:
             else Choice(backend, ())
         )
         self.backend = choice.backend
-        #: The second look, ``None`` where the bundle has none or it cannot run.
-        self.second_pass: SecondPass | None = None
-        #: Why a second look that the bundle has cannot run; "" where it can.
-        self.second_look_problem = ""
-        if bundle.second_look is not None:
+        if bundle.second_look is not None and second_look:
             self._open_second_look(choice.backend.name if isinstance(backend, str) else "cpu")
         #: Why ``auto`` did not take the backends that are faster.
         self.skipped_backends = choice.skipped_backends
@@ -150,6 +145,24 @@ class Detector:
             ConfigError: an option or a label in ``thresholds`` is unknown.
         """
         return cls(Bundle.load(model), backend, thresholds=thresholds, **options)
+
+    def use_thresholds(self, thresholds: Thresholds) -> None:
+        """Cut detections by other thresholds from the next frame on.
+
+        Raises:
+            ConfigError: a label in ``thresholds`` is unknown.
+        """
+        bundle = self.bundle
+        unknown = sorted(set(thresholds.per_class) - set(bundle.labels))
+        if unknown:
+            raise ConfigError(
+                f"per-class thresholds name {', '.join(unknown)}; "
+                f"{bundle.name} has {', '.join(bundle.labels)}"
+            )
+        self.thresholds = thresholds
+        self._decoder = Decoder(bundle, thresholds.score_vector(bundle.labels))
+        if self.second_pass is not None:
+            self.second_pass.use_limits(thresholds.iou, thresholds.max_detections)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -212,11 +225,11 @@ class Detector:
             boxes, found.scores[keep], found.class_ids[keep], labels=self.bundle.labels
         )
         decoded = time.perf_counter_ns()
+        looked_ns = 0
         if self.second_pass is not None:
             result = self.second_pass.add_to(frame, result)
-        self._timings = Timings(
-            filled - started, ran - filled, decoded - ran, time.perf_counter_ns() - decoded
-        )
+            looked_ns = time.perf_counter_ns() - decoded
+        self._timings = Timings(filled - started, ran - filled, decoded - ran, looked_ns)
         return result
 
     def draw(

@@ -96,8 +96,13 @@ class SecondLook:
         self.backend = (
             choose_backend(bundle, backend).backend if isinstance(backend, str) else backend
         )
-        #: Time of one chip in the last call that ran any, nanoseconds.
-        self.chip_ns = 0
+        #: Time of one batch in the last call that ran any, all that belongs to it, nanoseconds.
+        self.batch_ns = 0
+
+    @property
+    def batch(self) -> int:
+        """Chips that one run takes."""
+        return len(self._chips)
 
     def look(self, frame: FullFrame, centers: Floats, spans: Floats) -> Carried:
         """Look at people.
@@ -118,10 +123,9 @@ class SecondLook:
         if not len(centers):
             return Carried()
         started = time.perf_counter_ns()
+        starts = range(0, len(centers), self.batch)
         parts = [
-            part
-            for first in range(0, len(centers), len(self._chips))
-            for part in self._look_at_batch(frame, centers, spans, first)
+            part for first in starts for part in self._look_at_batch(frame, centers, spans, first)
         ]
         found = _joined(parts, len(centers))
         keep = nms(
@@ -129,7 +133,7 @@ class SecondLook:
             self._limits.max_detections,
         )  # fmt: skip
         keep = keep[np.argsort(-found.scores[keep], kind="stable")]
-        self.chip_ns = (time.perf_counter_ns() - started) // len(centers)
+        self.batch_ns = (time.perf_counter_ns() - started) // len(starts)
         return found[keep]
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
 from windhover.boxes import iou_matrix
 from windhover.second_look.evidence import CarriedEvidence, LookRates
@@ -21,23 +22,55 @@ from windhover.types import BoxArray, Tracks
 #: Overlap from which a detection is the person of a track.
 _SAME_PERSON_IOU = 0.3
 
+#: A track that was not seen for so long has ended.
+_ENDED_NS = 10_000_000_000
+
+
+class LookPolicy(BaseModel):
+    """How much is looked at."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    budget_ms: float = Field(
+        default=6.0,
+        ge=0.0,
+        le=1000.0,
+        description="Time for all second looks of a frame, milliseconds; 0 = no limit. A batch "
+        "that takes longer is run every N frames only.",
+    )
+    every: int = Field(
+        default=10,
+        ge=1,
+        le=1000,
+        description="Nobody is longer than so many frames without a look, as far as max_chips "
+        "and the budget allow.",
+    )
+    max_chips: int = Field(default=8, ge=0, le=64, description="Most second looks in a frame.")
+    min_side_px: float = Field(
+        default=16.0,
+        ge=1.0,
+        le=1000.0,
+        description="People whose longer side in the full frame is less are not looked at, pixels.",
+    )
+
 
 @dataclass(frozen=True, slots=True)
-class LookPolicy:
-    """How much is looked at.
+class FrameView:
+    """What the scheduler is told of a frame.
 
     Attributes:
-        budget_ms: time for all looks of a frame, milliseconds; 0 = no limit.
-        every: nobody is longer than so many frames without a look, as far as ``max_chips``
-            and the budget allow.
-        max_chips: most looks in a frame.
-        min_side_px: people whose longer side is less in the full frame are not looked at.
+        size: ``(width, height)`` of the detector's frame, pixels.
+        scale: pixels of the full frame to one of it.
+        stamp_ns: of the frame.
+        batch: chips that one run of the second graph takes.
+        batch_ms: time that a batch took last, milliseconds; 0 = not known yet.
     """
 
-    budget_ms: float = 6.0
-    every: int = 10
-    max_chips: int = 8
-    min_side_px: float = 16.0
+    size: tuple[int, int]
+    scale: float = 1.0
+    stamp_ns: int = 0
+    batch: int = 1
+    batch_ms: float = 0.0
 
 
 @dataclass(slots=True)
@@ -48,11 +81,13 @@ class _PersonState:
         box: in the last frame that had it.
         looked_at: count of frames at its last look; ``None`` before the first.
         evidence: of all its looks.
+        seen_ns: stamp of the last frame that had it.
     """
 
     box: NDArray[np.float32]
     looked_at: int | None
     evidence: CarriedEvidence
+    seen_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,37 +116,26 @@ class LookScheduler:
         self._rates = rates
         self._people: dict[int, _PersonState] = {}
         self._frame = 0
+        self._last_run = 0
         self._looks: list[tuple[NDArray[np.float32], bool]] = []
 
-    def choose(
-        self,
-        boxes: BoxArray,
-        size: tuple[int, int],
-        scale: float = 1.0,
-        chip_ms: float = 0.0,
-        stamp_ns: int = 0,
-    ) -> Choice:
+    def choose(self, boxes: BoxArray, view: FrameView) -> Choice:
         """Choose whom to look at in a frame.
 
         Args:
             boxes: ``(N, 4)`` of the people that were detected, pixels of the detector's frame.
-            size: ``(width, height)`` of that frame.
-            scale: pixels of the full frame to one of it.
-            chip_ms: time of one look, milliseconds; 0 = not known yet.
-            stamp_ns: of the frame.
+            view: of the frame.
         """
         self._frame += 1
         self._looks = []
-        usable = np.flatnonzero(self._usable(boxes, size, scale))
-        limit = self._policy.max_chips
-        if self._policy.budget_ms > 0.0 and chip_ms > 0.0:
-            limit = min(limit, int(self._policy.budget_ms / chip_ms))
+        usable = np.flatnonzero(self._usable(boxes, view))
+        limit = self._limit(view)
         known = self._known(boxes[usable])
-        urgency = [self._urgency(known.get(place), stamp_ns) for place in range(len(usable))]
+        urgency = [self._urgency(known.get(place), view.stamp_ns) for place in range(len(usable))]
         # Of equals the one that was detected with the higher score, which comes first.
         order = np.array(sorted(range(len(usable)), key=lambda place: urgency[place]), np.intp)
         due = sum(1 for each in urgency if each[0] < _NOT_DUE)
-        rows = usable[order[: max(limit, 0)]] if len(usable) else usable
+        rows = usable[order[:limit]] if len(usable) else usable
         return Choice(np.asarray(rows, np.intp), max(due - len(rows), 0))
 
     def looked(self, boxes: BoxArray, found: NDArray[np.bool_]) -> None:
@@ -121,27 +145,33 @@ class LookScheduler:
             boxes: ``(N, 4)`` of the people that were looked at, as given to :meth:`choose`.
             found: ``(N,)`` whether something was found in each chip.
         """
+        if len(boxes):
+            self._last_run = self._frame
         self._looks = list(zip(boxes, found.tolist(), strict=True))
 
-    def observe(self, tracks: Tracks, person_class: int, stamp_ns: int) -> None:
+    def observe(self, tracks: Tracks, people: NDArray[np.int32], stamp_ns: int) -> None:
         """Take in the frame's tracks and give each look to its track.
 
         Args:
             tracks: of the frame.
-            person_class: class id of people.
+            people: class ids of those that are looked at.
             stamp_ns: of the frame.
         """
-        rows = np.flatnonzero(tracks.class_ids == person_class)
-        seen: dict[int, _PersonState] = {}
+        rows = np.flatnonzero(np.isin(tracks.class_ids, people))
         for row in rows.tolist():
             track_id = int(tracks.track_ids[row])
-            state = self._people.get(track_id) or _PersonState(
-                tracks.boxes[row], None, CarriedEvidence(self._rates)
-            )
-            state.box = tracks.boxes[row]
-            seen[track_id] = state
-        # A track that is lost for some frames keeps what is known of it until it ends.
-        self._people.update(seen)
+            state = self._people.get(track_id)
+            if state is None:
+                state = _PersonState(tracks.boxes[row], None, CarriedEvidence(self._rates))
+                self._people[track_id] = state
+            state.box, state.seen_ns = tracks.boxes[row], stamp_ns
+        # A track that is lost for some frames keeps what is known of it. A clock that was set
+        # back ends all that lie in its future.
+        self._people = {
+            track_id: state
+            for track_id, state in self._people.items()
+            if abs(stamp_ns - state.seen_ns) <= _ENDED_NS
+        }
         if self._looks and len(rows):
             overlap = iou_matrix(np.stack([box for box, _ in self._looks]), tracks.boxes[rows])
             for look, place in _pairs(overlap):
@@ -149,11 +179,6 @@ class LookScheduler:
                 state.looked_at = self._frame
                 state.evidence.add(self._looks[look][1], stamp_ns)
         self._looks = []
-
-    def forget(self, ended: NDArray[np.int64]) -> None:
-        """Drop tracks that have ended."""
-        for track_id in ended.tolist():
-            self._people.pop(track_id, None)
 
     def probabilities(self, stamp_ns: int) -> Mapping[int, float]:
         """Probability that each track's person carries something, by track id."""
@@ -163,11 +188,23 @@ class LookScheduler:
             if state.evidence.looks
         }
 
-    def _usable(self, boxes: BoxArray, size: tuple[int, int], scale: float) -> NDArray[np.bool_]:
+    def _limit(self, view: FrameView) -> int:
+        """How many chips the policy allows in this frame."""
+        policy = self._policy
+        if policy.budget_ms <= 0.0 or view.batch_ms <= 0.0:
+            return policy.max_chips
+        batches = int(policy.budget_ms / view.batch_ms)
+        # One now and then, so that nobody is forgotten and the time is measured again: what
+        # was slow once need not be slow for ever.
+        if not batches and self._frame - self._last_run >= policy.every:
+            batches = 1
+        return min(policy.max_chips, batches * view.batch)
+
+    def _usable(self, boxes: BoxArray, view: FrameView) -> NDArray[np.bool_]:
         """Large enough, and not cut by the border."""
-        limits = np.array(size, np.float32)
+        limits = np.array(view.size, np.float32)
         inside = (boxes[:, :2] > 0.5).all(axis=1) & (boxes[:, 2:] < limits - 0.5).all(axis=1)
-        sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0.0) * scale
+        sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0.0) * view.scale
         return np.asarray(inside & (sides >= self._policy.min_side_px), bool)
 
     def _known(self, boxes: BoxArray) -> dict[int, _PersonState]:

@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from windhover.boxes import iou_matrix
 from windhover.errors import BackendError, EncodingError
 from windhover.geometry import Floats, Lens
 from windhover.model.manifest import SecondLookSpec
 from windhover.model.nms import nms
 from windhover.second_look.chips import ENCODINGS, chip_spans, chip_spans_from_boxes
 from windhover.second_look.runner import Carried, SecondLook
+from windhover.second_look.schedule import Choice, FrameView, LookScheduler
 from windhover.types import BoxArray, Detections, Frame, FullFrame
 
 #: Chips of one frame where nothing else chooses.
 MAX_CHIPS = 8
-
-Chooser = Callable[[BoxArray, "FrameView"], NDArray[np.intp]]
-"""From people's boxes in the frame and the frame's view to the rows that are looked at."""
-
-
-@dataclass(frozen=True, slots=True)
-class FrameView:
-    """How the frame was seen.
-
-    Attributes:
-        size: ``(width, height)`` of the detector's frame, pixels.
-        scale: pixels of the full frame to one of it.
-        stamp_ns: of the frame.
-        chip_ms: time that one look took last, milliseconds; 0 = not known yet.
-    """
-
-    size: tuple[int, int]
-    scale: float
-    stamp_ns: int
-    chip_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +43,13 @@ class Looks:
     Attributes:
         boxes: ``(N, 4)`` of the people looked at, pixels of the detector's frame.
         found: ``(N,)`` whether something was found in each chip.
+        dropped: people that were due for a look and were left out.
         problem: why the second pass did not run; "" where it did.
     """
 
     boxes: BoxArray = field(default_factory=lambda: np.empty((0, 4), np.float32))
     found: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))
+    dropped: int = 0
     problem: str = ""
 
 
@@ -93,11 +76,12 @@ class SecondPass:
     ) -> None:
         self._second = second
         self._spec = spec
-        self._people = np.array([labels.index(label) for label in spec.look_at], np.int32)
+        #: Class ids of those that are looked at.
+        self.people = np.array([labels.index(label) for label in spec.look_at], np.int32)
         self._iou = iou
         self._max_detections = max_detections
         #: Chooses whom to look at; the most certain people where it is ``None``.
-        self.chooser: Chooser | None = None
+        self.scheduler: LookScheduler | None = None
         #: Altitude and attitude of the camera; the people's boxes give the scale where ``None``.
         self.pose: CameraPose | None = None
         #: Of the last frame.
@@ -114,31 +98,46 @@ class SecondPass:
         if full is None:
             self.looks = Looks(problem=f"chips cannot be cut from {frame.encoding} frames")
             return first
-        scale = full.width / frame.width
-        people = np.flatnonzero(np.isin(first.class_ids, self._people))
+        # The rows of a reduced frame are even, so that both axes may differ a little.
+        scale = np.array([full.width / frame.width, full.height / frame.height])
         view = FrameView(
-            (frame.width, frame.height), scale, frame.stamp_ns, self._second.chip_ns / 1e6
+            (frame.width, frame.height),
+            float(np.sqrt(scale.prod())),
+            frame.stamp_ns,
+            self._second.batch,
+            self._second.batch_ns / 1e6,
         )
-        boxes = first.boxes[people]
-        rows = self.chooser(boxes, view) if self.chooser else np.arange(len(boxes))[:MAX_CHIPS]
-        boxes = boxes[rows]
-        spans = self._spans(boxes, view) * scale
+        boxes = first.boxes[np.isin(first.class_ids, self.people)]
+        choice = self._choose(boxes, view)
+        boxes = boxes[choice.rows]
+        spans = self._spans(boxes, view) * view.scale
         centers = (boxes[:, :2] + boxes[:, 2:]).astype(np.float64) / 2 * scale
         try:
             carried = self._second.look(full, centers, spans)
         except (BackendError, EncodingError) as error:
-            self.looks = Looks(problem=str(error))
+            self.looks = Looks(dropped=choice.dropped, problem=str(error))
             return first
         # The second graph may know people too; the first look has found them.
-        carried = carried[~np.isin(carried.class_ids, self._people)]
+        carried = carried[~np.isin(carried.class_ids, self.people)]
         found = np.zeros(len(boxes), bool)
         found[carried.person_rows] = True
-        self.looks = Looks(boxes, found)
+        self.looks = Looks(boxes, found, choice.dropped)
+        if self.scheduler is not None:
+            self.scheduler.looked(boxes, found)
         return self._merged(first, carried, boxes, scale)
+
+    def use_limits(self, iou: float, max_detections: int) -> None:
+        """Merge both looks' objects by other limits from the next frame on."""
+        self._iou, self._max_detections = iou, max_detections
 
     def close(self) -> None:
         """Release the backend; calling it twice is fine."""
         self._second.close()
+
+    def _choose(self, boxes: BoxArray, view: FrameView) -> Choice:
+        if self.scheduler is not None:
+            return self.scheduler.choose(boxes, view)
+        return Choice(np.arange(min(len(boxes), MAX_CHIPS)), max(len(boxes) - MAX_CHIPS, 0))
 
     def _spans(self, boxes: BoxArray, view: FrameView) -> Floats:
         """Sides of the chips, pixels of the detector's frame."""
@@ -153,15 +152,21 @@ class SecondPass:
         return np.asarray(np.where(believed, spans, from_boxes), np.float64)
 
     def _merged(
-        self, first: Detections, carried: Carried, people: BoxArray, scale: float
+        self, first: Detections, carried: Carried, people: BoxArray, scale: Floats
     ) -> Detections:
         if not len(carried):
             return first
         nobody = np.full((len(first), 4), np.nan, np.float32)
-        boxes = np.concatenate((first.boxes, carried.boxes / np.float32(scale)))
+        found = np.asarray(carried.boxes / np.tile(scale, 2), np.float32)
+        boxes = np.concatenate((first.boxes, found))
         scores = np.concatenate((first.scores, carried.scores))
         class_ids = np.concatenate((first.class_ids, carried.class_ids))
         carriers = np.concatenate((nobody, people[carried.person_rows]))
+        # What both looks found keeps the carrier whichever of its boxes stays.
+        same = iou_matrix(first.boxes, found)
+        same[first.class_ids[:, None] != carried.class_ids] = 0.0
+        known = np.flatnonzero(same.max(axis=1) > self._iou)
+        carriers[known] = people[carried.person_rows[same[known].argmax(axis=1)]]
         keep = nms(boxes, scores, class_ids, self._iou, self._max_detections)
         return Detections(boxes, scores, class_ids, carriers, first.labels)[keep]
 

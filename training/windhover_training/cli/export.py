@@ -58,6 +58,30 @@ def export_dlc(
     typer.echo(f"wrote {out} ({bundle.digest})")
 
 
+@app.command("second-look")
+def export_second_look(
+    model: Annotated[Path, typer.Argument(help="bundle that finds people; it is changed")],
+    second: Annotated[Path, typer.Option(help="bundle of train second-look")],
+    chips: Annotated[Path, typer.Option(help="set of chips that a look is scored on")],
+    split: Annotated[str, typer.Option(help="of that set")] = "test-3840",
+    span: Annotated[float, typer.Option(min=0.2, help="side of a chip, metres")] = 2.9,
+    look_at: Annotated[str, typer.Option(help="labels that chips are cut around")] = "person",
+) -> None:
+    """Put a second graph into a bundle: weapons are then looked for at full resolution."""
+    from windhover.model import Bundle
+
+    from ..export.second_look import attach_second_look, score_looks
+
+    score = score_looks(Bundle.load(second), chips, split)
+    labels = [label.strip() for label in look_at.split(",")]
+    bundle = attach_second_look(model, second, span, labels, score)
+    typer.echo(
+        f"one look finds {score.find_rate:.3f} of {score.armed} and is false on "
+        f"{score.false_rate:.3f} of {score.unarmed} chips"
+    )
+    typer.echo(f"wrote {model} ({bundle.digest})")
+
+
 def verify_bundle(
     config: ReleaseFile,
     out: Out,

@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from windhover.errors import BackendError, ConfigError, EncodingError
+from windhover.errors import BackendError, CalibrationError, ConfigError, EncodingError
+from windhover.geometry import Lens
 from windhover.health.altitude import AltitudeMonitor
 from windhover.health.watchdog import MAX_WAIT_S, RunWatchdog
 from windhover.inference.fallback import BackendChain
@@ -24,13 +25,16 @@ from windhover.model.bundle import Bundle
 from windhover.model.detector import Detector
 from windhover.model.input_checks import InputChecks
 from windhover.model.manifest import Thresholds
+from windhover.pairing.drone_state import DroneState
 from windhover.types import Detections, Frame
+from windhover_detector.looking import SecondLookControl
 from windhover_detector.params import DetectorParams
 from windhover_detector.worker import FrameWorker
 from windhover_ros import qos, topics
 from windhover_ros.diagnostics import Level
-from windhover_ros.drone import listen_to_altitude
+from windhover_ros.drone import listen_to_altitude, listen_to_attitude
 from windhover_ros.images import frame_from_compressed, frame_from_image
+from windhover_ros.lenses import lens_of
 from windhover_ros.lifecycle import TICK_S, StageNode
 from windhover_ros.links import LatestSlot, Link
 from windhover_ros.messages import label_info, serialize_results
@@ -53,16 +57,19 @@ class DetectorNode(StageNode[DetectorParams]):
             nothing is subscribed.
         idle: set once the input was closed and all of it is done.
         refusal: why the last frame that was refused can't be used.
+        drone: its altitude and attitude.
+        looking: what it does about a second look.
     """
 
     params_model = DetectorParams
-    stages = ("convert", "preprocess", "inference", "postprocess", "publish")
+    stages = ("convert", "preprocess", "inference", "postprocess", "second_look", "publish")
 
     def __init__(
         self,
         overrides: Mapping[str, Any] | None = None,
         namespace: str = "",
         frames: Link[Frame] | None = None,
+        drone: DroneState | None = None,
     ) -> None:
         super().__init__("detector", overrides, namespace)
         self.input: Link[Frame] = LatestSlot() if frames is None else frames
@@ -77,6 +84,12 @@ class DetectorNode(StageNode[DetectorParams]):
         self._chain = BackendChain(self.params.backend, self.params.fallback_after)
         self._hung = False
         self._images: Any = None
+        self._infos: Any = None
+        self._stated_lens: Lens | None = None
+        self.drone = drone or DroneState(self.params.camera_pitch_deg)
+        # At the rate of an autopilot it costs: only where chips are cut by it.
+        self._needs_attitude = drone is None
+        self.looking = SecondLookControl(self.params.second_look, self.health, self.drone)
         self._listeners: list[Listener] = []
         self._retune = threading.Event()
         self._received = 0
@@ -85,7 +98,7 @@ class DetectorNode(StageNode[DetectorParams]):
             Detection2DArray, topics.DETECTIONS, qos.result(self.params.deadline_s)
         )
         self._labels = self.advertise(LabelInfo, topics.LABEL_INFO, qos.latched())
-        listen_to_altitude(self, self.params, self._altitude.update)
+        listen_to_altitude(self, self.params, self._on_altitude)
 
     @property
     def bundle(self) -> Bundle | None:
@@ -107,13 +120,18 @@ class DetectorNode(StageNode[DetectorParams]):
         """Load the bundle and open a backend."""
         bundle = Bundle.load(self.params.model, public_key=self.params.public_key)
         self._detector = self._open(bundle)
+        self.looking.open(self._detector)
         self._checks = InputChecks(bundle.name, bundle.modality)
         # Another backend, or the same one opened again, may be slower.
         self.health.timings["inference"].clear()
+        self.health.timings["second_look"].clear()
         for key, value in self._detector.facts().items():
             self.health.set(key, value)
         if not self._linked:
             self._subscribe(bundle)
+        if self.looking.is_open and self._needs_attitude:
+            self._needs_attitude = False
+            listen_to_attitude(self, self.params, lambda _, attitude: self.drone.attitude(attitude))
 
     def start(self) -> None:
         """Publish the labels and begin to work."""
@@ -188,10 +206,9 @@ class DetectorNode(StageNode[DetectorParams]):
             return
         if self._retune.is_set():
             self._retune.clear()
-            limits = self.thresholds_for(detector.bundle)
-            detector = Detector(detector.bundle, detector.backend, thresholds=limits)
-            self._detector = detector
+            detector.use_thresholds(self.thresholds_for(detector.bundle))
         self._check(frame)
+        self.looking.prepare(frame)
         try:
             with watchdog.run():
                 found = detector.detect(frame)
@@ -202,6 +219,7 @@ class DetectorNode(StageNode[DetectorParams]):
             # Taken down while it hung in this frame, which nobody waits for any more.
             return
         self.health.clear_problem("frame")
+        self.looking.finish(frame, found)
         before = time.monotonic_ns()
         self._detections.publish(
             serialize_results(frame.stamp_ns, frame.frame_id, found, detector.labels)
@@ -214,8 +232,16 @@ class DetectorNode(StageNode[DetectorParams]):
             listener(frame, found, taken_ns)
 
     def _slowest_s(self) -> float:
-        """The longest of the last runs of this backend; 0 before the first."""
-        return (self.health.timings["inference"].summary().max_ms or 0.0) / 1000
+        """The longest of the last runs of this backend, both looks; 0 before the first."""
+        timings, detector = self.health.timings, self._detector
+        first_ms = timings["inference"].summary().max_ms
+        if not first_ms:
+            return 0.0
+        second_ms = timings["second_look"].summary().max_ms or 0.0
+        if detector is not None and detector.second_pass is not None:
+            # So long take as many people as there may be, where there have been fewer so far.
+            second_ms = max(second_ms, detector.second_pass.longest_ms)
+        return (first_ms + second_ms) / 1000
 
     def _open(self, bundle: Bundle) -> Detector:
         name = self._chain.current
@@ -223,7 +249,13 @@ class DetectorNode(StageNode[DetectorParams]):
         if name in {"auto", "cpu"}:
             options = {"threads": self.params.cpu_threads, "keep": True}
         try:
-            detector = Detector(bundle, name, thresholds=self.thresholds_for(bundle), **options)
+            detector = Detector(
+                bundle,
+                name,
+                thresholds=self.thresholds_for(bundle),
+                second_look=self.params.second_look.enabled,
+                **options,
+            )
         except BackendError as error:
             self._chain.failed(name, str(error))
             raise
@@ -253,6 +285,21 @@ class DetectorNode(StageNode[DetectorParams]):
             take = partial(self._take, frame_from_image)
             self._images = self.listen(Image, topic, take, qos.image())
         self.health.set("input", self.resolve_topic_name(topic))
+        if self.looking.is_open:
+            info = topics.info_of(topic)
+            self._infos = self.listen(CameraInfo, info, self._on_camera_info, qos.image())
+            self.looking.lens = lambda _: self._stated_lens
+
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        try:
+            self._stated_lens = lens_of(message)
+        except CalibrationError as error:
+            self._stated_lens = None
+            self.health.problem("camera_info", Level.WARN, str(error), for_s=_PROBLEM_S)
+
+    def _on_altitude(self, altitude_m: float) -> None:
+        self._altitude.update(altitude_m)
+        self.drone.altitude(altitude_m)
 
     def _take(self, convert: Callable[[Any, int], Frame], message: Any) -> None:
         before = time.monotonic_ns()

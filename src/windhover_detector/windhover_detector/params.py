@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from windhover.inference import BACKENDS
-from windhover_ros.drone import AltitudeParams
+from windhover_detector.looking import SecondLookParams
+from windhover_ros.drone import AltitudeParams, AttitudeParams
 from windhover_ros.lifecycle import StageParams
 from windhover_ros.params import read_only
 
@@ -18,7 +19,7 @@ else:
     BackendName = Literal[("auto", *BACKENDS)]
 
 
-class DetectorParams(AltitudeParams, StageParams):
+class DetectorParams(AltitudeParams, AttitudeParams, StageParams):
     """Parameters of the detector node."""
 
     model: str = read_only("thermal-n", description="model bundle: a folder, or a name in models/")
@@ -63,3 +64,4 @@ class DetectorParams(AltitudeParams, StageParams):
     altitude_max_m: float = Field(
         50.0, ge=0.0, le=1000.0, description="above this results are flagged, metres"
     )
+    second_look: SecondLookParams = read_only(SecondLookParams())

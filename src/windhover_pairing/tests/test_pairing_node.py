@@ -199,14 +199,14 @@ def test_attitude_may_be_a_gimbals_quaternion(nodes, linked):
     )
     pilot.create_timer(0.05, lambda: gimbal.publish(down))
     wait_for(lambda: values(node)["attitude"] == "known", "the attitude")
-    np.testing.assert_allclose(node._drone.pose().down, [0, 0, 1], atol=1e-9)
+    np.testing.assert_allclose(node.drone.pose().down, [0, 0, 1], atol=1e-9)
 
 
 def test_invalid_values_of_the_autopilot_are_ignored(linked):
     node = linked()
     for bad in (float("nan"), -3.0, 0.0):
-        assert not node._drone.altitude(bad)
-    assert not node._drone.attitude((0.0, 0.0, 0.0, 0.0))
+        assert not node.drone.altitude(bad)
+    assert not node.drone.attitude((0.0, 0.0, 0.0, 0.0))
     assert values(node)["altitude_m"] == "unknown"
 
 
@@ -312,7 +312,7 @@ def test_refinement_is_off_by_default_and_else_approaches_the_truth(linked, node
     path = str(save_rgbt(tmp_path / "off", RgbtCalibration(true.rgb, true.thermal, pose)))
     assert "refined_deg" not in values(linked(calibration=path))
     node = linked(calibration=path, refine=True, refine_period_s=0.5, refine_step_deg=0.03)
-    node._drone.altitude(float(drawn.rgb_camera.position[2]))
+    node.drone.altitude(float(drawn.rgb_camera.position[2]))
     stamps = iter(range(10**6))
 
     def give():

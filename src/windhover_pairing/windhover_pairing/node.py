@@ -22,7 +22,7 @@ from windhover.pairing.files import RgbtCalibration, open_calibration
 from windhover.pairing.intake import Intake, Modality
 from windhover.pairing.matching import Match, Pairer
 from windhover.pairing.refine import RefineLimits, Refiner
-from windhover.pairing.registration import Registration
+from windhover.pairing.registration import Registration, full_size_of
 from windhover.pairing.stream import PairStream
 from windhover.types import Frame
 from windhover_pairing.params import PairingParams
@@ -57,6 +57,7 @@ class PairingNode(StageNode[PairingParams]):
         ended: set when RGB has ended (or both cameras, where thermal may go on alone)
             and all its frames are handed on.
         refusal: why the last refused frame can't be used.
+        drone: its altitude and attitude.
     """
 
     params_model = PairingParams
@@ -74,7 +75,7 @@ class PairingNode(StageNode[PairingParams]):
         self.ended = threading.Event()
         self.refusal = ""
         self._linked = intake is not None
-        self._drone = DroneState(self.params.camera_pitch_deg)
+        self.drone = DroneState(self.params.camera_pitch_deg)
         self._pairer = Pairer(self.params.policy(self.intake.lossless))
         self._stream = PairStream(self.intake, self._pairer)
         self._registration = Registration(None)
@@ -86,8 +87,8 @@ class PairingNode(StageNode[PairingParams]):
         self._thread: threading.Thread | None = None
         self._pictures = self.advertise(Image, topics.RGBT_IMAGE, qos.image())
         self._info = self.advertise(CameraInfo, topics.RGBT_CAMERA_INFO, qos.image())
-        listen_to_altitude(self, self.params, self._drone.altitude)
-        listen_to_attitude(self, self.params, lambda _, attitude: self._drone.attitude(attitude))
+        listen_to_altitude(self, self.params, self.drone.altitude)
+        listen_to_attitude(self, self.params, lambda _, attitude: self.drone.attitude(attitude))
         for queue in (self.intake.rgb, self.intake.thermal):
             if queue.modality not in self.params.cameras:
                 queue.close()
@@ -148,9 +149,15 @@ class PairingNode(StageNode[PairingParams]):
             health.set("refined_deg", f"{refiner.turned_deg:.4f}")
             health.set("refine_steps", refiner.steps)
             health.set("refine_refused", refiner.refused)
-        health.set("altitude_m", _or_unknown(self._drone.altitude_m))
-        health.set("attitude", "known" if self._drone.attitude_known else "unknown, taken as level")
+        health.set("altitude_m", _or_unknown(self.drone.altitude_m))
+        health.set("attitude", "known" if self.drone.attitude_known else "unknown, taken as level")
         self._report_stale()
+
+    @property
+    def rgb_lens(self) -> Lens | None:
+        """Of the calibration; ``None`` where it has no lenses."""
+        geometry = self._registration.geometry
+        return geometry.rgb if isinstance(geometry, RgbtCalibration) else None
 
     def facts(self) -> dict[str, str]:
         """What became of the pairs of a run, for its record."""
@@ -254,10 +261,11 @@ class PairingNode(StageNode[PairingParams]):
     def _lens(self, match: Match) -> CameraCalibration | None:
         if match.rgb is None:
             return None
-        return self._registration.camera((match.rgb.width, match.rgb.height))
+        size = match.rgb.width, match.rgb.height
+        return self._registration.camera(size, full_size_of(match.rgb))
 
     def _register(self, match: Match) -> Frame | None:
-        pose = self._drone.pose()
+        pose = self.drone.pose()
         composed = self._composer.compose(match, pose)
         if composed.problem is not None:
             self._refuse(composed.problem)

@@ -29,6 +29,12 @@ def camera_info(camera: str) -> str:
     return f"camera/{camera}/camera_info"
 
 
+def info_of(image_topic: str) -> str:
+    """The camera_info beside an image, as image_transport names it."""
+    folder, slash, _ = image_topic.rpartition("/")
+    return f"{folder}{slash}camera_info"
+
+
 def image_of(modality: str) -> str:
     """Images that the detector works on and that results belong to.
 

@@ -199,7 +199,8 @@ _KEYS: Final = {
     "rain": "rain",
     "defocus": "defocus",
 }
-_VIEW_KEYS: Final = ("camera", "encoding", "frames", "size", "hfov")
+_SIZES: Final = ("rgb_size", "thermal_size")
+_VIEW_KEYS: Final = ("camera", "encoding", "frames", "size", "hfov", *_SIZES)
 
 
 def parse_scene_uri(uri: str) -> SceneUri:
@@ -210,7 +211,8 @@ def parse_scene_uri(uri: str) -> SceneUri:
     ``noise``, ``clutter``, ``weapons``, ``lookalikes``, ``crowding``, ``occlusion``,
     ``fog``, ``rain``, ``defocus`` set the scene; ``camera`` (thermal or rgb),
     ``encoding`` (mono16, mono8 or bgr8), ``size`` (640x512) and ``hfov`` set
-    the view; ``frames`` sets the duration as a count.
+    the view, ``rgb_size`` and ``thermal_size`` those of a scene that two cameras share;
+    ``frames`` sets the duration as a count.
 
     Raises:
         ConfigError: unknown preset or key, or a value that is no number or out
@@ -249,6 +251,8 @@ def _configure(base: SceneConfig, camera: str, options: dict[str, str]) -> Scene
                 changes[name] = _number(key, text, integer=types[name] == "int")
         elif key == "size":
             changes[f"{camera}_size"] = _size(text)
+        elif key in _SIZES:
+            changes[key] = _size(text)
         elif key == "hfov":
             changes[f"{camera}_hfov_deg"] = _number(key, text, integer=False)
     config = replace(base, **changes)  # type: ignore[arg-type]

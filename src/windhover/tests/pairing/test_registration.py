@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ from windhover.errors import CalibrationError
 from windhover.geometry import Extrinsics, Lens, down_of_pitch, ray_map
 from windhover.pairing.files import FixedHomography, RgbtCalibration
 from windhover.pairing.registration import Pose, Registration, ThermalWarp, merge_rgbt
-from windhover.types import Frame, RgbtFrame
+from windhover.types import Frame, FullFrame, RgbtFrame
 from windhover_sim import Scene, SceneConfig
 from windhover_sim.calibration import down_of, scene_calibration, true_homography
 
@@ -233,3 +235,36 @@ def test_another_size_than_the_calibration_is_named(rgb, thermal, words):
     assert "my/rgbt.yaml" in str(error.value)
     with pytest.raises(CalibrationError, match="does not go with"):
         ThermalWarp(RGB, THERMAL).apply(np.zeros((10, 10), np.uint8), np.eye(3))
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_a_calibration_of_full_frames_serves_for_those_that_are_reduced(fixed):
+    config = SceneConfig(seed=2, motion=0)
+    small = scene_calibration(config)
+    large = scene_calibration(replace(config, rgb_size=(3840, 2160)))
+    if fixed:
+        drawn = Scene(config).camera
+        matrix = true_homography(drawn(0, "rgb"), drawn(0, "thermal"))
+        # Pixel centres: u_small + 0.5 = (u_large + 0.5) / 3.
+        third = np.array([[1 / 3, 0, 0.5 / 3 - 0.5], [0, 1 / 3, 0.5 / 3 - 0.5], [0, 0, 1]])
+        small = FixedHomography(matrix, (1280, 720), (640, 512))
+        large = FixedHomography(matrix @ third, (3840, 2160), (640, 512))
+    thermal = smooth((512, 640))
+    full = FullFrame(np.full((3240, 3840), 90, np.uint8), "nv12")
+    reduced = replace(pair(thermal=thermal), rgb=replace(pair().rgb, full=full))
+    frame = Registration(large).frame(reduced, Pose(40.0, DOWN))
+    wanted = Registration(small).frame(pair(thermal=thermal), Pose(40.0, DOWN))
+    assert np.abs(frame.image[..., 3].astype(int) - wanted.image[..., 3]).mean() < 0.1
+    assert frame.full is full
+    if not fixed:
+        camera = Registration(large).camera((1280, 720), (3840, 2160))
+        np.testing.assert_allclose(camera.k, Registration(small).camera((1280, 720)).k)
+
+
+def test_where_the_output_is_smaller_the_rgb_frame_is_the_full_one():
+    registration = Registration(scene_calibration(SceneConfig()), width=640)
+    rgb = pair().rgb
+    frame = registration.frame(RgbtFrame(rgb, None), Pose(40, DOWN))
+    assert frame.full.image is rgb.image
+    assert frame.full.encoding == "bgr8"
+    assert registration.frame(pair(), Pose(40, DOWN)).image.shape == (360, 640, 4)

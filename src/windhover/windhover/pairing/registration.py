@@ -20,9 +20,10 @@ from windhover.geometry import Floats, Lens, ray_map
 from windhover.imaging.agc import ToneConfig, ToneMapper
 from windhover.imaging.formats import to_bgr, to_gray8
 from windhover.pairing.files import FixedHomography, RgbtCalibration
-from windhover.types import Frame, RgbtFrame
+from windhover.types import Frame, FullFrame, RgbtFrame
 
 Picture = NDArray[np.uint8]
+_Size = tuple[int, int]
 
 #: Value outside the thermal camera's view, and in a frame without thermal.
 BLANK = 0
@@ -192,11 +193,11 @@ class Registration:
         self._nominal_m = nominal_altitude_m
         self._width = width
         self._warp: ThermalWarp | None = None
-        self._made_for: tuple[tuple[int, int], tuple[int, int]] | None = None
+        self._made_for: tuple[_Size, _Size, _Size | None] | None = None
         self._fixed: Floats | None = None
         self._tone = ToneMapper(tone)
         self._gray_cache: tuple[Frame, Picture] | None = None
-        self._camera: tuple[RgbtCalibration, CameraCalibration] | None = None
+        self._camera: tuple[RgbtCalibration, _Size, CameraCalibration] | None = None
 
     def use(self, geometry: RgbtCalibration | FixedHomography | None) -> None:
         """Register by another calibration from the next frame on."""
@@ -216,7 +217,8 @@ class Registration:
             pose: of the drone when it was taken.
 
         Returns:
-            An ``8UC4`` frame with the stamp, frame id and index of the RGB frame.
+            An ``8UC4`` frame with the stamp, frame id and index of the RGB frame, and the
+            RGB camera's full frame where there is a larger one.
 
         Raises:
             CalibrationError: a picture is not of the size that the calibration is for.
@@ -226,22 +228,34 @@ class Registration:
         bgr = self._fit(to_bgr(rgb.image, rgb.encoding))
         thermal = None
         if pair.thermal is not None:
-            thermal = self.warp(self._gray(pair.thermal), (rgb.width, rgb.height), pose)
+            size = rgb.width, rgb.height
+            thermal = self.warp(self._gray(pair.thermal), size, pose, full_size_of(rgb))
         image = merge_rgbt(bgr, thermal)
-        return Frame(image, "8UC4", rgb.stamp_ns, rgb.frame_id, rgb.index)
+        full = rgb.full
+        if full is None and rgb.width > image.shape[1]:
+            full = FullFrame(np.asarray(rgb.image, np.uint8), rgb.encoding)
+        return Frame(image, "8UC4", rgb.stamp_ns, rgb.frame_id, rgb.index, full)
 
-    def warp(self, grey: Picture, rgb_size: tuple[int, int], pose: Pose) -> Picture:
+    def warp(
+        self,
+        grey: Picture,
+        rgb_size: tuple[int, int],
+        pose: Pose,
+        full_size: tuple[int, int] | None = None,
+    ) -> Picture:
         """Warp a thermal picture to the output's grid.
 
         Args:
             grey: ``(h, w)`` uint8.
             rgb_size: ``(width, height)`` of the RGB picture.
             pose: of the drone.
+            full_size: of the picture that it was reduced from, for which the calibration may
+                be.
 
         Raises:
             CalibrationError: a picture is not of the size that the calibration is for.
         """
-        sizes = rgb_size, (grey.shape[1], grey.shape[0])
+        sizes = rgb_size, (grey.shape[1], grey.shape[0]), full_size
         if sizes != self._made_for:
             self._prepare(*sizes)
         assert self._warp is not None
@@ -252,15 +266,26 @@ class Registration:
         width, height = rgb_size
         return (self._width, round(height * self._width / width)) if self._width else rgb_size
 
-    def camera(self, rgb_size: tuple[int, int]) -> CameraCalibration | None:
-        """The output's lens for an RGB picture's size; ``None`` where it is unknown."""
+    def camera(
+        self, rgb_size: tuple[int, int], full_size: tuple[int, int] | None = None
+    ) -> CameraCalibration | None:
+        """The output's lens for an RGB picture's size; ``None`` where it is unknown.
+
+        Args:
+            rgb_size: ``(width, height)`` of the RGB picture.
+            full_size: as :meth:`warp` takes it.
+        """
         geometry = self.geometry
-        if not isinstance(geometry, RgbtCalibration) or geometry.rgb_size != rgb_size:
+        if not isinstance(geometry, RgbtCalibration):
             return None
-        if self._camera is None or self._camera[0] is not geometry:
-            lens = geometry.rgb.scaled(*self.out_size(rgb_size))
-            self._camera = geometry, lens.as_calibration("rgbt")
-        return self._camera[1]
+        if geometry.rgb_size not in (rgb_size, full_size):
+            return None
+        size = self.out_size(rgb_size)
+        cached = self._camera
+        if cached is None or cached[0] is not geometry or cached[1] != size:
+            camera = geometry.rgb.scaled(*size).as_calibration("rgbt")
+            cached = self._camera = geometry, size, camera
+        return cached[2]
 
     def _gray(self, frame: Frame) -> Picture:
         # The same thermal frame may belong to several RGB frames.
@@ -278,23 +303,30 @@ class Registration:
             return bgr
         return np.asarray(cv2.resize(bgr, wanted, interpolation=cv2.INTER_LINEAR), np.uint8)
 
-    def _prepare(self, rgb_size: tuple[int, int], thermal_size: tuple[int, int]) -> None:
+    def _prepare(
+        self,
+        rgb_size: tuple[int, int],
+        thermal_size: tuple[int, int],
+        full_size: tuple[int, int] | None,
+    ) -> None:
         geometry = self.geometry
-        out = self.out_size(rgb_size)
+        out, grid = self.out_size(rgb_size), rgb_size
         if geometry is not None:
-            _check_size("RGB", rgb_size, geometry.rgb_size, geometry.origin)
+            if full_size == geometry.rgb_size:
+                grid = full_size
+            _check_size("RGB", grid, geometry.rgb_size, geometry.origin)
             _check_size("thermal", thermal_size, geometry.thermal_size, geometry.origin)
         if isinstance(geometry, RgbtCalibration):
             self._warp = ThermalWarp(geometry.rgb.scaled(*out), geometry.thermal)
             self._fixed = None
         else:
             # Without lenses the mapping is from pixels to pixels.
-            pixels, target = Lens(*rgb_size, np.eye(3)), Lens(*thermal_size, np.eye(3))
+            pixels, target = Lens(*grid, np.eye(3)), Lens(*thermal_size, np.eye(3))
             self._warp = ThermalWarp(pixels.scaled(*out), target)
-            self._fixed = _same_view(rgb_size, thermal_size)
+            self._fixed = _same_view(grid, thermal_size)
             if geometry is not None:
                 self._fixed = geometry.matrix
-        self._made_for = rgb_size, thermal_size
+        self._made_for = rgb_size, thermal_size, full_size
 
     def _between(self, pose: Pose) -> Floats:
         geometry, self.substituted = self.geometry, ""
@@ -319,6 +351,11 @@ class Registration:
         else:
             self.in_use = f"fixed homography of {geometry.origin}"
         return self._fixed
+
+
+def full_size_of(rgb: Frame) -> tuple[int, int] | None:
+    """``(width, height)`` of the frame that one was reduced from; ``None`` where it was not."""
+    return None if rgb.full is None else (rgb.full.width, rgb.full.height)
 
 
 def _same_view(rgb_size: tuple[int, int], thermal_size: tuple[int, int]) -> Floats:

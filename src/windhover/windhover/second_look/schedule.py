@@ -112,7 +112,7 @@ class LookScheduler:
     """
 
     def __init__(self, policy: LookPolicy, rates: LookRates) -> None:
-        self._policy = policy
+        self.policy = policy
         self._rates = rates
         self._people: dict[int, _PersonState] = {}
         self._frame = 0
@@ -190,7 +190,7 @@ class LookScheduler:
 
     def _limit(self, view: FrameView) -> int:
         """How many chips the policy allows in this frame."""
-        policy = self._policy
+        policy = self.policy
         if policy.budget_ms <= 0.0 or view.batch_ms <= 0.0:
             return policy.max_chips
         batches = int(policy.budget_ms / view.batch_ms)
@@ -205,7 +205,7 @@ class LookScheduler:
         limits = np.array(view.size, np.float32)
         inside = (boxes[:, :2] > 0.5).all(axis=1) & (boxes[:, 2:] < limits - 0.5).all(axis=1)
         sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0.0) * view.scale
-        return np.asarray(inside & (sides >= self._policy.min_side_px), bool)
+        return np.asarray(inside & (sides >= self.policy.min_side_px), bool)
 
     def _known(self, boxes: BoxArray) -> dict[int, _PersonState]:
         """The track of each row, where a track of the frame before is there."""
@@ -220,7 +220,7 @@ class LookScheduler:
         if state is None or state.looked_at is None:
             return 0, 0.0
         waited = self._frame - state.looked_at
-        if waited >= self._policy.every:
+        if waited >= self.policy.every:
             return 1, -float(waited)
         sureness = abs(state.evidence.probability(stamp_ns) - 0.5)
         return _NOT_DUE, sureness - 0.01 * waited

@@ -126,6 +126,12 @@ class SecondPass:
             self.scheduler.looked(boxes, found)
         return self._merged(first, carried, boxes, scale)
 
+    @property
+    def longest_ms(self) -> float:
+        """Time that the most looks of a frame take, by the last batch, milliseconds."""
+        chips = MAX_CHIPS if self.scheduler is None else self.scheduler.policy.max_chips
+        return -(-chips // self._second.batch) * self._second.batch_ns / 1e6
+
     def use_limits(self, iou: float, max_detections: int) -> None:
         """Merge both looks' objects by other limits from the next frame on."""
         self._iou, self._max_detections = iou, max_detections

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from windhover.errors import DataError
 from windhover_training.config import Augmentation, Range
-from windhover_training.data.augment.crops import Crop, CropSampler, Sample, warp_boxes
+from windhover_training.data.augment.crops import Crop, CropSampler, Sample, warp_and_clip_boxes
 from windhover_training.data.readers.pictures import Reader, load_pictures
 from windhover_training.second_look_config import ChipAugmentation
 
@@ -74,7 +74,7 @@ class ChipSampler(CropSampler):
             flags=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        boxes, classes = warp_boxes(sample.boxes, sample.classes, matrix, self.size)
+        boxes, classes = warp_and_clip_boxes(sample.boxes, sample.classes, matrix, self.size)
         return change_light(np.asarray(warped, np.uint8), self.change, rng), boxes, classes
 
     def _chip_matrix(self, sample: Sample, scale: float) -> NDArray[np.float64]:

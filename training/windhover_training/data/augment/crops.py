@@ -61,7 +61,7 @@ def cover_unlabelled(crop: Crop, unlabelled: Sequence[int]) -> Crop:
     """A crop in which nothing of some classes is judged, neither found nor missed.
 
     For pictures of a set that does not label all that they show: each of those classes gets
-    an object over the whole crop that is not judged.
+    an object over all of the crop that is not judged.
     """
     if not unlabelled:
         return crop
@@ -189,7 +189,7 @@ class CropSampler:
             borderValue=fill,
         )
         crop = np.asarray(warped, np.uint8)
-        boxes, classes = warp_boxes(sample.boxes, sample.classes, matrix, self.size)
+        boxes, classes = warp_and_clip_boxes(sample.boxes, sample.classes, matrix, self.size)
         for box in boxes[np.isin(classes, a.fade_classes)]:
             if rng.random() < a.fade:
                 fade_object(crop, box, rng)
@@ -228,7 +228,7 @@ class CropSampler:
         return np.hstack([linear, pixel_offset[:, None]])
 
 
-def warp_boxes(
+def warp_and_clip_boxes(
     boxes: NDArray[np.float32], classes: NDArray[np.int64], matrix: NDArray[np.float64], size: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Map boxes through an axis-aligned warp, clip them and drop what is mostly cut off.

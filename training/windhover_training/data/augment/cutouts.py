@@ -77,12 +77,12 @@ def read_cutouts(root: Path) -> list[Cutout]:
             if mask is not None:
                 found.append(_lay_flat(kind, pixels, mask))
     if not found:
-        raise DataError(f"{root}: no weapon in it could be told from its background")
+        raise DataError(f"{root}: no weapon in it stands out from its background")
     return found
 
 
 def weapon_mask(pixels: NDArray[np.uint8], box: list[float]) -> NDArray[np.uint8] | None:
-    """Mask of the weapon in a box, or ``None`` where it can't be told from what is around.
+    """Mask of the weapon in a box, or ``None`` where it does not stand out from its surroundings.
 
     Args:
         pixels: ``(H, W, 3)`` BGR.

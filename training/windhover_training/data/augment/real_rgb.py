@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from windhover.errors import DataError
 from windhover_training.config import Range
-from windhover_training.data.augment.crops import Sample, ignored, warp_boxes
+from windhover_training.data.augment.crops import Sample, ignored, warp_and_clip_boxes
 from windhover_training.data.augment.rgbt_crops import RgbtSampler, blank_level, change_colour
 from windhover_training.data.readers.pictures import Reader, load_pictures
 from windhover_training.fusion_config import RgbtAugmentation
@@ -41,7 +41,7 @@ class HeldCrop(NamedTuple):
 
 
 def load_real(root: Path, splits: Sequence[str], labels: Sequence[str]) -> list[Sample]:
-    """Read whole splits of a converted set of RGB pictures into memory.
+    """Read all of some splits of a converted set of RGB pictures into memory.
 
     Raises:
         DataError: a split is missing, damaged or has no picture.
@@ -91,7 +91,7 @@ class RealRgbSampler(RgbtSampler):
             scale = float(np.exp(rng.uniform(np.log(low), np.log(high))))
         matrix = self._warp(sample, scale)
         rgb = change_colour(self._cut(sample.pixels, slice(0, 3), matrix, scale), self.faults, rng)
-        boxes, classes = warp_boxes(sample.boxes, sample.classes, matrix, self.size)
+        boxes, classes = warp_and_clip_boxes(sample.boxes, sample.classes, matrix, self.size)
         over_all = np.tile(
             np.array([0, 0, self.size, self.size], np.float32), (len(self.unlabelled), 1)
         )

@@ -29,7 +29,7 @@ from windhover_training.data.augment.crops import (
     change_intensity,
     ignored,
     load_samples,
-    warp_boxes,
+    warp_and_clip_boxes,
 )
 from windhover_training.data.augment.cutouts import Cutout, paste
 from windhover_training.data.render.rgbt_scenes import RGBT_LABELS
@@ -43,7 +43,7 @@ def load_frames(root: Path, split: str) -> list[Sample]:
     """Read a split of four-channel frames, once from its files and then from one array.
 
     Args:
-        root: data set of ``data synth``.
+        root: data set of ``data render-rgbt``.
         split: name of the split.
 
     Returns:
@@ -56,11 +56,11 @@ def load_frames(root: Path, split: str) -> list[Sample]:
     """
     truth = root / "truth" / f"{split}.json"
     if not truth.is_file():
-        raise DataError(f"{truth} is missing; make it with `windhover-train data synth`")
+        raise DataError(f"{truth} is missing; make it with `windhover-train data render-rgbt`")
     document = json.loads(truth.read_text())
     images = document["images"]
     if not images:
-        raise DataError(f"{truth} lists no images; render more with `windhover-train data synth`")
+        raise DataError(f"{truth} lists no images; run `windhover-train data render-rgbt`")
     array = _packed(root, split, images)
     rows: dict[int, list[dict[str, Any]]] = {}
     for row in document["annotations"]:
@@ -82,8 +82,8 @@ def _packed(root: Path, split: str, images: list[dict[str, Any]]) -> Pixels:
     """All pictures of a split as one ``(N, H, W, 4)`` array on disk.
 
     The array's file is named by what the picture files are (names, sizes, times of change),
-    so replaced pictures are packed again. Several processes may pack at once: each writes a
-    file of its own, and a reader keeps the one that it has mapped.
+    so replaced pictures are packed again. Several processes may pack at once: each writes its own
+    file, and a reader keeps the one that it has mapped.
     """
     files = [root / "images" / split / image["file_name"] for image in images]
     shape = (len(images), images[0]["height"], images[0]["width"], 4)
@@ -178,7 +178,7 @@ class RgbtSampler(CropSampler):
             apart[:, 2] += rng.uniform(-24, 24, 2)
         rgb = self._cut(sample.pixels, slice(0, 3), matrix, scale)
         thermal = self._cut(sample.pixels, slice(3, 4), apart, scale)
-        boxes, classes = warp_boxes(sample.boxes, sample.classes, matrix, self.size)
+        boxes, classes = warp_and_clip_boxes(sample.boxes, sample.classes, matrix, self.size)
         if self.cutouts and sample.pixels_per_metre:
             both = np.dstack([rgb, thermal])
             boxes, classes = self._arm(both, boxes, classes, sample.pixels_per_metre * scale)

@@ -16,13 +16,13 @@ import numpy as np
 
 from windhover.errors import DataError
 from windhover.files import write_json
-from windhover_training.data.convert.altitude_estimate import Lens, estimate_altitude
+from windhover_training.data.convert.altitude_estimate import CameraView, estimate_altitude
 from windhover_training.data.convert.candidates import Candidate, Sizes, list_candidates
 from windhover_training.data.convert.summary import Summary
 from windhover_training.data.convert.writer import WriteOptions, link_or_copy, write_set
 from windhover_training.data.readers.dataset import load_set
 from windhover_training.data.readers.metadata import FILTERED, Flight, tell_unused
-from windhover_training.data.readers.records import Frame
+from windhover_training.data.readers.records import LabelledFrame
 from windhover_training.outputs import clear_folder, new_folder, refuse_to_overwrite
 from windhover_training.threads import Progress, in_threads
 
@@ -43,7 +43,7 @@ class AltitudeFilter:
     low: float
     high: float
     table: Mapping[str, Flight] = field(default_factory=dict)
-    lens: Lens | None = None
+    lens: CameraView | None = None
 
 
 def choose(
@@ -118,7 +118,7 @@ def filter_set(
 ) -> int:
     """Write the frames of an altitude range, and ``metadata_filtered.json``.
 
-    A run that was stopped goes on with the same call: files in place are left alone.
+    The same call resumes a run that was stopped: files in place are left alone.
 
     Args:
         root: input folder; see :func:`~.candidates.list_candidates`.
@@ -186,7 +186,7 @@ def _write_converted(
     progress: Progress | None,
 ) -> None:
     loaded = load_set(root)
-    splits: dict[str, list[Frame]] = {split: [] for split in loaded.splits}
+    splits: dict[str, list[LabelledFrame]] = {split: [] for split in loaded.splits}
     for candidate in kept:
         assert candidate.frame is not None
         split, frame = candidate.frame

@@ -20,7 +20,7 @@ _CAR_LENGTH, _CAR_WIDTH, _CAR_HEIGHT = 4.5, 1.8, 1.5
 
 
 @dataclass(frozen=True, slots=True)
-class Lens:
+class CameraView:
     """How a set's camera sees the ground.
 
     Attributes:
@@ -36,7 +36,7 @@ def estimate_altitude(
     boxes: NDArray[np.float64],
     people: NDArray[np.bool_],
     size: tuple[int, int],
-    lens: Lens,
+    lens: CameraView,
     pitch_deg: NDArray[np.float64] | None = None,
 ) -> tuple[float, float] | None:
     """Estimate the height of a flight, or of any frames taken from about one height.

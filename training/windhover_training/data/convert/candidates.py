@@ -18,7 +18,7 @@ from windhover_training.data.readers.boxes import clean_box
 from windhover_training.data.readers.dataset import load_set
 from windhover_training.data.readers.labels import CONFIGS, LabelMap, load_label_map
 from windhover_training.data.readers.metadata import METADATA, altitude_of, read_metadata
-from windhover_training.data.readers.records import Frame, RawFrame
+from windhover_training.data.readers.records import LabelledFrame, RawFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Candidate:
     altitude: float | None = None
     source: str | None = None
     sizes: Sizes | None = None
-    frame: tuple[str, Frame] | None = None
+    frame: tuple[str, LabelledFrame] | None = None
 
     def described(self) -> dict[str, Any]:
         """The frame's record with its altitude and where that is from."""
@@ -103,7 +103,7 @@ def _of_converted(root: Path) -> list[Candidate]:
             found.append(
                 Candidate(
                     frame.flight,
-                    (),  # written anew, not linked
+                    (),  # written again, not linked
                     {"image_path": images[0], "annotation_path": str(label)},
                     altitude_of(frame.altitude),
                     frame.altitude_source or "measured",

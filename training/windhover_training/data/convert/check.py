@@ -18,7 +18,7 @@ from windhover_training.data.convert.summary import Summary
 from windhover_training.data.readers.boxes import Xywh, clean_box
 from windhover_training.data.readers.labels import DROPPED, IGNORED, LabelMap
 from windhover_training.data.readers.metadata import Flight, altitude_of, tell_unused
-from windhover_training.data.readers.records import MODALITIES, Frame, RawFrame
+from windhover_training.data.readers.records import MODALITIES, LabelledFrame, RawFrame
 from windhover_training.threads import Progress, in_threads
 
 #: Mean level of a visible image's channels, 0..255, below which it is taken for one of the
@@ -35,7 +35,7 @@ def check_frames(
     table: dict[str, Flight] | None = None,
     workers: int = 2,
     progress: Progress | None = None,
-) -> list[Frame]:
+) -> list[LabelledFrame]:
     """Check every frame: its images, their sizes, its boxes and what is known of it.
 
     Args:
@@ -50,12 +50,12 @@ def check_frames(
     Returns:
         The usable frames, in the reader's order.
     """
-    checked: list[Frame] = []
+    checked: list[LabelledFrame] = []
     names: set[str] = set()
     todo = list(raws)
     merged = _merging(labels)
 
-    def check(raw: RawFrame) -> tuple[Frame | None, Summary]:
+    def check(raw: RawFrame) -> tuple[LabelledFrame | None, Summary]:
         notes = Summary()
         return _Check(labels, merged, source, table or {}, notes).frame(raw), notes
 
@@ -84,7 +84,7 @@ class _Check:
     table: dict[str, Flight]
     notes: Summary
 
-    def frame(self, raw: RawFrame) -> Frame | None:
+    def frame(self, raw: RawFrame) -> LabelledFrame | None:
         name = re.sub(r"[^\w.-]+", "_", raw.name)
         images = {m: path for m in MODALITIES if (path := getattr(raw, m)) is not None}
         pixels = self._pixels(images, name)
@@ -107,7 +107,7 @@ class _Check:
             self.notes.add("kept", "image without a box")
         altitude, altitude_source = self._altitude(raw, name)
         time, time_source = self._time(raw, name, pixels.get("rgb"))
-        return Frame(
+        return LabelledFrame(
             name=name,
             flight=raw.flight,
             source=self.source,

@@ -89,7 +89,7 @@ def cut_chips(root: Path, out: Path) -> dict[str, int]:
 
 
 def is_held_out(flight: str) -> bool:
-    """Whether a place is kept for validation: told by its name alone."""
+    """Whether a place is kept for validation: decided by its name alone."""
     digest = hashlib.sha256(flight.encode()).digest()
     return digest[0] / 256 < _HELD_OUT
 
@@ -205,7 +205,7 @@ def _touches(first: Boxes, second: Boxes) -> bool:
 
 
 def _row(name: str, chip: RealChip) -> dict[str, Any]:
-    image = {"file_name": name, "height": SIZE, "width": SIZE, "flight": chip.flight}
+    image = {"file_name": name, "rgb": name, "height": SIZE, "width": SIZE, "flight": chip.flight}
     boxes = [[round(float(v), 2) for v in (*box[:2], *(box[2:] - box[:2]))] for box in chip.weapons]
     return {"image": image, "boxes": boxes}
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from windhover.errors import ConfigError, DataError
 from windhover_training.data.convert.summary import Summary
-from windhover_training.data.readers.records import Frame
+from windhover_training.data.readers.records import LabelledFrame
 
 SPLITS = ("train", "val", "test")
 _ROUNDS = 20  # of moving single flights; three or four are enough as a rule
@@ -66,7 +66,7 @@ def load_held_out(path: Path) -> dict[str, list[str]]:
     return {str(split): [str(name) for name in names] for split, names in document.items()}
 
 
-def published(frames: Iterable[Frame]) -> dict[str, list[str]] | None:
+def published(frames: Iterable[LabelledFrame]) -> dict[str, list[str]] | None:
     """The publisher's own split, if every flight is on one side of it; else ``None``."""
     owners: dict[str, set[str]] = {}
     for frame in frames:
@@ -79,7 +79,7 @@ def published(frames: Iterable[Frame]) -> dict[str, list[str]] | None:
 
 
 def balanced(
-    frames: Sequence[Frame], labels: int, shares: Mapping[str, float]
+    frames: Sequence[LabelledFrame], labels: int, shares: Mapping[str, float]
 ) -> dict[str, list[str]]:
     """Give flights to splits so that frames, boxes of each class and light are shared alike.
 
@@ -108,7 +108,7 @@ def balanced(
     }
 
 
-def _columns(frames: Sequence[Frame], names: list[str], labels: int) -> NDArray[np.float64]:
+def _columns(frames: Sequence[LabelledFrame], names: list[str], labels: int) -> NDArray[np.float64]:
     """``(flights, 1 + labels + times of day)``: each flight's share of the set's total."""
     row = {name: place for place, name in enumerate(names)}
     times = {time: 1 + labels + i for i, time in enumerate(("day", "night", "dusk"))}
@@ -177,13 +177,13 @@ class _Table:
 
 
 def choose(
-    frames: Sequence[Frame],
+    frames: Sequence[LabelledFrame],
     labels: int,
     summary: Summary,
     *,
     held_out: Path | None = None,
     shares: Mapping[str, float] | None = None,
-) -> tuple[dict[str, list[Frame]], str]:
+) -> tuple[dict[str, list[LabelledFrame]], str]:
     """Split frames: by a file, else as the publisher did, else balanced.
 
     Args:
@@ -211,7 +211,7 @@ def choose(
         text = ", ".join(f"{split} {share:g}" for split, share in wanted.items())
         flights, how = balanced(frames, labels, wanted), f"balanced by flight ({text})"
     owner = {name: split for split, members in flights.items() for name in members}
-    splits: dict[str, list[Frame]] = {split: [] for split in flights}
+    splits: dict[str, list[LabelledFrame]] = {split: [] for split in flights}
     for frame in frames:
         splits[owner[frame.flight]].append(frame)
     if len(names) < len(splits):

@@ -134,7 +134,8 @@ def read_lesson(path: Path, pictures: Sequence[Picture]) -> Lesson:
     try:
         chosen = StageList.model_validate(read_truth(path))
     except ValidationError as error:
-        raise DataError(f"{path}: {error.errors()[0]['msg']}; remove it to make it anew") from error
+        problem = error.errors()[0]["msg"]
+        raise DataError(f"{path}: {problem}; remove it to make it again") from error
     known = {(picture.split, picture.image_id): picture for picture in pictures}
     places: dict[tuple[str, int], int] = {}
     taught: list[Picture] = []
@@ -144,7 +145,7 @@ def read_lesson(path: Path, pictures: Sequence[Picture]) -> Lesson:
         if picture is None or any(row >= len(picture.boxes) for row in entry.hidden):
             raise DataError(
                 f"{path}: names image {entry.image_id} of {entry.split}, which is not in the set "
-                "as it is; remove the file to make it anew"
+                "as it is; remove the file to make it again"
             )
         places[key] = len(taught)
         keep = np.ones(len(picture.boxes), bool)

@@ -26,7 +26,7 @@ from windhover.errors import DataError
 from windhover.files import atomic_path, write_atomic
 from windhover.sources.files import read_image
 from windhover_training.data.convert.summary import Summary
-from windhover_training.data.readers.records import IGNORE, MODALITIES, Frame
+from windhover_training.data.readers.records import IGNORE, MODALITIES, LabelledFrame
 from windhover_training.threads import Progress, in_threads
 
 REPORT = "conversion.yaml"
@@ -52,7 +52,7 @@ class WriteOptions:
 
 def write_set(
     root: Path,
-    splits: Mapping[str, Sequence[Frame]],
+    splits: Mapping[str, Sequence[LabelledFrame]],
     labels: Sequence[str],
     summary: Summary,
     options: WriteOptions | None = None,
@@ -82,8 +82,8 @@ def write_set(
         if not frames:
             summary.add("missing", f"split: {split} is empty")
         place = partial(_place, root, split, options)
-        told = partial(_tell, progress, before, total) if progress is not None else None
-        _write_truth(root, split, list(in_threads(place, frames, options.workers, told)), labels)
+        report = partial(_tell, progress, before, total) if progress is not None else None
+        _write_truth(root, split, list(in_threads(place, frames, options.workers, report)), labels)
         before += len(frames)
     _write_yaml(root, splits, labels)
     _write_report(root, splits, labels, summary, facts)
@@ -93,7 +93,7 @@ def _tell(progress: Progress, before: int, total: int, done: int, _: int) -> Non
     progress(before + done, total)
 
 
-def _place(root: Path, split: str, options: WriteOptions, frame: Frame) -> Frame:
+def _place(root: Path, split: str, options: WriteOptions, frame: LabelledFrame) -> LabelledFrame:
     fill = split in options.fill and bool((frame.class_ids == IGNORE).any())
     fill = fill and not frame.extra.get("filled", False)
     placed = {}
@@ -140,7 +140,7 @@ def write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _write_filled(source: Path, target: Path, frame: Frame) -> Path:
+def _write_filled(source: Path, target: Path, frame: LabelledFrame) -> Path:
     pixels, _ = read_image(source)
     lossy = pixels.ndim == 3  # colour is much larger without loss, and was lossy before
     target = target.with_name(f"{target.name}{'.jpg' if lossy else '.png'}")
@@ -176,7 +176,7 @@ def fill_ignored(
     return out
 
 
-def yolo_lines(frame: Frame) -> list[str]:
+def yolo_lines(frame: LabelledFrame) -> list[str]:
     """``class centre-x centre-y width height`` of each object, as shares of the image."""
     lines = []
     for class_id, (x, y, w, h) in zip(
@@ -188,7 +188,9 @@ def yolo_lines(frame: Frame) -> list[str]:
     return lines
 
 
-def _write_truth(root: Path, split: str, frames: Sequence[Frame], labels: Sequence[str]) -> None:
+def _write_truth(
+    root: Path, split: str, frames: Sequence[LabelledFrame], labels: Sequence[str]
+) -> None:
     """Write one split's truth row by row: millions of boxes would not fit as Python objects."""
     path = root / "truth" / f"{split}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -208,7 +210,7 @@ def _write_truth(root: Path, split: str, frames: Sequence[Frame], labels: Sequen
         stream.write("}\n")
 
 
-def _image_row(image_id: int, frame: Frame, base: Path) -> dict[str, Any]:
+def _image_row(image_id: int, frame: LabelledFrame, base: Path) -> dict[str, Any]:
     files = {m: str(frame.images[m].relative_to(base)) for m in MODALITIES if m in frame.images}
     return {
         "id": image_id,
@@ -226,7 +228,7 @@ def _image_row(image_id: int, frame: Frame, base: Path) -> dict[str, Any]:
     }
 
 
-def _coco_rows(frames: Sequence[Frame], labels: int) -> Iterator[dict[str, Any]]:
+def _coco_rows(frames: Sequence[LabelledFrame], labels: int) -> Iterator[dict[str, Any]]:
     row_id = 0
     for image_id, frame in enumerate(frames, start=1):
         for xywh, class_id, track in zip(frame.boxes, frame.class_ids, frame.tracks, strict=True):
@@ -250,7 +252,9 @@ def _coco_row(
     }
 
 
-def _write_yaml(root: Path, splits: Mapping[str, Sequence[Frame]], labels: Sequence[str]) -> None:
+def _write_yaml(
+    root: Path, splits: Mapping[str, Sequence[LabelledFrame]], labels: Sequence[str]
+) -> None:
     for modality in MODALITIES:
         used = [s for s, frames in splits.items() if any(modality in f.images for f in frames)]
         if not used:
@@ -263,7 +267,7 @@ def _write_yaml(root: Path, splits: Mapping[str, Sequence[Frame]], labels: Seque
 
 def _write_report(
     root: Path,
-    splits: Mapping[str, Sequence[Frame]],
+    splits: Mapping[str, Sequence[LabelledFrame]],
     labels: Sequence[str],
     summary: Summary,
     facts: Mapping[str, Any],

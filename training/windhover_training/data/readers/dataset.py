@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from windhover.errors import DataError
-from windhover_training.data.readers.records import IGNORE, MODALITIES, Frame
+from windhover_training.data.readers.records import IGNORE, MODALITIES, LabelledFrame
 
 _OWN = {
     "id", "file_name", *MODALITIES, "height", "width", "flight", "source", "time_of_day",
@@ -31,10 +31,10 @@ class ConvertedSet:
 
     root: Path
     labels: tuple[str, ...]
-    splits: Mapping[str, list[Frame]]
+    splits: Mapping[str, list[LabelledFrame]]
 
     @property
-    def frames(self) -> list[Frame]:
+    def frames(self) -> list[LabelledFrame]:
         """All frames of all splits."""
         return [frame for frames in self.splits.values() for frame in frames]
 
@@ -50,7 +50,7 @@ def load_set(root: Path) -> ConvertedSet:
         raise DataError(
             f"{root}: no truth/*.json here; give a set that 'windhover-train data convert' made"
         )
-    splits: dict[str, list[Frame]] = {}
+    splits: dict[str, list[LabelledFrame]] = {}
     labels: tuple[str, ...] = ()
     for file in files:
         try:
@@ -65,7 +65,7 @@ def load_set(root: Path) -> ConvertedSet:
     return ConvertedSet(root, labels, splits)
 
 
-def _frames(root: Path, split: str, document: Mapping[str, Any]) -> list[Frame]:
+def _frames(root: Path, split: str, document: Mapping[str, Any]) -> list[LabelledFrame]:
     rows: dict[int, list[tuple[tuple[float, ...], int, int]]] = {}
     for row in document["annotations"]:
         class_id = IGNORE if row.get("iscrowd") else row["category_id"]
@@ -84,11 +84,11 @@ def _frame(
     split: str,
     record: Mapping[str, Any],
     rows: list[tuple[tuple[float, ...], int, int]],
-) -> Frame:
+) -> LabelledFrame:
     base = root / "images" / split
     # Sets of one modality that name no other are thermal: the renderer's and older ones.
     files = {m: record[m] for m in MODALITIES if m in record} or {"thermal": record["file_name"]}
-    return Frame(
+    return LabelledFrame(
         name=Path(record["file_name"]).stem,
         flight=str(record["flight"]),
         source=str(record.get("source", root.name)),

@@ -8,7 +8,7 @@ for day or N for night. A mask's values are 0 unlabelled, 1 road, 2 building, 3 
 4 car, 5 truck, 6 tree, 7 human, 8 traffic facilities.
 
 A mask knows classes and no objects. A box here is a connected component of one class, so
-cars that are parked against each other become one. Such a component is told by its area,
+cars that are parked against each other become one. Such a component is recognised by its area,
 more than :data:`MERGED` times the median of its class in the whole set, and becomes an
 ignore region: neither taught as one huge car nor as background. Large single objects are
 lost in this way too. The summary tells how many. Pixels of ``unlabelled`` stay background.

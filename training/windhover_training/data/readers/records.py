@@ -64,7 +64,7 @@ class RawFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class LabelledFrame:
     """One frame whose images can be read and whose boxes lie in them.
 
     Attributes:

@@ -203,7 +203,7 @@ def _scene_rows(out: Path, part: ChipPart, seed: int) -> list[dict[str, Any]]:
         path = out / "images" / part.name / name
         if not cv2.imwrite(str(path), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
             raise DataError(f"{path}: can't be written; free some space")
-        rows.append({**row, "image": {"file_name": name, **row["image"]}})
+        rows.append({**row, "image": {"file_name": name, "rgb": name, **row["image"]}})
     # Last, so that where it is the scene's chips are complete.
     write_json(done, rows)
     return rows

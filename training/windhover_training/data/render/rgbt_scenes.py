@@ -1,6 +1,6 @@
 """Rendered scenes as registered RGB + thermal frames with exact truth.
 
-Every scene has a seed of its own and a split takes a range of seeds, so that no scene is
+Every scene has its own seed and a split takes a range of seeds, so that no scene is
 on both sides. The thermal picture is tone mapped as the library does it in flight and
 laid on the RGB grid by the true ground homography; truth is that of the RGB camera.
 """
@@ -171,7 +171,7 @@ def truth_rows(frame: SceneFrame) -> list[dict[str, Any]]:
 
 
 def render_scene(out: Path, part: Part, seed: int) -> None:
-    """Render one scene's frames, then its rows, whose presence says that it is whole."""
+    """Render one scene's frames, then its rows, whose presence says that it is complete."""
     cv2.setNumThreads(1)
     done = out / "scenes" / part.name / f"{seed:06d}.json"
     if done.exists():
@@ -200,7 +200,7 @@ def render_scene(out: Path, part: Part, seed: int) -> None:
 
 
 def collect(out: Path, part: Part) -> int:
-    """Write ``truth/<split>.json`` of the scenes that are whole; returns how many images."""
+    """Write ``truth/<split>.json`` of the complete scenes; returns how many images."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for seed in part.seeds:

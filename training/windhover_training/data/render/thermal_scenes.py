@@ -1,6 +1,6 @@
 """Rendered thermal scenes as a data set in the same layout as the converted ones.
 
-Every scene has a seed of its own; a split takes a range of seeds, so that no scene is on
+Every scene has its own seed; a split takes a range of seeds, so that no scene is on
 both sides. Weapons are drawn and stay in the pictures, but thermal-n has no such class:
 who carries one is a person.
 """

@@ -90,3 +90,36 @@ def test_a_truth_with_nothing_to_score_is_refused(folder, blob_bundle, capsys):
     write_truth(folder, annotations=elsewhere)
     assert replay(folder, blob_bundle) == 2
     assert "none of its 8 annotations is an object" in capsys.readouterr().err
+
+
+def test_a_run_leaves_its_tracks_and_truth_as_other_tools_take_them(folder, blob_bundle, capsys):
+    assert replay(folder, blob_bundle, "--map", "carro=vehicle") == 0
+    mot = folder / "out" / "mot"
+    assert len((mot / "gt" / "gt.txt").read_text().splitlines()) == 2 * FRAMES
+    assert f"seqLength={FRAMES}\nimWidth=160\nimHeight=96\n" in (mot / "seqinfo.ini").read_text()
+    tracks = mot / "trackeval" / "vehicle" / "trackers" / "windhover" / "data" / "out.txt"
+    scored = folder / "scored"
+    given = [mot / "trackeval/vehicle/gt/out/gt/gt.txt", "--result", tracks, "--out", scored]
+    assert main(["evaluate", "tracks", "--truth", *map(str, given)]) == 0
+    whole = json.loads((folder / "out" / "metrics.json").read_text())["tracking"]
+    alone = json.loads((scored / "metrics.json").read_text())["tracking"]
+    assert alone["overall"]["HOTA"] == pytest.approx(whole["classes"]["vehicle"]["HOTA"], abs=1e-4)
+
+
+def test_tracks_are_scored_against_the_coco_truth_that_the_run_had(folder, blob_bundle):
+    assert replay(folder, blob_bundle, "--map", "carro=vehicle") == 0
+    given = ["--truth", folder / "truth.json", "--result", folder / "out" / "tracks.txt"]
+    more = ["--labels", "person,vehicle", "--map", "carro=vehicle", "--out", folder / "scored"]
+    assert main(["evaluate", "tracks", *map(str, [*given, *more])]) == 0
+    whole = json.loads((folder / "out" / "metrics.json").read_text())["tracking"]
+    again = json.loads((folder / "scored" / "metrics.json").read_text())["tracking"]
+    for name, score in whole["overall"].items():
+        assert again["overall"][name] == pytest.approx(score, abs=1e-4)
+
+
+def test_frames_of_the_report_say_what_was_missed(folder, blob_bundle):
+    assert replay(folder, blob_bundle, "--map", "carro=vehicle") == 0
+    page = (folder / "out" / "report.html").read_text()
+    assert page.count("2 of 2 objects found, 0 missed, 0 false") >= FRAMES
+    assert "even distances" in page
+    assert "objects in the truth" in page

@@ -106,7 +106,10 @@ def detections(
 
 @app.command("tracks")
 def tracks(
-    truth: Annotated[Path, typer.Option(help="MOTChallenge truth (gt.txt).")],
+    truth: Annotated[
+        Path,
+        typer.Option(help="MOTChallenge truth (gt.txt), or COCO JSON of a video with track_id."),
+    ],
     result: Annotated[Path, typer.Option(help="MOTChallenge result, as 'windhover track' writes.")],
     out: Annotated[Path, typer.Option(help="Folder for metrics.json and report.")],
     labels: Annotated[

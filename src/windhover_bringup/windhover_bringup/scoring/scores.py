@@ -11,7 +11,6 @@ import numpy as np
 
 from windhover.errors import DataError
 from windhover.files import write_json
-from windhover.sources.files import natural_key
 from windhover.tracking.motchallenge import write_mot
 from windhover.types import Tracks
 from windhover_bringup.recording.outputs import (
@@ -26,11 +25,14 @@ from windhover_bringup.runtime.composed import Pipeline
 from windhover_evaluation.detection.confusion import Confusion, confusion
 from windhover_evaluation.detection.frames import check_size
 from windhover_evaluation.detection.scores import DetectionScores, Predictions, evaluate_detections
-from windhover_evaluation.detection.truth import ANY_LABEL, NO_TRACK, Truth
+from windhover_evaluation.detection.truth import Truth
 from windhover_evaluation.detection.truth_file import load_truth
+from windhover_evaluation.report import examples
 from windhover_evaluation.report.baseline import Baseline, Comparison, baseline_part
 from windhover_evaluation.report.metrics import detection_metrics, tracking_metrics
 from windhover_evaluation.report.page import Example, ReportData, Timeline, write_report
+from windhover_evaluation.tracking.coco_truth import rows_in_order, truth_tracks
+from windhover_evaluation.tracking.mot_export import MotSequence, write_mot_folder
 from windhover_evaluation.tracking.scores import TrackScores, TrackTable, evaluate_tracks
 
 
@@ -67,7 +69,8 @@ def write_scored(
     """Score a run and write ``metrics.json``, ``report.html`` and the results as text.
 
     ``detections.txt`` and ``tracks.txt`` are MOTChallenge files with classes, frames
-    counted from 1.
+    counted from 1. Where the truth has track ids, ``mot/`` holds truth and tracks as other
+    tools take them, see :mod:`windhover_evaluation.tracking.mot_export`.
 
     Args:
         outputs: of the run.
@@ -113,10 +116,9 @@ def write_scored(
             latency_samples_ms={last: samples.samples_ms()},
             latency_note=f"Measured with {facts['device']} on {facts['processor']}; "
             "not a flight computer's.",
-            timeline=_timeline(video),
-            examples=[
-                Example(picture, f"frame {index}") for index, picture in video.examples[-EXAMPLES:]
-            ],
+            timeline=_timeline(video, scored.truth),
+            examples=_examples(video, scored.truth),
+            examples_note=_EVENLY + (f" {examples.LEGEND}" if scored.truth else ""),
             warnings=scored.notes,
         ),
         folder / "report.html",
@@ -130,6 +132,11 @@ class _Scored:
     confusion: Confusion | None = None
     tracking: TrackScores | None = None
     notes: list[str] = field(default_factory=list)
+    truth: Mapping[int, Truth] | None = None
+    """Of each frame that was processed, by its index."""
+
+
+_EVENLY = "Frames at even distances over the whole run, with the tracks that were published."
 
 
 def _as_tracks(result: FrameResult) -> Tracks:
@@ -144,7 +151,7 @@ def _score(
     assert spec.truth is not None
     truth = load_truth(spec.truth, pipeline.labels, spec.mapping)
     truth.require_objects()
-    rows = _rows_in_order(truth)
+    rows = rows_in_order(truth)
     _check_fit(video, truth, rows, spec.truth)
     notes = [*spec.warnings, *(str(problem) for problem in truth.problems)]
     if truth.ignored_categories:
@@ -168,18 +175,34 @@ def _score(
     if table is not None:
         result = TrackTable.collect((r.index - first, r.tracks) for r in video.results)
         tracking = evaluate_tracks(table, result, pipeline.labels, len(rows))
+        width, height = video.results[0].size if video.results else (0, 0)
+        sequence = MotSequence(
+            folder.resolve().name or "run", len(rows), pipeline.rate_hz, width, height
+        )
+        write_mot_folder(folder / "mot", sequence, table, result, pipeline.labels)
     return _Scored(
         evaluate_detections(played, found, dict(zip(pipeline.labels, limits, strict=True))),
         confusion(played, found, np.array(limits, np.float32)),
         tracking,
         notes,
+        {index: played.boxes_of(index - first) for index in indices},
     )
 
 
-def _rows_in_order(truth: Truth) -> list[int]:
-    return sorted(
-        range(len(truth.images)), key=lambda row: natural_key(truth.images[row].file_name)
-    )
+def _examples(video: OverlayVideoWriter, truth: Mapping[int, Truth] | None) -> list[Example]:
+    """Frames at even distances over the run, with the truth drawn in where there is one."""
+    kept = video.examples
+    places = np.linspace(0, len(kept) - 1, min(EXAMPLES, len(kept))).round().astype(int).tolist()
+    results = {result.index: result.tracks for result in video.results}
+    shown = []
+    for index, picture in (kept[place] for place in places):
+        caption = f"frame {index}"
+        if truth is not None:
+            tracks = results[index]
+            counts = examples.draw_truth(picture, truth[index], tracks.boxes, tracks.class_ids)
+            caption = f"{caption}: {counts}"
+        shown.append(Example(picture, caption))
+    return shown
 
 
 def _check_fit(video: OverlayVideoWriter, truth: Truth, rows: Sequence[int], path: Path) -> None:
@@ -193,27 +216,23 @@ def _check_fit(video: OverlayVideoWriter, truth: Truth, rows: Sequence[int], pat
         check_size(truth, rows[result.index], result.size, f"frame {result.index}")
 
 
-def truth_tracks(truth: Truth) -> TrackTable | None:
-    """Truth as tracks, in the order of its images; ``None`` where it has no ``track_id``."""
-    if truth.track_ids is None:
-        return None
-    kept = (truth.track_ids != NO_TRACK) & (truth.label_ids != ANY_LABEL)
-    return TrackTable(
-        truth.image_rows[kept],
-        truth.track_ids[kept],
-        truth.boxes[kept],
-        truth.label_ids[kept],
-        truth.ignored[kept],
-    )
-
-
-def _timeline(video: OverlayVideoWriter) -> Timeline | None:
+def _timeline(video: OverlayVideoWriter, truth: Mapping[int, Truth] | None) -> Timeline | None:
     if not video.results:
         return None
     stamps = np.array([result.stamp_ns for result in video.results], np.int64)
+    there = (
+        {
+            "objects in the truth": np.array(
+                [np.count_nonzero(~truth[r.index].ignored) for r in video.results], np.int64
+            )
+        }
+        if truth is not None
+        else {}
+    )
     return Timeline(
         (stamps - stamps[0]) / 1e9,
         {
+            **there,
             "detections": np.array([len(r.detections) for r in video.results], np.int64),
             "tracks": np.array([len(r.tracks) for r in video.results], np.int64),
         },

@@ -143,7 +143,7 @@ def test_files_that_are_written(detector: Detector, case: tuple[Path, dict[str, 
     )
     report = (folder / "out" / "report.html").read_text()
     assert report.count("<img ") == 3
-    assert "1 of 2 missed" in report
+    assert "1 of 2 objects found, 1 missed, 0 false" in report
     assert (folder / "out" / "precision_recall.png").read_bytes()[1:4] == b"PNG"
 
 

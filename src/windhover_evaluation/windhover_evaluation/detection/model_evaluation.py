@@ -41,7 +41,12 @@ from windhover_evaluation.detection.truth import Truth
 from windhover_evaluation.detection.truth_file import load_truth
 from windhover_evaluation.report import plots
 from windhover_evaluation.report.baseline import Baseline, Comparison, baseline_part
-from windhover_evaluation.report.examples import choose_example_images, draw_example
+from windhover_evaluation.report.examples import (
+    CHOSEN,
+    LEGEND,
+    choose_example_images,
+    draw_example,
+)
 from windhover_evaluation.report.metrics import detection_metrics
 from windhover_evaluation.report.page import Example, ReportData, write_report
 
@@ -215,6 +220,7 @@ def evaluate_model(
             latency_samples_ms=timings.samples_ms(),
             latency_note=LATENCY_NOTE,
             examples=examples,
+            examples_note=f"{CHOSEN} {LEGEND}",
             warnings=warnings,
         ),
         files["report.html"],

@@ -1,8 +1,9 @@
-"""Which evaluated images a report shows, with detections and missed objects drawn."""
+"""Which evaluated images a report shows, with truth drawn beside what was found."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,7 +19,20 @@ from windhover_evaluation.report.page import Example
 from windhover_evaluation.tracking.mot_counts import MATCH_IOU
 
 _MISSED_BGR = (60, 60, 255)
+_DARK_BGR, _LIGHT_BGR = (0, 0, 0), (255, 255, 255)
+_DASH_PX = 3
 _SMALL_WIDTH = 720
+
+#: How to read the pictures, for the text above them.
+LEGEND = (
+    "Dashed: where the truth has an object. Red: an object that nothing of its class covers "
+    f"with an IoU of {MATCH_IOU:g}."
+)
+#: How :func:`choose_example_images` chooses.
+CHOSEN = (
+    "Chosen by the scores, not by looks: half of the images have the most objects, in the others "
+    "the number of detections differs most from the number of objects."
+)
 
 
 def choose_example_images(
@@ -55,7 +69,7 @@ def draw_example(
     predictions: Predictions,
     thresholds: NDArray[np.float32],
 ) -> Example:
-    """Draw an image's detections, and in red the objects that none of them matches.
+    """Draw an image's detections and its truth.
 
     Args:
         image: as it was read.
@@ -80,20 +94,55 @@ def draw_example(
         truth.labels,
         zoom=zoom,
     )
-    there = truth.boxes_of(row)
-    objects, names = there.boxes[~there.ignored], there.label_ids[~there.ignored]
-    same = names[:, None] == labels[None, :]
+    info = truth.images[row]
+    groups: Sequence[str] = list(info.groups.values())
+    counts = draw_truth(picture, truth.boxes_of(row), boxes, labels, zoom)
+    return Example(picture, f"{', '.join([info.file_name, *groups])}: {counts}")
+
+
+def draw_truth(
+    picture: NDArray[np.uint8],
+    truth: Truth,
+    boxes: NDArray[np.floating[Any]],
+    label_ids: NDArray[np.int32],
+    zoom: int = 1,
+) -> str:
+    """Draw the objects of one image into its picture: dashed, and red where missed.
+
+    Args:
+        picture: ``(H, W, 3)`` uint8 B, G, R, with the finds drawn in; is drawn on.
+        truth: of this image only.
+        boxes: ``(N, 4)`` of the finds, pixels of the image.
+        label_ids: ``(N,)`` indices into the truth's labels.
+        zoom: of the picture over the image.
+
+    Returns:
+        How many were found and missed, for a caption.
+    """
+    objects, names = truth.boxes[~truth.ignored], truth.label_ids[~truth.ignored]
+    same = names[:, None] == label_ids[None, :]
     overlap = np.where(same, iou_matrix(objects, boxes), 0.0)
     overlap[overlap < MATCH_IOU] = 0.0
     rows, columns = linear_sum_assignment(-overlap)
     hit = np.zeros(len(objects), np.bool_)
     hit[rows[overlap[rows, columns] > 0.0]] = True
-    for x1, y1, x2, y2 in np.rint(objects[~hit] * zoom).astype(int).tolist():
-        cv2.rectangle(picture, (x1, y1), (x2, y2), _MISSED_BGR, 1, cv2.LINE_AA)
-    info = truth.images[row]
-    groups: Sequence[str] = list(info.groups.values())
-    caption = ", ".join([info.file_name, *groups])
-    missed = int(np.count_nonzero(~hit))
-    return Example(
-        picture, f"{caption}: {len(boxes)} found, {missed} of {len(objects)} missed (red)"
-    )
+    corners = np.rint(objects * zoom).astype(int)
+    for x1, y1, x2, y2 in corners[hit].tolist():
+        _draw_dashed(picture, x1, y1, x2, y2)
+    for x1, y1, x2, y2 in corners[~hit].tolist():
+        cv2.rectangle(picture, (x1, y1), (x2, y2), _MISSED_BGR, 2, cv2.LINE_AA)
+    right, total = int(np.count_nonzero(hit)), len(objects)
+    return f"{right} of {total} objects found, {total - right} missed, {len(boxes) - right} false"
+
+
+def _draw_dashed(picture: NDArray[np.uint8], x1: int, y1: int, x2: int, y2: int) -> None:
+    """Dark and light in turn, which stands out on any ground."""
+    cv2.rectangle(picture, (x1, y1), (x2, y2), _DARK_BGR, 1)
+    for x in range(x1, x2, 2 * _DASH_PX):
+        end = min(x + _DASH_PX, x2)
+        cv2.line(picture, (x, y1), (end, y1), _LIGHT_BGR, 1)
+        cv2.line(picture, (x, y2), (end, y2), _LIGHT_BGR, 1)
+    for y in range(y1, y2, 2 * _DASH_PX):
+        end = min(y + _DASH_PX, y2)
+        cv2.line(picture, (x1, y), (x1, end), _LIGHT_BGR, 1)
+        cv2.line(picture, (x2, y), (x2, end), _LIGHT_BGR, 1)

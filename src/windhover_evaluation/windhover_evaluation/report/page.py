@@ -82,6 +82,7 @@ class ReportData:
         latency_note: where the times were measured and what they do not tell.
         timeline: counts over time.
         examples: frames to show.
+        examples_note: how the frames were chosen and how to read them.
         warnings: what to know before trusting the numbers.
     """
 
@@ -97,6 +98,7 @@ class ReportData:
     latency_note: str = ""
     timeline: Timeline | None = None
     examples: Sequence[Example] = ()
+    examples_note: str = ""
     warnings: Sequence[str] = ()
 
 

@@ -23,12 +23,15 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from numpy.typing import NDArray
 
 from windhover.health.latency import LatencySummary
+from windhover.imaging.class_colours import hex_colours
 from windhover_evaluation.detection.confusion import Confusion
 from windhover_evaluation.detection.scores import ClassScores
 
-#: Line colours, in order, that keep apart on white and on black, also for most
-#: people who see colours differently.
+#: Line colours, in order, of what is no class; they keep apart on white and on black, also
+#: for most people who see colours differently.
 COLOURS = ("#2f7ed8", "#e07b28", "#2a9d6f", "#9a63d0", "#d1495b", "#8a7a2f", "#4aa3b8", "#777777")
+
+_LEGEND_COLUMNS = 2
 
 # Stand-ins that no line uses: to_svg turns them into the page's own colours.
 _INK, _RULE = "#010203", "#040506"
@@ -63,10 +66,11 @@ def precision_recall(classes: Sequence[ClassScores]) -> Figure:
     with new_axes(4.5, 3.4) as (figure, axes):
         axes.set(xlim=(0, 1.005), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
         axes.grid(visible=True)
-        for number, scores in enumerate(classes):
+        colours = hex_colours([scores.label for scores in classes])
+        for scores in classes:
             if not scores.truths:
                 continue
-            colour = COLOURS[number % len(COLOURS)]
+            colour = colours[scores.label]
             curve, point = scores.curve, scores.at_threshold
             # A class that was never detected has no curve; the legend still names it.
             axes.plot(
@@ -79,7 +83,7 @@ def precision_recall(classes: Sequence[ClassScores]) -> Figure:
             if point.true_positives + point.false_positives:
                 axes.plot(point.recall, point.precision, "o", color=colour, markersize=5)
         if axes.lines:
-            axes.legend(loc="lower left")
+            figure.legend(loc="outside upper left", ncols=_LEGEND_COLUMNS)
     return figure
 
 
@@ -88,23 +92,32 @@ def f1_by_threshold(classes: Sequence[ClassScores]) -> Figure:
     with new_axes(4.5, 3.4) as (figure, axes):
         axes.set(xlim=(0, 1.005), ylim=(0, 1.02), xlabel="score threshold", ylabel="F1")
         axes.grid(visible=True)
-        for number, scores in enumerate(classes):
+        colours = hex_colours([scores.label for scores in classes])
+        for scores in classes:
             if not scores.truths or not len(scores.curve.scores):
                 continue
-            colour = COLOURS[number % len(COLOURS)]
+            colour = colours[scores.label]
             curve, point = scores.curve, scores.at_threshold
             total = np.maximum(curve.precision + curve.recall, 1e-12)
             f1 = 2.0 * curve.precision * curve.recall / total
-            axes.step(curve.scores, f1, where="pre", color=colour, linewidth=1.6)
+            axes.step(
+                curve.scores, f1, where="pre", color=colour, linewidth=1.6, label=scores.label
+            )
             if point.threshold is not None:
                 axes.plot(point.threshold, point.f1, "o", color=colour, markersize=5)
+        if axes.lines:
+            figure.legend(loc="outside upper left", ncols=_LEGEND_COLUMNS)
     return figure
 
 
 def confusion_matrix(confusion: Confusion) -> Figure:
-    """What objects (rows) were taken for (columns), as shares of each row."""
+    """What objects (rows) were taken for (columns), as shares of each row.
+
+    The names of rows and columns have their sums: objects and detections of each class.
+    """
     names = list(confusion.labels)
     counts = confusion.counts
+    objects, found = counts.sum(axis=1).tolist(), counts.sum(axis=0).tolist()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 1.6 + 0.75 * len(names)
     with new_axes(side + 0.6, side) as (figure, axes):
@@ -113,8 +126,10 @@ def confusion_matrix(confusion: Confusion) -> Figure:
         for (row, column), count in np.ndenumerate(counts):
             if (row, column) != (len(names), len(names)):
                 axes.text(column, row, str(count), ha="center", va="center")
-        axes.set_xticks(range(len(names) + 1), [*names, "missed"], rotation=20, ha="right")
-        axes.set_yticks(range(len(names) + 1), [*names, "nothing"])
+        columns = [f"{name} {n}" for name, n in zip([*names, "missed"], found, strict=True)]
+        rows = [f"{name} {n}" for name, n in zip([*names, "nothing"], objects, strict=True)]
+        axes.set_xticks(range(len(names) + 1), columns, rotation=20, ha="right")
+        axes.set_yticks(range(len(names) + 1), rows)
         axes.set(xlabel="taken for", ylabel="is")
         axes.tick_params(length=0)
     return figure

@@ -1,4 +1,4 @@
-"""Scores of MOTChallenge files: a truth file against a result file."""
+"""Scores of tracks in files: MOTChallenge or COCO truth against a MOTChallenge result."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from windhover_evaluation.detection.categories import LabelMap
 from windhover_evaluation.report.baseline import Baseline, Comparison, baseline_part
 from windhover_evaluation.report.metrics import tracking_metrics
 from windhover_evaluation.report.page import ReportData, Timeline, write_report
+from windhover_evaluation.tracking.coco_truth import is_coco, read_coco_tracks
 from windhover_evaluation.tracking.mot_truth import CLASS_NAMES, MotFile, read_result, read_truth
 from windhover_evaluation.tracking.scores import (
     ANY_CLASS,
@@ -65,7 +66,8 @@ def read_pair(
 
     Args:
         truth: see :mod:`.mot_truth`; rows with flag 0 need not be tracked, and a track
-            on one is not scored.
+            on one is not scored. A ``.json`` is COCO truth with track ids
+            (:mod:`.coco_truth`), its first image being frame 1.
         result: ``frame,id,x,y,w,h,score[,class,-1,-1]``.
         labels: names of the result's classes 0, 1, ...; each is then scored apart.
             Without them all boxes are one class.
@@ -80,29 +82,42 @@ def read_pair(
         DataError: a file can't be read or a row of it is malformed, see
             :func:`.mot_truth.read_truth`, classes are asked for and a file has none, or
             the truth has no object to track.
-        ConfigError: truth labels or a mapping without labels.
+        ConfigError: truth labels or a mapping without labels, or truth labels for a COCO
+            file, which has its own.
     """
     if (truth_labels or mapping) and not labels:
         raise ConfigError("--truth-labels and --map need --labels: name the result's classes too")
-    by_class = bool(labels)
-    there, found = read_truth(truth, by_class), read_result(result, by_class)
+    if truth_labels and is_coco(truth):
+        raise ConfigError(f"--truth-labels is for MOTChallenge truth; {truth} names its classes")
+    names = tuple(labels) if labels else ALL
     warnings: list[str] = []
-    if labels:
-        names = tuple(labels)
-        truth_table = _table(there, *_truth_classes(there, names, truth_labels, mapping, warnings))
-        result_table = _table(found, _result_classes(found, names, warnings), found.ignored)
+    if is_coco(truth):
+        coco = read_coco_tracks(truth, labels, mapping)
+        truth_table, truth_span, rows = coco.table, (1, coco.frames), len(coco.table)
+        warnings.extend(coco.warnings)
     else:
-        names = ALL
-        classes = np.where(there.regions, ANY_CLASS, 0).astype(np.int32)
-        truth_table = _table(there, classes, there.ignored)
-        result_table = _table(found, np.zeros(len(found.ids), np.int32), found.ignored)
+        there = read_truth(truth, bool(labels))
+        truth_span, rows = (int(there.frames[0]), int(there.frames[-1])), len(there.ids)
+        if labels:
+            found_classes = _truth_classes(there, names, truth_labels, mapping, warnings)
+            truth_table = _table(there, *found_classes)
+        else:
+            classes = np.where(there.regions, ANY_CLASS, 0).astype(np.int32)
+            truth_table = _table(there, classes, there.ignored)
+    found = read_result(result, bool(labels))
+    result_classes = (
+        _result_classes(found, names, warnings) if labels else np.zeros(len(found.ids), np.int32)
+    )
+    result_table = _table(found, result_classes, found.ignored)
     if truth_table.ignored.all():
         raise DataError(
-            f"{truth}: none of its {len(there.ids)} rows is an object of {', '.join(names)} that "
-            "is to be tracked, so there is nothing to score"
+            f"{truth}: none of its {rows} rows is an object of {', '.join(names)} that is to be "
+            "tracked, so there is nothing to score"
         )
-    spans = [(int(each.frames[0]), int(each.frames[-1])) for each in (there, found)]
-    if spans[0] != spans[1]:
+    spans = [truth_span, (int(found.frames[0]), int(found.frames[-1]))]
+    # COCO truth lists its frames; a result of fewer has nothing in the others.
+    inside = is_coco(truth) and spans[0][0] <= spans[1][0] and spans[1][1] <= spans[0][1]
+    if spans[0] != spans[1] and not inside:
         warnings.append(
             f"truth covers frames {spans[0][0]} to {spans[0][1]}, result {spans[1][0]} to "
             f"{spans[1][1]}: objects and tracks outside the other's frames count as misses and "

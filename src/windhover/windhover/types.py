@@ -20,6 +20,9 @@ Image = NDArray[np.uint8] | NDArray[np.uint16]
 #: What the relation of a carried object is called in messages: ``carried_by:<track id>``.
 RELATION = "carried_by"
 
+#: What the result of a person is called in messages that says how likely it carries a weapon.
+ARMED = "armed"
+
 
 def _rows(image: Image, encoding: str) -> int:
     """Rows of a picture; NV12 has half as many rows of chroma below them."""
@@ -170,6 +173,9 @@ class Tracks:
         carrier_scores: ``(N,)`` float32 in 0..1, share of what was seen of a carried
             object that speaks for its carrier; 0 where there is none.
         labels: class names that ``class_ids`` index; empty where they are not known.
+        armed: ``(N,)`` float32 in 0..1, probability that this person carries a weapon, by the
+            looks at it so far; NaN where that is not known or not to be reported. Left out
+            where nothing is.
     """
 
     boxes: BoxArray = field(default_factory=_no_boxes)
@@ -179,9 +185,12 @@ class Tracks:
     carrier_ids: NDArray[np.int64] = field(default_factory=_no_ids)
     carrier_scores: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     labels: tuple[str, ...] = ()
+    armed: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
 
     def __post_init__(self) -> None:
         """Fill in the relations that were left out."""
+        if len(self.armed) != len(self.scores):
+            object.__setattr__(self, "armed", np.full(len(self.scores), np.nan, np.float32))
         if len(self.carrier_ids) != len(self.scores):
             object.__setattr__(self, "carrier_ids", np.zeros(len(self.scores), np.int64))
             object.__setattr__(self, "carrier_scores", np.zeros(len(self.scores), np.float32))
@@ -199,6 +208,7 @@ class Tracks:
             self.carrier_ids[rows],
             self.carrier_scores[rows],
             self.labels,
+            self.armed[rows],
         )
 
     @property

@@ -53,6 +53,19 @@ def test_tracks_have_boxes_labels_and_carriers():
     assert update.by_id(8) is None
 
 
+def test_a_person_may_be_reported_as_armed_with_a_probability():
+    update = read_tracks(
+        message(
+            track("4", "person", 0.5, carrier=("armed", 0.45)),
+            track("5", "person", 0.5),
+            track("6", "person", 0.0, carrier=("armed", 0.0)),
+        )
+    )
+    assert [one.label for one in update.tracks] == ["person"] * 3
+    assert update.tracks[0].armed == pytest.approx(0.9)
+    assert [one.armed for one in update.tracks[1:]] == [None, None]
+
+
 def test_an_empty_array_is_an_update_with_no_tracks():
     assert read_tracks(message()).tracks == ()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _CARRIED_BY = "carried_by:"
+_ARMED = "armed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ class Track:
         box: in the source image.
         carried_by: id of the person's track that carries it; ``None`` where not known.
         carried_score: score of that relation, 0 to ``score``.
+        armed: probability that this person carries a weapon, 0 to 1; ``None`` where the
+            tracker does not report it.
     """
 
     id: int
@@ -59,6 +62,7 @@ class Track:
     box: Box
     carried_by: int | None = None
     carried_score: float = 0.0
+    armed: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,7 @@ def _read_track(detection: Any) -> Track:
         ),
         carried_by=carrier,
         carried_score=score,
+        armed=_armed(detection.results[1:], best.score),
     )  # fmt: skip
 
 
@@ -135,3 +140,10 @@ def _carrier(results: Any) -> tuple[int | None, float]:
         if name.startswith(_CARRIED_BY):
             return int(name.removeprefix(_CARRIED_BY)), result.hypothesis.score
     return None, 0.0
+
+
+def _armed(results: Any, score: float) -> float | None:
+    for result in results:
+        if result.hypothesis.class_id == _ARMED and score > 0.0:
+            return float(result.hypothesis.score / score)
+    return None

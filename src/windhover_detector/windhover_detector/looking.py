@@ -112,11 +112,11 @@ class SecondLookControl:
         return {} if self._scheduler is None else self._scheduler.probabilities(stamp_ns)
 
     def _pose(self, frame: Frame) -> CameraPose | None:
-        drone = self._drone
-        altitude_m, lens = drone.altitude_m, self.lens(frame)
-        if altitude_m is None or lens is None or not drone.attitude_known:
+        altitude_m = self._drone.altitude_m
+        if altitude_m is None or not self._drone.attitude_known:
             return None
-        return CameraPose(lens, altitude_m, drone.pose().down)
+        lens = self.lens(frame)
+        return None if lens is None else CameraPose(lens, altitude_m, self._drone.pose().down)
 
     def _report_off(self, detector: Detector) -> None:
         name, reason = detector.bundle.name, detector.second_look_problem

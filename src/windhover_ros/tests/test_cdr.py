@@ -142,6 +142,34 @@ def test_a_carried_object_says_by_whom_in_a_second_result():
     assert deserialize_results(data).class_names == ["person", "weapon"]
 
 
+def test_a_person_that_was_looked_at_twice_may_say_armed_in_a_second_result():
+    tracks = Tracks(
+        np.array([[10, 10, 30, 60], [60, 10, 80, 60], [24, 30, 36, 34]], np.float32),
+        np.array([0.5, 0.6, 0.4], np.float32),
+        np.array([0, 0, 1], np.int32),
+        np.array([3, 4, 7], np.int64),
+        np.array([0, 0, 3], np.int64),
+        np.array([0.0, 0.0, 1.0], np.float32),
+        armed=np.array([0.96, np.nan, np.nan], np.float32),
+    )
+    data = serialize_results(1, "cam", tracks, ["person", "weapon"])
+    message = rclpy_serialization.deserialize_message(data, vision_msgs.Detection2DArray)
+    names = [[r.hypothesis.class_id for r in one.results] for one in message.detections]
+    assert names == [["person", "armed"], ["person"], ["weapon", "carried_by:3"]]
+    # The person's score times the probability, so that the best result is still the object's.
+    assert message.detections[0].results[1].hypothesis.score == pytest.approx(0.48)
+    back = to_tracks(deserialize_results(data), LabelTable(["person", "weapon"]))
+    np.testing.assert_allclose(back.armed, tracks.armed, rtol=1e-6)
+    assert back.class_ids.tolist() == [0, 0, 1]
+    assert back[np.array([2, 0])].armed[1] == pytest.approx(0.96)
+
+
+def test_a_label_that_is_called_armed_is_a_label():
+    found = Detections(np.ones((1, 4), np.float32), np.ones(1, np.float32), np.zeros(1, np.int32))
+    read = deserialize_results(serialize_results(1, "cam", found, ["armed"]))
+    assert read.class_names == ["armed"]
+
+
 def test_best_of_several_hypotheses_counts():
     message = by_fields(
         5, "cam", Detections(np.zeros((1, 4), np.float32), np.ones(1, np.float32) * 0.25,

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from windhover.errors import DataError
-from windhover.types import RELATION, BoxArray, Detections, Tracks
+from windhover.types import ARMED, RELATION, BoxArray, Detections, Tracks
 from windhover_ros.cdr import CdrReader, CdrWriter, detection_struct
 
 # geometry_msgs/PoseWithCovariance as constructed: at the origin, no rotation,
@@ -43,6 +43,7 @@ class ResultArray:
         ids: track id, or empty.
         carrier_ids: track id of the person that carries the object; 0 for none.
         carrier_scores: that relation's score over the object's own.
+        armed: probability that a person carries a weapon; NaN where it is not reported.
     """
 
     stamp_ns: int
@@ -55,6 +56,7 @@ class ResultArray:
     ids: list[str] = field(default_factory=list)
     carrier_ids: list[int] = field(default_factory=list)
     carrier_scores: list[float] = field(default_factory=list)
+    armed: list[float] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.class_names)
@@ -116,14 +118,15 @@ def serialize_results(
 
 
 def _relations(tracks: Tracks) -> dict[int, tuple[bytes, float]]:
-    """Class and score of the second result of each row whose carrier is known."""
-    rows = np.flatnonzero(tracks.carrier_ids).tolist()
+    """Class and score of each row's second result, where it has one."""
+    names = dict.fromkeys(np.flatnonzero(~np.isnan(tracks.armed)).tolist(), ARMED)
+    shares = tracks.armed.tolist()
+    for row in np.flatnonzero(tracks.carrier_ids).tolist():
+        names[row] = f"{RELATION}:{tracks.carrier_ids[row]}"
+        shares[row] = float(tracks.carrier_scores[row])
     return {
-        row: (
-            f"{RELATION}:{tracks.carrier_ids[row]}".encode() + b"\0",
-            float(tracks.scores[row]) * float(tracks.carrier_scores[row]),
-        )
-        for row in rows
+        row: (name.encode() + b"\0", float(tracks.scores[row]) * shares[row])
+        for row, name in names.items()
     }
 
 
@@ -148,9 +151,10 @@ def deserialize_results(data: bytes) -> ResultArray:
     ids: list[str] = []
     carriers: list[int] = []
     shares: list[float] = []
+    armed: list[float] = []
     for _ in range(count):
         reader.header()
-        name, score, carrier, share = _hypotheses(reader)
+        name, score, carrier, share, probability = _hypotheses(reader)
         x, y, _, width, height = reader.numbers("d", 5)
         boxes.append((x - width / 2, y - height / 2, x + width / 2, y + height / 2))
         ids.append(reader.string())
@@ -158,6 +162,7 @@ def deserialize_results(data: bytes) -> ResultArray:
         scores.append(score)
         carriers.append(carrier)
         shares.append(share)
+        armed.append(probability)
     return ResultArray(
         stamp_ns,
         frame_id,
@@ -167,13 +172,15 @@ def deserialize_results(data: bytes) -> ResultArray:
         ids,
         carriers,
         shares,
+        armed,
     )
 
 
-def _hypotheses(reader: CdrReader) -> tuple[str, float, int, float]:
-    """Best class and its score; carrier and that relation's share of the score."""
+def _hypotheses(reader: CdrReader) -> tuple[str, float, int, float, float]:
+    """Best class and its score; carrier and that relation's share of the score; armed."""
     best: tuple[str, float] | None = None
     carrier: tuple[int, float] = (0, 0.0)
+    armed = np.nan
     for _ in range(reader.integer()):
         name = reader.string()
         score = reader.numbers("d")[0]
@@ -181,10 +188,14 @@ def _hypotheses(reader: CdrReader) -> tuple[str, float, int, float]:
         kind, _, number = name.partition(":")
         if kind == RELATION and number.isdecimal():
             carrier = int(number), score
+        elif name == ARMED and best is not None:
+            armed = score
         elif best is None or score > best[1]:
             best = name, score
     name, score = best or ("", 0.0)
-    return name, score, carrier[0], carrier[1] / score if score > 0.0 else 0.0
+    if score <= 0.0:
+        return name, score, carrier[0], 0.0, np.nan
+    return name, score, carrier[0], carrier[1] / score, armed / score
 
 
 class LabelTable:
@@ -231,6 +242,7 @@ def to_tracks(message: ResultArray, table: LabelTable) -> Tracks:
         np.array([int(message.ids[i]) for i in rows], np.int64),
         np.array([message.carrier_ids[i] for i in rows], np.int64),
         np.array([message.carrier_scores[i] for i in rows], np.float32),
+        armed=np.array([message.armed[i] for i in rows], np.float32),
     )
 
 

@@ -12,7 +12,7 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, Imu
 from vision_msgs.msg import Detection2DArray
 
-from tests.support.fixtures import wait_for
+from tests.support.fixtures import problems, wait_for
 from windhover_ros import qos
 from windhover_ros.messages import serialize_results
 from windhover_tracker.node import TrackerNode
@@ -148,6 +148,38 @@ def test_a_weapon_names_its_carrier_in_the_tracks_topic(nodes):
     assert set(names) == {"person", "weapon"}
     assert names["person"][1] == ["person"]
     assert names["weapon"][1] == ["weapon", f"carried_by:{names['person'][0]}"]
+
+
+class Looks:
+    """What a detector in this process knows of the people that it looked at."""
+
+    def __init__(self):
+        self.observed = []
+
+    def observe(self, tracks, stamp_ns):
+        self.observed.append((tracks.track_ids.tolist(), stamp_ns))
+
+    def probabilities(self, stamp_ns):
+        return {1: 0.75}
+
+
+@pytest.mark.parametrize("report_armed", [True, False])
+def test_looks_are_given_the_tracks_and_armed_is_reported_only_if_asked_for(nodes, report_armed):
+    looks = Looks()
+    values = {**FAST, "report_armed": report_armed}
+    node = nodes.add(TrackerNode(values, linked=True, looks=looks))
+    assert node.bring_up()
+    assert not problems(node)
+    for step in range(3):
+        tracks = node.track(no_frame(step), moving(step), LABELS)
+    assert looks.observed[-1] == ([1, 2], no_frame(2).stamp_ns)
+    wanted = [0.75, np.nan] if report_armed else [np.nan, np.nan]
+    np.testing.assert_array_equal(tracks.armed, wanted)
+
+
+def test_without_a_detector_in_the_process_report_armed_is_said_to_have_no_effect(nodes):
+    node = nodes.add(TrackerNode({**FAST, "report_armed": True}))
+    assert "report_armed has no effect" in " ".join(problems(node))
 
 
 def test_attitude_and_camera_info_give_the_image_motion(nodes):

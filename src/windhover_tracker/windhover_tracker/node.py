@@ -20,6 +20,8 @@ from vision_msgs.msg import Detection2DArray
 
 from windhover.errors import CalibrationError, ConfigError, DataError
 from windhover.geometry import Lens, Quaternion
+from windhover.second_look.evidence import with_armed
+from windhover.second_look.schedule import TrackObserver
 from windhover.tracking import TRACKERS, make_tracker
 from windhover.tracking.attitude import AttitudeHistory
 from windhover.tracking.base import Tracker
@@ -56,6 +58,11 @@ class TrackerParams(AttitudeParams, StageParams):
         "off",
     )
     carriers: CarrierParams = read_only(CarrierParams())
+    report_armed: bool = read_only(
+        False,
+        description="give each person that was looked at twice a second result 'armed' with the "
+        "probability, in one process with a detector that looks twice",
+    )
 
 
 def with_trackers(base: type[TrackerParams]) -> type[TrackerParams]:
@@ -83,6 +90,7 @@ class TrackerNode(StageNode[TrackerParams]):
         namespace: ROS namespace.
         linked: the detector is in this process and calls :meth:`track`; nothing
             is subscribed.
+        looks: of the detector in this process, which schedules people by these tracks.
     """
 
     params_model = with_trackers(TrackerParams)
@@ -93,8 +101,16 @@ class TrackerNode(StageNode[TrackerParams]):
         overrides: Mapping[str, Any] | None = None,
         namespace: str = "",
         linked: bool = False,
+        looks: TrackObserver | None = None,
     ) -> None:
         super().__init__("tracker", overrides, namespace)
+        self._looks = looks
+        if self.params.report_armed and looks is None:
+            self.health.problem(
+                "armed",
+                Level.WARN,
+                "report_armed has no effect: it needs the detector in the same process",
+            )
         self._tracker: Tracker | None = None
         self._table = LabelTable()
         self._last_stamp: int | None = None
@@ -182,7 +198,11 @@ class TrackerNode(StageNode[TrackerParams]):
         if self._tracker is None:
             raise ConfigError("the tracker was not configured; configure it first")
         tracks = self._tracker.update(detections, stamp_ns, frame.image if frame else None, turn)
-        tracks = self._carriers.update(tracks, labels, stamp_ns)
+        tracks = self._carriers.update(tracks, labels, stamp_ns, detections)
+        if self._looks is not None:
+            self._looks.observe(tracks, stamp_ns)
+            if self.params.report_armed:
+                tracks = with_armed(tracks, self._looks.probabilities(stamp_ns))
         tracked = time.monotonic_ns()
         self._tracks.publish(serialize_results(stamp_ns, frame_id, tracks, labels))
         self.health.timings.record("tracking", tracked - before)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from windhover.tracking.carriers import CarrierLinks, CarrierParams
-from windhover.types import Tracks
+from windhover.types import Detections, Tracks
 
 LABELS = ("person", "weapon", "vehicle")
 PERSON, WEAPON, VEHICLE = range(3)
@@ -112,6 +112,44 @@ def test_without_weapons_the_tracks_are_unchanged():
 def test_no_label_no_link():
     frame = tracks((3, PERSON, 100, 100, 12, 24), (7, WEAPON, 106, 98, 14, 4))
     assert carrier(play([frame] * 10, weapon_labels=[])[-1]) == 0
+
+
+def detections(frame, carriers):
+    """What a frame's tracks were made of, each box a little off."""
+    return Detections(frame.boxes + 0.4, frame.scores, frame.class_ids, np.float32(carriers))
+
+
+def test_where_the_detector_knows_the_carrier_the_nearer_person_is_not_taken():
+    frame = tracks(
+        (3, PERSON, 100, 100, 12, 24), (4, PERSON, 112, 100, 12, 24), (7, WEAPON, 108, 98, 14, 4)
+    )
+    nobody = [np.nan] * 4
+    seen = detections(frame, [nobody, nobody, [94.5, 88, 106, 112]])
+    for given_detections, expected in ((None, 4), (seen, 3)):
+        links = CarrierLinks()
+        for k in range(12):
+            result = links.update(frame, LABELS, k * S // 10, given_detections)
+        assert carrier(result) == expected
+    assert result.carrier_scores.tolist() == pytest.approx([0.0, 0.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    "carriers",
+    [
+        [[np.nan] * 4] * 2,
+        # A person that is no track, and one who carries another class's object.
+        [[np.nan] * 4, [300, 300, 312, 324]],
+        [[94, 88, 106, 112], [np.nan] * 4],
+    ],
+)
+def test_a_carrier_that_is_no_track_is_as_good_as_unknown(carriers):
+    frame = tracks((3, PERSON, 100, 100, 12, 24), (7, WEAPON, 106, 98, 14, 4))
+    alone, known = CarrierLinks(), CarrierLinks()
+    for k in range(8):
+        without = alone.update(frame, LABELS, k * S // 10)
+        result = known.update(frame, LABELS, k * S // 10, detections(frame, carriers))
+        np.testing.assert_array_equal(result.carrier_ids, without.carrier_ids)
+        np.testing.assert_allclose(result.carrier_scores, without.carrier_scores)
 
 
 def test_tracks_that_ended_are_forgotten():

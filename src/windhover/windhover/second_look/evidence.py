@@ -8,7 +8,12 @@ Looks at neighbouring frames are not independent; the limit keeps their sum in b
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from windhover.types import Tracks
 
 #: Log-odds beyond which more looks change nothing.
 _LIMIT = 7.0
@@ -83,3 +88,14 @@ class CarriedEvidence:
             return 1.0
         passed_s = max(stamp_ns - self._at_ns, 0) / 1e9
         return float(0.5 ** (passed_s / self._rates.half_life_s))
+
+
+def with_armed(tracks: Tracks, probabilities: Mapping[int, float]) -> Tracks:
+    """Tracks whose people have the probability that they carry a weapon.
+
+    Args:
+        tracks: of a frame.
+        probabilities: by track id; people that were never looked at are not in it.
+    """
+    known = [probabilities.get(track_id, np.nan) for track_id in tracks.track_ids.tolist()]
+    return replace(tracks, armed=np.array(known, np.float32))

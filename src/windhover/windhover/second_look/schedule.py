@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +102,18 @@ class Choice:
 
     rows: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
     dropped: int = 0
+
+
+class TrackObserver(Protocol):
+    """Takes in what a tracker made of each frame, and knows who was looked at."""
+
+    def observe(self, tracks: Tracks, stamp_ns: int) -> None:
+        """Give the looks of a frame to its tracks."""
+        ...
+
+    def probabilities(self, stamp_ns: int) -> Mapping[int, float]:
+        """Probability that each track's person carries something, by track id."""
+        ...
 
 
 class LookScheduler:

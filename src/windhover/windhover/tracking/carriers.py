@@ -8,7 +8,8 @@ In every frame in which both are seen, a weapon votes for the persons whose wide
 box contains its centre, with a weight that falls with distance; votes decay with
 time. The link goes to the person with the most votes once there are enough, and only
 changes when another has clearly more, so that someone who passes does not take it
-over.
+over. Where the detector knows in whose chip a weapon was found, that frame's vote goes to
+this person alone.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from windhover.types import Tracks
+from windhover.boxes import iou_matrix
+from windhover.types import Detections, Tracks
 
 
 class CarrierParams(BaseModel):
@@ -85,13 +87,20 @@ class CarrierLinks:
         self._seen_ns.clear()
         self._last_ns = None
 
-    def update(self, tracks: Tracks, labels: Sequence[str], stamp_ns: int) -> Tracks:
+    def update(
+        self,
+        tracks: Tracks,
+        labels: Sequence[str],
+        stamp_ns: int,
+        detections: Detections | None = None,
+    ) -> Tracks:
         """Process a frame's tracks.
 
         Args:
             tracks: of the tracker.
             labels: that their ``class_ids`` index.
             stamp_ns: of the frame; a step back counts as no time.
+            detections: that the tracks were made of, for their ``carriers``.
 
         Returns:
             The same tracks with ``carrier_ids`` and ``carrier_scores`` filled in.
@@ -105,7 +114,8 @@ class CarrierLinks:
         people = _rows_of(tracks, labels, params.carrier_labels)
         # A gap is not evidence: one frame counts for at most a tenth of a second.
         self._decay(elapsed)
-        self._vote(tracks, weapons, people, min(elapsed, 0.1))
+        known = _carriers_of(tracks, weapons, people, detections)
+        self._vote(tracks, weapons, people, min(elapsed, 0.1), known)
         self._update_seen(tracks, weapons, people, stamp_ns)
         for weapon in tracks.track_ids[weapons].tolist():
             self._update_link(weapon)
@@ -121,6 +131,7 @@ class CarrierLinks:
         weapons: NDArray[np.intp],
         people: NDArray[np.intp],
         weight: float,
+        known: NDArray[np.intp],
     ) -> None:
         if not len(weapons) or not len(people):
             return
@@ -136,6 +147,9 @@ class CarrierLinks:
         middle = np.hypot(*np.moveaxis(centre[:, None] - ((low + high) / 2)[None], 2, 0)) / size
         near = distance <= self._params.reach
         votes = weight * near / (1.0 + middle)
+        found = np.flatnonzero(known >= 0)
+        votes[found] = 0.0
+        votes[found, known[found]] = weight
         total = votes.sum(axis=1, keepdims=True)
         # A weapon among several people votes for each in part.
         shares = np.divide(votes * weight, total, out=np.zeros_like(votes), where=total > 0.0)
@@ -193,6 +207,31 @@ class CarrierLinks:
 
 
 _SWITCH_RATIO = 1.5
+# Overlap from which a track's box, which is smoothed, is that of a detection.
+_SAME_WEAPON_IOU, _SAME_PERSON_IOU = 0.1, 0.3
+
+
+def _carriers_of(
+    tracks: Tracks,
+    weapons: NDArray[np.intp],
+    people: NDArray[np.intp],
+    detections: Detections | None,
+) -> NDArray[np.intp]:
+    """Which of the people is known to carry each weapon, ``(weapons,)``; -1 = unknown."""
+    known = np.full(len(weapons), -1, np.intp)
+    if detections is None or detections.carriers is None or not len(people):
+        return known
+    seen = detections[np.flatnonzero(np.isfinite(detections.carriers).all(axis=1))]
+    if not len(seen) or seen.carriers is None:
+        return known
+    same = iou_matrix(tracks.boxes[weapons], seen.boxes)
+    same[tracks.class_ids[weapons][:, None] != seen.class_ids] = 0.0
+    whose = iou_matrix(seen.carriers, tracks.boxes[people])
+    rows = np.flatnonzero(same.max(axis=1) >= _SAME_WEAPON_IOU)
+    carried = same[rows].argmax(axis=1)
+    sure = whose[carried].max(axis=1, initial=0.0) >= _SAME_PERSON_IOU
+    known[rows[sure]] = whose[carried[sure]].argmax(axis=1)
+    return known
 
 
 def _rows_of(tracks: Tracks, labels: Sequence[str], wanted: Sequence[str]) -> NDArray[np.intp]:

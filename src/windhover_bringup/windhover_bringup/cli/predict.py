@@ -51,6 +51,9 @@ def predict(
     save_txt: Annotated[
         bool, typer.Option("--save-txt", help="Write labels/NAME.txt as well, in YOLO's form.")
     ] = False,
+    save_conf: Annotated[
+        bool, typer.Option("--save-conf", help="Write the same with a score in each line.")
+    ] = False,
     show: Annotated[
         bool, typer.Option("--show", help="Open the result with the desktop's viewer.")
     ] = False,
@@ -90,7 +93,7 @@ def predict(
             warning = colour_warning(first, detector) if first is not None else None
             if warning:
                 typer.echo(f"warning: {warning}", err=True)
-            outputs = Outputs(folder, save, save_txt, fps)
+            outputs = Outputs(folder, save, save_txt, save_conf, fps)
             with progress("predicting", opened.length) as bar:
                 result = run(opened, detector, outputs, options.split_list(classes), bar.update)
     finally:

@@ -33,11 +33,17 @@ def clip_boxes(detections: Detections, width: int, height: int) -> Detections:
     return Detections(boxes, detections.scores, detections.class_ids)[inside]
 
 
-def yolo_text(detections: Detections, width: int, height: int) -> str:
-    """One line a box: class, centre x, centre y, width, height, score.
+def yolo_text(detections: Detections, width: int, height: int, scores: bool = False) -> str:
+    """One line a box: class, centre x, centre y, width, height.
 
-    As Ultralytics writes with ``save_conf``: centre and size as shares of the picture's
-    width and height.
+    As Ultralytics writes it: centre and size are shares of the picture's width and height.
+
+    Args:
+        detections: boxes inside the picture.
+        width: of the picture.
+        height: of the picture.
+        scores: add the score as a sixth value, as Ultralytics does with ``save_conf``;
+            annotation tools such as CVAT refuse such lines.
     """
     scale = np.array([width, height], np.float64)
     low, high = detections.boxes[:, :2] / scale, detections.boxes[:, 2:] / scale
@@ -49,7 +55,7 @@ def yolo_text(detections: Detections, width: int, height: int) -> str:
         strict=True,
     )
     return "".join(
-        f"{label} {x:.6f} {y:.6f} {w:.6f} {h:.6f} {score:.4f}\n"
+        f"{label} {x:.6f} {y:.6f} {w:.6f} {h:.6f}" + (f" {score:.4f}\n" if scores else "\n")
         for label, (x, y), (w, h), score in rows
     )
 
@@ -86,6 +92,7 @@ class CocoDetections:
                     "image_id": image_id,
                     "category_id": label + 1,
                     "bbox": box,
+                    "segmentation": [],
                     "area": box[2] * box[3],
                     "iscrowd": 0,
                     "score": score,

@@ -70,12 +70,14 @@ class Outputs:
         folder: where to.
         save: annotated pictures, or a video where the source is no set of pictures.
         save_txt: labels as YOLO text, a file for each frame with objects.
+        save_conf: with the scores in it.
         video_rate_hz: of a video that is made of a set of pictures; ``None`` for none.
     """
 
     folder: Path
     save: bool = True
     save_txt: bool = False
+    save_conf: bool = False
     video_rate_hz: float | None = None
 
 
@@ -210,9 +212,10 @@ class _Writer:
     def write(self, frame: Frame, found: Detections) -> str:
         """Write one frame's results; returns the frame's name."""
         name = self._name(frame)
-        if self._outputs.save_txt and len(found):
+        if (self._outputs.save_txt or self._outputs.save_conf) and len(found):
             path = self._outputs.folder / "labels" / f"{self._base(name)}.txt"
-            write_atomic(path, yolo_text(found, frame.width, frame.height))
+            text = yolo_text(found, frame.width, frame.height, self._outputs.save_conf)
+            write_atomic(path, text)
         if self._outputs.save:
             picture = draw_results(frame, found, self._labels)
             if self._video is not None:

@@ -162,7 +162,8 @@ def stage_latencies(pipeline: Pipeline) -> dict[str, LatencySummary]:
     stages = {"source": pipeline.camera.health.timings["source"]}
     if pipeline.pairing:
         stages["register"] = pipeline.pairing.health.timings["register"]
-    stages |= {name: detector[name] for name in ("preprocess", "inference", "postprocess")}
+    names = ("preprocess", "inference", "postprocess", "second_look")
+    stages |= {name: detector[name] for name in names}
     stages |= {"tracking": tracker["tracking"], "publish": tracker["publish"]}
     stages |= {"total": pipeline.total}
     if pipeline.camera.params.stamps == "now" and not pipeline.lossless:

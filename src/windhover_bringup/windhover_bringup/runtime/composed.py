@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from windhover.errors import RestartRequiredError, SourceError, WindhoverError
+from windhover.geometry import Lens
 from windhover.health.latency import LatencyStats
 from windhover.pairing.intake import Intake
 from windhover.sources import is_device
@@ -88,8 +89,15 @@ class Pipeline:
             self._pair(pairing_values(config, bundle, setup), space)
         else:
             self.camera.outputs.append(self.link)
-        self.detector = DetectorNode(config["detector"], space, frames=self.link)
-        self.tracker = TrackerNode(config["tracker"], space, linked=True)
+        drone = self.pairing.drone if self.pairing else None
+        values = config["detector"]
+        if self.lossless:
+            # Whom it looks at must not depend on how busy the machine is.
+            values = {"second_look.budget_ms": 0.0, **values}
+        self.detector = DetectorNode(values, space, frames=self.link, drone=drone)
+        looking = self.detector.looking
+        looking.is_tracked, looking.lens = True, self._lens
+        self.tracker = TrackerNode(config["tracker"], space, linked=True, looks=looking)
         # Theirs, which ROS arguments may have changed.
         self.namespace = str(self.tracker.get_namespace())
         self.overlay = (
@@ -199,6 +207,13 @@ class Pipeline:
             camera.outputs.append(sides[camera.camera])
         self.pairing = PairingNode(values, namespace, intake)
         self.pairing.outputs.append(self.link)
+
+    def _lens(self, frame: Frame) -> Lens | None:
+        """Of the camera that a frame came from, for the scale of chips."""
+        if self.pairing is not None:
+            return self.pairing.rgb_lens
+        calibration = self.camera.lens(frame)
+        return Lens.of(calibration) if calibration else None
 
     def _track(self, frame: Frame, detections: Detections, taken_ns: int) -> None:
         tracks = self.tracker.track(frame, detections, self.labels)

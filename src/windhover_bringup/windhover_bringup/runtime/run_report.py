@@ -23,6 +23,7 @@ STAGES = {
     "preprocess": "detector",
     "inference": "detector",
     "postprocess": "detector",
+    "second_look": "detector",
     "tracking": "tracker",
     "publish": "tracker",
     "capture_to_result": "tracker",

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from windhover_training.cli import main
 from windhover_training.data.convert import altitude
-from windhover_training.data.convert.altitude_estimate import Lens, estimate_altitude
+from windhover_training.data.convert.altitude_estimate import CameraView, estimate_altitude
 from windhover_training.data.convert.summary import Summary
 from windhover_training.data.readers import hit_uav
 from windhover_training.data.readers.dataset import load_set
@@ -219,7 +219,7 @@ def test_an_estimate_finds_the_height_that_boxes_were_made_for(
     height, pitch, hfov, seed, people
 ) -> None:
     rng = np.random.default_rng(seed)
-    size, lens = (640, 512), Lens(hfov, pitch)
+    size, lens = (640, 512), CameraView(hfov, pitch)
     focal = 320 / np.tan(np.deg2rad(hfov) / 2)
     rows = rng.uniform(60, 450, 40)
     down = np.deg2rad(pitch) + np.arctan((rows - 256) / focal)
@@ -257,7 +257,7 @@ def test_flights_of_real_data_agree_to_a_third() -> None:
         boxes, people, pitch, heights = (
             np.array(column, float) for column in zip(*rows, strict=True)
         )
-        found = estimate_altitude(boxes, people > 0, (640, 512), Lens(21.0, 45), pitch)
+        found = estimate_altitude(boxes, people > 0, (640, 512), CameraView(21.0, 45), pitch)
         if found is not None:
             ratios.append(found[0] / heights[0])
     # HIT-UAV does not say its lens, so what is tested is that flights agree with each other.

@@ -22,7 +22,7 @@ from windhover_evaluation.fidelity.agreement import Fidelity
 from windhover_training.engine.model import load_weights, raw_heads
 from windhover_training.engine.validation import TorchBackend, Validator, manifest_of
 from windhover_training.evaluate import candidate
-from windhover_training.evaluate.candidate import Budget, Measured
+from windhover_training.evaluate.candidate import Budget, CandidateResult
 from windhover_training.phases.base import execute
 from windhover_training.phases.benchmark import PHASE, BenchmarkConfig, as_table
 from windhover_training.runs import Run
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.train_env
 
 HERE = Path(__file__).parent
 BUDGET = Budget(model_mb=20, inference_ms=14, int8_loss=0.02)
-ROW = Measured(
+ROW = CandidateResult(
     model="yolo11n",
     precision="int8",
     map50=0.60,

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.train_env
 
 
 class Commands:
-    """Stands for the command line: notes what it is asked and makes what it is told to."""
+    """Stands for the command line: notes what it is asked and makes what is asked."""
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
@@ -37,7 +37,7 @@ class Commands:
 
 
 @pytest.fixture
-def told(epoch_settings: Callable[..., dict], tmp_path: Path) -> dict:
+def values(epoch_settings: Callable[..., dict], tmp_path: Path) -> dict:
     """A data command, a bootstrap and a curriculum that starts from its weights."""
     settings = epoch_settings(epochs=1, batch=6) | {"data": str(epoch_settings()["data"])}
     (tmp_path / "bootstrap.yaml").write_text(yaml.safe_dump(settings))
@@ -62,10 +62,10 @@ def told(epoch_settings: Callable[..., dict], tmp_path: Path) -> dict:
 
 
 def test_a_chain_ends_with_the_last_phases_weights_and_one_report(
-    told: dict, tmp_path: Path
+    values: dict, tmp_path: Path
 ) -> None:
     commands, said = Commands(), []
-    chain = Chain(ChainConfig(**told), commands)
+    chain = Chain(ChainConfig(**values), commands)
     assert [chain.state(step) for step in chain.config.steps] == ["not begun"] * 3
     assert chain.run(say=said.append)
     load_weights(tmp_path / "chain/full/best.pt")
@@ -74,13 +74,13 @@ def test_a_chain_ends_with_the_last_phases_weights_and_one_report(
     assert report["metrics"].keys() == {"base", "full"}
     assert "map50" in report["metrics"]["full"]["val"]
     # The same command does nothing a second time.
-    assert Chain(ChainConfig(**told), commands).run(say=said.append)
+    assert Chain(ChainConfig(**values), commands).run(say=said.append)
     assert said[-3:] == ["data: finished before", "base: finished before", "full: finished before"]
     assert len(commands.asked) == 1
 
 
 def test_a_chain_goes_on_where_it_stopped(
-    told: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    values: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[str] = []
     real = chain_module.execute
@@ -93,48 +93,48 @@ def test_a_chain_goes_on_where_it_stopped(
 
     monkeypatch.setattr(chain_module, "execute", stopping)
     commands = Commands()
-    assert not Chain(ChainConfig(**told), commands).run()
-    assert Chain(ChainConfig(**told), commands).run()
+    assert not Chain(ChainConfig(**values), commands).run()
+    assert Chain(ChainConfig(**values), commands).run()
     assert begun == ["base", "full", "full"]
     assert len(commands.asked) == 1
 
 
-def test_from_does_a_step_and_all_after_it_anew(told: dict, tmp_path: Path) -> None:
+def test_from_does_a_step_and_all_after_it_again(values: dict, tmp_path: Path) -> None:
     commands = Commands()
-    Chain(ChainConfig(**told), commands).run()
+    Chain(ChainConfig(**values), commands).run()
     marks = {name: tmp_path / "chain" / name / "mark" for name in ("base", "full")}
     for mark in marks.values():
         mark.touch()
     commands.status = INTERRUPTED
-    assert not Chain(ChainConfig(**told), commands).run("data")
+    assert not Chain(ChainConfig(**values), commands).run("data")
     assert commands.asked[-1][-1] == "--force"
     # What follows is not taken for finished, though nobody says --from again.
-    states = Chain(ChainConfig(**told), commands)
+    states = Chain(ChainConfig(**values), commands)
     assert [states.state(step) for step in states.config.steps] == ["not begun"] * 3
     commands.status = 0
-    assert Chain(ChainConfig(**told), commands).run()
+    assert Chain(ChainConfig(**values), commands).run()
     assert not any(mark.exists() for mark in marks.values())
     with pytest.raises(ConfigError, match="no step 'weapons'"):
-        Chain(ChainConfig(**told), commands).run("weapons")
+        Chain(ChainConfig(**values), commands).run("weapons")
 
 
-def test_a_failed_command_stops_the_chain_and_is_named(told: dict, tmp_path: Path) -> None:
+def test_a_failed_command_stops_the_chain_and_is_named(values: dict, tmp_path: Path) -> None:
     commands = Commands()
     commands.status = 2
     with pytest.raises(DataError, match="step data failed: windhover-train data convert"):
-        Chain(ChainConfig(**told), commands).run()
+        Chain(ChainConfig(**values), commands).run()
     assert not (tmp_path / "chain/base").exists()
     commands.status = 0
-    told["steps"][0]["makes"].append(str(tmp_path / "more"))
+    values["steps"][0]["makes"].append(str(tmp_path / "more"))
     with pytest.raises(DataError, match="did not make"):
-        Chain(ChainConfig(**told), commands).run()
+        Chain(ChainConfig(**values), commands).run()
 
 
-def test_a_command_with_other_arguments_is_done_again(told: dict, tmp_path: Path) -> None:
+def test_a_command_with_other_arguments_is_done_again(values: dict, tmp_path: Path) -> None:
     commands = Commands()
-    Chain(ChainConfig(**told), commands).run()
-    told["steps"][0]["command"].append("--more")
-    chain = Chain(ChainConfig(**told), commands)
+    Chain(ChainConfig(**values), commands).run()
+    values["steps"][0]["command"].append("--more")
+    chain = Chain(ChainConfig(**values), commands)
     assert chain.state(chain.config.steps[0]) == "not begun"
     assert chain.state(chain.config.steps[1]) == RunState.FINISHED.value
     assert chain.run()
@@ -156,11 +156,11 @@ def test_a_command_with_other_arguments_is_done_again(told: dict, tmp_path: Path
     ],
 )
 def test_everything_is_checked_before_the_first_step(
-    told: dict, tmp_path: Path, capsys, step: int, change: dict, said: str
+    values: dict, tmp_path: Path, capsys, step: int, change: dict, said: str
 ) -> None:
-    told["steps"][step] |= change
+    values["steps"][step] |= change
     path = tmp_path / "all.yaml"
-    path.write_text(yaml.safe_dump(told))
+    path.write_text(yaml.safe_dump(values))
     assert main(["run", "all", "--config", str(path)]) == 2
     error = capsys.readouterr().err
     assert said in error
@@ -168,9 +168,9 @@ def test_everything_is_checked_before_the_first_step(
     assert not (tmp_path / "set").exists()
 
 
-def test_the_plan_is_listed_without_doing_anything(told: dict, tmp_path: Path, capsys) -> None:
+def test_the_plan_is_listed_without_doing_anything(values: dict, tmp_path: Path, capsys) -> None:
     path = tmp_path / "all.yaml"
-    path.write_text(yaml.safe_dump(told))
+    path.write_text(yaml.safe_dump(values))
     assert main(["run", "all", "--config", str(path), "--plan"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["data", "base", "full"]

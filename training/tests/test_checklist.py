@@ -20,7 +20,7 @@ def metrics(**changes: float) -> dict[str, Any]:
 
 
 @pytest.fixture
-def whole(tmp_path: Path) -> Evidence:
+def complete(tmp_path: Path) -> Evidence:
     """Evidence that passes every item."""
     bundle = build_quantised_bundle(tmp_path / "tiny")
     (bundle.root / "int8.dlc").write_bytes(b"x" * 1000)
@@ -59,13 +59,13 @@ def find(evidence: Evidence, name: str) -> Item:
     return next(item for item in checklist(evidence) if name in item.name)
 
 
-def test_all_of_the_guides_items_pass(whole: Evidence) -> None:
-    items = checklist(whole)
+def test_all_of_the_guides_items_pass(complete: Evidence) -> None:
+    items = checklist(complete)
     assert len(items) == 12
     assert {item.status for item in items} == {"pass"}
     assert is_ready(items)
     assert as_dict(items)["status"] == "ready"
-    assert find(whole, "Latency").figure == "p99 9.0 ms, inference by backend dlc"
+    assert find(complete, "Latency").figure == "p99 9.0 ms, inference by backend dlc"
 
 
 @pytest.mark.parametrize(
@@ -84,9 +84,9 @@ def test_all_of_the_guides_items_pass(whole: Evidence) -> None:
     ],
 )  # fmt: skip
 def test_a_figure_that_falls_short_fails(
-    whole: Evidence, change: dict[str, Any], name: str
+    complete: Evidence, change: dict[str, Any], name: str
 ) -> None:
-    evidence = replace(whole, **change)
+    evidence = replace(complete, **change)
     assert find(evidence, name).status == "fail"
     assert not is_ready(checklist(evidence))
 
@@ -104,9 +104,9 @@ def test_a_figure_that_falls_short_fails(
     ],
 )
 def test_what_was_not_measured_is_no_release(
-    whole: Evidence, change: dict[str, Any], names: list[str]
+    complete: Evidence, change: dict[str, Any], names: list[str]
 ) -> None:
-    evidence = replace(whole, **change)
+    evidence = replace(complete, **change)
     for name in names:
         item = find(evidence, name)
         assert item.status == "not measured"

@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the training environment: make train-env")
 
+from windhover_training.chain import Step
 from windhover_training.cli import main
 
 pytestmark = pytest.mark.train_env
@@ -28,7 +29,7 @@ def test_a_bad_config_is_one_line_and_status_2(
     config = tmp_path / "run.yaml"
     if text is not None:
         config.write_text(text)
-    assert main(["train", "thermal-n", "--config", str(config)]) == 2
+    assert main(["train", "detector", "--config", str(config)]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert said in error
@@ -38,3 +39,27 @@ def test_a_bad_config_is_one_line_and_status_2(
 def test_an_unknown_command_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "thermal-x"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("former", "now"),
+    [
+        (["data", "render"], "data render-thermal"),
+        (["data", "synth"], "data render-rgbt"),
+        (["train", "thermal-n"], "train detector"),
+    ],
+)
+def test_a_command_is_taken_by_its_former_name_with_a_line_that_says_the_new_one(
+    former: list[str], now: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*former, "--help"]) == 0
+    shown = capsys.readouterr()
+    assert f"is now 'windhover-train {now}'" in shown.err
+    assert shown.err.count("\n") == 1
+    assert now in shown.out
+
+
+def test_a_chain_takes_a_phase_by_its_former_name(capsys: pytest.CaptureFixture[str]) -> None:
+    step = Step(name="a", phase="thermal-n", config=Path("c.yaml"))
+    assert step.phase == "detector"
+    assert "is now 'detector'" in capsys.readouterr().err

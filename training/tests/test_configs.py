@@ -12,7 +12,7 @@ pytest.importorskip("torch", reason="needs the training environment: make train-
 import yaml
 
 from windhover_training.chain import Chain, ChainConfig
-from windhover_training.config import Calibration, ModelSpec, ReleaseConfig, load_config
+from windhover_training.config import ModelSpec, QuantisationConfig, ReleaseConfig, load_config
 from windhover_training.data.augment.heavy import HeavyAugmentation
 from windhover_training.data.convert.split import load_held_out
 from windhover_training.data.readers.labels import load_label_map
@@ -31,36 +31,34 @@ REPOSITORY = Path(__file__).parents[2]
 CONFIGS = REPOSITORY / "training/configs"
 
 
-#: Every config that is shipped -> the phase that it is for, or what else it is.
-SHIPPED = {
+#: How a config's name begins -> the phase that it is for, or what else it is.
+KINDS = {
     "all": "chain",
     "benchmark": "benchmark",
     "bootstrap": "bootstrap",
-    "card_coco_n": "card",
+    "card_": "card",
     "curriculum": "curriculum",
     "distill": "distill",
     "hit_uav_split": "split",
-    "hit_uav_split_strict": "split",
-    "qat_all": "qat",
-    "qat_rgbt_n": "qat",
-    "qat_thermal_n": "qat",
-    "release_all": "release",
-    "release_rgbt_n": "release",
-    "release_thermal_n": "release",
+    "qat_": "qat",
+    "release_": "release",
     "rgbt_ablation": "ablation",
     "rgbt_n": "fusion",
-    "rgbt_n_2": "fusion",
-    "rgbt_n_3": "fusion",
-    "rgbt_n_4": "fusion",
-    "rgbt_n_stock": "fusion",
     "rgbt_n_weapons": "weapons",
     "second_look": "second-look",
     "teacher": "bootstrap",
-    "thermal_n": "thermal-n",
-    "thermal_n_2": "thermal-n",
-    "thermal_n_3": "thermal-n",
-    "trade_thermal_n": "trade",
+    "thermal_n": "detector",
+    "trade_": "trade",
 }
+
+
+def kind_of(file: str) -> str:
+    """The kind of a config; the longest beginning of its name counts."""
+    return KINDS[max((start for start in KINDS if file.startswith(start)), key=len, default="")]
+
+
+#: Every config that is shipped; one of no kind is an error here.
+SHIPPED = {path.stem: kind_of(path.stem) for path in sorted(CONFIGS.glob("*.yaml"))}
 
 
 def models_of(config: Any) -> list[ModelSpec]:
@@ -79,8 +77,8 @@ def models_of(config: Any) -> list[ModelSpec]:
     return [spec]
 
 
-def test_no_config_is_left_out() -> None:
-    assert {path.stem for path in CONFIGS.glob("*.yaml")} == set(SHIPPED)
+def test_every_phase_has_a_config() -> None:
+    assert set(SHIPPED.values()) >= set(PHASES)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +109,7 @@ def test_the_other_configs_are_what_their_readers_take() -> None:
     release = load_config(CONFIGS / "release_thermal_n.yaml", ReleaseConfig)
     for changes in trades.values():
         if "bundle" not in changes:
-            Calibration(**{**release.calibration.model_dump(), **changes})
+            QuantisationConfig(**{**release.calibration.model_dump(), **changes})
     for name in ("hit_uav_split", "hit_uav_split_strict"):
         assert {"test"} <= load_held_out(CONFIGS / f"{name}.yaml").keys()
 

@@ -11,7 +11,7 @@ from windhover_training.data.augment.crops import (
     Sample,
     change_intensity,
     fade_object,
-    warp_boxes,
+    warp_and_clip_boxes,
 )
 
 PLAIN = Augmentation(
@@ -47,7 +47,7 @@ def test_boxes_lie_on_their_objects_after_every_warp(seed: int, scale: float) ->
 def test_boxes_mostly_outside_the_crop_are_dropped_and_others_clipped() -> None:
     identity = np.array([[1.0, 0, 0], [0, 1, 0]])
     boxes = np.array([[-30, 10, 10, 30], [-10, 10, 30, 30], [90, 90, 92, 99]], np.float32)
-    kept, classes = warp_boxes(boxes, np.array([0, 1, 2]), identity, 100)
+    kept, classes = warp_and_clip_boxes(boxes, np.array([0, 1, 2]), identity, 100)
     np.testing.assert_array_equal(kept, [[0, 10, 30, 30]])
     np.testing.assert_array_equal(classes, [1])
 

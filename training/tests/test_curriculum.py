@@ -145,28 +145,28 @@ def config(epoch_settings: Callable[..., dict], tmp_path: Path) -> CurriculumCon
 def test_stages_follow_one_another_and_resume(
     config: CurriculumConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[EpochConfig] = []
+    stages: list[EpochConfig] = []
     train_stage = curriculum.train_epochs
 
     def stopping_once(stage, *args, **kwargs):
-        told.append(stage)
-        return None if len(told) == 2 else train_stage(stage, *args, **kwargs)
+        stages.append(stage)
+        return None if len(stages) == 2 else train_stage(stage, *args, **kwargs)
 
     monkeypatch.setattr(curriculum, "train_epochs", stopping_once)
     assert not execute(PHASE, config, tmp_path / "run")
     assert execute(PHASE, config, tmp_path / "run")
-    assert [t.name for t in told] == [
+    assert [t.name for t in stages] == [
         "tiny: easy", "tiny: medium", "tiny: medium", "tiny: full"
     ]  # fmt: skip
     run = tmp_path / "run"
-    assert [t.init for t in told[1:]] == [run / "easy/best.pt"] * 2 + [run / "medium/best.pt"]
-    assert [t.loss.focal for t in told] == [False, False, False, True]
+    assert [t.init for t in stages[1:]] == [run / "easy/best.pt"] * 2 + [run / "medium/best.pt"]
+    assert [t.loss.focal for t in stages] == [False, False, False, True]
     metrics = Run(run).metrics()
     assert metrics is not None
     assert metrics["stages"]["easy"]["images"] == 8
     assert metrics["stages"]["full"]["hard_negatives"] > 0
     assert metrics["val"] == metrics["stages"]["full"]["val"]
     assert (run / "best.pt").read_bytes() == (run / "full/best.pt").read_bytes()
-    # Each stage began anew: its own optimiser, at its own first step.
+    # Each stage started with its own optimiser, at its own first step.
     states = [torch.load(run / s / "last.pt", weights_only=False) for s in ("easy", "full")]
     assert [int(s["optimiser"]["state"][0]["step"]) for s in states] == [2, 2]

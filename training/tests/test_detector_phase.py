@@ -24,8 +24,8 @@ from windhover.types import Frame
 from windhover_training.cli import main
 from windhover_training.config import (
     Augmentation,
-    Calibration,
     Optimisation,
+    QuantisationConfig,
     ReleaseConfig,
     TrainConfig,
 )
@@ -92,7 +92,7 @@ def test_the_loss_falls_and_the_export_equals_torch(data: Path, tmp_path: Path) 
         checkpoint=final,
         height=128,
         width=160,
-        calibration=Calibration(data=[data], images=4),
+        calibration=QuantisationConfig(data=[data], images=4),
         scores={},
         thresholds_on=(data, "test"),
         provenance={},
@@ -145,7 +145,7 @@ def test_processes_share_the_crops_of_a_step(data: Path) -> None:
 def test_sigterm_ends_all_processes_with_a_checkpoint(data: Path, tmp_path: Path) -> None:
     config = tiny_config(data, 100_000).model_copy(update={"processes": 2})
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
-    command = [sys.executable, "-m", "windhover_training.cli", "train", "thermal-n"]
+    command = [sys.executable, "-m", "windhover_training.cli", "train", "detector"]
     command += ["--config", str(tmp_path / "run.yaml"), "--run", str(tmp_path / "run")]
     path = os.pathsep.join(filter(None, sys.path))
     with subprocess.Popen(
@@ -188,7 +188,7 @@ def test_a_set_without_one_readable_picture_is_one_line(
         picture.unlink()
         picture.write_bytes(b"")
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(tiny_config(data, 1).model_dump(mode="json")))
-    command = ["train", "thermal-n", "--config", str(tmp_path / "run.yaml")]
+    command = ["train", "detector", "--config", str(tmp_path / "run.yaml")]
     assert main([*command, "--run", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err
     assert "no picture of train can be read" in error

@@ -1,4 +1,4 @@
-"""``--device``: each phase trains its model where it is told to."""
+"""``--device``: each phase trains its model on the device that is named."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class FakeGpu:
             monkeypatch.setattr(phase, "train", train)
 
     def _traced(self, learner: torch.nn.Module) -> bool:
-        return type(learner).__name__ == "Simulated" and bool(self._there)
+        return type(learner).__name__ == "QuantisationSimulation" and bool(self._there)
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def settings(
 
 
 def _cutouts(root: Path) -> Path:
-    """One dark bar on a bright ground, which can be told from it."""
+    """One dark bar on a bright ground, which stands out from it."""
     root.mkdir()
     pixels = np.full((120, 200, 3), 230, np.uint8)
     cv2.line(pixels, (20, 60), (180, 60), (20, 20, 20), 9)
@@ -162,7 +162,7 @@ def test_each_phase_moves_its_model_to_the_device_that_is_named(
     assert gpu.trained == [True]
 
 
-@pytest.mark.parametrize("phase", ["bootstrap", "thermal-n", "qat"])
+@pytest.mark.parametrize("phase", ["bootstrap", "detector", "qat"])
 def test_a_gpu_that_is_not_there_is_one_line(
     phase: str, settings: Callable[[str], dict[str, Any]], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],

@@ -14,7 +14,7 @@ import torch
 
 from windhover.errors import ConfigError, DataError
 from windhover_training.engine.batches import collate
-from windhover_training.engine.distill import Distillation, Distilled, distance_of
+from windhover_training.engine.distill import Distillation, DistillationModel, distance_of
 from windhover_training.engine.model import build_model, load_weights
 from windhover_training.phases import epochs
 from windhover_training.phases.base import execute
@@ -73,7 +73,7 @@ def test_features_come_nearer_and_only_student_and_adapters_learn(config: Distil
     torch.manual_seed(0)
     teacher = load_teacher(config)
     student, _ = load_weights(config.init)
-    learner = Distilled(student, teacher, 1).train()
+    learner = DistillationModel(student, teacher, 1).train()
     loss_of = partial(Distillation(teacher, 0.7, None), learner)
     batch = batch_of(config)
     optimiser = torch.optim.AdamW(learner.parameters(), lr=3e-3)
@@ -95,7 +95,7 @@ def test_features_come_nearer_and_only_student_and_adapters_learn(config: Distil
 def test_the_loss_is_the_guides_mixture(config: DistillConfig) -> None:
     teacher = load_teacher(config)
     student, _ = load_weights(config.init)
-    learner = Distilled(student, teacher, 1).train()
+    learner = DistillationModel(student, teacher, 1).train()
     batch = batch_of(config)
     parts = {}
     for alpha in (0.25, 0.7):
@@ -136,9 +136,9 @@ def test_a_teacher_may_be_a_checkpoint_of_ultralytics(
 ) -> None:
     model = build_model(str(HERE / "wide11.yaml"), 1, 5)
     torch.save({"model": model.half(), "ema": None}, tmp_path / "theirs.pt")
-    told = {"teacher": tmp_path / "theirs.pt", "teacher_channels": 1}
-    told["teacher_model"] = str(HERE / "wide11.yaml")
-    teacher = load_teacher(config.model_copy(update=told))
+    changes = {"teacher": tmp_path / "theirs.pt", "teacher_channels": 1}
+    changes["teacher_model"] = str(HERE / "wide11.yaml")
+    teacher = load_teacher(config.model_copy(update=changes))
     first = "model.0.conv.weight"
     torch.testing.assert_close(teacher.state_dict()[first], model.float().state_dict()[first])
     (tmp_path / "bad.pt").write_bytes(b"?")
@@ -149,5 +149,5 @@ def test_a_teacher_may_be_a_checkpoint_of_ultralytics(
 def test_the_student_alone_is_scored() -> None:
     student = build_model(str(HERE / "tiny11.yaml"), 1, 2)
     teacher = build_model(str(HERE / "wide11.yaml"), 1, 2)
-    assert epochs.student_of(Distilled(student, teacher, 1)) is student
+    assert epochs.student_of(DistillationModel(student, teacher, 1)) is student
     assert epochs.student_of(student) is student

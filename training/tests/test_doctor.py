@@ -1,4 +1,4 @@
-"""The training doctor: what is missing is told with what to do, and only what matters fails."""
+"""The training doctor: what is missing is named with what to do, and only what matters fails."""
 
 from __future__ import annotations
 

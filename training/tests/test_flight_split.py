@@ -16,7 +16,7 @@ from windhover.errors import DataError
 from windhover_training.data.convert import split
 from windhover_training.data.convert.summary import Summary
 from windhover_training.data.readers import hit_uav
-from windhover_training.data.readers.records import Frame, RawFrame
+from windhover_training.data.readers.records import LabelledFrame, RawFrame
 
 REPOSITORY = Path(__file__).parents[2]
 PUBLISHED = (
@@ -69,8 +69,8 @@ def test_a_flight_is_refused_in_two_splits_or_by_a_wrong_name() -> None:
         split.assign(flights, {"test": ["day-60m-00002"]})
 
 
-def a_frame(flight: str, number: int, time: str | None, classes: list[int]) -> Frame:
-    return Frame(
+def a_frame(flight: str, number: int, time: str | None, classes: list[int]) -> LabelledFrame:
+    return LabelledFrame(
         name=f"{flight}-{number}",
         flight=flight,
         source="made up",
@@ -135,7 +135,7 @@ def test_light_and_rare_classes_are_shared_and_not_only_frames() -> None:
 
 
 def test_a_publishers_split_is_kept_only_if_it_keeps_flights_whole() -> None:
-    def marked(flight: str, part: str) -> Frame:
+    def marked(flight: str, part: str) -> LabelledFrame:
         frame = a_frame(flight, len(part), "day", [0])
         return replace(frame, extra={"published_split": part})
 

@@ -16,7 +16,7 @@ from windhover.errors import DataError
 from windhover_training.config import ModelSpec
 from windhover_training.engine.fusion import IlluminationGate, Merge, RgbtModel
 from windhover_training.engine.model import build_as, raw_heads
-from windhover_training.engine.warm_start import read_weights, settle, warm_start
+from windhover_training.engine.warm_start import read_weights, recalibrate_batchnorm, warm_start
 
 pytestmark = pytest.mark.train_env
 
@@ -103,7 +103,7 @@ def test_settling_changes_statistics_and_not_the_function() -> None:
     model.eval()
     with torch.no_grad():
         before = raw_heads(model, picture(3))
-        settle(model, [picture(i).expand(2, -1, -1, -1) for i in range(3)])
+        recalibrate_batchnorm(model, [picture(i).expand(2, -1, -1, -1) for i in range(3)])
         after = raw_heads(model, picture(3))
     for a, b in zip(before, after, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)

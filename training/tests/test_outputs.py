@@ -1,4 +1,4 @@
-"""Outputs: whole or not at all, and nobody's folder replaced by accident."""
+"""Outputs: complete or absent, and nobody's folder replaced by accident."""
 
 from __future__ import annotations
 

@@ -154,9 +154,9 @@ def test_the_viewers_output_gives_what_it_tells() -> None:
     assert found == {
         "average_ms": 2.5, "throughput_hz": 400.0, "min_ms": 2.0, "max_ms": 4.0, "htp_ms": 1.6,
     }  # fmt: skip
-    with pytest.raises(DataError, match="told no average"):
+    with pytest.raises(DataError, match="gave no average"):
         read_viewer(VIEWER.replace("Execute Stats (Average)", "Something"))
-    with pytest.raises(DataError, match="told no average"):
+    with pytest.raises(DataError, match="gave no average"):
         read_viewer("")
 
 

@@ -20,7 +20,7 @@ from windhover.errors import ConfigError, DataError, SourceError
 from windhover.inference.ort_qnn import open_session
 from windhover.inference.soc import DEFAULT_SOC, find_soc
 from windhover_evaluation.speed.estimate import count
-from windhover_training.config import Calibration
+from windhover_training.config import QuantisationConfig
 from windhover_training.data.readers.pictures import read_files
 from windhover_training.engine.fusion import RgbtModel
 from windhover_training.engine.model import build_model
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.train_env
 
 HW = (64, 96)
 TINY = Path(__file__).parent / "tiny11.yaml"
-SETTINGS = Calibration(data=[], images=2)
+SETTINGS = QuantisationConfig(data=[], images=2)
 
 
 @pytest.fixture(scope="module", params=["thermal", "cbam"])
@@ -231,7 +231,12 @@ def test_pictures_become_what_a_model_takes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(3, "four"), four[..., :3])
     # Where a model looks at one camera, the other's picture stands for it.
     np.testing.assert_array_equal(read(3, "grey"), np.dstack([grey] * 3))
-    assert read(1, "colour").shape == (6, 8)
+    pale = np.repeat(grey[..., None], 3, axis=2)
+    pale[..., 0] //= 2
+    cv2.imwrite(str(tmp_path / "pale.png"), np.minimum(pale, 90))
+    assert read(1, "pale").shape == (6, 8)
+    with pytest.raises(SourceError, match="colour palette"):
+        read(1, "colour")  # as strong as a thermal camera's palette, without its counts
     with pytest.raises(DataError, match="no thermal channel"):
         read(4, "colour")
     (tmp_path / "text.png").write_text("no image")

@@ -100,7 +100,7 @@ def test_a_release_is_written_judged_and_not_ready(
     with pytest.raises(ConfigError, match="no inner tensors named"):
         compare_layers(files[0], files[0], [image])
 
-    # A released bundle can be quantised anew from its float.onnx.
+    # A released bundle can be quantised again from its float.onnx.
     again = yaml.safe_load(config.read_text())
     config.write_text(yaml.safe_dump({**again, "checkpoint": str(bundle.root)}))
     assert main(["export", "onnx", "--config", str(config), "--out", str(tmp_path / "new")]) == 0

@@ -219,7 +219,7 @@ def test_real_thermal_has_no_rgb_and_other_labels_are_blurred(
 
 
 def test_missing_split_says_what_makes_it(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="data synth"):
+    with pytest.raises(DataError, match="data render-rgbt"):
         load_frames(tmp_path, "train")
 
 
@@ -266,7 +266,7 @@ def test_a_step_is_drawn_from_the_seed_and_the_step_alone(scenes: Path) -> None:
 
 
 def test_unknown_split_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["data", "synth", "--out", str(tmp_path), "--only", "holiday"]) == 2
+    assert main(["data", "render-rgbt", "--out", str(tmp_path), "--only", "holiday"]) == 2
     assert "train, armed, clear, val, val-empty, test, empty" in capsys.readouterr().err
 
 

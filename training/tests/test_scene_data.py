@@ -39,7 +39,7 @@ def test_a_set_is_written_whole_or_not_at_all_and_never_over_another(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "scenes"
-    command = ["data", "render", "--out", str(out), "--train", "1", "--test", "1"]
+    command = ["data", "render-thermal", "--out", str(out), "--train", "1", "--test", "1"]
     assert main(command) == 0
     assert {path.stem for path in (out / "truth").iterdir()} == {"train", "test"}
     made = {path: path.stat().st_mtime_ns for path in out.rglob("*")}

@@ -153,7 +153,7 @@ def test_kust4k(tmp_path: Path) -> None:
     }
     touching = "box: cars that touch, now one ignore region"
     assert said["merged"][touching] == {"count": 1, "first": ["00002D"]}
-    # What can't be told apart is blurred where a model trains, in both pictures.
+    # What can't be distinguished is blurred where a model trains, in both pictures.
     for image in converted.frames[1].images.values():
         assert image.stem == "00002D"
         assert converted.frames[1].extra["filled"]

@@ -12,13 +12,13 @@ from windhover.errors import DataError
 from windhover_training.cli import main
 from windhover_training.data.describe.stats import advise, describe, measure
 from windhover_training.data.readers.dataset import ConvertedSet
-from windhover_training.data.readers.records import Frame
+from windhover_training.data.readers.records import LabelledFrame
 
 LABELS = ("person", "weapon", "vehicle")
 
 
-def a_frame(boxes: list[tuple[int, float, float]], wh=(1280, 720), **known) -> Frame:
-    return Frame(
+def a_frame(boxes: list[tuple[int, float, float]], wh=(1280, 720), **known) -> LabelledFrame:
+    return LabelledFrame(
         name="x",
         flight="f",
         source="made up",
@@ -32,7 +32,7 @@ def a_frame(boxes: list[tuple[int, float, float]], wh=(1280, 720), **known) -> F
     )
 
 
-def a_set(*frames: Frame, labels=LABELS) -> ConvertedSet:
+def a_set(*frames: LabelledFrame, labels=LABELS) -> ConvertedSet:
     return ConvertedSet(Path("set"), labels, {"train": list(frames[:-1]), "test": [frames[-1]]})
 
 

@@ -48,7 +48,7 @@ def busiest(found: Detections, shape: tuple[int, ...]) -> tuple[int, int]:
 def main() -> None:
     """Draw the frames that are named, each as its RGB and its thermal picture."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path, help="set of data synth; its test split is used")
+    parser.add_argument("data", type=Path, help="set of data render-rgbt; its test split is used")
     parser.add_argument("frames", nargs="+", help="names without .png")
     parser.add_argument("--model", default="models/rgbt-n")
     parser.add_argument("--out", type=Path, default=Path("docs/rgbt_detections.jpg"))

@@ -30,10 +30,10 @@ from windhover_evaluation.fidelity.variants import (
     variant_names,
 )
 from windhover_evaluation.speed.estimate import estimate_bundle, with_shapes
-from windhover_training.config import Calibration, ReleaseConfig, load_config
+from windhover_training.config import QuantisationConfig, ReleaseConfig, load_config
 from windhover_training.data.readers.pictures import KINDS
 from windhover_training.evaluate.score import grouped_truth
-from windhover_training.export.bundle import Exported, calibration_images, write
+from windhover_training.export.bundle import ExportedGraphs, calibration_images, write
 from windhover_training.export.graph import finish_float, load_core, shape_of
 from windhover_training.export.quantise import look, output_quantisation, quantise
 from windhover_training.export.ranges import Histogram
@@ -88,14 +88,14 @@ def _bundle(
         quantised = onnx.load(path)
     else:
         values = {**settings.calibration.model_dump(), **changes}
-        quantised = quantise(core, [], Calibration.model_validate(values), found)
+        quantised = quantise(core, [], QuantisationConfig.model_validate(values), found)
     folder.mkdir(parents=True, exist_ok=True)
     onnx.save(finish_float(core), folder / "float.onnx")
     onnx.save(quantised, folder / "int8.onnx")
     limits = Bundle.load(settings.checkpoint).thresholds.model_dump()
     channels = KINDS[shape_of(core.graph.input[0])[1]]
     reg_max = shape_of(core.graph.output[0])[1] // 4
-    exported = Exported(labels, channels, output_quantisation(quantised), reg_max)
+    exported = ExportedGraphs(labels, channels, output_quantisation(quantised), reg_max)
     write(settings, folder, exported, limits, {})
     return add_to_bundle(folder)
 

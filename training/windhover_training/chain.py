@@ -2,17 +2,18 @@
 
 A step is a phase of the registry, with its config and what is set in it, or any other
 command of ``windhover-train``. Steps that are finished are passed over, so the same command
-goes on where it stopped; everything a step is told is checked before the first one starts.
+resumes where it stopped; everything that a step is given is checked before the first one starts.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from windhover.command_line import INTERRUPTED
 from windhover.errors import ConfigError, DataError
@@ -20,7 +21,7 @@ from windhover.files import write_json
 
 from .config import Strict, load_config
 from .phases.base import Phase, check_inputs, clear_run, execute
-from .phases.registry import PHASES, load_phase
+from .phases.registry import FORMER_NAMES, PHASES, load_phase
 from .runs import Run, RunState
 
 Command = Callable[[Sequence[str]], int]
@@ -39,7 +40,7 @@ class Step(Strict):
         set: dotted keys and values in place of the config's.
         command: a command of ``windhover-train`` and its arguments.
         makes: files and folders that the command makes; without them it is not done.
-        anew: arguments that have the command replace them.
+        force: arguments that have the command replace what is there.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
@@ -48,7 +49,28 @@ class Step(Strict):
     set: dict[str, Any] = Field(default_factory=dict)
     command: tuple[str, ...] = ()
     makes: tuple[Path, ...] = ()
-    anew: tuple[str, ...] = ("--force",)
+    force: tuple[str, ...] = ("--force",)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _present_keys(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "anew" not in values:
+            return values
+        sys.stderr.write(
+            "warning: a step's 'anew' is now 'force'; the former name goes in the next version\n"
+        )
+        return {("force" if key == "anew" else key): value for key, value in values.items()}
+
+    @field_validator("phase")
+    @classmethod
+    def _present_name(cls, phase: str | None) -> str | None:
+        now = FORMER_NAMES.get(phase or "")
+        if now is None:
+            return phase
+        sys.stderr.write(
+            f"warning: phase {phase!r} is now {now!r}; the former name goes in the next version\n"
+        )
+        return now
 
     @model_validator(mode="after")
     def _one_kind(self) -> Step:
@@ -101,35 +123,35 @@ class Chain:
         """
         self.config, self._command = config, command
         self._folders: dict[str, Path] = {}
-        self._told: dict[str, tuple[Phase[Any], Strict] | list[str]] = {}
+        self._arguments: dict[str, tuple[Phase[Any], Strict] | list[str]] = {}
         for step in config.steps:
             if step.phase is None:
-                self._told[step.name] = [self._filled(v, step) for v in step.command]
+                self._arguments[step.name] = [self._filled(v, step) for v in step.command]
                 continue
             assert step.config is not None
             phase = load_phase(step.phase)
             values = {key: self._filled(value, step) for key, value in step.set.items()}
-            self._told[step.name] = phase, load_config(step.config, phase.config, values)
+            self._arguments[step.name] = phase, load_config(step.config, phase.config, values)
             self._folders[step.name] = config.folder / step.name
 
     def state(self, step: Step) -> str:
         """``finished``, ``stopped``, ``running`` (if it was killed) or ``not begun``."""
         kept = self._read()
-        if step.name in kept["anew"]:
+        if step.name in kept["redo"]:
             return "not begun"
         if step.phase is not None:
             folder = self._folders[step.name]
             found = Run(folder).state() if folder.is_dir() else None
             return "not begun" if found is None else found.value
-        done = kept["commands"].get(step.name) == self._told[step.name]
-        whole = done and all(path.exists() for path in step.makes)
-        return RunState.FINISHED.value if whole else "not begun"
+        done = kept["commands"].get(step.name) == self._arguments[step.name]
+        complete = done and all(path.exists() for path in step.makes)
+        return RunState.FINISHED.value if complete else "not begun"
 
     def run(self, start: str | None = None, say: Say = print) -> bool:
         """Do what is left to do.
 
         Args:
-            start: name of a step to do anew, with all that follow it.
+            start: name of a step to repeat, with all that follow it.
             say: receives a line a step.
 
         Returns:
@@ -143,35 +165,35 @@ class Chain:
         if start is not None:
             if start not in names:
                 raise ConfigError(f"no step {start!r}; there are {', '.join(names)}")
-            self._write(anew=names[names.index(start) :])
+            self._write(redo=names[names.index(start) :])
         for number, step in enumerate(self.config.steps):
             if self.state(step) == RunState.FINISHED.value:
                 say(f"{step.name}: finished before")
                 continue
             say(f"{step.name}: begins ({number + 1} of {len(names)})")
             if not self._do(step):
-                say(f"{step.name}: stopped; the same command goes on from here")
+                say(f"{step.name}: stopped; the same command resumes it")
                 return False
         self._report()
         return True
 
     def _do(self, step: Step) -> bool:
-        told = self._told[step.name]
+        given = self._arguments[step.name]
         kept = self._read()
-        anew = step.name in kept["anew"]
-        others = [name for name in kept["anew"] if name != step.name]
-        if not isinstance(told, list):
-            phase, config = told
+        redo = step.name in kept["redo"]
+        others = [name for name in kept["redo"] if name != step.name]
+        if not isinstance(given, list):
+            phase, config = given
             folder = self._folders[step.name]
-            if anew:
+            if redo:
                 # What is there is gone before the note that it must go.
                 check_inputs(phase, config)
                 clear_run(folder)
-                self._write(anew=others)
-            return execute(phase, config, folder, force=anew)
+                self._write(redo=others)
+            return execute(phase, config, folder, force=redo)
         # What this step made with other arguments is the chain's own to replace.
-        again = anew or kept["commands"].get(step.name, told) != told
-        arguments = [*told, *step.anew] if again else told
+        again = redo or kept["commands"].get(step.name, given) != given
+        arguments = [*given, *step.force] if again else given
         status = self._command(arguments)
         if status == INTERRUPTED:
             return False
@@ -181,7 +203,7 @@ class Chain:
         missing = [str(path) for path in step.makes if not path.exists()]
         if missing:
             raise DataError(f"step {step.name} did not make {', '.join(missing)}: {line}")
-        self._write(anew=others, commands={**kept["commands"], step.name: told})
+        self._write(redo=others, commands={**kept["commands"], step.name: given})
         return True
 
     def _filled(self, value: Any, step: Step) -> Any:
@@ -202,10 +224,10 @@ class Chain:
             ) from error
 
     def _read(self) -> dict[str, Any]:
-        """Commands that are finished, by step, and the steps that are to be done anew."""
+        """Commands that are finished, by step, and the steps that are to be repeated."""
         folder = self.config.folder
         found = Run(folder).read(_STATE) if folder.is_dir() else None
-        return {"commands": {}, "anew": []} if found is None else dict(found)
+        return {"commands": {}, "redo": [], **(found or {})}
 
     def _write(self, **changes: Any) -> None:
         Run(self.config.folder).write(_STATE, {**self._read(), **changes})

@@ -55,7 +55,7 @@ class Optimisation(Strict):
 
     A step takes ``accumulate`` forward passes of ``batch`` images each. ``bfloat16`` is mixed
     precision; a GPU that lacks it uses float16 with a scaled loss. With ``keep_statistics``
-    normalisation goes on with the statistics that the model starts with.
+    normalisation keeps the statistics that the model starts with.
     """
 
     steps: int = Field(gt=0)
@@ -160,7 +160,7 @@ def class_ids(names: Sequence[str], labels: Sequence[str]) -> list[int]:
 RangeMethod = Literal["minmax", "percentile", "mse", "entropy"]
 
 
-class Calibration(Strict):
+class QuantisationConfig(Strict):
     """How a graph is quantised, and which training images it is calibrated on.
 
     Attributes:
@@ -185,8 +185,8 @@ class ReleaseConfig(Strict):
     """One model bundle: what it is made from and what it is scored on.
 
     Attributes:
-        checkpoint: ``best.pt`` or ``final.pt`` of a run, or a released bundle whose
-            float.onnx is quantised anew.
+        checkpoint: ``best.pt`` or ``final.pt`` of a run, an Ultralytics ``.pt`` or ONNX, or a
+            released bundle, whose float.onnx is quantised again.
         quantised: int8.onnx that ``train qat`` made, instead of quantising here.
         scores: name of a set -> folder and split that are reported.
         thresholds_on: folder and split that thresholds are chosen on, for the best F1.
@@ -208,7 +208,7 @@ class ReleaseConfig(Strict):
     quantised: Path | None = None
     height: int = Field(512, multiple_of=32)
     width: int = Field(640, multiple_of=32)
-    calibration: Calibration
+    calibration: QuantisationConfig
     iou: float = Field(0.6, gt=0, lt=1)
     scores: dict[str, tuple[Path, str]]
     thresholds_on: tuple[Path, str]

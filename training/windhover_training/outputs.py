@@ -1,4 +1,4 @@
-"""Outputs that appear whole or not at all, and never in place of another by accident.
+"""Outputs that are complete or absent, and never in place of another by accident.
 
 A command that makes a folder fills a hidden one beside it and renames it at the end, so
 that what has the asked-for name is always complete. Single files are written by

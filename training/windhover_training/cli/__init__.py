@@ -15,7 +15,8 @@ from typer.main import get_command
 
 from windhover.command_line import run_command
 
-from . import chips, data, doctor, export, import_model, profile, run, synth, train
+from ..phases.registry import FORMER_NAMES
+from . import chips, data, doctor, export, import_model, profile, render_rgbt, run, train
 from .phase import add_phase
 
 app = typer.Typer(
@@ -26,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-data.app.command("synth")(synth.data_synth)
+data.app.command("render-rgbt")(render_rgbt.render_rgbt)
 data.app.command("render-chips")(chips.render_chips)
 data.app.command("cut-chips")(chips.cut_chips)
 app.add_typer(data.app, name="data")
@@ -42,6 +43,27 @@ app.command("profile")(profile.profile_bundle)
 app.command("release")(export.release_bundle)
 
 
+#: Commands of the version before -> what they are called now; they go in the next one.
+_FORMER = {
+    ("data", "render"): ("data", "render-thermal"),
+    ("data", "synth"): ("data", "render-rgbt"),
+    **{("train", old): ("train", now) for old, now in FORMER_NAMES.items()},
+}
+
+
+def _present(args: Sequence[str]) -> list[str]:
+    """A command line with the name that its command has now, and a warning if that changed it."""
+    now = _FORMER.get((args[0], args[1])) if len(args) > 1 else None
+    if now is None:
+        return list(args)
+    former, words = " ".join(args[:2]), " ".join(now)
+    sys.stderr.write(
+        f"warning: 'windhover-train {former}' is now 'windhover-train {words}'; the former name "
+        "goes in the next version\n"
+    )
+    return [*now, *args[2:]]
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command.
 
@@ -52,4 +74,4 @@ def main(args: Sequence[str] | None = None) -> int:
         0, or 2 after an error that a person has to mend.
     """
     given = sys.argv[1:] if args is None else args
-    return run_command(get_command(app).main, given, "windhover-train")
+    return run_command(get_command(app).main, _present(given), "windhover-train")

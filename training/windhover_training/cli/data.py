@@ -14,7 +14,7 @@ from rich.table import Table
 from windhover.errors import ConfigError, DataError
 from windhover_training.data.convert.summary import Summary
 from windhover_training.data.readers.metadata import read_table
-from windhover_training.data.readers.records import MODALITIES, Frame
+from windhover_training.data.readers.records import MODALITIES, LabelledFrame
 from windhover_training.data.readers.sets import SETS, DataSet
 
 from ..console import table_console
@@ -127,15 +127,15 @@ def data_filter_altitude(
     workers: Workers = WORKERS,
     force: Force = False,
 ) -> None:
-    """Keep frames of an altitude range; one that was stopped goes on where it was."""
+    """Keep frames of an altitude range; resumes one that was stopped."""
     from windhover_training.data.convert.altitude import AltitudeFilter, filter_set
-    from windhover_training.data.convert.altitude_estimate import Lens
+    from windhover_training.data.convert.altitude_estimate import CameraView
 
     if low > high:
         raise ConfigError(f"--min-altitude {low:g} is above --max-altitude {high:g}")
     if estimate and (hfov is None or pitch is None):
         raise ConfigError("--estimate needs the camera's --hfov and --pitch in degrees")
-    lens = Lens(hfov, pitch) if estimate and hfov is not None and pitch is not None else None
+    lens = CameraView(hfov, pitch) if estimate and hfov is not None and pitch is not None else None
     wanted = AltitudeFilter(low, high, read_table(table) if table is not None else {}, lens)
     summary = Summary()
     with progress_bar("placing") as progress:
@@ -156,7 +156,7 @@ def data_split(
     workers: Workers = WORKERS,
     force: Force = False,
 ) -> None:
-    """Split a converted set anew, by flight and never by frame."""
+    """Split a converted set again, by flight and never by frame."""
     from windhover_training.data.convert.split import choose
     from windhover_training.data.convert.writer import WriteOptions, write_set
     from windhover_training.data.readers.dataset import load_set
@@ -247,8 +247,8 @@ def anchors(
     typer.echo(f"wrote {out} and {picture.name}")
 
 
-@app.command("render")
-def data_render(
+@app.command("render-thermal")
+def render_thermal(
     out: Annotated[Path, typer.Option(help="data set to write")] = WORKSPACE / "scenes",
     train: Annotated[int, typer.Option(min=1, help="scenes to train on")] = 120,
     test: Annotated[int, typer.Option(min=1, help="scenes to score on")] = 20,
@@ -300,7 +300,7 @@ def input_size(text: str, option: str = "--input-size") -> tuple[int, int]:
     return numbers[0], numbers[-1]
 
 
-def _show_splits(splits: Mapping[str, Sequence[Frame]], labels: Sequence[str]) -> None:
+def _show_splits(splits: Mapping[str, Sequence[LabelledFrame]], labels: Sequence[str]) -> None:
     table = Table("split", "flights", "frames", "day", "night", *labels)
     for split, frames in splits.items():
         times = Counter(frame.time_of_day for frame in frames)

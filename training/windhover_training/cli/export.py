@@ -40,7 +40,7 @@ def export_onnx(config: ReleaseFile, out: Out, force: Force = False) -> None:
 def export_dlc(
     out: Out,
     soc: Annotated[str, typer.Option(help="chip to compile for, such as qcs8550")] = "qcs8550",
-    force: Annotated[bool, typer.Option("--force", help="build anew what is there")] = False,
+    force: Annotated[bool, typer.Option("--force", help="build again what is there")] = False,
 ) -> None:
     """Build int8.dlc and the chip's compiled graph from a bundle's int8.onnx, all on the HTP."""
     from windhover.inference.build import add_to_bundle
@@ -48,8 +48,8 @@ def export_dlc(
 
     compiled = f"{soc}.bin"
     if any(spec.path == compiled for spec in Bundle.load(out).files.values()) and not force:
-        raise ConfigError(f"{out}: has {compiled} already; give --force to build it anew")
-    # All of it anew: a bundle between the old files and the new ones would be refused.
+        raise ConfigError(f"{out}: has {compiled} already; give --force to build it again")
+    # All of it again: a bundle between the old files and the new ones would be refused.
     with new_folder(out, force=True, mark=MANIFEST_NAME) as part:
         shutil.copytree(out, part, dirs_exist_ok=True)
         bundle = add_to_bundle(part, soc)
@@ -99,7 +99,7 @@ def verify_bundle(
     ] = 60,
     force: Annotated[bool, typer.Option("--force", help="replace an earlier report")] = False,
 ) -> None:
-    """Compare float, INT8 and HTP; name the layers that lose most. Stopped, it goes on."""
+    """Compare float, INT8 and HTP; name the layers that lose most. Resumes one that was stopped."""
     from windhover.model import Bundle
     from windhover_evaluation.fidelity.variants import variant_names
 

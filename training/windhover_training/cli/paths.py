@@ -1,4 +1,4 @@
-"""Where commands put what they make unless they are told otherwise."""
+"""Where commands put what they make by default."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ ConfigFile = Annotated[Path, typer.Option("--config", help="the phase's config, 
 RunFolder = Annotated[
     Path | None, typer.Option("--run", help="run folder [default: runs/NAME in the workspace]")
 ]
-Force = Annotated[bool, typer.Option("--force", help="begin anew, replacing what is there")]
+Force = Annotated[bool, typer.Option("--force", help="start again, replacing what is there")]
 Setting = Annotated[
     list[str] | None, typer.Option("--set", help="KEY=VALUE in place of the config's, as a.b=1")
 ]
@@ -54,7 +54,7 @@ def add_phase(app: typer.Typer, name: str) -> None:
             settings[device_key(name)] = device
         run_phase(name, config, run, force=force, settings=settings)
 
-    command.__doc__ = f"{entry.help} A run that was stopped goes on."
+    command.__doc__ = f"{entry.help} Resumes a run that was stopped."
     app.command(entry.command.rpartition(" ")[2])(command)
 
 

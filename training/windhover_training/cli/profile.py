@@ -25,12 +25,12 @@ def profile_bundle(
     from windhover.files import write_json
     from windhover.model import Bundle
 
-    from ..device.profile import REMOTE, Plan, profile, table
+    from ..device.profile import REMOTE, ProfilePlan, profile, table
     from ..device.transport import open_device
 
     refuse_to_overwrite(out, force=force)
     bundle = Bundle.load(model)
-    plan = Plan(bundle, frames, remote or REMOTE, program)
+    plan = ProfilePlan(bundle, frames, remote or REMOTE, program)
     result = profile(open_device(device), plan, say=lambda text: typer.echo(text, err=True))
     write_json(out, result)
     about = result["device"]

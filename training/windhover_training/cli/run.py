@@ -17,18 +17,18 @@ app = typer.Typer(no_args_is_help=True, help="Run the phases one after the other
 
 @app.callback()
 def _group() -> None:
-    """Keep ``all`` a command of its own."""
+    """Keep ``all`` a subcommand."""
 
 
 @app.command("all")
 def run_all(
     config: Annotated[Path, typer.Option("--config", help="the chain's config, YAML")],
     start: Annotated[
-        str | None, typer.Option("--from", help="do this step and all after it anew")
+        str | None, typer.Option("--from", help="repeat this step and all after it")
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="only check, and list the steps")] = False,
 ) -> None:
-    """Run a chain's steps; the same command goes on where it stopped."""
+    """Run a chain's steps; the same command resumes it."""
     from ..chain import Chain, ChainConfig
     from . import main
 

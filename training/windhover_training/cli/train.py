@@ -1,4 +1,4 @@
-"""``windhover-train train``: run a training phase, or go on with it."""
+"""``windhover-train train``: run or resume a training phase."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import typer
 from ..phases.registry import PHASES
 from .phase import add_phase
 
-app = typer.Typer(no_args_is_help=True, help="Run a training phase, or go on with it.")
+app = typer.Typer(no_args_is_help=True, help="Run or resume a training phase.")
 
 for _name, _entry in PHASES.items():
     if _entry.command.startswith("train "):

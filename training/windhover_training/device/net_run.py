@@ -26,7 +26,7 @@ def read_viewer(text: str) -> dict[str, Any]:
         text: its standard output.
 
     Returns:
-        ``average_ms``, and ``min_ms``, ``max_ms``, ``htp_ms`` where they were told; and
+        ``average_ms``, and ``min_ms``, ``max_ms``, ``htp_ms`` where they were given; and
         ``throughput_hz``, one run after the other.
 
     Raises:
@@ -44,7 +44,7 @@ def read_viewer(text: str) -> dict[str, Any]:
     average = found.get(("Average", _RUN))
     if not average:
         raise DataError(
-            "qnn-profile-viewer told no average of 'NetRun' under 'Execute Stats'; look at its "
+            "qnn-profile-viewer gave no average of 'NetRun' under 'Execute Stats'; look at its "
             "output, the tool's version may print another form"
         )
     result = {"average_ms": average, "throughput_hz": 1e3 / average}

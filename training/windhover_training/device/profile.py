@@ -50,7 +50,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class ProfilePlan:
     """What is to be done on a device.
 
     Attributes:
@@ -66,7 +66,7 @@ class Plan:
     program: str = ""
 
 
-def profile(device: Transport, plan: Plan, say: Say = lambda _: None) -> dict[str, Any]:
+def profile(device: Transport, plan: ProfilePlan, say: Say = lambda _: None) -> dict[str, Any]:
     """Measure and describe; see the module's text.
 
     Returns:
@@ -143,7 +143,7 @@ def _find(device: Transport, program: str) -> str:
     return device.run(f"command -v {program} || true").strip()
 
 
-def _push(device: Transport, plan: Plan) -> None:
+def _push(device: Transport, plan: ProfilePlan) -> None:
     bundle = plan.bundle
     files = [bundle.root / MANIFEST_NAME, *(bundle.root / f.path for f in bundle.files.values())]
     for path in files:
@@ -159,7 +159,7 @@ def _push(device: Transport, plan: Plan) -> None:
             device.push(path, f"{plan.remote}/{path.name}")
 
 
-def _pull_bench(device: Transport, plan: Plan) -> list[dict[str, Any]]:
+def _pull_bench(device: Transport, plan: ProfilePlan) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "bench.json"
         device.pull(f"{plan.remote}/bench.json", path)
@@ -189,7 +189,7 @@ def read_bench(text: str, bundle: Bundle) -> list[dict[str, Any]]:
     return list(rows)
 
 
-def _pull_viewer(device: Transport, plan: Plan) -> list[dict[str, Any]]:
+def _pull_viewer(device: Transport, plan: ProfilePlan) -> list[dict[str, Any]]:
     if plan.bundle.file(Role.QCS8550_BIN) is None:
         raise DataError(f"{plan.bundle.root} has no qcs8550.bin for qnn-net-run; export dlc first")
     timed = read_viewer(device.run(f"cat {shlex.quote(plan.remote)}/viewer.txt"))

@@ -12,7 +12,7 @@ import torch.distributed as dist
 Model = TypeVar("Model", bound=torch.nn.Module)
 
 
-class Averaged(Generic[Model]):
+class WeightAverage(Generic[Model]):
     """Exponential moving average of a model's weights, with a fast start."""
 
     def __init__(self, model: Model, decay: float) -> None:

@@ -21,7 +21,7 @@ from .objective import in_float32
 _PROBE = 64  # px, side of the image that shows how many channels the maps have
 
 
-class Distilled(nn.Module):
+class DistillationModel(nn.Module):
     """A student and its adapters: what is trained and averaged.
 
     Attributes:
@@ -79,7 +79,7 @@ class Distillation:
         self.alpha, self.autocast = alpha, autocast
 
     def __call__(
-        self, learner: Distilled, batch: dict[str, torch.Tensor]
+        self, learner: DistillationModel, batch: dict[str, torch.Tensor]
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The loss of a batch and its detached parts."""
         images = batch["img"]

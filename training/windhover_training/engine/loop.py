@@ -23,7 +23,7 @@ from windhover_training.data.augment.crops import Crop
 
 from ..config import Optimisation
 from ..runs import Run
-from .averaging import Averaged, Model, average_gradients
+from .averaging import Model, WeightAverage, average_gradients
 from .batches import DrawBatch, Prefetcher, collate
 from .memory import is_out_of_memory
 from .objective import Objective, detection_loss, set_progress
@@ -69,7 +69,7 @@ def parameter_groups(
 
 
 def keep_statistics(model: torch.nn.Module) -> None:
-    """Let every normalisation of a model in training go on with the statistics that it has."""
+    """Let every normalisation of a model in training keep the statistics that it has."""
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.eval()
@@ -77,7 +77,7 @@ def keep_statistics(model: torch.nn.Module) -> None:
 
 @dataclass(frozen=True)
 class Validation:
-    """Scores the averaged model while it is trained, and stops it when that is in vain.
+    """Scores the averaged model while it is trained, and stops it when they no longer rise.
 
     Attributes:
         every: steps between two scorings; the last step is scored as well.
@@ -129,7 +129,7 @@ class _State:
         processes: int = dist.get_world_size() if together else 1
         groups = parameter_groups(model, o.weight_decay, rate)
         self.optimiser = torch.optim.AdamW(groups, lr=o.lr)
-        self.averaged = Averaged(model, o.ema)
+        self.averaged = WeightAverage(model, o.ema)
         self.device = next(model.parameters()).device
         self.autocast = short_float(self.device) if o.bfloat16 else None
         half = self.autocast is torch.float16
@@ -246,7 +246,7 @@ def train(
             _lead(state, ahead, o, objective, validation, watch, stop, checkpoint_seconds)
             state.save()
             if state.step < o.steps and not state.given_up(validation):
-                watch.say(f"stopped after {state.step} steps; the same command goes on from here")
+                watch.say(f"stopped after {state.step} steps; the same command resumes it")
                 return None
     finally:
         ahead.close()

@@ -18,7 +18,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory is short, on a GPU or in the machine."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    # The CPU allocator has no error class of its own.
+    # The CPU allocator has no error class for it.
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 

@@ -50,7 +50,7 @@ def mine(
         exam: the images with their truth; its ignore regions are respected.
         split: name of the split that they are of.
         config: what counts.
-        progress: is told of each image.
+        progress: called with images done and images in all.
         unlabelled: classes that the images show without a box: none of them is a mistake.
 
     Returns:

@@ -94,7 +94,7 @@ def save_weights(
 
 
 def load_weights(path: Path) -> tuple[DetectionModel, ModelSpec]:
-    """Build the model of a finished run anew, in eval mode.
+    """Build the model of a finished run, in eval mode.
 
     Raises:
         DataError: the file is no checkpoint of weights.

@@ -1,7 +1,7 @@
 """What is minimised: Ultralytics' detection loss, with focal weighting where asked for.
 
 Ultralytics has no argument for a focal loss. Its criterion keeps the element-wise
-classification loss in an attribute of its own, so that is what is replaced; assignment,
+classification loss in an attribute, so that is what is replaced; assignment,
 box and distribution losses stay as they are.
 """
 

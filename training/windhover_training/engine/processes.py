@@ -25,7 +25,7 @@ T = TypeVar("T")
 _PATIENCE = dt.timedelta(hours=24)
 
 
-def together(work: Callable[[int], T], processes: int, seed: int) -> T:
+def run_distributed(work: Callable[[int], T], processes: int, seed: int) -> T:
     """Do the same work in several processes whose gradients meet once a step.
 
     Args:

@@ -32,7 +32,7 @@ AimetLogger.set_level_for_all_areas(logging.WARNING)
 HTP_CONFIG = "htp_v73"
 
 
-class Simulated(torch.nn.Module):
+class QuantisationSimulation(torch.nn.Module):
     """Raw heads with every tensor rounded, and the loss of the detector that they are of.
 
     Attributes:

@@ -165,7 +165,7 @@ class Validator:
 
         Args:
             detector: with a threshold near zero.
-            timed: is told each frame's times.
+            timed: receives each frame's times.
         """
         found = []
         for row, frame in self.frames():

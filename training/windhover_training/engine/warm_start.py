@@ -1,8 +1,8 @@
 """Starts a model from the fused weights of a released bundle's float.onnx.
 
 A released graph has its normalisation folded into its convolutions. They are put back as
-convolutions with a normalisation that does nothing, and :func:`settle` then gives that
-normalisation the statistics of real crops without changing what the model computes, so
+convolutions with a normalisation that does nothing, and :func:`recalibrate_batchnorm` then
+gives that normalisation the statistics of real crops without changing what the model computes, so
 that training goes on from where the bundle is.
 """
 
@@ -55,7 +55,7 @@ def warm_start(model: nn.Module, weights: Weights, classes: Sequence[int | None]
 
     The first convolution is spread over other numbers of input channels, so that a grey
     picture gives what it gave before. A colour backbone takes the other one's weights where
-    it has none of its own.
+    it has none.
 
     Args:
         model: untrained; changed.
@@ -128,7 +128,7 @@ def _take_last(
 
 
 @torch.no_grad()
-def settle(model: nn.Module, images: list[torch.Tensor]) -> None:
+def recalibrate_batchnorm(model: nn.Module, images: list[torch.Tensor]) -> None:
     """Give every normalisation the statistics of ``images``, leaving the function alone.
 
     Args:

@@ -25,7 +25,7 @@ from windhover.model.detector import Detector
 from windhover_evaluation.fidelity.agreement import Fidelity, compare_backends
 from windhover_evaluation.speed.estimate import estimate_bundle
 
-from ..device.profile import Plan, profile
+from ..device.profile import ProfilePlan, profile
 from ..device.transport import open_device
 from ..engine.validation import Validator
 from ..export.graph import finish_float, unfinished
@@ -50,7 +50,7 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Measured:
+class CandidateResult:
     """One row of the benchmark.
 
     Attributes:
@@ -116,7 +116,7 @@ def half_bundle(bundle: Bundle, folder: Path) -> Bundle:
 
 def measure(
     model: str, precision: Precision, bundle: Bundle, exam: Validator, emulated: int
-) -> Measured:
+) -> CandidateResult:
     """Measure one candidate.
 
     Args:
@@ -135,9 +135,9 @@ def measure(
     near, note = (None, "not asked for")
     if emulated:
         near, note = _emulate(bundle, precision, exam, emulated)
-    told = estimate_bundle(bundle)
-    likely = told.likely_ms if precision == "int8" else (told.scaled_ms["float"],) * 2
-    return Measured(
+    estimate = estimate_bundle(bundle)
+    likely = estimate.likely_ms if precision == "int8" else (estimate.scaled_ms["float"],) * 2
+    return CandidateResult(
         model=model,
         precision=precision,
         map50=scores["map50"],
@@ -164,7 +164,7 @@ def on_device(bundle: Bundle, address: str) -> float:
         WindhoverError: it can't be reached, or has not what it takes.
     """
     ready = add_to_bundle(bundle.root, DEFAULT_SOC)
-    result = profile(open_device(address), Plan(ready))
+    result = profile(open_device(address), ProfilePlan(ready))
     found = [run["latency"] for run in result["backends"] if run.get("latency")]
     times = [timed.get("p50_ms", timed["average_ms"]) for timed in found]
     if not times:
@@ -183,7 +183,7 @@ def run_on_cpu(
     return scores, times
 
 
-def against_float(row: Measured, float_scores: Mapping[str, float]) -> Measured:
+def against_float(row: CandidateResult, float_scores: Mapping[str, float]) -> CandidateResult:
     """The row with what the float32 graph reached."""
     return replace(row, float_map50=float_scores["map50"])
 
@@ -215,7 +215,7 @@ class HalfOnHtp:
 def _emulate(
     bundle: Bundle, precision: Precision, exam: Validator, count: int
 ) -> tuple[Fidelity | None, str]:
-    """Nearness to float on the HTP emulator, or why it can't be told."""
+    """Nearness to float on the HTP emulator, or why it is not known."""
     try:
         reference = CpuBackend(bundle, precision="float", threads=1)
         other: Backend = open_backend(bundle, "qnn") if precision == "int8" else HalfOnHtp(bundle)

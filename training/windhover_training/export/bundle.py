@@ -22,7 +22,7 @@ from windhover_training.data.readers.dataset import load_set
 from windhover_training.data.readers.pictures import KINDS
 from windhover_training.data.readers.records import MODALITIES
 
-from ..config import Calibration, ReleaseConfig
+from ..config import QuantisationConfig, ReleaseConfig
 from .graph import INPUT, finish_float, load_core, shape_of
 from .quantise import output_quantisation, quantise
 
@@ -48,7 +48,7 @@ class BundleIdentity(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportedGraphs:
     """What the manifest says of the graphs.
 
     Attributes:
@@ -65,7 +65,7 @@ class Exported:
 
 
 def calibration_images(
-    settings: Calibration, channels: Modality, height: int, width: int
+    settings: QuantisationConfig, channels: Modality, height: int, width: int
 ) -> Iterator[NDArray[np.uint8]]:
     """Draw training images of several data sets, an equal share of each.
 
@@ -97,7 +97,7 @@ def letterboxed(frame: Frame, channels: Modality, hw: tuple[int, int]) -> NDArra
     return canvas
 
 
-def export_graphs(config: ReleaseConfig, out: Path) -> Exported:
+def export_graphs(config: ReleaseConfig, out: Path) -> ExportedGraphs:
     """Write ``float.onnx`` and ``int8.onnx``.
 
     Args:
@@ -119,7 +119,7 @@ def export_graphs(config: ReleaseConfig, out: Path) -> Exported:
     onnx.save(finish_float(core), out / "float.onnx")
     onnx.save(quantised, out / "int8.onnx")
     reg_max = shape_of(core.graph.output[0])[1] // 4
-    return Exported(labels, channels, output_quantisation(quantised), reg_max)
+    return ExportedGraphs(labels, channels, output_quantisation(quantised), reg_max)
 
 
 def write_float(core: onnx.ModelProto, labels: Sequence[str], out: Path) -> Bundle:
@@ -171,7 +171,7 @@ def read_quantised(path: Path) -> onnx.ModelProto:
 def write(
     config: BundleIdentity,
     out: Path,
-    exported: Exported,
+    exported: ExportedGraphs,
     thresholds: dict[str, Any],
     provenance: dict[str, Any],
 ) -> Bundle:

@@ -39,14 +39,14 @@ def _table(precisions: dict[str, dict[str, Any]]) -> list[str]:
         "| images | class | boxes | AP50 float | AP50 INT8 | AP50-95 float | AP50-95 INT8 |",
         "|---|---|---:|---:|---:|---:|---:|",
     ]
-    whole, small = precisions["float"], precisions["int8"]
-    for group, classes in whole.items():
+    floats, integers = precisions["float"], precisions["int8"]
+    for group, classes in floats.items():
         if group == "images":
             continue
         for label, scores in classes.items():
             if label == "images":
                 continue
-            other = small[group][label]
+            other = integers[group][label]
             rows.append(
                 f"| {group} | {label} | {scores['boxes']} | {scores['ap50']:.3f} | "
                 f"{other['ap50']:.3f} | {scores['ap50_95']:.3f} | {other['ap50_95']:.3f} |"

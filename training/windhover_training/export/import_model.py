@@ -24,9 +24,9 @@ from windhover.types import Frame
 from windhover_evaluation.fidelity.agreement import Fidelity, compare_backends
 from windhover_training.data.readers.pictures import KINDS, read_files
 
-from ..config import Calibration
+from ..config import QuantisationConfig
 from ..evaluate.score import score
-from .bundle import Exported, letterboxed, write
+from .bundle import ExportedGraphs, letterboxed, write
 from .card import CARD_KEYS, write_card
 from .graph import finish_float, shape_of
 from .quantise import output_quantisation, quantise
@@ -89,7 +89,7 @@ class _Identity:
 
 
 @dataclass(frozen=True)
-class Imported:
+class ImportReport:
     """What became of a model.
 
     Attributes:
@@ -111,13 +111,13 @@ class Imported:
         ]
 
 
-def import_model(settings: ImportSettings, out: Path, say: Say = lambda _: None) -> Imported:
+def import_model(settings: ImportSettings, out: Path, say: Say = lambda _: None) -> ImportReport:
     """Cut, quantise, compile, compare, score and describe.
 
     Args:
         settings: what to make of which file.
         out: bundle folder; it exists.
-        say: is told of each step.
+        say: receives a line for each step.
 
     Raises:
         BackendError: an op does not run on the HTP; names it.
@@ -135,13 +135,13 @@ def import_model(settings: ImportSettings, out: Path, say: Say = lambda _: None)
     chosen = _spread(files, settings.images)
     say(f"quantising on {len(chosen)} of {sum(map(len, files))} pictures")
     images = (letterboxed(frame, channels, (height, width)) for frame in _frames(chosen, channels))
-    quantised = quantise(model.core, images, Calibration(data=[], images=len(chosen)))
+    quantised = quantise(model.core, images, QuantisationConfig(data=[], images=len(chosen)))
     onnx.save(finish_float(model.core), out / "float.onnx")
     onnx.save(quantised, out / "int8.onnx")
     say("compiling for the HTP")
     build_htp_files(out, settings.soc)
     identity = _Identity(settings.name, settings.version, height, width)
-    exported = Exported(model.labels, channels, output_quantisation(quantised), reg_max)
+    exported = ExportedGraphs(model.labels, channels, output_quantisation(quantised), reg_max)
     thresholds = {"score": SCORE, "iou": settings.iou, "max_detections": 300, "per_class": {}}
     bundle = write(identity, out, exported, thresholds, {})
     seen = _spread(files, settings.compared)
@@ -164,7 +164,7 @@ def import_model(settings: ImportSettings, out: Path, say: Say = lambda _: None)
     }
     bundle = write(identity, out, exported, thresholds, provenance)
     write_card(bundle, out / "README.md")
-    return Imported(bundle, fidelity)
+    return ImportReport(bundle, fidelity)
 
 
 def compare(bundle: Bundle, frames: Sequence[Frame]) -> dict[str, Fidelity]:

@@ -113,7 +113,7 @@ def _session(model: onnx.ModelProto, names: list[str]) -> ort.InferenceSession:
 def _drop(
     name: str, decibels: float, makers: dict[str, onnx.NodeProto], known: dict[str, float]
 ) -> float:
-    """Walk back over what has no figure of its own to the nearest inputs that have."""
+    """Walk back over tensors without a figure to the nearest inputs that have one."""
     waiting, seen, before = list(makers[name].input), set(), []
     while waiting:
         source = waiting.pop()

@@ -214,13 +214,13 @@ def _heads(graph: onnx.GraphProto, where: str) -> list[Head]:
     ]
     boxes = [head for head in heads if head.kind == "box"]
     scores = [head for head in heads if head.kind == "score"]
-    whole = (
+    complete = (
         len(heads) == len(found)
         and len(boxes) == len(scores) > 0
         and all(head.channels == 4 * bins for head in boxes)
         and len({head.channels for head in scores}) == 1
     )
-    if not whole:
+    if not complete:
         shown = ", ".join(map(str, counts)) or "none"
         raise ConfigError(
             f"{where}: its boxes are decoded in a way that can't be cut off (last convolutions "
@@ -280,7 +280,7 @@ def _named(
     for head in heads:
         shape = shapes.get(head.tensor, [])
         if len(shape) != 4 or not all(shape):
-            raise ConfigError(f"{where}: the shape of {head.tensor} can't be told; give best.pt")
+            raise ConfigError(f"{where}: the shape of {head.tensor} is not known; give best.pt")
         stride = hw[0] // shape[2]
         if [cells * stride for cells in shape[2:]] != list(hw):
             raise ConfigError(f"{where}: {head.tensor} has no square cells; give best.pt")

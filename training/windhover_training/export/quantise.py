@@ -22,7 +22,7 @@ from onnxruntime.quantization.execution_providers.qnn import get_qnn_qdq_config
 
 from windhover.errors import ConfigError
 
-from ..config import Calibration
+from ..config import QuantisationConfig
 from .graph import CORE_INPUT, INPUT, TO_NCHW, TO_NHWC, output_names, rename, set_ends, shape_of
 from .ranges import PASSING, Histogram, Range, choose_range, next_functions, observe, resized
 
@@ -49,7 +49,7 @@ class _Blank(CalibrationDataReader):
 def quantise(
     core: onnx.ModelProto,
     images: Iterable[NDArray[np.uint8]],
-    settings: Calibration,
+    settings: QuantisationConfig,
     found: Mapping[str, Histogram] | None = None,
 ) -> onnx.ModelProto:
     """Quantise the core graph to 8 bits, and to 16 where the settings say so.
@@ -108,7 +108,7 @@ def look(core: onnx.ModelProto, images: Iterable[NDArray[np.uint8]]) -> dict[str
 
 
 def activation_ranges(
-    core: onnx.ModelProto, found: Mapping[str, Histogram], settings: Calibration
+    core: onnx.ModelProto, found: Mapping[str, Histogram], settings: QuantisationConfig
 ) -> dict[str, Range]:
     """Choose the range of every activation.
 
@@ -173,7 +173,7 @@ def _wide(
 
 
 def _set_ranges(overrides: dict[str, list[dict[str, Any]]], ranges: Mapping[str, Range]) -> None:
-    """Add ranges to what ONNX Runtime is told of each tensor, where the recipe has no scale."""
+    """Add ranges to what ONNX Runtime is given for each tensor, where the recipe has no scale."""
     for name, (low, high) in ranges.items():
         row = overrides.setdefault(name, [{}])[0]
         for each in (row, row.get("convert")):

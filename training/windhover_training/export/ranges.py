@@ -132,7 +132,7 @@ def _squared_error(histogram: Histogram, ends: Range, behind: Callable[[Floats],
 
 
 def _divergence(histogram: Histogram, ends: Range, behind: Callable[[Floats], Floats]) -> float:
-    del behind  # which values occur is told before they are used
+    del behind  # which values occur is counted before they are used
     used = np.flatnonzero(histogram.counts)
     counts = histogram.counts[used]
     levels = _quantised(histogram.centres[used], ends)[1].astype(np.int64)
@@ -169,7 +169,7 @@ def observe(
     names = list(dict.fromkeys([*inner, *ends]))
     session = _session_with(core, [name for name in names if name not in ends])
     entry = session.get_inputs()[0].name
-    whole = {name: Histogram() for name in names}
+    histograms = {name: Histogram() for name in names}
     near = {name: Histogram() for name in ends}
     for image in images:
         values = dict(zip(names, session.run(names, {entry: image}), strict=True))
@@ -178,17 +178,17 @@ def observe(
             if value.dtype != np.float32:
                 continue
             flat = value.reshape(-1)
-            whole[name].add(flat[:: max(1, flat.size // _SAMPLE)])
-            whole[name].add(np.array([flat.min(), flat.max()]))
+            histograms[name].add(flat[:: max(1, flat.size // _SAMPLE)])
+            histograms[name].add(np.array([flat.min(), flat.max()]))
             if value.ndim == 4 and mask.any():
                 seen = value[0][:, resized(mask, value.shape[2:])]
                 weight = min(flat.size, _SAMPLE) / max(seen.size, 1)
-                whole[name].add(seen, weight)
+                histograms[name].add(seen, weight)
                 if name in near:
                     near[name].add(seen)
-    if not any(np.isfinite(each.low) for each in whole.values()):
+    if not any(np.isfinite(each.low) for each in histograms.values()):
         raise DataError("there are no calibration images; give a converted data set with some")
-    found = {**whole, **{name: each for name, each in near.items() if np.isfinite(each.low)}}
+    found = {**histograms, **{name: each for name, each in near.items() if np.isfinite(each.low)}}
     return {name: each for name, each in found.items() if np.isfinite(each.low)}
 
 

@@ -106,7 +106,7 @@ def table(scores: dict[str, dict[str, Any]], steps: int) -> str:
 def _needs(config: AblationConfig) -> list[RequiredInput]:
     data, split = config.scored_on
     truth = RequiredInput(
-        data / "truth" / f"{split}.json", f"windhover-train data synth --out {data}"
+        data / "truth" / f"{split}.json", f"windhover-train data render-rgbt --out {data}"
     )
     return [
         RequiredInput(config.base, "the repository"),

@@ -63,17 +63,17 @@ class Phase(Generic[C]):
 
 
 def execute(phase: Phase[C], config: C, folder: Path, *, force: bool = False) -> bool:
-    """Run a phase to its end, or go on with a run that was stopped.
+    """Run a phase to its end, or resume a run that was stopped.
 
     Args:
         phase: which.
         config: validated.
         folder: run folder; made if it does not exist.
-        force: begin anew where the folder holds a run that is finished or has another
+        force: start again where the folder holds a run that is finished or has another
             config, and write over what :attr:`Phase.writes` names.
 
     Returns:
-        True when it is finished, False if it was asked to stop; the same call goes on.
+        True when it is finished, False if it was asked to stop; the same call resumes it.
 
     Raises:
         ConfigError: the folder can't be used as asked.
@@ -106,8 +106,8 @@ def check_inputs(phase: Phase[C], config: C) -> None:
     """
     missing = [need for need in phase.needs(config) if not need.path.exists()]
     if missing:
-        told = "; ".join(f"{need.path} (made by: {need.made_by})" for need in missing)
-        raise DataError(f"{phase.command} lacks {told}")
+        listed = "; ".join(f"{need.path} (made by: {need.made_by})" for need in missing)
+        raise DataError(f"{phase.command} lacks {listed}")
 
 
 def _check_folder(config: Strict, run: Run) -> bool:
@@ -124,13 +124,13 @@ def _check_folder(config: Strict, run: Run) -> bool:
     if run.state() is RunState.FINISHED:
         raise ConfigError(
             f"{run.folder} holds a finished run; choose another with --run, or --force to "
-            "train it anew"
+            "train it again"
         )
     changed = _changes(before, config.model_dump(mode="json"))
     if changed:
         raise ConfigError(
             f"{run.folder} holds a run with another {', '.join(changed)}; choose another "
-            "folder with --run, or --force to begin anew"
+            "folder with --run, or --force to start again"
         )
     return False
 

@@ -15,14 +15,14 @@ from windhover.machine import machine_facts
 from windhover.model import Bundle
 from windhover_evaluation.fidelity.agreement import Fidelity
 
-from ..config import Calibration, ReleaseConfig, Strict
+from ..config import QuantisationConfig, ReleaseConfig, Strict
 from ..device.transport import open_device
-from ..engine.processes import together
+from ..engine.processes import run_distributed
 from ..engine.settings import Schedule
 from ..engine.validation import Validator
 from ..evaluate.candidate import (
     Budget,
-    Measured,
+    CandidateResult,
     against_float,
     half_bundle,
     measure,
@@ -32,7 +32,7 @@ from ..evaluate.candidate import (
 from ..export.bundle import export_graphs, write
 from ..runs import Run, RunState
 from .base import Phase, RequiredInput
-from .epochs import EpochConfig, Trained, inputs, pictures_of, train_epochs
+from .epochs import EpochConfig, TrainingResult, inputs, pictures_of, train_epochs
 
 
 class CandidateConfig(Strict):
@@ -78,7 +78,7 @@ class BenchmarkConfig(EpochConfig):
         return values
 
     def of_candidate(self, candidate: CandidateConfig) -> EpochConfig:
-        """What the trainer is told for one candidate."""
+        """The trainer's config for one candidate."""
         own = {key: getattr(self, key) for key in EpochConfig.model_fields}
         name = f"{self.name}: {name_of(candidate.model)}"
         return EpochConfig.model_construct(**(own | {"name": name, "model": candidate.model}))
@@ -94,14 +94,14 @@ def _needs(config: BenchmarkConfig) -> list[RequiredInput]:
 
 
 def _run(config: BenchmarkConfig, run: Run) -> Mapping[str, Any] | None:
-    rows: list[Measured] = []
+    rows: list[CandidateResult] = []
     if config.timed_on is not None:
         open_device(config.timed_on)  # before hours of training, not after them
     for candidate in config.candidates:
         own = Run(run.folder / name_of(candidate.model))
         if own.state() is not RunState.FINISHED:
             work = partial(_train, config.of_candidate(candidate), own)
-            done = together(work, config.schedule.processes, config.seed)
+            done = run_distributed(work, config.schedule.processes, config.seed)
             if done is None:
                 return None
             own.set_state(RunState.FINISHED, "benchmark")
@@ -116,7 +116,7 @@ def _run(config: BenchmarkConfig, run: Run) -> Mapping[str, Any] | None:
     }
 
 
-def _train(config: EpochConfig, run: Run, rank: int) -> Trained | None:
+def _train(config: EpochConfig, run: Run, rank: int) -> TrainingResult | None:
     pictures = pictures_of(config, run, rank)
     return train_epochs(config, run, rank, pictures)
 
@@ -132,7 +132,7 @@ def _exam(config: BenchmarkConfig) -> Validator:
     )
 
 
-def _judge(config: BenchmarkConfig, candidate: CandidateConfig, own: Run) -> list[Measured]:
+def _judge(config: BenchmarkConfig, candidate: CandidateConfig, own: Run) -> list[CandidateResult]:
     """Export one trained candidate and measure it in each precision."""
     exam = _exam(config)
     bundle = _export(config, candidate, own)
@@ -154,7 +154,7 @@ def _export(config: BenchmarkConfig, candidate: CandidateConfig, own: Run) -> Bu
         checkpoint=own.best,
         height=config.size,
         width=config.size,
-        calibration=Calibration(
+        calibration=QuantisationConfig(
             data=[config.data], images=config.calibration_images, seed=config.seed
         ),
         scores={},
@@ -165,7 +165,7 @@ def _export(config: BenchmarkConfig, candidate: CandidateConfig, own: Run) -> Bu
     return write(release, out, export_graphs(release, out), {"iou": release.iou}, {})
 
 
-def as_table(rows: Sequence[Measured], budget: Budget) -> str:
+def as_table(rows: Sequence[CandidateResult], budget: Budget) -> str:
     """The rows as Markdown, with what each figure is."""
     heading = [
         "model", "precision", "mAP50", "mAP50-95", "MB", "CPU ms", "same boxes on the HTP emulator",
@@ -180,7 +180,7 @@ def as_table(rows: Sequence[Measured], budget: Budget) -> str:
     )
 
 
-def _cells(row: Measured, budget: Budget) -> list[str]:
+def _cells(row: CandidateResult, budget: Budget) -> list[str]:
     near = row.emulator
     low, high = row.estimate_ms
     keep, why = row.verdict(budget)
@@ -206,7 +206,7 @@ def _nearness(near: Fidelity) -> str:
     return f"{near.matched} of {near.reference_count}{shared}, least SQNR {least:.1f} dB"
 
 
-def _as_json(row: Measured, budget: Budget) -> dict[str, Any]:
+def _as_json(row: CandidateResult, budget: Budget) -> dict[str, Any]:
     keep, why = row.verdict(budget)
     return {**asdict(row), "keep": keep, "why": why}
 

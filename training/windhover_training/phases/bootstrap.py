@@ -6,23 +6,23 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from ..engine.processes import together
+from ..engine.processes import run_distributed
 from ..runs import Run
 from .base import Phase, RequiredInput
-from .epochs import EpochConfig, Trained, inputs, pictures_of, train_epochs
+from .epochs import EpochConfig, TrainingResult, inputs, pictures_of, train_epochs
 
 
 def _needs(config: EpochConfig) -> list[RequiredInput]:
     return inputs(config)
 
 
-def _train(config: EpochConfig, run: Run, rank: int) -> Trained | None:
+def _train(config: EpochConfig, run: Run, rank: int) -> TrainingResult | None:
     pictures = pictures_of(config, run, rank)
     return train_epochs(config, run, rank, pictures)
 
 
 def _run(config: EpochConfig, run: Run) -> Mapping[str, Any] | None:
-    done = together(partial(_train, config, run), config.schedule.processes, config.seed)
+    done = run_distributed(partial(_train, config, run), config.schedule.processes, config.seed)
     return None if done is None else done.metrics()
 
 

@@ -23,17 +23,17 @@ from windhover_training.data.convert.stages import (
 from ..config import LossConfig, Strict, class_ids
 from ..engine.mining import MiningConfig, mine
 from ..engine.model import choose_device, load_weights
-from ..engine.processes import together
+from ..engine.processes import run_distributed
 from ..engine.validation import Validator
 from ..runs import Run, RunState
 from .base import Phase, RequiredInput
-from .epochs import EpochConfig, Trained, inputs, pictures_of, train_epochs
+from .epochs import EpochConfig, TrainingResult, inputs, pictures_of, train_epochs
 
 _LIST = "list.json"
 
 
 class StageConfig(Strict):
-    """One stage, with an optimiser of its own: AdamW anew from ``lr0``.
+    """One stage, with its own optimiser: AdamW, starting from ``lr0``.
 
     Attributes:
         stage: what is taught, see :func:`..data.stages.build_list`.
@@ -85,7 +85,7 @@ class CurriculumConfig(EpochConfig):
         return self
 
     def of_stage(self, stage: StageConfig, init: Path) -> EpochConfig:
-        """What the trainer is told for one stage."""
+        """The trainer's config for one stage."""
         schedule = self.schedule.model_copy(
             update={
                 "epochs": stage.epochs,
@@ -110,9 +110,9 @@ def _run(config: CurriculumConfig, run: Run) -> Mapping[str, Any] | None:
         if own.state() is not RunState.FINISHED:
             if not (own.folder / _LIST).exists():
                 _choose(config, stage, init, own)
-            told = config.of_stage(stage, init)
-            work = partial(_train, told, own, config.mining.share)
-            done = together(work, config.schedule.processes, config.seed)
+            stage_config = config.of_stage(stage, init)
+            work = partial(_train, stage_config, own, config.mining.share)
+            done = run_distributed(work, config.schedule.processes, config.seed)
             if done is None:
                 return None
             own.write_metrics({**done.metrics(), **summary(own.read(_LIST))})
@@ -151,7 +151,7 @@ def _mine(config: CurriculumConfig, init: Path) -> list[HardNegative]:
     return sorted(found, key=lambda each: -each.score)[: config.mining.most]
 
 
-def _train(config: EpochConfig, run: Run, share: float, rank: int) -> Trained | None:
+def _train(config: EpochConfig, run: Run, share: float, rank: int) -> TrainingResult | None:
     pictures = pictures_of(config, run, rank)
     lesson = read_lesson(run.folder / _LIST, pictures)
     sampler = HeavySampler(

@@ -16,7 +16,7 @@ from ..engine.model import build_model, choose_device
 from ..engine.objective import set_criterion
 from ..runs import Run
 from .base import Phase, RequiredInput
-from .steps import Begun, draw_in_order, metrics_of, run_steps, take_start
+from .steps import TrainingSetup, draw_in_order, metrics_of, run_steps, take_start
 
 
 def make_draw(
@@ -63,14 +63,14 @@ def run_detector(
     return run_steps(partial(_start, config, unreadable), config, folder)
 
 
-def _start(config: TrainConfig, unreadable: dict[str, str] | None, rank: int) -> Begun:
+def _start(config: TrainConfig, unreadable: dict[str, str] | None, rank: int) -> TrainingSetup:
     model = build_model(config.model, config.channels, len(config.labels))
     model.to(choose_device(config.device))
     draw = make_draw(config, rank, unreadable)
     same = range(len(config.labels))
     take_start(model, config, same, lambda: make_draw(config) if rank else draw)
     set_criterion(model, LossConfig())  # one that can leave out what is not judged
-    return Begun(model, draw)
+    return TrainingSetup(model, draw)
 
 
 def _needs(config: TrainConfig) -> list[RequiredInput]:
@@ -81,9 +81,8 @@ def _needs(config: TrainConfig) -> list[RequiredInput]:
     ]
     if config.rendered.share > 0 and config.rendered.pool is not None:
         pool = config.rendered.pool
-        needs.append(
-            RequiredInput(pool / "truth/train.json", f"windhover-train data render --out {pool}")
-        )
+        render = f"windhover-train data render-thermal --out {pool}"
+        needs.append(RequiredInput(pool / "truth/train.json", render))
     if config.init is not None:
         needs.append(RequiredInput(config.init, "the phase before, see its config"))
     if config.start is not None:
@@ -97,4 +96,4 @@ def _run(config: TrainConfig, run: Run) -> dict[str, Any] | None:
     return metrics if metrics is None else {**metrics, "unreadable": unreadable}
 
 
-PHASE = Phase("train thermal-n", TrainConfig, _needs, _run)
+PHASE = Phase("train detector", TrainConfig, _needs, _run)

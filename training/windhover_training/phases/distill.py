@@ -12,7 +12,7 @@ from ultralytics.nn.tasks import DetectionModel
 
 from windhover.errors import ConfigError
 
-from ..engine.distill import Distillation, Distilled
+from ..engine.distill import Distillation, DistillationModel
 from ..engine.loop import short_float
 from ..engine.model import (
     FORMAT_KEYS,
@@ -22,10 +22,10 @@ from ..engine.model import (
     read_checkpoint,
     take_weights,
 )
-from ..engine.processes import together
+from ..engine.processes import run_distributed
 from ..runs import Run
 from .base import Phase, RequiredInput
-from .epochs import EpochConfig, Trained, inputs, pictures_of, train_epochs
+from .epochs import EpochConfig, TrainingResult, inputs, pictures_of, train_epochs
 
 
 class DistillConfig(EpochConfig):
@@ -59,10 +59,10 @@ def load_teacher(config: DistillConfig) -> DetectionModel:
         channels = spec.channels
     else:
         channels = config.teacher_channels
-        told = config.spec.model_copy(
+        teacher_spec = config.spec.model_copy(
             update={"model": config.teacher_model, "channels": channels, "fusion": None}
         )
-        teacher = build_as(told)
+        teacher = build_as(teacher_spec)
         take_weights(teacher, config.teacher)
     if channels != config.channels and not (config.channels == 4 and channels in {1, 3}):
         raise ConfigError(
@@ -79,7 +79,7 @@ def _needs(config: DistillConfig) -> list[RequiredInput]:
     return [*inputs(config, student), RequiredInput(config.teacher, made)]
 
 
-def _train(config: DistillConfig, run: Run, rank: int) -> Trained | None:
+def _train(config: DistillConfig, run: Run, rank: int) -> TrainingResult | None:
     pictures = pictures_of(config, run, rank)
     device = choose_device(config.schedule.device)
     teacher = load_teacher(config).to(device)
@@ -90,12 +90,12 @@ def _train(config: DistillConfig, run: Run, rank: int) -> Trained | None:
         rank,
         pictures,
         objective=Distillation(teacher, config.alpha, autocast),
-        wrap=lambda student: Distilled(student, teacher, config.channels),
+        wrap=lambda student: DistillationModel(student, teacher, config.channels),
     )
 
 
 def _run(config: DistillConfig, run: Run) -> Mapping[str, Any] | None:
-    done = together(partial(_train, config, run), config.schedule.processes, config.seed)
+    done = run_distributed(partial(_train, config, run), config.schedule.processes, config.seed)
     return None if done is None else done.metrics()
 
 

@@ -32,7 +32,7 @@ from .base import RequiredInput
 
 
 class EpochConfig(Strict):
-    """What every phase that trains by epochs is told.
+    """The config of every phase that trains by epochs.
 
     Attributes:
         name: of the run.
@@ -117,12 +117,12 @@ def pictures_of(config: EpochConfig, run: Run, rank: int) -> list[Picture]:
     pictures = load_pictures(config.data, config.splits, config.channels, config.labels, flaws)
     if rank == 0:
         boxes = Counter(int(k) for picture in pictures for k in picture.classes)
-        told = {
+        counts = {
             "images": len(pictures),
             "boxes": {label: boxes[i] for i, label in enumerate(config.labels)},
             "left_out": {text: count for text, count in flaws.items() if count},
         }
-        run.write("data.json", told)
+        run.write("data.json", counts)
     return pictures
 
 
@@ -139,7 +139,7 @@ def _check_labels(config: EpochConfig) -> None:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingResult:
     """A model that reached the end of its schedule, or gave up rising.
 
     Attributes:
@@ -175,7 +175,7 @@ def train_epochs(
     objective: Objective | None = None,
     wrap: Wrap | None = None,
     title: str | None = None,
-) -> Trained | None:
+) -> TrainingResult | None:
     """Train one model on one list of pictures; one of the processes that do so.
 
     Args:
@@ -230,7 +230,8 @@ def train_epochs(
     )
     if done is None:
         return None
-    return Trained(run.best, run.read("best.json"), {**sampler.unreadable, **exam.unreadable})
+    unreadable = {**sampler.unreadable, **exam.unreadable}
+    return TrainingResult(run.best, run.read("best.json"), unreadable)
 
 
 def draw_share(sampler: HeavySampler, o: Optimisation, processes: int, rank: int) -> DrawBatch:

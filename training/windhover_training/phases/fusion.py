@@ -31,12 +31,20 @@ from ..engine.model import choose_device
 from ..engine.objective import set_criterion
 from ..engine.stock import begin_as_stock, read_stock, share_of_rate
 from ..engine.validation import Validator
-from ..engine.warm_start import settle
+from ..engine.warm_start import recalibrate_batchnorm
 from ..fusion_config import FusionConfig, RealRgb
 from ..progress import progress_bar
 from ..runs import Run
 from .base import Phase, RequiredInput
-from .steps import FAR, SETTLE_BATCHES, Begun, draw_in_order, metrics_of, run_steps, take_start
+from .steps import (
+    FAR,
+    RECALIBRATION_BATCHES,
+    TrainingSetup,
+    draw_in_order,
+    metrics_of,
+    run_steps,
+    take_start,
+)
 
 #: Split of scenes with nothing to find.
 CLEAR = "clear"
@@ -119,7 +127,7 @@ def _real_sampler(config: FusionConfig, own: RealRgb, rng: np.random.Generator) 
 
 
 def run_fusion(config: FusionConfig, folder: Path) -> Path | None:
-    """Run the phase to its end, or go on with it; as :func:`.steps.run_steps`."""
+    """Run the phase to its end, or resume it; as :func:`.steps.run_steps`."""
     # Before any step, so that a resumed run finds what was found first.
     places = mine_clear(config, Run(folder)) if config.clear.mined else {}
     return run_steps(partial(_start, config, places), config, folder)
@@ -132,8 +140,8 @@ def prepare(config: FusionConfig, crops: Callable[[], DrawBatch]) -> RgbtModel:
         begin_as_stock(model, read_stock(config.stock), config.labels)
         draw = crops()
         device = next(model.parameters()).device
-        batches = (collate(draw(FAR + i), device) for i in range(SETTLE_BATCHES))
-        settle(model, [batch["img"] for batch in batches])
+        batches = (collate(draw(FAR + i), device) for i in range(RECALIBRATION_BATCHES))
+        recalibrate_batchnorm(model, [batch["img"] for batch in batches])
     else:
         take_start(model, config, config.start_classes, crops)
     return model
@@ -163,8 +171,8 @@ def mine_clear(config: FusionConfig, run: Run) -> Places:
         exam = Validator(config.data, CLEAR, labels, 4, (height, width), most, empty=True)
         model = prepare(config, lambda: make_draw(config)).eval()
         limits = MiningConfig(score=config.clear.score)
-        with progress_bar("looking for hard negatives") as told:
-            found = mine(model, exam, CLEAR, limits, told)
+        with progress_bar("looking for hard negatives") as progress:
+            found = mine(model, exam, CLEAR, limits, progress)
         run.write(_MINED, [each.model_dump() for each in found])
     rows = {image["id"]: row for row, image in enumerate(truth)}
     places: Places = {}
@@ -174,7 +182,7 @@ def mine_clear(config: FusionConfig, run: Run) -> Places:
     return places
 
 
-def _start(config: FusionConfig, places: Places, rank: int) -> Begun:
+def _start(config: FusionConfig, places: Places, rank: int) -> TrainingSetup:
     draw = make_draw(config, rank, places)
     model = prepare(config, lambda: make_draw(config, 0, places) if rank else draw)
     set_criterion(model, config.loss)
@@ -182,14 +190,14 @@ def _start(config: FusionConfig, places: Places, rank: int) -> Begun:
     if config.stock is not None:
         rate = share_of_rate(config.backbone_rate, config.taken_rate)
     holder = _holder(config)
-    return Begun(model, draw, None if holder is None else holder.objective, rate)
+    return TrainingSetup(model, draw, None if holder is None else holder.objective, rate)
 
 
 def _needs(config: FusionConfig) -> list[RequiredInput]:
     wanted = {"train": 1.0, "armed": config.armed_share, CLEAR: config.clear.share}
     splits = [split for split, share in wanted.items() if share]
-    synth = f"windhover-train data synth --out {config.data}"
-    needed = [RequiredInput(config.data / "truth" / f"{split}.json", synth) for split in splits]
+    render = f"windhover-train data render-rgbt --out {config.data}"
+    needed = [RequiredInput(config.data / "truth" / f"{split}.json", render) for split in splits]
     if config.thermal_only is not None and config.thermal_share:
         convert = f"windhover-train data convert hit-uav ROOT --out {config.thermal_only}"
         needed.append(RequiredInput(config.thermal_only / "truth" / "train.json", convert))

@@ -20,9 +20,9 @@ from ..config import ModelSpec, Optimisation, ReleaseConfig, Strict, load_config
 from ..engine.fusion import WINDOW
 from ..engine.loop import train
 from ..engine.model import choose_device, load_model
-from ..engine.qat import Simulated
+from ..engine.qat import QuantisationSimulation
 from ..evaluate.score import quick_score
-from ..export.bundle import Exported, calibration_images, write
+from ..export.bundle import ExportedGraphs, calibration_images, write
 from ..export.graph import export_core, finish_float, shape_of
 from ..export.quantise import output_quantisation, with_quantised_ends
 from ..runs import Run
@@ -75,7 +75,7 @@ class QatConfig(Strict):
 
 
 def _needs(config: QatConfig) -> list[RequiredInput]:
-    made = "windhover-train data convert or data synth"
+    made = "windhover-train data convert or data render-rgbt"
     truths = [config.data / "truth" / f"{split}.json" for split in config.splits]
     scored, split = config.scored_on
     needed = [RequiredInput(path, made) for path in (*truths, scored / "truth" / f"{split}.json")]
@@ -98,7 +98,7 @@ def _run(config: QatConfig, run: Run) -> Mapping[str, Any] | None:
     channels = KINDS[spec.channels]
     settings = release.calibration.model_copy(update={"images": config.calibration_images})
     images = calibration_images(settings, channels, release.height, release.width)
-    learner = Simulated(model, images, release.calibration.score_range)
+    learner = QuantisationSimulation(model, images, release.calibration.score_range)
     before = _bundle(release, learner, core, spec.labels, run.folder / "before")
     flaws: Counter[str] = Counter()
     pictures = load_pictures(config.data, config.splits, spec.channels, spec.labels, flaws)
@@ -139,7 +139,11 @@ def _check_size(config: QatConfig, release: ReleaseConfig, spec: ModelSpec) -> N
 
 
 def _bundle(
-    release: ReleaseConfig, learner: Simulated, core: onnx.ModelProto, labels: list[str], out: Path
+    release: ReleaseConfig,
+    learner: QuantisationSimulation,
+    core: onnx.ModelProto,
+    labels: list[str],
+    out: Path,
 ) -> Bundle:
     """float.onnx as it was and int8.onnx as it is now, for scoring and for the release."""
     out.mkdir(parents=True, exist_ok=True)
@@ -148,7 +152,7 @@ def _bundle(
     onnx.save(finish_float(core), out / "float.onnx")
     onnx.save(quantised, out / "int8.onnx")
     reg_max = shape_of(core.graph.output[0])[1] // 4
-    exported = Exported(labels, KINDS[count], output_quantisation(quantised), reg_max)
+    exported = ExportedGraphs(labels, KINDS[count], output_quantisation(quantised), reg_max)
     return write(release, out, exported, {"iou": release.iou}, {})
 
 

@@ -42,8 +42,8 @@ PHASES: Mapping[str, Entry] = {
         "train distill", "distill", "Train a detector towards a large one's feature maps."
     ),
     "qat": Entry("train qat", "qat", "Train on with every tensor rounded as the HTP rounds it."),
-    "thermal-n": Entry(
-        "train thermal-n", "detector", "Train the thermal detector on crops at native scale."
+    "detector": Entry(
+        "train detector", "detector", "Train a detector of one camera on crops at native scale."
     ),
     "fusion": Entry(
         "train fusion", "fusion", "Train the RGB + thermal detector, or a rival of it."
@@ -58,6 +58,10 @@ PHASES: Mapping[str, Entry] = {
         "train weapons", "weapons", "Go on with a fusion model on pasted weapons of real outline."
     ),
 }
+
+
+#: Names that phases had in the version before -> what they are called now.
+FORMER_NAMES: Mapping[str, str] = {"thermal-n": "detector"}
 
 
 def load_phase(name: str) -> Phase[Any]:

@@ -52,7 +52,7 @@ def release(
         out: bundle folder.
         report: folder for the comparison of float, INT8 and HTP.
         profile: what ``windhover-train profile`` wrote, if a device was at hand.
-        say: is told of each step.
+        say: receives a line for each step.
 
     Returns:
         The checklist.

@@ -16,11 +16,11 @@ from ..engine.loop import Rate, full_rate
 from ..engine.model import build_model, choose_device, take_weights
 from ..engine.objective import set_criterion
 from ..engine.stock import read_stock, share_of_rate
-from ..engine.warm_start import settle, warm_start
+from ..engine.warm_start import recalibrate_batchnorm, warm_start
 from ..runs import Run
 from ..second_look_config import SecondLookConfig
 from .base import Phase, RequiredInput
-from .steps import FAR, SETTLE_BATCHES, Begun, draw_in_order, metrics_of, run_steps
+from .steps import FAR, RECALIBRATION_BATCHES, TrainingSetup, draw_in_order, metrics_of, run_steps
 
 
 def make_draw(config: SecondLookConfig, rank: int = 0) -> DrawBatch:
@@ -60,7 +60,7 @@ def run_second_look(config: SecondLookConfig, folder: Path) -> Path | None:
     return run_steps(partial(_start, config), config, folder)
 
 
-def _start(config: SecondLookConfig, rank: int) -> Begun:
+def _start(config: SecondLookConfig, rank: int) -> TrainingSetup:
     model = build_model(config.model, config.channels, len(config.labels))
     device = choose_device(config.device)
     model.to(device)
@@ -72,12 +72,12 @@ def _start(config: SecondLookConfig, rank: int) -> Begun:
         # No class of COCO is a weapon: the class rows begin at nothing.
         warm_start(model, read_stock(config.stock), [None] * len(config.labels))
         same = make_draw(config) if rank else draw
-        batches = (collate(same(FAR + i), device) for i in range(SETTLE_BATCHES))
-        settle(model, [batch["img"] for batch in batches])
+        batches = (collate(same(FAR + i), device) for i in range(RECALIBRATION_BATCHES))
+        recalibrate_batchnorm(model, [batch["img"] for batch in batches])
     if config.stock is not None:
         rate = share_of_rate(config.backbone_rate, config.taken_rate)
     set_criterion(model, config.loss)
-    return Begun(model, draw, rate=rate)
+    return TrainingSetup(model, draw, rate=rate)
 
 
 def _needs(config: SecondLookConfig) -> list[RequiredInput]:

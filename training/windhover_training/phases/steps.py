@@ -19,8 +19,8 @@ from ..engine.batches import DrawBatch, collate
 from ..engine.loop import Rate, full_rate, short_float, train
 from ..engine.model import save_weights, take_weights
 from ..engine.objective import Objective
-from ..engine.processes import together
-from ..engine.warm_start import read_weights, settle, warm_start
+from ..engine.processes import run_distributed
+from ..engine.warm_start import read_weights, recalibrate_batchnorm, warm_start
 from ..fusion_config import FusionConfig
 from ..runs import Run
 from ..second_look_config import SecondLookConfig
@@ -29,7 +29,7 @@ StepConfig = TrainConfig | FusionConfig | SecondLookConfig
 
 
 @dataclass(frozen=True)
-class Begun:
+class TrainingSetup:
     """What a process trains with.
 
     Attributes:
@@ -47,8 +47,8 @@ class Begun:
 
 
 #: Rank of a process -> what it begins with.
-Start = Callable[[int], Begun]
-SETTLE_BATCHES = 12
+Start = Callable[[int], TrainingSetup]
+RECALIBRATION_BATCHES = 12
 #: Steps that training never comes to, for what is drawn before it.
 FAR = 1_000_000
 
@@ -85,8 +85,8 @@ def take_start(
         model: changed.
         config: names a run's weights, a released float.onnx, or neither.
         classes: as :func:`~windhover_training.engine.warm_start.warm_start`.
-        crops: what draws in process 0, so that all processes settle on the same; asked for
-            only where released weights settle, at steps that training never comes to.
+        crops: what draws in process 0, so that all processes see the same; asked for
+            only where released weights start, at steps that training never reaches.
     """
     if config.init is not None:
         take_weights(model, config.init)
@@ -94,12 +94,12 @@ def take_start(
         warm_start(model, read_weights(config.start), classes)
         draw = crops()
         device = next(model.parameters()).device
-        batches = (collate(draw(FAR + i), device) for i in range(SETTLE_BATCHES))
-        settle(model, [batch["img"] for batch in batches])
+        batches = (collate(draw(FAR + i), device) for i in range(RECALIBRATION_BATCHES))
+        recalibrate_batchnorm(model, [batch["img"] for batch in batches])
 
 
 def run_steps(start: Start, config: StepConfig, folder: Path) -> Path | None:
-    """Train to the end, or go on with it.
+    """Train to the end, or resume it.
 
     Args:
         start: picklable, where there is more than one process.
@@ -108,9 +108,9 @@ def run_steps(start: Start, config: StepConfig, folder: Path) -> Path | None:
 
     Returns:
         Path of ``final.pt``: the averaged weights and what is needed to rebuild the model.
-        None if the run was asked to stop; it goes on from its checkpoint when run again.
+        None if the run was asked to stop; it resumes from its checkpoint when run again.
     """
-    return together(partial(_train, start, config, folder), config.processes, config.seed)
+    return run_distributed(partial(_train, start, config, folder), config.processes, config.seed)
 
 
 def _train(start: Start, config: StepConfig, folder: Path, rank: int) -> Path | None:

@@ -30,7 +30,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Verified:
+class VerificationReport:
     """What :func:`verify` found.
 
     Attributes:
@@ -56,7 +56,7 @@ def verify(
     frames: int,
     out: Path,
     progress: Progress | None = None,
-) -> Verified:
+) -> VerificationReport:
     """Compare a bundle's graphs on every set that the config names, and layer by layer.
 
     Args:
@@ -66,7 +66,7 @@ def verify(
             :func:`~windhover_evaluation.fidelity.variants.variant_names` gives them.
         frames: images of each set, evenly from all.
         out: folder for ``verify.md``, ``verify.json`` and the sets' own files.
-        progress: is told of each image.
+        progress: called with images done and images in all.
 
     Raises:
         BackendError: a variant can't be opened, or a run failed.
@@ -78,20 +78,20 @@ def verify(
         raise ConfigError(f"{bundle.root}: has no float.onnx and int8.onnx to compare; export it")
     found = {}
     for number, (name, (root, split)) in enumerate(config.scores.items()):
-        whole = grouped_truth(root / "truth" / f"{split}.json", bundle.labels)
-        truth = sample_images(whole, frames)
+        truth_of_split = grouped_truth(root / "truth" / f"{split}.json", bundle.labels)
+        truth = sample_images(truth_of_split, frames)
         images = root / "images" / split
         found[name] = evaluate_fidelity(
             bundle, truth, images, names, out / f"set_{number}", progress
         )
     seen = calibration_images(config.calibration, bundle.modality, *bundle.input.hw)
-    result = Verified(found, compare_layers(exact, quantised, islice(seen, LAYER_IMAGES)))
+    result = VerificationReport(found, compare_layers(exact, quantised, islice(seen, LAYER_IMAGES)))
     write_atomic(out / "verify.md", markdown(result))
     write_json(out / "verify.json", result.as_dict())
     return result
 
 
-def markdown(result: Verified) -> str:
+def markdown(result: VerificationReport) -> str:
     """The tables and the ten worst layers as Markdown."""
     lines = []
     for name, variants in result.sets.items():

@@ -1,4 +1,4 @@
-"""``windhover-train data synth``: render registered RGB + thermal scenes."""
+"""``windhover-train data render-rgbt``: render registered RGB + thermal scenes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from windhover.errors import ConfigError
 from .paths import WORKSPACE
 
 
-def data_synth(
-    out: Annotated[Path, typer.Option(help="data set to write, or to go on with")] = WORKSPACE
+def render_rgbt(
+    out: Annotated[Path, typer.Option(help="data set to write or resume")] = WORKSPACE
     / "rgbt",
     count: Annotated[int, typer.Option(min=1, help="scenes to train on")] = 400,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="processes")] = 1,
     only: Annotated[str | None, typer.Option(help="one split, such as armed")] = None,
 ) -> None:
-    """Render registered RGB + thermal scenes; a set that was broken off is gone on with."""
+    """Render registered RGB + thermal scenes; resumes an interrupted set."""
     from windhover_training.data.render.rgbt_scenes import parts, render_part
 
     every = parts(count)

@@ -1,5 +1,6 @@
 """On the drone: all stages in one process, inference on the HTP through the model's .dlc.
 
+Both cameras fly: RGB at 3840x2160 (NV12), thermal at 640x512 (Y16), with the model for both.
 What runs is written in config/qcs8550.yaml::
 
     ros2 launch windhover_bringup qcs8550.launch.py

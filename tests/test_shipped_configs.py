@@ -32,6 +32,7 @@ class Result:
         consumers: the other nodes, in the order in which they start.
         image_topic: that the detector takes and the overlay draws on.
         watched: stages whose results the monitor watches.
+        detect_width: to which the RGB camera's frames are reduced; 0 = not at all.
     """
 
     sources: dict[str, str]
@@ -40,6 +41,7 @@ class Result:
     consumers: tuple[str, ...]
     image_topic: str
     watched: tuple[str, ...]
+    detect_width: int = 0
 
 
 RESULTS = {
@@ -54,9 +56,12 @@ RESULTS = {
         ("thermal_camera", "detector", "tracker"),
     ),
     "qcs8550": Result(
-        {"thermal_camera": "v4l2:///dev/video0"}, "thermal-n", "dlc",
-        ("tracker", "detector", "monitor"), "camera/thermal/image_raw",
-        ("thermal_camera", "detector", "tracker"),
+        {
+            "rgb_camera": "gst:qtiqmmfsrc camera=0 ! video/x-raw,format=NV12,width=3840",
+            "thermal_camera": "v4l2:///dev/video0?size=640x512&rate=30&format=y16",
+        },
+        "rgbt-n", "dlc", ("tracker", "detector", "pairing", "monitor"), "rgbt/image",
+        ("rgb_camera", "thermal_camera", "pairing", "detector", "tracker"), 1280,
     ),
 }  # fmt: skip
 # A launch file's own config; what it runs is what the config says.
@@ -90,6 +95,7 @@ def test_a_config_runs_what_is_stated_here(name, tmp_path):
         assert bool(sources[node]) == bool(start)
     assert bundle.name == wanted.model
     assert config["detector"].get("backend", "auto") == wanted.backend
+    assert config["rgb_camera"].get("detect_width", 0) == wanted.detect_width
     assert setup.image_topic == config["overlay"]["image_topic"] == wanted.image_topic
     # default.yaml names no source: one that is, in its place.
     for node, uri in sources.items():

@@ -33,7 +33,7 @@ class FrameReducer:
     """
 
     def __init__(self, width: int) -> None:
-        self._width = max(width // 2 * 2, 2)
+        self._width = width
         # Fresh memory for each frame's steps would cost as much as the steps.
         self._scratch: dict[tuple[int, ...], Pixels] = {}
 
@@ -53,10 +53,8 @@ class FrameReducer:
         if frame.encoding not in REDUCED:
             return frame
         full = FullFrame(np.asarray(frame.image, np.uint8), frame.encoding)
-        size = full.width, full.height
-        wide = size[0] > self._width
-        if wide:
-            size = self._width, max(2 * round(size[1] * self._width / size[0] / 2), 2)
+        size = reduced_size((full.width, full.height), self._width)
+        wide = size[0] < full.width
         if frame.encoding == "nv12":
             luma, chroma = nv12_planes(full.image)
             if wide:
@@ -104,6 +102,19 @@ class FrameReducer:
         if out is None:
             out = self._scratch[shape] = np.empty(shape, np.uint8)
         return np.asarray(cv2.resize(plane, size, out, interpolation=how), np.uint8)
+
+
+def reduced_size(size: tuple[int, int], width: int) -> tuple[int, int]:
+    """``(width, height)`` of what :class:`FrameReducer` makes of a frame.
+
+    Args:
+        size: ``(width, height)`` of the frame.
+        width: as :class:`FrameReducer` takes it.
+    """
+    columns = max(width // 2 * 2, 2)
+    if size[0] <= columns:
+        return size
+    return columns, max(2 * round(size[1] * columns / size[0] / 2), 2)
 
 
 def nv12_planes(image: NDArray[Any]) -> tuple[Pixels, Pixels]:

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from windhover_bringup.runtime.composed import Pipeline
 
 
+# To which frames of the RGB camera are reduced; a smaller scene's stay as they are.
+_DETECT_WIDTH = 1280
+_LOOKS_TWICE_SIZE = "3840x2160"
+
+
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything that is written.")] = Path(
         "out/demo"
@@ -21,11 +26,20 @@ def demo(
     scene: Annotated[
         str, typer.Option(help="Scene to render.")
     ] = "scene:demo?seed=1&altitude=40&camera=thermal",
+    rgb_size: Annotated[
+        str,
+        typer.Option(
+            help="Size of the RGB camera's frames, WIDTHxHEIGHT. Frames of more than 1280 columns "
+            "are reduced to that, and a model that looks twice cuts chips from the full ones. "
+            "Default: 3840x2160 for such a model, else as the scene has it."
+        ),
+    ] = "",
     frames: Annotated[int, typer.Option(help="Frames to render.", min=2, max=36000)] = 240,
     backend: options.GivenBackend = None,
     label_map: options.LabelMap = None,
 ) -> None:
     """Run a rendered scene through the chain; overlay, bag, scores and report go to --out."""
+    from windhover.model.bundle import Bundle
     from windhover_bringup.runtime.recorded_run import LOWER_BOUND, run_and_report
     from windhover_bringup.runtime.settings import settings_of
     from windhover_bringup.scoring.scene_truth import SceneTruthRecorder
@@ -34,14 +48,19 @@ def demo(
 
     mapping = parse_mapping(label_map or [])
 
-    uri = f"{scene}{'&' if '?' in scene else '?'}frames={frames}"
+    if not rgb_size and Bundle.load(model).second_look is not None:
+        rgb_size = _LOOKS_TWICE_SIZE
+    keys = [f"frames={frames}", *([f"rgb_size={rgb_size}"] if rgb_size else [])]
+    uri = f"{scene}{'&' if '?' in scene else '?'}{'&'.join(keys)}"
     settings = settings_of(None, uri, model, backend, rate=0.0)
+    settings = settings.with_values("rgb_camera", detect_width=_DETECT_WIDTH)
     recorder = SceneTruthRecorder()
 
     def prepare(pipeline: Pipeline) -> None:
         pipeline.camera.opener = recorder.open
 
     def scoring(folder: Path) -> ScoringSpec:
-        return ScoringSpec(recorder.write(folder), warnings=[LOWER_BOUND], mapping=mapping)
+        truth = recorder.write(folder, _DETECT_WIDTH)
+        return ScoringSpec(truth, warnings=[LOWER_BOUND], mapping=mapping)
 
     run_and_report(settings, out, "Windhover demo", scoring, prepare)

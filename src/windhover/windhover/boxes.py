@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from windhover.types import Detections, Tracks
+
+_Results = TypeVar("_Results", Detections, Tracks)
 
 
 def iou_matrix(
@@ -31,3 +36,20 @@ def iou_matrix(
     overlap = np.zeros_like(shared)
     np.divide(shared, union, out=overlap, where=union > 0.0)
     return np.asarray(overlap, np.float64)
+
+
+def clip_results(results: _Results, width: int, height: int) -> _Results:
+    """Results with their boxes inside the picture, for tools that refuse others.
+
+    Args:
+        results: of one picture, boxes in its pixels.
+        width: of the picture.
+        height: of the picture.
+
+    Returns:
+        Those of which some area is left.
+    """
+    limits = np.array([width, height, width, height], np.float32)
+    boxes = np.clip(results.boxes, np.float32(0.0), limits)
+    inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    return replace(results, boxes=boxes)[inside]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from windhover.errors import BackendError
-from windhover.types import Frame
+from windhover.types import Detections, Frame
 
 pytest.importorskip("rclpy")
 pytest.importorskip("vision_msgs")
@@ -304,3 +304,25 @@ def test_a_bundle_without_the_required_signature_is_refused_and_reported(
 def test_an_unsigned_bundle_is_used_without_a_key_and_reported(linked):
     node, _ = linked
     assert node.health.report().values["model_signature"] == "unsigned"
+
+
+@pytest.mark.parametrize("clip", [False, True])
+def test_boxes_of_the_topic_are_clipped_only_if_asked_for(nodes, blob_bundle, clip):
+    arrays = nodes.listener(Detection2DArray, "detections", qos.result())
+    link = BlockingSlot()
+    node = nodes.add(DetectorNode({"model": str(blob_bundle), "clip_boxes": clip}, frames=link))
+    found = []
+    node.on_result(lambda frame, detections, taken_ns: found.append(detections))
+    assert node.bring_up()
+    wait_for(lambda: node.count_subscribers("detections") == 1, "discovery")
+    # A person that leaves the picture: its box reaches beyond the edge.
+    node._detector.detect = lambda frame: Detections(
+        np.array([[-8, 20, 24, 60], [400, 0, 440, 40]], np.float32),
+        np.ones(2, np.float32),
+        np.zeros(2, np.int32),
+    )
+    give(link, frame())
+    wait_for(lambda: arrays, "detections")
+    lefts = [d.bbox.center.position.x - d.bbox.size_x / 2 for d in arrays[0].detections]
+    assert lefts == pytest.approx([0] if clip else [-8, 400])
+    assert len(found[0]) == 2

@@ -16,6 +16,7 @@ from typing import Any
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
+from windhover.boxes import clip_results
 from windhover.errors import BackendError, CalibrationError, ConfigError, EncodingError
 from windhover.geometry import Lens
 from windhover.health.altitude import AltitudeMonitor
@@ -221,8 +222,11 @@ class DetectorNode(StageNode[DetectorParams]):
         self.health.clear_problem("frame")
         self.looking.finish(frame, found)
         before = time.monotonic_ns()
+        shown = found
+        if self.params.clip_boxes:
+            shown = clip_results(found, frame.width, frame.height)
         self._detections.publish(
-            serialize_results(frame.stamp_ns, frame.frame_id, found, detector.labels)
+            serialize_results(frame.stamp_ns, frame.frame_id, shown, detector.labels)
         )
         self.health.timings.record("publish", time.monotonic_ns() - before)
         for stage, duration_ns in detector.timings.by_stage().items():

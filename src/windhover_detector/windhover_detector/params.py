@@ -47,6 +47,11 @@ class DetectorParams(AltitudeParams, AttitudeParams, StageParams):
         description="least score of a detection; 0 = as the bundle was tuned. Below the tracker's "
         "low_score nothing is gained",
     )
+    clip_boxes: bool = read_only(
+        False,
+        description="clip the boxes of the topic to the image and leave out those outside; the "
+        "tracker and a run's recording get them unclipped",
+    )
     image_topic: str = read_only(
         "", description="images to detect in; empty = the camera that the bundle is for"
     )

@@ -214,3 +214,25 @@ def test_attitude_and_camera_info_give_the_image_motion(nodes):
         detections.publish(serialize_results(stamp, "cam", found, LABELS))
         wait_for(lambda n=step + 1: len(heard) == n, f"tracks {step}")
     assert [[each.id for each in array.detections] for array in heard] == [["1"]] * 8
+
+
+@pytest.mark.parametrize("clip", [False, True])
+def test_boxes_of_the_topic_are_clipped_only_if_asked_for(nodes, clip):
+    heard = nodes.listener(Detection2DArray, "tracks", qos.result())
+    node = nodes.add(TrackerNode(FAST | {"clip_boxes": clip}, linked=True))
+    assert node.bring_up()
+    wait_for(lambda: node.count_subscribers("tracks") == 1, "discovery")
+    edge = Detections(np.array([[-8, 20, 24, 60]], np.float32), np.ones(1), np.zeros(1, np.int32))
+    image = np.zeros((200, 300), np.uint8)
+    handed_on = node.track(Frame(image, "mono8", 10**18, "cam"), edge, LABELS)
+    wait_for(lambda: heard, "tracks")
+    box = heard[0].detections[0].bbox
+    left = box.center.position.x - box.size_x / 2
+    assert left == pytest.approx(0 if clip else -8)
+    assert handed_on.boxes[0, 0] == pytest.approx(-8)
+
+
+def test_a_tracker_that_knows_no_image_refuses_to_clip(nodes):
+    node = nodes.add(TrackerNode(FAST | {"clip_boxes": True}))
+    assert not node.bring_up()
+    assert any("clip_boxes needs" in text for text in problems(node))

@@ -18,6 +18,7 @@ from pydantic import create_model
 from sensor_msgs.msg import CameraInfo
 from vision_msgs.msg import Detection2DArray
 
+from windhover.boxes import clip_results
 from windhover.errors import CalibrationError, ConfigError, DataError
 from windhover.geometry import Lens, Quaternion
 from windhover.second_look.evidence import with_armed
@@ -50,6 +51,11 @@ class TrackerParams(AttitudeParams, StageParams):
     tracker: TrackerName = read_only("bytetrack", description="which tracker")
     deadline_s: float = read_only(
         0.5, ge=0.0, le=60.0, description="longest time between two messages; 0 = none offered"
+    )
+    clip_boxes: bool = read_only(
+        False,
+        description="clip the boxes of the topic to the image and leave out those outside; only "
+        "in one process with the detector, where the image's size is known",
     )
     camera_info_topic: str = read_only(
         "",
@@ -123,6 +129,7 @@ class TrackerNode(StageNode[TrackerParams]):
         self._tracks = self.advertise(
             Detection2DArray, topics.TRACKS, qos.result(self.params.deadline_s)
         )
+        self._linked = linked
         if not linked:
             # No deadline is asked here: a publisher without one would not match,
             # and nothing would ever arrive. Silence is seen by this stage's age.
@@ -132,6 +139,11 @@ class TrackerNode(StageNode[TrackerParams]):
 
     def configure(self) -> None:
         """Make the tracker, unless an earlier one is kept so that ids go on."""
+        if self.params.clip_boxes and not self._linked:
+            raise ConfigError(
+                "clip_boxes needs the image's size: run the tracker in one process with the "
+                "detector, or clip in the subscriber"
+            )
         if self._tracker is None:
             name = self.params.tracker
             self._tracker = make_tracker(name, getattr(self.params, name))
@@ -204,7 +216,10 @@ class TrackerNode(StageNode[TrackerParams]):
             if self.params.report_armed:
                 tracks = with_armed(tracks, self._looks.probabilities(stamp_ns))
         tracked = time.monotonic_ns()
-        self._tracks.publish(serialize_results(stamp_ns, frame_id, tracks, labels))
+        shown = tracks
+        if self.params.clip_boxes and frame is not None:
+            shown = clip_results(tracks, frame.width, frame.height)
+        self._tracks.publish(serialize_results(stamp_ns, frame_id, shown, labels))
         self.health.timings.record("tracking", tracked - before)
         self.health.timings.record("publish", time.monotonic_ns() - tracked)
         self.health.frame(self.get_clock().now().nanoseconds - stamp_ns)

@@ -31,14 +31,14 @@ def predict(source, model, out, *more):
 
 def test_a_folder_gives_pictures_labels_and_a_summary(pictures, blob_bundle, tmp_path, capsys):
     out = tmp_path / "out"
-    assert predict(pictures, blob_bundle, out, "--save-txt") == 0
+    assert predict(pictures, blob_bundle, out, "--save-conf") == 0
     printed = capsys.readouterr().out
     assert "4 frames, 3 with objects: 3 person, 3 vehicle" in printed
     assert "none dropped" in printed
     files = {str(p.relative_to(out)) for p in out.rglob("*.*")}
     assert files == {
         "p0.jpg", "p1.jpg", "p2.jpg", "empty.jpg", "predictions.json",
-        "labels/p0.txt", "labels/p1.txt", "labels/p2.txt",
+        "labels/p0.txt", "labels/p1.txt", "labels/p2.txt", "labels/empty.txt",
     }  # fmt: skip
     drawn = cv2.imread(str(out / "p0.jpg"))
     # A legend may stand beside the picture.

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from windhover.boxes import clip_results
 from windhover.types import Detections
-from windhover_bringup.prediction.labels import CocoDetections, clip_boxes, yolo_text
+from windhover_bringup.prediction.labels import CocoDetections, yolo_text
 
 WIDTH, HEIGHT = 200, 100
 
@@ -21,14 +22,18 @@ def detections(*boxes):
 
 
 def test_yolo_text_is_a_share_of_the_pictures_size():
-    text = yolo_text(detections([50, 25, 150, 75], [0, 0, 20, 10]), WIDTH, HEIGHT)
-    assert text == "0 0.500000 0.500000 0.500000 0.500000 0.9000\n" + (
+    found = detections([50, 25, 150, 75], [0, 0, 20, 10])
+    assert yolo_text(found, WIDTH, HEIGHT) == (
+        "0 0.500000 0.500000 0.500000 0.500000\n1 0.050000 0.050000 0.100000 0.100000\n"
+    )
+    assert yolo_text(found, WIDTH, HEIGHT, scores=True) == (
+        "0 0.500000 0.500000 0.500000 0.500000 0.9000\n"
         "1 0.050000 0.050000 0.100000 0.100000 0.5000\n"
     )
 
 
 def test_boxes_are_clipped_and_those_outside_left_out():
-    found = clip_boxes(
+    found = clip_results(
         detections([-10, 20, 30, 120], [200, 0, 220, 50], [5, 5, 6, 6]), WIDTH, HEIGHT
     )
     np.testing.assert_array_equal(found.boxes, [[0, 20, 30, 100], [5, 5, 6, 6]])
@@ -37,7 +42,7 @@ def test_boxes_are_clipped_and_those_outside_left_out():
 
 @given(arrays(np.float32, (5, 4), elements=st.floats(-400, 400, width=32)))
 def test_clipped_boxes_have_area_inside_the_picture(boxes):
-    found = clip_boxes(detections(*boxes), WIDTH, HEIGHT)
+    found = clip_results(detections(*boxes), WIDTH, HEIGHT)
     assert (found.boxes[:, :2] >= 0).all()
     assert (found.boxes[:, 2:] <= [WIDTH, HEIGHT]).all()
     assert (found.boxes[:, 2:] > found.boxes[:, :2]).all()

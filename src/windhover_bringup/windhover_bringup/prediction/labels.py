@@ -1,7 +1,7 @@
 """Detections as YOLO text and as COCO JSON, for annotation tools.
 
-Boxes are clipped to the picture, and boxes outside it are left out: annotation tools
-refuse both.
+Boxes are to be inside the picture (:func:`windhover.boxes.clip_results`): annotation tools
+refuse others.
 """
 
 from __future__ import annotations
@@ -13,24 +13,7 @@ from typing import Any
 import numpy as np
 
 from windhover.files import write_json
-from windhover.types import BoxArray, Detections
-
-
-def clip_boxes(detections: Detections, width: int, height: int) -> Detections:
-    """Detections with their boxes inside the picture.
-
-    Args:
-        detections: of one picture, boxes in its pixels.
-        width: of the picture.
-        height: of the picture.
-
-    Returns:
-        Those of which some area is left.
-    """
-    limits = np.array([width, height, width, height], np.float32)
-    boxes: BoxArray = np.clip(detections.boxes, 0.0, limits)
-    inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    return Detections(boxes, detections.scores, detections.class_ids)[inside]
+from windhover.types import Detections
 
 
 def yolo_text(detections: Detections, width: int, height: int, scores: bool = False) -> str:

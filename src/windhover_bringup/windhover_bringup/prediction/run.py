@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from windhover.boxes import clip_results
 from windhover.errors import ConfigError, DataError
 from windhover.files import write_atomic, write_bytes_atomic
 from windhover.health.latency import LatencyStats
@@ -23,7 +24,7 @@ from windhover.model.pictures import ModelInput
 from windhover.sources.base import Source
 from windhover.sources.files import ImageFiles
 from windhover.types import Detections, Frame
-from windhover_bringup.prediction.labels import CocoDetections, clip_boxes, yolo_text
+from windhover_bringup.prediction.labels import CocoDetections, yolo_text
 
 JPEG_QUALITY = 90
 COCO_FILE = "predictions.json"
@@ -69,7 +70,7 @@ class Outputs:
     Attributes:
         folder: where to.
         save: annotated pictures, or a video where the source is no set of pictures.
-        save_txt: labels as YOLO text, a file for each frame with objects.
+        save_txt: labels as YOLO text, a file for each frame.
         save_conf: with the scores in it.
         video_rate_hz: of a video that is made of a set of pictures; ``None`` for none.
     """
@@ -163,7 +164,7 @@ def predict(
             for frame in source:
                 found = detector.detect(model_input.of(frame))
                 times.record(detector.timings.total_ns)
-                found = clip_boxes(found[kept[found.class_ids]], frame.width, frame.height)
+                found = clip_results(found[kept[found.class_ids]], frame.width, frame.height)
                 _count(result, found, detector.labels)
                 name = writer.write(frame, found)
                 coco.add(name, found, frame.width, frame.height)
@@ -212,7 +213,8 @@ class _Writer:
     def write(self, frame: Frame, found: Detections) -> str:
         """Write one frame's results; returns the frame's name."""
         name = self._name(frame)
-        if (self._outputs.save_txt or self._outputs.save_conf) and len(found):
+        if self._outputs.save_txt or self._outputs.save_conf:
+            # Empty where nothing was found: Datumaro, and so CVAT, wants a file for each picture.
             path = self._outputs.folder / "labels" / f"{self._base(name)}.txt"
             text = yolo_text(found, frame.width, frame.height, self._outputs.save_conf)
             write_atomic(path, text)

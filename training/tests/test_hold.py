@@ -6,9 +6,12 @@ import copy
 import json
 from pathlib import Path
 
+import pytest
+
+pytest.importorskip("torch", reason="needs the training environment: make train-env")
+
 import cv2
 import numpy as np
-import pytest
 import torch
 
 from windhover_training.config import Optimisation
@@ -22,6 +25,8 @@ from windhover_training.engine.model import build_model
 from windhover_training.engine.stock import begin_as_stock, share_of_rate
 from windhover_training.fusion_config import FusionConfig, HoldConfig, RgbtAugmentation
 from windhover_training.phases.fusion import PHASE, run_fusion
+
+pytestmark = pytest.mark.train_env
 
 LABELS = ["person", "weapon", "motorcycle", "vehicle"]
 PERSON, WEAPON, MOTORCYCLE, VEHICLE = range(4)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
+import pytest
+
+pytest.importorskip("torch", reason="needs the training environment: make train-env")
+
 import numpy as np
 import onnx
-import pytest
 import torch
 from onnx import helper, numpy_helper
 from ultralytics.nn.tasks import DetectionModel
@@ -19,6 +22,8 @@ from windhover_training.engine.model import build_as, build_model, raw_heads
 from windhover_training.engine.stock import COCO_CLASSES, begin_as_stock, read_stock
 from windhover_training.engine.warm_start import read_weights, warm_start
 from windhover_training.export.graph import export_core, finish_float
+
+pytestmark = pytest.mark.train_env
 
 LABELS = ["person", "weapon", "motorcycle", "vehicle"]
 #: COCO's person, motorcycle and car.

@@ -23,6 +23,7 @@ def test_the_first_lines_name_model_input_and_topics_as_they_are(blob_bundle, bl
         try:
             run_to_end(pipeline)
             lines = opening_block(pipeline).splitlines()
+            other = opening_block(pipeline, "report.html").splitlines()
             end = closing_line(pipeline)
         finally:
             pipeline.close()
@@ -32,4 +33,5 @@ def test_the_first_lines_name_model_input_and_topics_as_they_are(blob_bundle, bl
     assert said["input"] == str(blob_folder)
     assert said["topics"].startswith("/drone1/detections, /drone1/seen, /drone1/overlay/")
     assert "ros2 topic echo /drone1/seen" in said["next"]
+    assert [*lines[:-1], "next    report.html"] == other
     assert end == "5 frames detected and tracked, none dropped"

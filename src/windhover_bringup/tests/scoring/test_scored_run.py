@@ -123,3 +123,10 @@ def test_frames_of_the_report_say_what_was_missed(folder, blob_bundle):
     assert page.count("2 of 2 objects found, 0 missed, 0 false") >= FRAMES
     assert "even distances" in page
     assert "objects in the truth" in page
+
+
+def test_a_run_says_at_its_start_what_runs_and_what_to_open(folder, blob_bundle, capsys):
+    assert replay(folder, blob_bundle, "--map", "carro=vehicle") == 0
+    errors = capsys.readouterr().err
+    assert "model   blob 1.0.0, thermal 320x256\n" in errors
+    assert f"next    {folder / 'out' / 'report.html'} and " in errors

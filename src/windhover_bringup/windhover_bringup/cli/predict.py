@@ -14,6 +14,7 @@ from windhover_bringup.cli import options
 
 if TYPE_CHECKING:
     from windhover.model.bundle import Bundle
+    from windhover.model.detector import Detector
     from windhover.model.manifest import Thresholds
     from windhover.sources import Source
     from windhover.types import Frame
@@ -73,9 +74,15 @@ def predict(
     from windhover.model.bundle import Bundle
     from windhover.model.detector import Detector
     from windhover.sources import is_device
-    from windhover_bringup.prediction.run import Outputs, colour_warning, default_model
+    from windhover_bringup.prediction.run import (
+        Outputs,
+        class_filter,
+        colour_warning,
+        default_model,
+    )
     from windhover_bringup.prediction.run import predict as run
     from windhover_bringup.recording.bag import next_part
+    from windhover_bringup.start_block import start_block
 
     if source.startswith(("rgb=", "thermal=")):
         raise ConfigError(
@@ -84,18 +91,20 @@ def predict(
         )
     first = None if is_device(source) else _first_frame(source)
     bundle = Bundle.load(model or default_model(first))
+    wanted = options.split_list(classes)
+    class_filter(bundle.labels, wanted)  # a mistyped class shows before anything is opened
     folder = out or next_part(Path("out/predict"))
     unreadable: list[str] = []
     opened = _open(source, bundle, fps, palette, lambda error: unreadable.append(str(error)))
     try:
         with Detector(bundle, backend, thresholds=_thresholds(bundle, conf)) as detector:
-            typer.echo(f"model {bundle.name} {bundle.version} on {detector.backend.name}")
+            typer.echo(start_block(_rows(detector, source, folder, save)), err=True)
             warning = colour_warning(first, detector) if first is not None else None
             if warning:
                 typer.echo(f"warning: {warning}", err=True)
             outputs = Outputs(folder, save, save_txt, save_conf, fps)
             with progress("predicting", opened.length) as bar:
-                result = run(opened, detector, outputs, options.split_list(classes), bar.update)
+                result = run(opened, detector, outputs, wanted, bar.update)
     finally:
         opened.close()
     result.unreadable = unreadable
@@ -105,6 +114,19 @@ def predict(
         _show(result.written[0])
     if unreadable:
         raise typer.Exit(2)
+
+
+def _rows(detector: Detector, source: str, folder: Path, save: bool) -> dict[str, str]:
+    """What is shown at the start."""
+    bundle = detector.bundle
+    size = f"{bundle.input.width}x{bundle.input.height}"
+    return {
+        "model": f"{bundle.name} {bundle.version}, {bundle.modality} {size}",
+        "backend": f"{detector.backend.name}: {detector.backend.device}",
+        "finds": ", ".join(bundle.labels),
+        "input": source,
+        "next": str(folder if save else folder / "predictions.json"),
+    }
 
 
 def _thresholds(bundle: Bundle, conf: float | None) -> Thresholds:

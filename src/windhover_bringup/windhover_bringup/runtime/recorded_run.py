@@ -15,7 +15,7 @@ from windhover.progress import progress
 from windhover_bringup.recording.outputs import OverlayVideoWriter, RunOutputs
 from windhover_bringup.runtime.composed import Pipeline
 from windhover_bringup.runtime.config import Config
-from windhover_bringup.runtime.run_messages import closing_line
+from windhover_bringup.runtime.run_messages import closing_line, opening_block
 from windhover_bringup.scoring.scores import ScoringSpec, write_scored
 from windhover_evaluation.report.baseline import Comparison
 from windhover_ros.runner import StopRequest, ros, spin_in_threads
@@ -60,6 +60,8 @@ def run_and_report(
         pipeline.tap(video.result)
         try:
             pipeline.start()
+            after = f"{out / 'report.html'} and {out / 'overlay.mp4'}, once it is done"
+            sys.stderr.write(f"{opening_block(pipeline, after)}\n")
             nodes = [*pipeline.nodes, *outputs.nodes]
             with spin_in_threads(nodes), progress("frames", pipeline.length) as bar:
                 pipeline.wait(stop, lambda: bar.update(len(video.results), pipeline.length))

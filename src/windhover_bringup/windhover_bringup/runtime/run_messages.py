@@ -6,11 +6,17 @@ import os
 
 from windhover.sources import is_device
 from windhover_bringup.runtime.composed import Pipeline
+from windhover_bringup.start_block import start_block
 from windhover_ros import topics
 
 
-def opening_block(pipeline: Pipeline) -> str:
-    """What runs, on what, where its results are and how to look at them; a line each."""
+def opening_block(pipeline: Pipeline, next_step: str | None = None) -> str:
+    """What runs, on what, where its results are and how to look at them; a line each.
+
+    Args:
+        pipeline: started.
+        next_step: what to open or do; ``None`` for how to look at the topics.
+    """
     bundle, detector = pipeline.bundle, pipeline.detector
     values = detector.health.report().values
     sources = ", ".join(dict.fromkeys(camera.params.source for camera in pipeline.cameras))
@@ -21,15 +27,16 @@ def opening_block(pipeline: Pipeline) -> str:
     ]
     if pipeline.overlay is not None:
         results.append(pipeline.overlay.resolve_topic_name(topics.OVERLAY))
-    return "\n".join(
-        [
-            f"model   {bundle.name} {bundle.version}, {bundle.modality} {size}",
-            f"backend {values.get('backend', '')}: {values.get('device', '')}",
-            f"input   {sources}",
-            f"topics  {', '.join(results)}",
-            f"domain  {os.environ.get('ROS_DOMAIN_ID', '0')}",
-            f"next    ros2 topic echo {results[1]}; windhover health; examples/foxglove.json",
-        ]
+    look = f"ros2 topic echo {results[1]}; windhover health; examples/foxglove.json"
+    return start_block(
+        {
+            "model": f"{bundle.name} {bundle.version}, {bundle.modality} {size}",
+            "backend": f"{values.get('backend', '')}: {values.get('device', '')}",
+            "input": sources,
+            "topics": ", ".join(results),
+            "domain": os.environ.get("ROS_DOMAIN_ID", "0"),
+            "next": look if next_step is None else next_step,
+        }
     )
 
 

@@ -71,6 +71,15 @@ def test_a_lone_object_gets_its_full_label_above_it():
     without = draw(image, "mono8", [[300, 300, 320, 330]])
     shorter = np.flatnonzero((without[270:298] == ORANGE).all(-1).any(0))
     assert columns.max() > shorter.max() > 340
+    carried, alone = (
+        draw(
+            image, "mono8", [[300, 300, 320, 330]], track_ids=np.array([7]),
+            carrier_ids=np.array([carrier]),
+        )
+        for carrier in (12, 0)
+    )  # fmt: skip
+    np.testing.assert_array_equal(alone, with_id)
+    assert np.flatnonzero((carried[270:298] == ORANGE).all(-1).any(0)).max() > columns.max()
 
 
 def test_a_class_has_its_colour_by_name_in_every_model():

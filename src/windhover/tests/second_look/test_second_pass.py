@@ -102,7 +102,7 @@ def test_the_full_frame_may_have_another_aspect_ratio_by_a_row(looks_twice):
     np.testing.assert_allclose(boxes["vehicle"], CARRIED_BOX, atol=1.5)
 
 
-def test_what_both_looks_find_keeps_its_carrier(looks_twice):
+def test_what_both_looks_find_is_one_object_with_its_carrier(looks_twice):
     full = full_picture(carried=False)
     # Large enough for the first look too.
     full[400:480, 900:980, 2] = CARRIED

@@ -93,4 +93,5 @@ def draw_results(
         results.labels if labels is None else labels,
         results.track_ids if isinstance(results, Tracks) else None,
         caption,
+        carrier_ids=results.carrier_ids if isinstance(results, Tracks) else None,
     )

@@ -61,6 +61,7 @@ def draw_overlay(
     caption: str | None = None,
     *,
     zoom: int = 1,
+    carrier_ids: NDArray[np.int64] | None = None,
 ) -> NDArray[np.uint8]:
     """Draw boxes, ids, labels and scores over a copy of a frame.
 
@@ -80,6 +81,8 @@ def draw_overlay(
         caption: a line of text for the footer.
         zoom: integer factor by which the picture is enlarged before it is drawn on,
             for small sensors shown on large screens.
+        carrier_ids: ``(N,)`` track id of the person that carries each object, 0 for none;
+            labels end in ``by`` and that id.
 
     Returns:
         ``(H * zoom + footer, W * zoom, 3)`` uint8 B, G, R; a new array, whose first
@@ -97,7 +100,7 @@ def draw_overlay(
     order = np.argsort(-scores if track_ids is None else track_ids, kind="stable")
     placer = _Placer(rects, canvas.shape[0], canvas.shape[1])
     texts = [
-        _texts(class_id, score, labels, track_ids, row)
+        _texts(class_id, score, labels, track_ids, carrier_ids, row)
         for row, (class_id, score) in enumerate(
             zip(class_ids.tolist(), scores.tolist(), strict=True)
         )
@@ -217,6 +220,7 @@ def _texts(
     score: float,
     labels: Sequence[str],
     track_ids: NDArray[np.int64] | None,
+    carrier_ids: NDArray[np.int64] | None,
     row: int,
 ) -> list[str]:
     """What a label may say, longest first."""
@@ -224,7 +228,9 @@ def _texts(
     if track_ids is None:
         return [f"{name} {score:.2f}", f"{score:.2f}"]
     track_id = int(track_ids[row])
-    return [f"{track_id} {name} {score:.2f}", f"{track_id} {score:.2f}", f"{track_id}"]
+    carrier = 0 if carrier_ids is None else int(carrier_ids[row])
+    by = f" by {carrier}" if carrier else ""
+    return [f"{track_id} {name} {score:.2f}{by}", f"{track_id} {score:.2f}{by}", f"{track_id}{by}"]
 
 
 def _enlarge(bgr: NDArray[np.uint8], zoom: int, *, owned: bool) -> NDArray[np.uint8]:

@@ -168,14 +168,20 @@ class SecondPass:
         scores = np.concatenate((first.scores, carried.scores))
         class_ids = np.concatenate((first.class_ids, carried.class_ids))
         carriers = np.concatenate((nobody, people[carried.person_rows]))
-        # What both looks found keeps the carrier whichever of its boxes stays.
-        same = iou_matrix(first.boxes, found)
-        same[first.class_ids[:, None] != carried.class_ids] = 0.0
-        known = np.flatnonzero(same.max(axis=1) > self._iou)
-        carriers[known] = people[carried.person_rows[same[known].argmax(axis=1)]]
+        # What both looks found is where the one that saw more pixels has it.
+        same = iou_matrix(first.boxes, found) >= _SAME_OBJECT_IOU
+        same &= first.class_ids[:, None] == carried.class_ids
+        fresh = np.concatenate((~same.any(axis=1), np.ones(len(found), bool)))
+        boxes, scores, class_ids, carriers = (
+            column[fresh] for column in (boxes, scores, class_ids, carriers)
+        )
         keep = nms(boxes, scores, class_ids, self._iou, self._max_detections)
         return Detections(boxes, scores, class_ids, carriers, first.labels)[keep]
 
+
+#: Overlap from which a thing found by the first look is one found by the second: boxes of a
+#: few pixels agree no better.
+_SAME_OBJECT_IOU = 0.2
 
 #: Ratio of the scales by altitude and by the person's box up to which the altitude counts.
 _BELIEVED = 3.0

@@ -136,7 +136,10 @@ class _Scored:
     """Of each frame that was processed, by its index."""
 
 
-_EVENLY = "Frames at even distances over the whole run, with the tracks that were published."
+_EVENLY = (
+    "Frames at even distances over the whole run, with the tracks that were published. A label "
+    "is a track's id and score, and its class where there is room."
+)
 
 
 def _as_tracks(result: FrameResult) -> Tracks:

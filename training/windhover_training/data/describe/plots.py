@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
+from windhover.imaging.class_colours import hex_colours
 from windhover_evaluation.report.plots import COLOURS, new_axes
 from windhover_training.data.describe.anchors import Anchors
 from windhover_training.data.describe.stats import LIMITS, Sizes
@@ -20,6 +21,7 @@ def sides(sizes: Sizes, input_wh: tuple[int, int]) -> Figure:
     """How large the objects of each class are at the network input."""
     side = np.sqrt(sizes.at_input(input_wh).prod(axis=1))
     bins = np.geomspace(max(side.min() * 0.9, 1.0), side.max() * 1.1, 45)
+    colours = hex_colours(sizes.labels)
     with new_axes(7.0, 3.4) as (figure, axes):
         for number, label in enumerate(sizes.labels):
             own = side[sizes.class_ids == number]
@@ -28,7 +30,7 @@ def sides(sizes: Sizes, input_wh: tuple[int, int]) -> Figure:
                 axes.hist(
                     own, bins.tolist(), weights=share, histtype="step",
                     label=f"{label}, {len(own):,}",
-                    color=COLOURS[number % len(COLOURS)], linewidth=1.6,
+                    color=colours[label], linewidth=1.6,
                 )  # fmt: skip
         for limit in LIMITS:
             axes.axvline(limit, color="#777777", linewidth=0.8, linestyle="--")
@@ -49,6 +51,7 @@ def by_altitude(sizes: Sizes, input_wh: tuple[int, int]) -> Figure | None:
         return None
     width = 10.0 if np.nanmax(metres) - np.nanmin(metres) > 40 else 5.0
     place = np.round(metres / width) * width
+    colours = hex_colours(sizes.labels)
     with new_axes(7.0, 3.4) as (figure, axes):
         for number, label in enumerate(sizes.labels):
             own = (sizes.class_ids == number) & ~np.isnan(metres)
@@ -62,7 +65,7 @@ def by_altitude(sizes: Sizes, input_wh: tuple[int, int]) -> Figure | None:
             axes.errorbar(
                 np.array(heights) + shift, rows[:, 1], np.abs(rows[:, [0, 2]] - rows[:, [1]]).T,
                 fmt="o-", markersize=4, linewidth=1.2, capsize=2,
-                color=COLOURS[number % len(COLOURS)], label=label,
+                color=colours[label], label=label,
             )  # fmt: skip
         for limit in LIMITS:
             axes.axhline(limit, color="#777777", linewidth=0.8, linestyle="--")

@@ -1,5 +1,7 @@
 """A camera's full frame reduced for the detector: where things lie, and what is not copied."""
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
@@ -84,6 +86,21 @@ def test_a_result_outlives_the_next_frame():
         before = first.image.copy()
         reducer.reduce(Frame(make(np.zeros((128, 256, 3), np.uint8)), encoding, 1))
         np.testing.assert_array_equal(first.image, before)
+
+
+def test_the_full_frame_is_not_copied():
+    """By the counters of Python's memory, in which NumPy's and OpenCV's arrays are."""
+    reducer = FrameReducer(1280)
+    frame = Frame(np.full((3240, 3840), 100, np.uint8), "nv12", 0)
+    reducer.reduce(frame)
+    tracemalloc.start()
+    try:
+        reduced = [reducer.reduce(frame) for _ in range(3)]
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    results = sum(one.image.nbytes for one in reduced)
+    assert results <= most < results + 100_000
 
 
 def test_a_frame_that_is_no_larger_goes_on_as_it_is():

@@ -43,7 +43,10 @@ def cut(frame, center, span):
 def test_each_pixel_of_a_chip_is_of_its_place(x, y, span, column, row):
     chip = cut(FullFrame(smooth_picture(), "bgr8"), (x, y), span)
     place = chip_to_frame(
-        np.array([[column + 0.5, row + 0.5] * 2], np.float32), np.array([x, y]), span, SIZE
+        np.array([[column + 0.5, row + 0.5] * 2], np.float32),
+        np.array([[x, y]]),
+        np.array([span]),
+        SIZE,
     )[0]
     assert chip[row, column, 0] == pytest.approx(place[0] / 8, abs=1.0)
     assert chip[row, column, 1] == pytest.approx(place[1] / 4, abs=1.0)
@@ -57,7 +60,7 @@ def test_a_hard_edged_mark_is_found_again_with_sub_pixel_accuracy():
         rows, columns = np.mgrid[:SIZE, :SIZE] + 0.5
         centre = [(chip * axis).sum() / chip.sum() for axis in (columns, rows)]
         box = np.array([[*centre, *centre]], np.float32)
-        found = chip_to_frame(box, np.array([205.3, 199.6]), span, SIZE)[0, :2]
+        found = chip_to_frame(box, np.array([[205.3, 199.6]]), np.array([span]), SIZE)[0, :2]
         assert found == pytest.approx([212.0, 202.0], abs=max(0.1, 0.15 * span / SIZE))
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from windhover.errors import EncodingError
 from windhover.geometry import Floats, Lens
+from windhover.imaging.reduction import nv12_planes
 from windhover.types import BoxArray, FullFrame
 
 Chips = NDArray[np.uint8]
@@ -111,47 +112,53 @@ def cut_chips(frame: FullFrame, centers: Floats, spans: Floats, out: Chips) -> N
     size = out.shape[1]
     for center, span, chip in zip(centers, spans, out, strict=True):
         fine = 2 * size if span > _REDUCE * size else size
-        region, origin = _region(frame, center, span)
         step = span / fine
-        # Maps chip pixels to region pixels; OpenCV counts from pixel centres.
-        first = center - span / 2 + step / 2 - 0.5 - origin
-        matrix = np.array([[step, 0.0, first[0]], [0.0, step, first[1]]])
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        cut = cv2.warpAffine(region, matrix, (fine, fine), None, flags, cv2.BORDER_REPLICATE)
+        if frame.encoding == "nv12":
+            cut = _cut_nv12(frame, center, step, fine)
+        else:
+            cut = _warped(frame.image, center, step, fine)
         if fine != size:
-            cut = cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA)
-        # Cheaper on a chip than on the region that it was cut from.
+            cut = np.asarray(cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
+        # Cheaper on a chip than on what it was cut from.
         chip[...] = cut[..., 2::-1] if frame.encoding == "rgb8" else cut[..., :3]
 
 
-def chip_to_frame(boxes: BoxArray, center: Floats, span: float, size: int) -> BoxArray:
-    """Boxes found in a chip, in pixels of the frame it was cut from.
+def chip_to_frame(boxes: BoxArray, centers: Floats, spans: Floats, size: int) -> BoxArray:
+    """Boxes found in chips, in pixels of the frame they were cut from.
 
     Args:
         boxes: ``(N, 4)`` float32, ``x1, y1, x2, y2`` in chip pixels.
-        center: ``(2,)`` of the chip.
-        span: side of the chip, pixels of the frame.
-        size: side of the chip, chip pixels.
+        centers: ``(N, 2)`` of each box's chip.
+        spans: ``(N,)`` sides of each box's chip, pixels of the frame.
+        size: side of a chip, chip pixels.
     """
-    offset = np.tile(np.asarray(center, np.float64) - span / 2, 2)
-    return np.asarray(boxes * (span / size) + offset, np.float32)
+    sides = spans[:, None]
+    offsets = np.tile(centers - sides / 2, (1, 2))
+    return np.asarray(boxes * (sides / size) + offsets, np.float32)
 
 
-def _region(frame: FullFrame, center: Floats, span: float) -> tuple[NDArray[np.uint8], Floats]:
-    """The part of a frame that a chip needs, and its first pixel's x, y; NV12 as B, G, R."""
-    margin = span / 2 + 2.0
-    limits = np.array([frame.width, frame.height])
-    # Even bounds, so that the half-size chroma planes of NV12 can be cut alike.
-    low = (np.clip(center - margin, 0, limits - 2).astype(int) // 2) * 2
-    high = np.clip(np.ceil(center + margin), low + 2, limits).astype(int)
-    high = low + (high - low + 1) // 2 * 2
-    high = np.minimum(high, limits)
-    (x, y), (x_end, y_end) = low, high
-    origin = low.astype(np.float64)
-    if frame.encoding == "nv12":
-        rows = frame.height
-        luma = frame.image[y:y_end, x:x_end]
-        chroma = frame.image[rows + y // 2 : rows + y_end // 2, x:x_end]
-        part = np.concatenate((luma, chroma))
-        return np.asarray(cv2.cvtColor(part, cv2.COLOR_YUV2BGR_NV12), np.uint8), origin
-    return frame.image[y:y_end, x:x_end], origin
+def _cut_nv12(frame: FullFrame, center: Floats, step: float, size: int) -> NDArray[np.uint8]:
+    """A chip whose planes are cut singly: only what is in the chip is ever converted."""
+    luma, chroma = nv12_planes(frame.image)
+    planes = (
+        _warped(luma, center, step, size),
+        _warped(chroma, center / 2, step, size // 2),
+    )
+    return np.asarray(cv2.cvtColorTwoPlane(*planes, cv2.COLOR_YUV2BGR_NV12), np.uint8)
+
+
+def _warped(plane: NDArray[np.uint8], center: Floats, step: float, size: int) -> NDArray[np.uint8]:
+    """A square of a plane, one warp; the border repeats.
+
+    Args:
+        plane: ``(H, W)`` or ``(H, W, C)`` uint8.
+        center: ``(2,)`` of the square, pixels of the plane.
+        step: pixels of the plane to one of the square.
+        size: side of the square.
+    """
+    # Maps the square's pixels to the plane's; OpenCV counts from pixel centres.
+    x, y = center - step * (size - 1) / 2 - 0.5
+    matrix = np.array([[step, 0.0, x], [0.0, step, y]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    square = cv2.warpAffine(plane, matrix, (size, size), None, flags, cv2.BORDER_REPLICATE)
+    return np.asarray(square, np.uint8)

@@ -91,7 +91,10 @@ class SecondLook:
         self.bundle = bundle
         self._classes = np.array([labels.index(label) for label in bundle.labels], np.int32)
         self._limits = bundle.thresholds
-        self._decoder = Decoder(bundle, self._limits.score_vector(bundle.labels))
+        tall = spec.model_copy(update={"height": spec.batch * spec.height, "batch": 1})
+        self._decoder = Decoder(
+            bundle.model_copy(update={"input": tall}), self._limits.score_vector(bundle.labels)
+        )
         self._chips = np.zeros(spec.shape, np.uint8)
         self.backend = (
             choose_backend(bundle, backend).backend if isinstance(backend, str) else backend
@@ -124,9 +127,7 @@ class SecondLook:
             return Carried()
         started = time.perf_counter_ns()
         starts = range(0, len(centers), self.batch)
-        parts = [
-            part for first in starts for part in self._look_at_batch(frame, centers, spans, first)
-        ]
+        parts = [self._look_at_batch(frame, centers, spans, first) for first in starts]
         found = _joined(parts, len(centers))
         keep = nms(
             found.boxes, _nearness(found, centers, spans), found.class_ids, self._limits.iou,
@@ -149,32 +150,35 @@ class SecondLook:
 
     def _look_at_batch(
         self, frame: FullFrame, centers: Floats, spans: Floats, first: int
-    ) -> list[Carried]:
-        rows = slice(first, first + len(self._chips))
-        count = len(centers[rows])
-        cut_chips(frame, centers[rows], spans[rows], self._chips[:count])
+    ) -> Carried:
+        """Look at the people from row ``first`` on, as many as one run takes."""
+        rows = slice(first, first + self.batch)
+        centers, spans = centers[rows], spans[rows]
+        cut_chips(frame, centers, spans, self._chips[: len(centers)])
         # What is left of an earlier batch is run again and not looked at.
         outputs = self.backend.run(self._chips)
-        return [
-            self._decode([output[row : row + 1] for output in outputs], centers, spans, first + row)
-            for row in range(count)
-        ]
-
-    def _decode(
-        self, outputs: Sequence[NDArray[np.generic]], centers: Floats, spans: Floats, person: int
-    ) -> Carried:
-        found = self._decoder.decode(outputs)
-        limits = self._limits
-        keep = nms(found.boxes, found.scores, found.class_ids, limits.iou, limits.max_detections)
-        found = found[keep]
+        # Chips below each other are one tall picture, which is decoded in one go.
+        found = self._decoder.decode(
+            [output.reshape(1, -1, *output.shape[2:]) for output in outputs]
+        )
         size = self._chips.shape[1]
         middles = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
-        found = found[np.abs(middles - size / 2).max(axis=1, initial=0.0) <= _REACH * size]
+        chips = (middles[:, 1] // size).astype(np.intp)
+        middles[:, 1] -= chips * size
+        near = np.abs(middles - size / 2).max(axis=1, initial=0.0) <= _REACH * size
+        near &= (chips >= 0) & (chips < len(centers))
+        found, chips = found[near], chips[near]
+        boxes = found.boxes - (chips * size)[:, None] * np.array([0, 1, 0, 1], np.float32)
+        # Of one chip's class each, so that chips do not suppress each other's.
+        kinds = found.class_ids + np.int32(len(self._classes)) * chips.astype(np.int32)
+        limits = self._limits
+        keep = nms(boxes, found.scores, kinds, limits.iou, limits.max_detections * len(centers))
+        chips = chips[keep]
         return Carried(
-            chip_to_frame(found.boxes, centers[person], float(spans[person]), size),
-            found.scores,
-            self._classes[found.class_ids],
-            np.full(len(found), person, np.intp),
+            chip_to_frame(boxes[keep], centers[chips], spans[chips], size),
+            found.scores[keep],
+            self._classes[found.class_ids[keep]],
+            first + chips,
         )
 
 

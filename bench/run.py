@@ -28,6 +28,7 @@ COLUMNS = ("part", "case", "compared with", "median ms", "p99 ms", "its ms", "ra
 # Name of the module bench.bench_<name>, and whether it compares with Ultralytics.
 BENCHES = {
     "preprocess": True,
+    "full_frame": False,
     "tone": False,
     "registration": False,
     "decode": True,

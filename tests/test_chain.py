@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import sys
@@ -71,6 +72,18 @@ def looping(tmp_path, camera="thermal"):
     config = tmp_path / "loop.yaml"
     config.write_text(f"/**/{camera}_camera:\n  ros__parameters:\n    loop: true\n")
     return config
+
+
+@pytest.mark.parametrize("mode", [[], ["--node-per-process"]], ids=["composed", "processes"])
+def test_it_says_at_its_start_what_runs_and_how_to_look_at_it(blob_folder, blob_bundle, mode):
+    given = ["--source", blob_folder, "--model", blob_bundle, "--frames", 3, *mode]
+    child = windhover("up", *given)
+    _, errors = finished(child)
+    assert child.returncode == 0, errors
+    for name in ("model", "backend", "topics", "domain"):
+        assert re.search(rf"(?m)^{name} +\S", errors), errors
+    assert re.search(rf"(?m)^input +{re.escape(str(blob_folder))}$", errors)
+    assert re.search(r"(?m)^next +ros2 topic echo /tracks;", errors)
 
 
 @pytest.mark.parametrize("mode", [[], ["--node-per-process"]], ids=["composed", "processes"])

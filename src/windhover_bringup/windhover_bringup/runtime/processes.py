@@ -23,10 +23,15 @@ from windhover_bringup.runtime.plan import (
     NODE_MODULES,
     STOP_TIMEOUT_S,
     RestartPolicy,
+    RunPlan,
     enclave_of,
     plan_run,
 )
+from windhover_bringup.runtime.run_messages import look_at
 from windhover_bringup.runtime.run_report import RunReport, frames_of
+from windhover_bringup.start_block import start_block
+from windhover_detector.params import DetectorParams
+from windhover_ros import topics
 from windhover_ros.arguments import ros_arguments, without_parameters
 from windhover_ros.runner import StopRequest, ros, spin_in_threads
 
@@ -136,6 +141,24 @@ def _parameter_file(config: Config) -> Iterator[Path]:
         yield config.write(Path(folder) / "parameters.yaml")
 
 
+def _start_rows(plan: RunPlan, states: NodeStates) -> dict[str, str]:
+    """What is shown at the start, from the config and the nodes' names."""
+    detector, resolve = plan.config["detector"], states.node.resolve_topic_name
+    sources = [str(plan.config[camera].get("source", "")) for camera in plan.cameras]
+    tracks = resolve(topics.TRACKS)
+    shown = [resolve(topics.DETECTIONS), tracks]
+    if "overlay" in plan.consumers:
+        shown.append(resolve(topics.OVERLAY))
+    return {
+        "model": str(detector.get("model", DetectorParams().model)),
+        "backend": str(detector.get("backend", DetectorParams().backend)),
+        "input": ", ".join(dict.fromkeys(sources)),
+        "topics": ", ".join(shown),
+        "domain": os.environ.get("ROS_DOMAIN_ID", "0"),
+        "next": look_at(tracks),
+    }
+
+
 def run_processes(config: Config, out: Path | None) -> None:
     """Run each node in its own process until the source ends or Ctrl-C.
 
@@ -173,6 +196,7 @@ def run_processes(config: Config, out: Path | None) -> None:
                 groups.append(Processes(fork_server, plan.consumers, parameters, bringup))
                 # The cameras last, so that no node misses their first frames.
                 states.wait_active(plan.consumers, stop, check)
+                sys.stderr.write(f"{start_block(_start_rows(plan, states))}\n")
                 values = plan.start_values()
                 cameras = Processes(fork_server, plan.cameras, parameters, bringup, values)
                 groups.append(cameras)

@@ -27,7 +27,6 @@ def opening_block(pipeline: Pipeline, next_step: str | None = None) -> str:
     ]
     if pipeline.overlay is not None:
         results.append(pipeline.overlay.resolve_topic_name(topics.OVERLAY))
-    look = f"ros2 topic echo {results[1]}; windhover health; examples/foxglove.json"
     return start_block(
         {
             "model": f"{bundle.name} {bundle.version}, {bundle.modality} {size}",
@@ -35,9 +34,18 @@ def opening_block(pipeline: Pipeline, next_step: str | None = None) -> str:
             "input": sources,
             "topics": ", ".join(results),
             "domain": os.environ.get("ROS_DOMAIN_ID", "0"),
-            "next": look if next_step is None else next_step,
+            "next": look_at(results[1]) if next_step is None else next_step,
         }
     )
+
+
+def look_at(tracks: str) -> str:
+    """How to look at a run that has just started.
+
+    Args:
+        tracks: name of its topic of tracks.
+    """
+    return f"ros2 topic echo {tracks}; windhover health; examples/foxglove.json"
 
 
 def closing_line(pipeline: Pipeline) -> str:

@@ -171,7 +171,7 @@ def _tiles(data: ReportData) -> list[tuple[str, str, str]]:
         overall = data.tracking.overall
         tiles += [
             (_score(overall.hota), "HOTA", "detection and association"),
-            (_score(overall.idf1), "IDF1", f"{overall.clear.switches} identity switches"),
+            (_score(overall.idf1), "IDF1", f"identity switches: {overall.clear.switches}"),
         ]
     total = data.latency.get("total")
     if total is not None:

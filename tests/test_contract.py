@@ -20,12 +20,14 @@ from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from tests.support.fixtures import PERSON_BOX, VEHICLE_BOX, blob_image, wait_for
+from windhover.types import ARMED, RELATION
 from windhover_bringup.runtime.composed import Pipeline
 from windhover_bringup.runtime.config import Config
 from windhover_cameras.rgb_camera import RgbCamera
 from windhover_pairing.node import PairingNode
 from windhover_ros import qos, topics
 from windhover_ros.runner import spin_in_threads
+from windhover_tracker.node import TrackerNode
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs/reference/topics.md").read_text()
@@ -122,6 +124,14 @@ def test_the_manual_lists_what_is_offered(endpoints):
         assert package in kinds
         assert name in kinds
         assert re.sub(r"keep last \d+, |, keep last \d+", "", policy) == one["qos"], one
+
+
+def test_second_results_are_called_what_the_manual_calls_them():
+    (notes,) = (line for line in PAGE.splitlines() if line.startswith("| `tracks`"))
+    assert f"`{RELATION}:<id>`" in notes
+    assert f"`{ARMED}`" in notes
+    # Left out unless a person asks for it.
+    assert TrackerNode.params_model().report_armed is False
 
 
 def test_queues_are_as_long_as_the_manual_says():

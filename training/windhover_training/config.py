@@ -162,6 +162,7 @@ class ReleaseConfig(Strict):
         soc: chip that the graph is compiled for.
         htp_frames: images of each set that go through the HTP or its emulator; 0 for none.
         stress_frames: images that are changed by occlusion, glare and blur.
+        jobs: processes that score the sets at the same time.
     """
 
     name: str
@@ -183,6 +184,7 @@ class ReleaseConfig(Strict):
     soc: str = "qcs8550"
     htp_frames: int = Field(24, ge=0)
     stress_frames: int = Field(60, gt=0)
+    jobs: int = Field(1, gt=0, le=64)
     provenance: dict[str, Any]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -149,10 +151,18 @@ def score_all(config: ReleaseConfig, bundle: Bundle) -> dict[str, dict[str, Any]
     Returns:
         Set name -> ``float`` and ``int8`` -> scores.
     """
-    return {
-        name: {p: score(bundle, p, root, split) for p in ("float", "int8")}
-        for name, (root, split) in config.scores.items()
-    }
+    tasks = [(name, p) for name in config.scores for p in ("float", "int8")]
+    places = [config.scores[name] for name, _ in tasks]
+    arguments = [(bundle, p, *place) for (_, p), place in zip(tasks, places, strict=True)]
+    if config.jobs == 1:
+        found = [score(*each) for each in arguments]
+    else:
+        with ProcessPoolExecutor(config.jobs, mp_context=get_context("spawn")) as pool:
+            found = list(pool.map(score, *zip(*arguments, strict=True)))
+    scores: dict[str, dict[str, Any]] = {name: {} for name in config.scores}
+    for (name, p), each in zip(tasks, found, strict=True):
+        scores[name][p] = each
+    return scores
 
 
 def _scenes(config: ReleaseConfig) -> int:

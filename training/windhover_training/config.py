@@ -153,6 +153,8 @@ class ReleaseConfig(Strict):
         scores: name of a set -> folder and split that are reported.
         thresholds_on: folder and split that thresholds are chosen on, for the best F1.
         least_precision: of some labels, which their thresholds are to reach there.
+        least_score: of some labels, below which their thresholds may not be; for a label that
+            a model hardly knows.
         quiet_on: folder and split with nothing to find: thresholds are raised until each class
             is found in no more than ``alarms`` of its images, a share. Not ``empty``.
         empty: folder and split with nothing to find, for false alarms.
@@ -176,6 +178,7 @@ class ReleaseConfig(Strict):
     scores: dict[str, tuple[Path, str]]
     thresholds_on: tuple[Path, str]
     least_precision: dict[str, float] = {}
+    least_score: dict[str, float] = {}
     quiet_on: tuple[Path, str] | None = None
     alarms: float = Field(0.01, gt=0, lt=1)
     empty: tuple[Path, str] | None = None

@@ -129,6 +129,8 @@ def _how_chosen(config: ReleaseConfig) -> str:
     if config.least_precision:
         each = ", ".join(f"{label} {least}" for label, least in config.least_precision.items())
         words += f" where the precision is at least {each}"
+    for label, least in config.least_score.items():
+        words += f", {label} at least {least}"
     if config.quiet_on is not None:
         words += (
             f", raised until each class is found in at most {config.alarms:.0%} of the scenes "
@@ -139,10 +141,11 @@ def _how_chosen(config: ReleaseConfig) -> str:
 
 def _thresholds(config: ReleaseConfig, bundle: Bundle) -> dict[str, float]:
     chosen = best_thresholds(bundle, "int8", *config.thresholds_on, config.least_precision)
-    if config.quiet_on is None:
-        return chosen
-    quiet = quiet_thresholds(bundle, "int8", *config.quiet_on, config.alarms)
-    return {label: max(score, quiet[label]) for label, score in chosen.items()}
+    least = {label: config.least_score.get(label, 0.0) for label in chosen}
+    if config.quiet_on is not None:
+        quiet = quiet_thresholds(bundle, "int8", *config.quiet_on, config.alarms)
+        least = {label: max(score, quiet[label]) for label, score in least.items()}
+    return {label: max(score, least[label]) for label, score in chosen.items()}
 
 
 def score_all(config: ReleaseConfig, bundle: Bundle) -> dict[str, dict[str, Any]]:

@@ -49,6 +49,7 @@ def config(tiny: Path, convert, tmp_path: Path) -> Path:
         "least_precision": {"person": 0.5},
         "quiet_on": [str(tmp_path / "data"), "test"],
         "htp_frames": 1,
+        "jobs": 2,
         "provenance": {**text, "data": ["none"], "limits": ["all"]},
     }
     path = tmp_path / "release.yaml"

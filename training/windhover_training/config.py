@@ -191,6 +191,8 @@ class ReleaseConfig(Strict):
         scores: name of a set -> folder and split that are reported.
         thresholds_on: folder and split that thresholds are chosen on, for the best F1.
         least_precision: of some labels, which their thresholds are to reach there.
+        least_score: of some labels, below which their thresholds may not be; for a label that
+            a model hardly knows.
         quiet_on: folder and split with nothing to find: thresholds are raised until each class
             is found in no more than ``alarms`` of its images, a share. Not ``empty``.
         empty: folder and split with nothing to find, for false alarms.
@@ -200,6 +202,7 @@ class ReleaseConfig(Strict):
         soc: chip that the graph is compiled for.
         htp_frames: images of each set that go through the HTP or its emulator; 0 for none.
         stress_frames: images that are changed by occlusion, glare and blur.
+        jobs: processes that score the sets at the same time.
     """
 
     name: str
@@ -213,6 +216,7 @@ class ReleaseConfig(Strict):
     scores: dict[str, tuple[Path, str]]
     thresholds_on: tuple[Path, str]
     least_precision: dict[str, float] = {}
+    least_score: dict[str, float] = {}
     quiet_on: tuple[Path, str] | None = None
     alarms: float = Field(0.01, gt=0, lt=1)
     empty: tuple[Path, str] | None = None
@@ -221,6 +225,7 @@ class ReleaseConfig(Strict):
     soc: str = "qcs8550"
     htp_frames: int = Field(24, ge=0)
     stress_frames: int = Field(60, gt=0)
+    jobs: int = Field(1, gt=0, le=64)
     provenance: dict[str, Any]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +129,8 @@ def _how_chosen(config: ReleaseConfig) -> str:
     if config.least_precision:
         each = ", ".join(f"{label} {least}" for label, least in config.least_precision.items())
         words += f" where the precision is at least {each}"
+    for label, least in config.least_score.items():
+        words += f", {label} at least {least}"
     if config.quiet_on is not None:
         words += (
             f", raised until each class is found in at most {config.alarms:.0%} of the scenes "
@@ -137,10 +141,11 @@ def _how_chosen(config: ReleaseConfig) -> str:
 
 def _thresholds(config: ReleaseConfig, bundle: Bundle) -> dict[str, float]:
     chosen = best_thresholds(bundle, "int8", *config.thresholds_on, config.least_precision)
-    if config.quiet_on is None:
-        return chosen
-    quiet = quiet_thresholds(bundle, "int8", *config.quiet_on, config.alarms)
-    return {label: max(score, quiet[label]) for label, score in chosen.items()}
+    least = {label: config.least_score.get(label, 0.0) for label in chosen}
+    if config.quiet_on is not None:
+        quiet = quiet_thresholds(bundle, "int8", *config.quiet_on, config.alarms)
+        least = {label: max(score, quiet[label]) for label, score in least.items()}
+    return {label: max(score, least[label]) for label, score in chosen.items()}
 
 
 def score_all(config: ReleaseConfig, bundle: Bundle) -> dict[str, dict[str, Any]]:
@@ -149,10 +154,18 @@ def score_all(config: ReleaseConfig, bundle: Bundle) -> dict[str, dict[str, Any]
     Returns:
         Set name -> ``float`` and ``int8`` -> scores.
     """
-    return {
-        name: {p: score(bundle, p, root, split) for p in ("float", "int8")}
-        for name, (root, split) in config.scores.items()
-    }
+    tasks = [(name, p) for name in config.scores for p in ("float", "int8")]
+    places = [config.scores[name] for name, _ in tasks]
+    arguments = [(bundle, p, *place) for (_, p), place in zip(tasks, places, strict=True)]
+    if config.jobs == 1:
+        found = [score(*each) for each in arguments]
+    else:
+        with ProcessPoolExecutor(config.jobs, mp_context=get_context("spawn")) as pool:
+            found = list(pool.map(score, *zip(*arguments, strict=True)))
+    scores: dict[str, dict[str, Any]] = {name: {} for name in config.scores}
+    for (name, p), each in zip(tasks, found, strict=True):
+        scores[name][p] = each
+    return scores
 
 
 def _scenes(config: ReleaseConfig) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from windhover.errors import ConfigError, DataError
@@ -224,6 +224,7 @@ def test_predictions_that_make_no_sense_are_refused() -> None:
 
 
 @settings(max_examples=25, deadline=None)
+@example(scores=[0.8132702112197876], hits=[True] * 12, threshold=0.8132702392002724)
 @given(
     scores=st.lists(st.floats(0.05, 0.95), min_size=1, max_size=12),
     hits=st.lists(st.booleans(), min_size=12, max_size=12),
@@ -238,7 +239,8 @@ def test_counts_add_up(scores: list[float], hits: list[bool], threshold: float) 
     ]
     person = evaluate_detections(truth, Predictions.collect([(0, found(*rows))]), threshold)
     point = person.classes[0].at_threshold
-    kept = [np.float32(round(s, 7)) > np.float32(threshold) for s in scores]
+    # As detectors give them and files hold them: float32, seven digits.
+    kept = (np.round(np.array(scores, np.float32), 7) > np.float32(threshold)).tolist()
     assert point.true_positives == sum(k and h for k, h in zip(kept, hits, strict=False))
     assert point.true_positives + point.false_positives == sum(kept)
     assert point.true_positives + point.false_negatives == 12

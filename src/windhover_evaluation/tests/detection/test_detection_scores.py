@@ -240,7 +240,8 @@ def test_counts_add_up(scores: list[float], hits: list[bool], threshold: float) 
     person = evaluate_detections(truth, Predictions.collect([(0, found(*rows))]), threshold)
     point = person.classes[0].at_threshold
     # As detectors give them and files hold them: float32, seven digits.
-    kept = (np.round(np.array(scores, np.float32), 7) > np.float32(threshold)).tolist()
+    held = np.round(np.array(scores, np.float32).astype(np.float64), 7).astype(np.float32)
+    kept = (held > np.float32(threshold)).tolist()
     assert point.true_positives == sum(k and h for k, h in zip(kept, hits, strict=False))
     assert point.true_positives + point.false_positives == sum(kept)
     assert point.true_positives + point.false_negatives == 12

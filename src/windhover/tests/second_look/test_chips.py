@@ -15,6 +15,7 @@ from windhover.second_look.chips import (
     chip_spans_from_boxes,
     chip_to_frame,
     cut_chips,
+    whole_pixels,
 )
 from windhover.types import FullFrame
 
@@ -62,6 +63,40 @@ def test_a_hard_edged_mark_is_found_again_with_sub_pixel_accuracy():
         box = np.array([[*centre, *centre]], np.float32)
         found = chip_to_frame(box, np.array([[205.3, 199.6]]), np.array([span]), SIZE)[0, :2]
         assert found == pytest.approx([212.0, 202.0], abs=max(0.1, 0.15 * span / SIZE))
+
+
+@given(
+    st.lists(st.tuples(st.floats(-50, 4000), st.floats(-50, 2300), st.floats(0.1, 900)), min_size=1)
+)
+def test_whole_pixels_move_a_chip_by_a_pixel_at_most(chips):
+    table = np.array(chips)
+    centers, spans = whole_pixels(table[:, :2], table[:, 2])
+    low = centers - spans[:, None] / 2
+    assert (low % 2 == 0).all()
+    assert (spans % 2 == 0).all()
+    assert (spans >= 2).all()
+    assert np.abs(spans - np.maximum(table[:, 2], 2)).max() <= 1.0 + 1e-9
+    assert np.abs(centers - table[:, :2]).max() <= 1.0 + 1e-9
+
+
+@pytest.mark.parametrize("encoding", ["bgr8", "8UC4", "nv12"])
+@given(st.integers(100, 300), st.integers(80, 200), st.integers(20, 300))
+def test_whole_pixels_are_cut_as_any_others_are(encoding, x, y, half):
+    """A chip between pixels, and one a thousandth of a pixel beside it, which is warped."""
+    picture = cv2.resize(
+        np.random.default_rng(5).integers(0, 256, (36, 64, 3), np.uint8), (1280, 720),
+        interpolation=cv2.INTER_CUBIC,
+    )  # fmt: skip
+    image = {
+        "bgr8": picture, "nv12": nv12_of(picture), "8UC4": np.dstack((picture, picture[..., 0])),
+    }[encoding]  # fmt: skip
+    frame, center, span = FullFrame(image, encoding), np.array([2.0 * x, 2.0 * y]), 2.0 * half
+    center += half % 2
+    fast = cut(frame, center, span).astype(int)
+    exact = cut(frame, center + 1e-3, span).astype(int)
+    assert np.abs(fast - exact).mean() < 1.0
+    # A warp rounds places to a thirty-second of a pixel, and colours double the difference.
+    assert np.abs(fast - exact).max() <= 24
 
 
 @pytest.mark.parametrize("encoding", ["bgr8", "rgb8", "8UC4", "nv12"])

@@ -30,6 +30,9 @@ _CENTRE_M = 0.9
 #: At 3840 columns and 30-50 m the reduction is 1.1 to 1.8, which bilinear taps still cover.
 _REDUCE = 2.0
 
+#: Distance from a pixel's edge up to which an edge is on it: what floating point leaves.
+_ALIGNED = 1e-6
+
 
 def check_full_frame(frame: FullFrame) -> None:
     """Refuse a frame that chips cannot be cut from.
@@ -94,8 +97,27 @@ def chip_spans_from_boxes(boxes: BoxArray, span_m: float) -> Floats:
     return np.asarray(np.maximum(sides, 1.0) * (span_m / ASSUMED_PERSON_M), np.float64)
 
 
+def whole_pixels(centers: Floats, spans: Floats) -> tuple[Floats, Floats]:
+    """The nearest chips whose edges lie between pixels of every plane of a frame.
+
+    They are cut in a third of the time, and boxes found in them are as exact: what moves by at
+    most a pixel is the chip.
+
+    Args:
+        centers: ``(N, 2)`` of the chips, pixels of the frame.
+        spans: ``(N,)`` sides of the chips, likewise.
+
+    Returns:
+        The same of the chips to be cut.
+    """
+    # Even, since chroma has half the pixels.
+    sides = np.maximum(2.0 * np.rint(spans / 2), 2.0)
+    low = 2.0 * np.rint((centers - sides[:, None] / 2) / 2)
+    return low + sides[:, None] / 2, sides
+
+
 def cut_chips(frame: FullFrame, centers: Floats, spans: Floats, out: Chips) -> None:
-    """Cut square chips, one warp each.
+    """Cut square chips with sub-pixel accuracy, one warp or resize of each plane.
 
     What lies outside the frame repeats the frame's border.
 
@@ -116,7 +138,7 @@ def cut_chips(frame: FullFrame, centers: Floats, spans: Floats, out: Chips) -> N
         if frame.encoding == "nv12":
             cut = _cut_nv12(frame, center, step, fine)
         else:
-            cut = _warped(frame.image, center, step, fine)
+            cut = _square(frame.image, center, step, fine)
         if fine != size:
             cut = np.asarray(cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
         # Cheaper on a chip than on what it was cut from.
@@ -141,14 +163,14 @@ def _cut_nv12(frame: FullFrame, center: Floats, step: float, size: int) -> NDArr
     """A chip whose planes are cut singly: only what is in the chip is ever converted."""
     luma, chroma = nv12_planes(frame.image)
     planes = (
-        _warped(luma, center, step, size),
-        _warped(chroma, center / 2, step, size // 2),
+        _square(luma, center, step, size),
+        _square(chroma, center / 2, step, size // 2),
     )
     return np.asarray(cv2.cvtColorTwoPlane(*planes, cv2.COLOR_YUV2BGR_NV12), np.uint8)
 
 
-def _warped(plane: NDArray[np.uint8], center: Floats, step: float, size: int) -> NDArray[np.uint8]:
-    """A square of a plane, one warp; the border repeats.
+def _square(plane: NDArray[np.uint8], center: Floats, step: float, size: int) -> NDArray[np.uint8]:
+    """A square of a plane; the border repeats.
 
     Args:
         plane: ``(H, W)`` or ``(H, W, C)`` uint8.
@@ -156,9 +178,16 @@ def _warped(plane: NDArray[np.uint8], center: Floats, step: float, size: int) ->
         step: pixels of the plane to one of the square.
         size: side of the square.
     """
+    edges = np.concatenate((center - step * size / 2, center + step * size / 2))
+    whole = np.rint(edges).astype(int)
+    x, y, right, bottom = whole.tolist()
+    inside = x >= 0 and y >= 0 and right <= plane.shape[1] and bottom <= plane.shape[0]
+    if inside and right > x and np.abs(edges - whole).max() < _ALIGNED:
+        part = plane[y:bottom, x:right]
+        return np.asarray(cv2.resize(part, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
     # Maps the square's pixels to the plane's; OpenCV counts from pixel centres.
-    x, y = center - step * (size - 1) / 2 - 0.5
-    matrix = np.array([[step, 0.0, x], [0.0, step, y]])
+    first = center - step * (size - 1) / 2 - 0.5
+    matrix = np.array([[step, 0.0, first[0]], [0.0, step, first[1]]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     square = cv2.warpAffine(plane, matrix, (size, size), None, flags, cv2.BORDER_REPLICATE)
     return np.asarray(square, np.uint8)

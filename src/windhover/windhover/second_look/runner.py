@@ -16,7 +16,7 @@ from windhover.inference.base import Backend
 from windhover.model.bundle import Bundle
 from windhover.model.decode import Decoder
 from windhover.model.nms import nms
-from windhover.second_look.chips import chip_to_frame, cut_chips
+from windhover.second_look.chips import chip_to_frame, cut_chips, whole_pixels
 from windhover.types import BoxArray, FullFrame
 
 #: What is found further from a chip's middle than this share of its side belongs to another
@@ -126,6 +126,7 @@ class SecondLook:
         if not len(centers):
             return Carried()
         started = time.perf_counter_ns()
+        centers, spans = whole_pixels(centers, spans)
         starts = range(0, len(centers), self.batch)
         parts = [self._look_at_batch(frame, centers, spans, first) for first in starts]
         found = _joined(parts, len(centers))

@@ -9,6 +9,7 @@ from tests.support.looks_twice import (
     CARRIED,
     CARRIED_BOX,
     HEIGHT,
+    PERSON,
     PERSON_BOX,
     WIDTH,
     build_looks_twice,
@@ -79,6 +80,18 @@ def test_a_scheduler_says_who_is_looked_at(looks_twice):
             detector.second_pass.scheduler = LookScheduler(policy, LookRates())
             boxes, _ = found(detector, scene())
             assert set(boxes) == labels
+
+
+def test_without_a_scheduler_everybody_is_looked_at(looks_twice):
+    full = full_picture(carried=False)
+    for index in range(12):
+        row, column = divmod(index, 6)
+        x, y = 100 + 400 * column, 60 + 900 * row
+        full[y : y + 96, x : x + 96, 2] = PERSON
+    with Detector.open(looks_twice, "cpu") as detector:
+        detector.detect(frame_of(full))
+        assert len(detector.second_pass.looks.boxes) == 13
+        assert detector.second_pass.looks.dropped == 0
 
 
 def test_a_budget_that_is_exceeded_drops_looks_and_says_how_many(looks_twice):

@@ -17,9 +17,6 @@ from windhover.second_look.runner import Carried, SecondLook
 from windhover.second_look.schedule import Choice, FrameView, LookScheduler
 from windhover.types import BoxArray, Detections, Frame, FullFrame
 
-#: Chips of one frame where nothing else chooses.
-MAX_CHIPS = 8
-
 
 @dataclass(frozen=True, slots=True)
 class CameraPose:
@@ -80,7 +77,7 @@ class SecondPass:
         self.people = np.array([labels.index(label) for label in spec.look_at], np.int32)
         self._iou = iou
         self._max_detections = max_detections
-        #: Chooses whom to look at; the most certain people where it is ``None``.
+        #: Chooses whom to look at; everybody where it is ``None``, as for single pictures.
         self.scheduler: LookScheduler | None = None
         #: Altitude and attitude of the camera; the people's boxes give the scale where ``None``.
         self.pose: CameraPose | None = None
@@ -128,8 +125,8 @@ class SecondPass:
 
     @property
     def longest_ms(self) -> float:
-        """Time that the most looks of a frame take, by the last batch, milliseconds."""
-        chips = MAX_CHIPS if self.scheduler is None else self.scheduler.policy.max_chips
+        """Time that the most scheduled looks of a frame take, by the last batch, milliseconds."""
+        chips = 0 if self.scheduler is None else self.scheduler.policy.max_chips
         return -(-chips // self._second.batch) * self._second.batch_ns / 1e6
 
     def use_limits(self, iou: float, max_detections: int) -> None:
@@ -143,7 +140,7 @@ class SecondPass:
     def _choose(self, boxes: BoxArray, view: FrameView) -> Choice:
         if self.scheduler is not None:
             return self.scheduler.choose(boxes, view)
-        return Choice(np.arange(min(len(boxes), MAX_CHIPS)), max(len(boxes) - MAX_CHIPS, 0))
+        return Choice(np.arange(len(boxes)))
 
     def _spans(self, boxes: BoxArray, view: FrameView) -> Floats:
         """Sides of the chips, pixels of the detector's frame."""

@@ -8,7 +8,7 @@ unless a docstring has it otherwise. Times are integer nanoseconds of ROS time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,10 @@ class Frame:
     frame_id: str = "camera"
     index: int = 0
     full: FullFrame | None = None
+
+    def without_full(self) -> Frame:
+        """The frame alone, for whoever keeps it: a full one holds tens of megabytes."""
+        return self if self.full is None else replace(self, full=None)
 
     @property
     def height(self) -> int:

@@ -148,7 +148,7 @@ class RunRecorder:
 
     def _image(self, camera: str, frame: Frame) -> None:
         if self._take_room():
-            self._queue.put(_Image(self._log_ns(frame), frame, camera))
+            self._queue.put(_Image(self._log_ns(frame), frame.without_full(), camera))
 
     def _log_ns(self, frame: Frame) -> int:
         return frame.stamp_ns if self._lossless else time.time_ns()

@@ -221,6 +221,7 @@ class Pipeline:
             return
         self.total.record(time.monotonic_ns() - taken_ns)
         self.capture.record(self.tracker.get_clock().now().nanoseconds - frame.stamp_ns)
+        frame = frame.without_full()
         if self.overlay is not None:
             self.overlay.offer(frame, detections, tracks, self.labels)
         for tap in self._taps:

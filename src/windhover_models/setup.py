@@ -6,10 +6,10 @@ from setuptools import setup
 MANIFEST = ET.parse("package.xml").getroot()
 PACKAGE = MANIFEST.findtext("name", "")
 
-# Each bundle's folder as it is: bundle.yaml holds the hashes of its files.
+# Each bundle's folder as it is, a second look's inside too: bundle.yaml holds the hashes of files.
 BUNDLES = [
     (f"share/{PACKAGE}/{folder}", sorted(str(path) for path in folder.iterdir() if path.is_file()))
-    for folder in [Path("models"), *sorted(Path("models").glob("*/"))]
+    for folder in [Path("models"), *sorted(Path("models").glob("**/*/"))]
     if folder.is_dir()
 ]
 

@@ -8,6 +8,7 @@ pytest.importorskip("rclpy")
 
 import rclpy
 from rclpy.context import Context
+from rclpy.logging import LoggingSeverity, set_logger_level
 
 from windhover_ros.arguments import (
     own_arguments,
@@ -79,6 +80,9 @@ def test_what_rcl_takes_is_taken(text):
     context = Context()
     rclpy.init(args=["--ros-args", *text.split()], context=context)
     context.shutdown()
+    # rcl keeps a process's levels; a later test counts the lines on stderr.
+    for logger in ("", "rcl"):
+        set_logger_level(logger, LoggingSeverity.INFO)
 
 
 def test_what_only_rcl_can_refuse_is_one_line_too(tmp_path):

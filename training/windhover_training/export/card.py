@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from windhover.model import Bundle
+from windhover.model.manifest import SecondLookSpec
 
 #: What a release config must say under ``provenance``.
 CARD_KEYS = {"summary", "use", "data", "split", "training", "measured", "limits", "licence"}
@@ -25,6 +26,8 @@ def write_card(bundle: Bundle, path: Path) -> None:
         lines += [f"### {name}", "", *_table(precisions), ""]
     if "fidelity" in p:
         lines += ["## Float, INT8 and HTP", "", *_fidelity(p["fidelity"]), ""]
+    if bundle.second_look is not None:
+        lines += ["## Second look", "", _second_look(bundle.second_look), ""]
     if "checklist" in p:
         lines += [f"## Release checklist: {p['checklist']['status']}", ""]
         lines += [*_checklist(p["checklist"]["items"]), ""]
@@ -32,6 +35,16 @@ def write_card(bundle: Bundle, path: Path) -> None:
     lines += ["## Limits", "", *(f"- {item}" for item in p["limits"]), ""]
     lines += ["## Licence", "", p["licence"], ""]
     path.write_text("\n".join(lines))
+
+
+def _second_look(look: SecondLookSpec) -> str:
+    return (
+        f"[`{look.bundle}`]({look.bundle}/README.md) is a bundle of its own. Its graph looks at "
+        f"chips of {look.span_m:g} m of the RGB camera's full frame, cut around "
+        f"{', '.join(look.look_at)}. On held-out rendered chips one look finds "
+        f"{look.find_rate:.2f} of those with something to find and is false on "
+        f"{look.false_rate:.2f} of the others."
+    )
 
 
 def _table(precisions: dict[str, dict[str, Any]]) -> list[str]:

@@ -16,6 +16,8 @@ from windhover.model.detector import Detector
 from windhover.types import Frame
 from windhover_training.data.readers.pictures import Picture, Reader, load_pictures
 
+from .card import CARD_KEYS, write_card
+
 FOLDER = "second_look"
 
 
@@ -70,7 +72,7 @@ def _judged(chip: Picture) -> bool | None:
 def attach_second_look(
     parent: Path, second: Path, span_m: float, look_at: Sequence[str], score: LookScore
 ) -> Bundle:
-    """Copy a bundle of chips into another and declare it there.
+    """Copy a bundle of chips into another and declare it there, and in its card.
 
     Args:
         parent: bundle that finds people; changed.
@@ -105,4 +107,7 @@ def attach_second_look(
         "find_rate": round(float(np.clip(score.find_rate, 0.01, 0.99)), 4),
         "false_rate": round(float(np.clip(score.false_rate, 0.001, 0.99)), 4),
     }
-    return write_bundle(parent, manifest)
+    bundle = write_bundle(parent, manifest)
+    if set(bundle.provenance) >= CARD_KEYS:
+        write_card(bundle, parent / "README.md")
+    return bundle

@@ -196,8 +196,9 @@ def metrics_page() -> str:
 RESULT_PAGES: Mapping[str, tuple[str, Sequence[str]]] = {
     "detection": (
         "Detection",
-        ("detection-thermal-n", "detection-rgbt-n-rendered", "detection-rgbt-n-hit-uav",
-         "release-targets-rgbt-n", "day-to-night", "ablation", "demo"),
+        ("model-rgbt-n", "model-rgbt-n-second-look", "model-coco-n", "model-thermal-n",
+         "detection-rgbt-n-rendered", "detection-rgbt-n-hit-uav", "release-targets-rgbt-n",
+         "day-to-night", "ablation", "demo"),
     ),
     "tracking": ("Tracking", ("peers-model", "peers-truth", "camera-motion-light")),
     "speed": ("Speed", ("speed", "tone-mapping-step")),

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,7 @@ def model_table(folder: Path, version: str) -> dict[str, Any]:
         "format": "windhover-table/1",
         "title": f"{manifest['name']} {manifest['version']}",
         "release": version,
-        "commit": str(known.get("git", "see models/"))[:12],
+        "commit": str(known["git"])[:12] if "git" in known else _last_commit(folder),
         "machine": "x86-64, ONNX Runtime CPU",
         "command": f"the release of models/{folder.relative_to(ROOT / 'models')}, see its card",
         "unit": "AP at IoU 0.5; recall and precision of INT8 at the bundle's thresholds",
@@ -42,6 +44,11 @@ def model_table(folder: Path, version: str) -> dict[str, Any]:
         "rows": [row for name, scores in known["metrics"].items() for row in _rows(name, scores)],
         "notes": [f"ONNX Runtime {tools['onnxruntime']}"] if "onnxruntime" in tools else [],
     }
+
+
+def _last_commit(folder: Path) -> str:
+    command = ["git", "log", "-1", "--format=%h", "--abbrev=12", "--", str(folder)]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout[:12]
 
 
 def _rows(name: str, scores: Mapping[str, Any]) -> Iterator[list[str]]:
@@ -57,8 +64,9 @@ def _rows(name: str, scores: Mapping[str, Any]) -> Iterator[list[str]]:
             ]  # fmt: skip
 
 
-def _number(value: float) -> str:
-    return "n/a" if value != value else f"{value:.3f}"  # noqa: PLR0124 - NaN
+def _number(value: float | None) -> str:
+    """Three decimals; a precision of nothing found is NaN, or null after a rewrite as JSON."""
+    return "n/a" if value is None or math.isnan(value) else f"{value:.3f}"
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 import os
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Before either library is loaded. ONNX Runtime would send usage data to Microsoft.
 # Ultralytics would look for a network, report runs and install packages by itself.

@@ -71,16 +71,26 @@ def test_the_unsure_are_looked_at_more_often_than_the_sure():
     rates = LookRates(prior=0.5, half_life_s=1e6)
     scheduler = LookScheduler(policy, rates)
     boxes = people(2)
-    rng = np.random.default_rng(0)
-    counts = np.zeros(2)
+    counts, finds = np.zeros(2), 0
     for frame in range(200):
         choice = scheduler.choose(boxes, view(frame))
-        # The first person is found every time, the second now and then.
-        found = np.array([row == 0 or rng.random() < 0.4 for row in choice.rows])
+        # Nothing is ever found on the first person; on the second one time in eight.
+        found = (choice.rows == 1) & (counts[1] % 8 == 7)
+        finds += int(found.sum())
         scheduler.looked(boxes[choice.rows], found)
         scheduler.observe(tracks(boxes), PEOPLE, frame)
         counts[choice.rows] += 1
+    assert finds > 5
     assert counts[1] > counts[0] > 10
+
+
+def test_who_carries_something_is_looked_at_in_every_frame_that_has_room():
+    scheduler = LookScheduler(LookPolicy(budget_ms=0.0, max_chips=4), LookRates())
+    log = fly(scheduler, people(12), 40, carries=(2, 7))
+    # In the first three frames everybody is new.
+    assert all({2, 7} <= set(choice.rows.tolist()) for choice in log[3:])
+    # The others are looked at in turn all the same.
+    assert {row for choice in log[-10:] for row in choice.rows.tolist()} == set(range(12))
 
 
 @pytest.mark.parametrize(

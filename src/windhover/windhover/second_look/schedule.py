@@ -1,5 +1,8 @@
 """Which people are looked at in a frame: the new and unsure first, everyone in turn.
 
+Whoever carried something at the last look is looked at again while there is room, since what
+is carried has a track of its own that lives on being seen.
+
 The scheduler knows tracks, since looks at one person add up. Between a frame's detections and
 its tracks lies the tracker, so it works in two steps a frame: :meth:`LookScheduler.choose`
 before the looks, by the tracks of the frame before, and :meth:`LookScheduler.observe` after
@@ -83,12 +86,14 @@ class _PersonState:
         looked_at: count of frames at its last look; ``None`` before the first.
         evidence: of all its looks.
         seen_ns: stamp of the last frame that had it.
+        found: whether its last look found something.
     """
 
     box: NDArray[np.float32]
     looked_at: int | None
     evidence: CarriedEvidence
     seen_ns: int = 0
+    found: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +195,8 @@ class LookScheduler:
             for look, place in _pairs(overlap):
                 state = self._people[int(tracks.track_ids[rows[place]])]
                 state.looked_at = self._frame
-                state.evidence.add(self._looks[look][1], stamp_ns)
+                state.found = self._looks[look][1]
+                state.evidence.add(state.found, stamp_ns)
         self._looks = []
 
     def probabilities(self, stamp_ns: int) -> Mapping[int, float]:
@@ -235,8 +241,10 @@ class LookScheduler:
         waited = self._frame - state.looked_at
         if waited >= self.policy.every:
             return 1, -float(waited)
+        if state.found:
+            return _NOT_DUE, -float(waited)
         sureness = abs(state.evidence.probability(stamp_ns) - 0.5)
-        return _NOT_DUE, sureness - 0.01 * waited
+        return _NOT_DUE + 1, sureness - 0.01 * waited
 
 
 _NOT_DUE = 2

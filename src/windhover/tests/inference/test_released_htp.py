@@ -5,18 +5,21 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from windhover.imaging.agc import percentile_agc
 from windhover.inference import open_backend
 from windhover.inference.qnn_api.binary import read_binary
 from windhover.inference.qnn_api.library import load_libraries
 from windhover.inference.soc import SOCS
 from windhover.model.bundle import Bundle
 from windhover.model.manifest import Role
+from windhover_sim import Scene, SceneConfig
 
 MODELS = Path(__file__).parents[4] / "models"
-FOLDERS = sorted(p.parent for p in MODELS.glob("*/bundle.yaml"))
+FOLDERS = sorted(p.parent for p in MODELS.rglob("bundle.yaml"))
 
 
 @pytest.fixture(scope="module", params=FOLDERS, ids=lambda folder: folder.name)
@@ -36,14 +39,21 @@ def released(
 
 
 def picture(bundle: Bundle) -> np.ndarray:
-    """Ground with noise and warm blocks of all sizes, so that every stride has something to do."""
-    rng = np.random.default_rng(7)
-    image = rng.normal(90, 12, bundle.input.shape)
-    for side in (12, 24, 48, 96, 192):
-        room = (bundle.input.height - 2 * side, bundle.input.width - side)
-        for y, x in rng.integers(0, room, (4, 2)):
-            image[0, y : y + 2 * side, x : x + side] += rng.uniform(-60, 110)
-    return np.clip(image, 0, 255).astype(np.uint8)
+    """A rendered scene with people and vehicles, so that scores vary; one person for chips."""
+    config = SceneConfig(
+        seed=7_001, n_people=24, n_armed=12, altitude_m=36, time_of_day="day", duration_s=1.0
+    )
+    shot = Scene(config).render(0, "both")
+    assert shot.rgb is not None
+    assert shot.thermal is not None
+    views = {"rgb": shot.rgb, "thermal": percentile_agc(shot.thermal)[..., None]}
+    size = (bundle.input.width, bundle.input.height)
+    if bundle.input.width < 320:
+        x, y = shot.rgb_truth.boxes[shot.rgb_truth.class_ids == 1][0, :2].astype(int)
+        views["rgb"] = shot.rgb[y - 20 : y + 28, x - 20 : x + 28]
+    resized = {name: cv2.resize(view, size) for name, view in views.items()}
+    resized["rgbt"] = np.dstack([resized["rgb"], resized["thermal"]])
+    return resized[bundle.modality].reshape(bundle.input.shape)
 
 
 @pytest.mark.slow

@@ -31,10 +31,10 @@ def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return shared / (areas[0][:, None] + areas[1][None] - shared)
 
 
-@pytest.mark.parametrize("folder", sorted(p.parent for p in MODELS.glob("*/bundle.yaml")))
+@pytest.mark.parametrize("folder", sorted(p.parent for p in MODELS.rglob("bundle.yaml")))
 def test_every_bundle_is_complete(folder: Path) -> None:
     bundle = Bundle.load(folder)
-    assert bundle.name == folder.name
+    assert bundle.name == folder.name.replace("_", "-")
     assert bundle.provenance["licence"].startswith("AGPL-3.0")
 
 

@@ -135,6 +135,14 @@ def test_other_thresholds_leave_the_second_look_open(looks_twice):
         assert len(boxes) == 1
 
 
+def test_both_graphs_run_with_the_options_of_their_backend(looks_twice):
+    with Detector.open(looks_twice, "cpu", threads=1) as detector:
+        assert detector.second_pass is not None
+        second = detector.second_pass._second.backend
+        assert detector.backend.device == second.device
+        assert "a thread per core" not in second.device
+
+
 def test_the_second_look_can_be_left_out(looks_twice):
     with Detector.open(looks_twice, "cpu", second_look=False) as detector:
         boxes, _ = found(detector, scene())

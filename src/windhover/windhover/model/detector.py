@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from windhover.imaging.colour import is_coloured
 from windhover.imaging.display import draw_results
 from windhover.imaging.formats import to_channels
 from windhover.imaging.letterbox import Letterbox
-from windhover.inference import Choice, choose_backend
+from windhover.inference import BACKENDS, Choice, choose_backend
 from windhover.inference.base import Backend
 from windhover.model.bundle import Bundle
 from windhover.model.decode import Decoder
@@ -124,7 +125,9 @@ class Detector:
         )
         self.backend = choice.backend
         if bundle.second_look is not None and second_look:
-            self._open_second_look(choice.backend.name if isinstance(backend, str) else "cpu")
+            name = choice.backend.name if isinstance(backend, str) else "cpu"
+            known = BACKENDS[name].options if name in BACKENDS else frozenset[str]()
+            self._open_second_look(name, {k: v for k, v in options.items() if k in known})
         #: Why ``auto`` did not take the backends that are faster.
         self.skipped_backends = choice.skipped_backends
 
@@ -258,7 +261,7 @@ class Detector:
         if self.second_pass is not None:
             self.second_pass.close()
 
-    def _open_second_look(self, backend: str) -> None:
+    def _open_second_look(self, backend: str, options: Mapping[str, Any]) -> None:
         """Open the bundle's second graph; without it the first look stands alone."""
         # Not at the top: what looks twice is made of the same parts as this module.
         from windhover.second_look.runner import SecondLook
@@ -269,8 +272,8 @@ class Detector:
         try:
             second = bundle.load_second_look()
             assert second is not None
-            look = SecondLook(second, bundle.labels, backend)
-        except (BundleError, BackendError) as error:
+            look = SecondLook(second, bundle.labels, backend, **options)
+        except (BundleError, BackendError, ConfigError) as error:
             self.second_look_problem = str(error)
             _log.warning("%s looks once only: %s", bundle.name, error)
             return

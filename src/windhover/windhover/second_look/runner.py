@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +67,7 @@ class SecondLook:
         labels: of the first look.
         backend: a name as :func:`~windhover.inference.choose_backend` takes it, or one that
             is open.
+        options: of a backend that is opened here.
 
     Raises:
         BundleError: the graph takes no square B, G, R chips, or has a label that the first
@@ -74,7 +76,11 @@ class SecondLook:
     """
 
     def __init__(
-        self, bundle: Bundle, labels: Sequence[str], backend: Backend | str = "auto"
+        self,
+        bundle: Bundle,
+        labels: Sequence[str],
+        backend: Backend | str = "auto",
+        **options: Any,
     ) -> None:
         spec = bundle.input
         if bundle.modality != "rgb" or spec.height != spec.width:
@@ -97,7 +103,9 @@ class SecondLook:
         )
         self._chips = np.zeros(spec.shape, np.uint8)
         self.backend = (
-            choose_backend(bundle, backend).backend if isinstance(backend, str) else backend
+            choose_backend(bundle, backend, **options).backend
+            if isinstance(backend, str)
+            else backend
         )
         #: Time of one batch in the last call that ran any, all that belongs to it, nanoseconds.
         self.batch_ns = self._warm_up()

@@ -76,6 +76,15 @@ def test_a_new_threshold_keeps_the_second_graph(linked):
     assert len(linked.found[-1]) == 2
 
 
+def test_what_is_carried_is_counted_from_the_lower_threshold_of_both_looks(linked):
+    labels = linked._detector.bundle.labels
+    linked.set_parameters([Parameter("score_threshold", value=0.5)])
+    scores = dict(zip(labels, linked.least_scores(linked._detector.bundle), strict=True))
+    # People are the first look's; the second one's own threshold is 0.25.
+    assert scores["person"] == pytest.approx(0.5)
+    assert scores["vehicle"] == pytest.approx(0.25)
+
+
 def test_the_pose_needs_altitude_attitude_and_lens(linked):
     passed = linked._detector.second_pass
     lens = Lens.from_hfov((WIDTH, HEIGHT), 66.0)

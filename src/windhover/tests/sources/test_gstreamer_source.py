@@ -178,7 +178,7 @@ def test_frames_that_the_pipeline_lost_are_counted():
 
 @needs_gstreamer
 def test_a_pipeline_that_ends_ends():
-    source = opened("gst:videotestsrc num-buffers=4", as_gray=True)
+    source = opened("gst:videotestsrc pattern=ball num-buffers=4", as_gray=True)
     frames = list(source)
     source.close()
     assert 1 <= len(frames) <= 4

@@ -145,7 +145,7 @@ def run_facts(pipeline: Pipeline) -> dict[str, str]:
 
 def _score_threshold(pipeline: Pipeline) -> str:
     """What a detection's score must exceed, for each label where they differ."""
-    scores = pipeline.detector.thresholds_for(pipeline.bundle).score_vector(pipeline.labels)
+    scores = pipeline.detector.least_scores(pipeline.bundle)
     if len(set(scores)) == 1:
         return f"{scores[0]:g}"
     return ", ".join(f"{n} {s:g}" for n, s in zip(pipeline.labels, scores, strict=True))

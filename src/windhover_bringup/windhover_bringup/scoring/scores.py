@@ -172,7 +172,7 @@ def _score(
     played = truth.of_images(rows)
     found = Predictions.collect((r.index - first, r.detections) for r in video.results)
     write_json(folder / "predictions.json", found.results(played, pipeline.labels), indent=None)
-    limits = pipeline.detector.thresholds_for(pipeline.bundle).score_vector(pipeline.labels)
+    limits = pipeline.detector.least_scores(pipeline.bundle)
     tracking = None
     table = truth_tracks(played)
     if table is not None:

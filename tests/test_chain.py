@@ -83,7 +83,8 @@ def test_it_says_at_its_start_what_runs_and_how_to_look_at_it(blob_folder, blob_
     for name in ("model", "backend", "topics", "domain"):
         assert re.search(rf"(?m)^{name} +\S", errors), errors
     assert re.search(rf"(?m)^input +{re.escape(str(blob_folder))}$", errors)
-    assert re.search(r"(?m)^next +ros2 topic echo /tracks;", errors)
+    listens = r"ros2 topic echo /tracks|python examples/mission_consumer\.py"
+    assert re.search(rf"(?m)^next +({listens});", errors)
 
 
 @pytest.mark.parametrize("mode", [[], ["--node-per-process"]], ids=["composed", "processes"])

@@ -196,12 +196,12 @@ def metrics_page() -> str:
 RESULT_PAGES: Mapping[str, tuple[str, Sequence[str]]] = {
     "detection": (
         "Detection",
-        ("model-rgbt-n", "model-rgbt-n-second-look", "model-coco-n", "model-thermal-n",
-         "detection-rgbt-n-rendered", "detection-rgbt-n-hit-uav", "release-targets-rgbt-n",
-         "day-to-night", "ablation", "demo"),
+        ("model-rgbt-n", "looks-twice", "model-rgbt-n-second-look", "model-coco-n",
+         "model-thermal-n", "detection-rgbt-n-rendered", "detection-rgbt-n-hit-uav",
+         "release-targets-rgbt-n", "day-to-night", "ablation", "demo"),
     ),
     "tracking": ("Tracking", ("peers-model", "peers-truth", "camera-motion-light")),
-    "speed": ("Speed", ("speed", "tone-mapping-step")),
+    "speed": ("Speed", ("speed", "full-frame", "tone-mapping-step")),
     "quantisation": (
         "Quantisation",
         ("fidelity-thermal-n-hit-uav", "fidelity-thermal-n-rendered", "fidelity-frames",

@@ -8,7 +8,7 @@ pytest.importorskip("vision_msgs")
 from tests.support.fixtures import run_to_end
 from windhover_bringup.runtime.composed import Pipeline
 from windhover_bringup.runtime.config import Config
-from windhover_bringup.runtime.run_messages import closing_line, opening_block
+from windhover_bringup.runtime.run_messages import closing_line, look_at, opening_block
 from windhover_ros.runner import ros
 
 
@@ -32,6 +32,23 @@ def test_the_first_lines_name_model_input_and_topics_as_they_are(blob_bundle, bl
     assert said["backend"].startswith("cpu: ")
     assert said["input"] == str(blob_folder)
     assert said["topics"].startswith("/drone1/detections, /drone1/seen, /drone1/overlay/")
-    assert "ros2 topic echo /drone1/seen" in said["next"]
+    assert "/drone1/seen; windhover health" in said["next"]
     assert [*lines[:-1], "next    report.html"] == other
     assert end == "5 frames detected and tracked, none dropped"
+
+
+@pytest.mark.parametrize(
+    ("ros2", "tracks", "listen"),
+    [
+        ("/opt/ros/jazzy/bin/ros2", "/drone1/seen", "ros2 topic echo /drone1/seen;"),
+        (None, "/tracks", "python examples/mission_consumer.py;"),
+        (
+            None,
+            "/drone1/seen",
+            "python examples/mission_consumer.py --ros-args -r tracks:=/drone1/seen;",
+        ),
+    ],
+)
+def test_the_advice_needs_no_more_than_is_installed(monkeypatch, ros2, tracks, listen):
+    monkeypatch.setattr("shutil.which", lambda name: ros2)
+    assert look_at(tracks).startswith(listen)

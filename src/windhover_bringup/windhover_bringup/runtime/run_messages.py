@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 from windhover.sources import is_device
 from windhover_bringup.runtime.composed import Pipeline
@@ -45,7 +46,12 @@ def look_at(tracks: str) -> str:
     Args:
         tracks: name of its topic of tracks.
     """
-    return f"ros2 topic echo {tracks}; windhover health; examples/foxglove.json"
+    listen = f"ros2 topic echo {tracks}"
+    if shutil.which("ros2") is None:
+        # Only a ROS installation has ROS's command line.
+        remapped = "" if tracks == "/tracks" else f" --ros-args -r tracks:={tracks}"
+        listen = f"python examples/mission_consumer.py{remapped}"
+    return f"{listen}; windhover health; examples/foxglove.json"
 
 
 def closing_line(pipeline: Pipeline) -> str:

@@ -169,3 +169,10 @@ def test_without_altitude_the_persons_box_gives_the_scale():
     boxes = np.array([[0, 0, 20, ASSUMED_PERSON_M * 50], [0, 0, 0, 0]], np.float32)
     assert chip_spans_from_boxes(boxes, 2.9) == pytest.approx([145.0, 2.9 / ASSUMED_PERSON_M])
     assert len(chip_spans_from_boxes(np.empty((0, 4), np.float32), 2.9)) == 0
+
+
+def test_several_people_without_altitude_share_one_scale():
+    sides = np.array([30.0, 60.0, 62.0, 58.0], np.float32)
+    boxes = np.column_stack([np.zeros((4, 2)), sides / 2, sides]).astype(np.float32)
+    expected = 59.0 * 2.9 / ASSUMED_PERSON_M
+    assert chip_spans_from_boxes(boxes, 2.9) == pytest.approx([expected] * 4)

@@ -20,8 +20,10 @@ Chips = NDArray[np.uint8]
 ENCODINGS = {"bgr8": 3, "rgb8": 3, "8UC4": 4, "nv12": 0}
 
 #: Length of a person's box along its longer side that is assumed where the altitude is not
-#: known, metres: between a standing person seen from the side and one seen from above.
-ASSUMED_PERSON_M = 1.6
+#: known, metres: the median over rendered scenes seen from 30-50 m, 50 to 90 degrees down.
+ASSUMED_PERSON_M = 1.2
+#: From so many people on, all in a frame are taken to be seen at one scale.
+_ENOUGH_PEOPLE = 3
 
 #: Height above ground of a person's centre, metres.
 _CENTRE_M = 0.9
@@ -86,6 +88,9 @@ def chip_spans(
 def chip_spans_from_boxes(boxes: BoxArray, span_m: float) -> Floats:
     """Side of each person's chip in pixels where altitude or attitude is not known.
 
+    Where there are several people, the median of their boxes gives the scale for all: one may
+    lie, walk or be half hidden.
+
     Args:
         boxes: ``(N, 4)`` float32, ``x1, y1, x2, y2``.
         span_m: side of a chip, metres.
@@ -94,6 +99,8 @@ def chip_spans_from_boxes(boxes: BoxArray, span_m: float) -> Floats:
         ``(N,)`` float64, pixels.
     """
     sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0.0).astype(np.float64)
+    if len(sides) >= _ENOUGH_PEOPLE:
+        sides[:] = np.median(sides)
     return np.asarray(np.maximum(sides, 1.0) * (span_m / ASSUMED_PERSON_M), np.float64)
 
 

@@ -11,7 +11,6 @@ is looked at, so nothing is lost to a time budget.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -35,6 +34,7 @@ from windhover_evaluation.detection.scores import (
 from windhover_evaluation.detection.truth_file import load_truth
 from windhover_sim import Scene
 from windhover_sim.calibration import down_of, lens_of
+from windhover_training.data.convert.truth_file import write_truth
 from windhover_training.data.render.rgbt_scenes import (
     RGBT_LABELS,
     Part,
@@ -80,26 +80,21 @@ def measure(model: str, scenes: int, frames: int, columns: int) -> dict[str, Det
     found: dict[str, list[tuple[int, Detections]]] = {
         name: [] for name in (ALONE, BY_BOXES, BY_POSE)
     }
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
+    truth_of: list[dict[str, Any]] = []
     alone, both = Detector.open(model, "cpu", second_look=False), Detector.open(model, "cpu")
     if both.second_pass is None:
         why = both.second_look_problem or "it has no second graph"
         raise SystemExit(f"{model} looks once only: {why}")
     for number, (frame, pose, rows) in enumerate(shots(part, scenes, columns)):
-        images.append({"id": number, "file_name": f"{number}.png", **rows["image"]})
-        for row in rows["annotations"]:
-            annotations.append({"id": len(annotations) + 1, "image_id": number, **row})
+        image = {"file_name": f"{number}.png", **rows["image"]}
+        truth_of.append({**rows, "image": image})
         found[ALONE].append((number, alone.detect(frame)))
         for name, known in ((BY_BOXES, None), (BY_POSE, pose)):
             both.second_pass.pose = known
             found[name].append((number, both.detect(frame)))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "truth.json"
-        categories = [{"id": i, "name": name} for i, name in enumerate(RGBT_LABELS)]
-        path.write_text(
-            json.dumps({"images": images, "annotations": annotations, "categories": categories})
-        )
+        write_truth(path, truth_of, RGBT_LABELS)
         truth = load_truth(path, RGBT_LABELS)
     # Each look has cut its detections by thresholds of its own.
     return {

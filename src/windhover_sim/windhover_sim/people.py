@@ -14,7 +14,6 @@ from windhover_sim.climate import Climate
 from windhover_sim.kinds import WEAPON_KINDS
 from windhover_sim.shapes import FACE_CORNERS, Shape, capsules_to_world, to_world
 
-_STATURE_M: Final = 1.75
 _NO_FACES: Final = np.empty((0, FACE_CORNERS, 3))
 
 POSTURES: Final = ("walk", "run", "stand", "crouch", "sit", "prone")

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windhover.errors import DataError
-from windhover.files import write_json
+from windhover_training.data.convert.truth_file import write_truth
 from windhover_training.data.readers.yolo_text import flight_of
 
 LABELS: Final = ("weapon",)
@@ -84,7 +84,7 @@ def cut_chips(root: Path, out: Path) -> dict[str, int]:
     if not rows:
         raise DataError(f"{root}: holds none of cctv_people, weapon_videos, coco_people")
     for split, chips in rows.items():
-        _write_truth(out / "truth" / f"{split}.json", chips)
+        write_truth(out / "truth" / f"{split}.json", chips, LABELS)
     return {split: len(chips) for split, chips in sorted(rows.items())}
 
 
@@ -207,24 +207,7 @@ def _touches(first: Boxes, second: Boxes) -> bool:
 def _row(name: str, chip: RealChip) -> dict[str, Any]:
     image = {"file_name": name, "rgb": name, "height": SIZE, "width": SIZE, "flight": chip.flight}
     boxes = [[round(float(v), 2) for v in (*box[:2], *(box[2:] - box[:2]))] for box in chip.weapons]
-    return {"image": image, "boxes": boxes}
-
-
-def _write_truth(path: Path, rows: list[dict[str, Any]]) -> None:
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for row in rows:
-        images.append({"id": len(images) + 1, **row["image"]})
-        annotations += [
-            {
-                "id": len(annotations) + 1 + number,
-                "image_id": len(images),
-                "category_id": 0,
-                "bbox": box,
-                "area": box[2] * box[3],
-                "iscrowd": 0,
-            }
-            for number, box in enumerate(row["boxes"])
-        ]
-    categories = [{"id": i, "name": name} for i, name in enumerate(LABELS)]
-    write_json(path, {"images": images, "annotations": annotations, "categories": categories})
+    annotations = [
+        {"category_id": 0, "bbox": box, "area": box[2] * box[3], "iscrowd": 0} for box in boxes
+    ]
+    return {"image": image, "annotations": annotations}

@@ -21,6 +21,7 @@ from windhover.files import write_json
 from windhover_sim import SCENE_LABELS, Scene
 from windhover_sim.scene import ScenePerson
 from windhover_sim.truth import SceneTruth
+from windhover_training.data.convert.truth_file import write_truth
 from windhover_training.data.render.rgbt_scenes import LEAST_WEAPON_PX, Part, draw_scene
 from windhover_training.data.render.thermal_scenes import LEAST_VISIBLE, time_of_day
 
@@ -178,17 +179,7 @@ def render_chips(out: Path, part: ChipPart, progress: Callable[[], None] | None 
         rows += _scene_rows(out, part, seed)
         if progress is not None:
             progress()
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for row in rows:
-        images.append({"id": len(images) + 1, **row["image"]})
-        for box in row["annotations"]:
-            ids = {"id": len(annotations) + 1, "image_id": len(images)}
-            annotations.append({**ids, **box})
-    categories = [{"id": i, "name": name} for i, name in enumerate(CHIP_LABELS)]
-    document = {"images": images, "annotations": annotations, "categories": categories}
-    write_json(out / "truth" / f"{part.name}.json", document)
-    return len(images)
+    return write_truth(out / "truth" / f"{part.name}.json", rows, CHIP_LABELS)
 
 
 def _scene_rows(out: Path, part: ChipPart, seed: int) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ from windhover.files import write_json
 from windhover.imaging.agc import percentile_agc
 from windhover_sim import SCENE_LABELS, Camera, Scene, SceneConfig, SceneFrame
 from windhover_sim.calibration import true_homography
+from windhover_training.data.convert.truth_file import write_truth
 from windhover_training.data.render.thermal_scenes import LEAST_VISIBLE, time_of_day
 
 #: What rgbt-n tells apart. A rendered two-wheeler is a motorcycle, its box has the rider.
@@ -201,21 +202,12 @@ def render_scene(out: Path, part: Part, seed: int) -> None:
 
 def collect(out: Path, part: Part) -> int:
     """Write ``truth/<split>.json`` of the complete scenes; returns how many images."""
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for seed in part.seeds:
         done = out / "scenes" / part.name / f"{seed:06d}.json"
-        if not done.exists():
-            continue
-        for row in json.loads(done.read_text()):
-            images.append({"id": len(images) + 1, **row["image"]})
-            for box in row["annotations"]:
-                ids = {"id": len(annotations) + 1, "image_id": len(images)}
-                annotations.append({**ids, **box})
-    categories = [{"id": i, "name": name} for i, name in enumerate(RGBT_LABELS)]
-    document = {"images": images, "annotations": annotations, "categories": categories}
-    write_json(out / "truth" / f"{part.name}.json", document)
-    return len(images)
+        if done.exists():
+            rows += json.loads(done.read_text())
+    return write_truth(out / "truth" / f"{part.name}.json", rows, RGBT_LABELS)
 
 
 def render_part(

@@ -73,8 +73,12 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def settings(
-    epoch_settings: Settings, shapes: Callable[[int], Path], tiny: Path,
-    convert: Callable[..., Any], scenes: Path, tmp_path: Path,
+    epoch_settings: Settings,
+    shapes: Callable[[int], Path],
+    tiny: Path,
+    convert: Callable[..., Any],
+    scenes: Path,
+    tmp_path: Path,
 ) -> Callable[[str], dict[str, Any]]:
     """Values of a config of each phase."""
 

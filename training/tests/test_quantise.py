@@ -89,6 +89,24 @@ def test_scores_reach_both_ways_and_int8_is_near_float(core: onnx.ModelProto) ->
         assert np.abs(real - wanted).mean() < 0.05 * max(np.abs(exact[name]).mean(), 1), name
 
 
+def test_each_layer_has_its_own_weight(core: onnx.ModelProto, tmp_path: Path) -> None:
+    """x86 without VNNI saturates 8-bit sums, which ONNX Runtime avoids only without sharing."""
+    model = quantise(core, pictures(core), SETTINGS)
+    bytes_of_8_bits = {each.name for each in model.graph.initializer if each.data_type == 3}
+    makers = {
+        node.output[0]: node.input[0]
+        for node in model.graph.node
+        if node.op_type == "DequantizeLinear" and node.input[0] in bytes_of_8_bits
+    }
+    used = [makers[name] for node in model.graph.node for name in node.input if name in makers]
+    assert used
+    assert len(used) == len(set(used))
+    onnx.save(model, tmp_path / "int8.onnx")
+    options = ort.SessionOptions()
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    ort.InferenceSession(tmp_path / "int8.onnx", options)
+
+
 def test_float_onnx_goes_back_to_the_core(core: onnx.ModelProto) -> None:
     image, *_ = pictures(core)
     again = unfinished(finish_float(core))

@@ -13,8 +13,7 @@ from .paths import WORKSPACE
 
 
 def render_rgbt(
-    out: Annotated[Path, typer.Option(help="data set to write or resume")] = WORKSPACE
-    / "rgbt",
+    out: Annotated[Path, typer.Option(help="data set to write or resume")] = WORKSPACE / "rgbt",
     count: Annotated[int, typer.Option(min=1, help="scenes to train on")] = 400,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="processes")] = 1,
     only: Annotated[str | None, typer.Option(help="one split, such as armed")] = None,

@@ -176,9 +176,7 @@ def _check(model: onnx.ModelProto, where: str) -> None:
         raise ConfigError(f"{where}: takes {channels or 'any number of'} channels, not 1, 3 or 4")
 
 
-def _sized(
-    model: onnx.ModelProto, size: tuple[int, int] | None, where: str
-) -> tuple[int, int]:
+def _sized(model: onnx.ModelProto, size: tuple[int, int] | None, where: str) -> tuple[int, int]:
     """Fix the input's shape; returns height and width."""
     fixed = input_size(model)
     height, width = size or fixed or (DEFAULT_SIDE, DEFAULT_SIDE)
@@ -247,9 +245,7 @@ def _last_convolutions(
             waiting += node.input
 
 
-def _has_distributions(
-    graph: onnx.GraphProto, kernels: Mapping[str, onnx.TensorProto]
-) -> bool:
+def _has_distributions(graph: onnx.GraphProto, kernels: Mapping[str, onnx.TensorProto]) -> bool:
     return any(node.op_type == "Conv" and _sums_bins(node, kernels) for node in graph.node)
 
 

@@ -91,7 +91,7 @@ def quantise(
         _set_ranges(config.extra_options["TensorQuantOverrides"], known)
         quantize(str(source), str(target), config)
         model = onnx.load(target)
-    return with_quantised_ends(model)
+    return with_quantised_ends(with_own_weights(model))
 
 
 def look(core: onnx.ModelProto, images: Iterable[NDArray[np.uint8]]) -> dict[str, Histogram]:
@@ -179,6 +179,45 @@ def _set_ranges(overrides: dict[str, list[dict[str, Any]]], ranges: Mapping[str,
         for each in (row, row.get("convert")):
             if each is not None and "scale" not in each:
                 each.update(rmin=np.float32(low), rmax=np.float32(high))
+
+
+def with_own_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Give each layer its own copy of an int8 weight that several layers share.
+
+    ONNX Runtime can't keep 8-bit sums exact on x86 without VNNI where a weight is shared
+    (``session.x64quantprecision``). Channel attention shares its small ones.
+    """
+    model = copy.deepcopy(model)
+    graph = model.graph
+    held = {each.name: each for each in graph.initializer}
+    makers = {node.output[0]: node for node in graph.node}
+    taken: set[str] = set()
+    for node in list(graph.node):
+        for place, name in enumerate(node.input):
+            maker = makers.get(name)
+            if maker is None or maker.op_type != "DequantizeLinear":
+                continue
+            weight = held.get(maker.input[0])
+            if weight is None or weight.data_type != TensorProto.INT8:
+                continue
+            if name not in taken:
+                taken.add(name)
+                continue
+            own = f"{name}_of_{node.name}"
+            copied = [_copy_as(graph, held[each], f"{own}_{each}") for each in maker.input]
+            twin = helper.make_node("DequantizeLinear", copied, [own], f"{maker.name}_{node.name}")
+            twin.attribute.extend(maker.attribute)
+            graph.node.insert(list(graph.node).index(node), twin)
+            node.input[place] = own
+    return model
+
+
+def _copy_as(graph: onnx.GraphProto, tensor: TensorProto, name: str) -> str:
+    twin = TensorProto()
+    twin.CopyFrom(tensor)
+    twin.name = name
+    graph.initializer.append(twin)
+    return name
 
 
 def with_quantised_ends(model: onnx.ModelProto) -> onnx.ModelProto:

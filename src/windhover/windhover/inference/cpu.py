@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 Precision = Literal["auto", "int8", "float"]
 
 _CPU = ["CPUExecutionProvider"]
+_EXACT = "session.x64quantprecision"
 
 _ROLES: dict[str, tuple[Role, ...]] = {
     "auto": (Role.INT8_ONNX, Role.FLOAT_ONNX),
@@ -79,7 +80,7 @@ class CpuBackend:
             session = (
                 _open_cached(bundle.root / path, spec.sha256, threads)
                 if keep
-                else ort.InferenceSession(bundle.root / path, _options(threads), providers=_CPU)
+                else _open(bundle.root / path, threads)
             )
         except Exception as error:  # ONNX Runtime's own errors share no public base
             raise BackendError(
@@ -135,6 +136,40 @@ def _options(threads: int) -> Any:
     return options
 
 
+def _open(path: Path, threads: int, optimised: Path | None = None) -> Any:
+    """A session whose 8-bit sums are exact on every CPU.
+
+    x86 without VNNI adds pairs of 8-bit products in 16 bits and saturates; scores of the
+    same graph then differ by up to 64 steps from those of another CPU. ONNX Runtime avoids
+    it on demand and does nothing where the CPU has VNNI.
+
+    Args:
+        path: of the graph.
+        threads: of the convolutions; 0: one per core.
+        optimised: where ONNX Runtime writes the graph that it optimised.
+    """
+    ort = onnxruntime_module()
+
+    def session(exact: bool) -> Any:
+        options = _options(threads)
+        if exact:
+            options.add_session_config_entry(_EXACT, "1")
+        if optimised is not None:
+            options.optimized_model_filepath = str(optimised)
+        return ort.InferenceSession(path, options, providers=_CPU)
+
+    try:
+        return session(exact=True)
+    except Exception:  # two convolutions that share a weight, or the graph can't be opened
+        opened = session(exact=False)
+    _log.warning(
+        "%s: ONNX Runtime can't keep 8-bit sums from saturating on this CPU, so scores may be "
+        "off; export the bundle again",
+        path,
+    )
+    return opened
+
+
 def _open_cached(path: Path, sha256: str, threads: int) -> Any:
     """A session of a graph as it was optimised before, or of the graph, to be kept."""
     ort = onnxruntime_module()
@@ -146,23 +181,21 @@ def _open_cached(path: Path, sha256: str, threads: int) -> Any:
             return ort.InferenceSession(kept, options, providers=_CPU)
         except Exception as error:  # damaged: it is made again
             _log.warning("%s is not used, the graph is optimised again: %s", kept, one_line(error))
-    options = _options(threads)
     try:
         with tempfile.TemporaryDirectory(prefix="windhover-") as folder:
             optimised = Path(folder) / "graph.onnx"
-            options.optimized_model_filepath = str(optimised)
-            session = ort.InferenceSession(path, options, providers=_CPU)
+            session = _open(path, threads, optimised)
             write_bytes_atomic(kept, optimised.read_bytes())
             return session
     except OSError as error:
         _log.warning("%s can't be kept optimised (%s); set WINDHOVER_CACHE", path, error)
-    return ort.InferenceSession(path, _options(threads), providers=_CPU)
+    return _open(path, threads)
 
 
 def _cache_path(sha256: str) -> Path:
     """Named by all that ONNX Runtime's optimised graph depends on."""
     version = onnxruntime_module().__version__
-    return cache_folder() / f"{sha256[:16]}-ort{version}-{_cpu_key()}.onnx"
+    return cache_folder() / f"{sha256[:16]}-exact-ort{version}-{_cpu_key()}.onnx"
 
 
 def _cpu_key() -> str:

@@ -124,24 +124,22 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
 def epoch_settings(shapes: Callable[[int], Path]) -> Callable[..., dict]:
     """Values of a config for a phase that counts epochs: two of them on 12 images."""
 
-    def settings(channels: int = 1, model: str = "tiny11.yaml", **schedule: object) -> dict:
+    def settings(channels: int = 1, model: str = "tiny11.yaml", **training: object) -> dict:
         return {
             "name": "tiny",
             "model": str(Path(__file__).parent / model),
             "labels": ["upright", "lying"],
             "channels": channels,
             "data": shapes(channels),
-            "size": 64,
-            "schedule": {
-                "epochs": 2,
-                "batch": 4,
-                "warmup_epochs": 0.5,
-                "lr0": 4e-3,
-                "ema": 0.9,
-                "amp": False,
-                "device": "cpu",
-                **schedule,
-            },
+            "imgsz": 64,
+            "epochs": 2,
+            "batch": 4,
+            "warmup_epochs": 0.5,
+            "lr0": 4e-3,
+            "ema": 0.9,
+            "amp": False,
+            "device": "cpu",
+            **training,
         }
 
     return settings

@@ -112,13 +112,6 @@ def test_a_device_that_is_none_is_told_before_any_training(
     assert not (tmp_path / "run/yolo11n").exists()
 
 
-def test_the_old_name_of_the_timing_device_is_refused_with_the_new_one(
-    epoch_settings: Callable[..., dict],
-) -> None:
-    with pytest.raises(ValueError, match="'timed_on'"):
-        BenchmarkConfig(**epoch_settings(1) | {"device": "adb:1"})
-
-
 def test_candidates_are_trained_exported_and_judged(
     epoch_settings: Callable[..., dict], tmp_path: Path
 ) -> None:

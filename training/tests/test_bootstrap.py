@@ -24,7 +24,7 @@ from windhover_training.engine.model import load_weights
 from windhover_training.engine.objective import detection_loss
 from windhover_training.phases.base import execute
 from windhover_training.phases.bootstrap import PHASE
-from windhover_training.phases.epochs import EpochConfig
+from windhover_training.phases.pictures import PictureConfig
 from windhover_training.runs import Run, RunState
 
 pytestmark = pytest.mark.train_env
@@ -53,7 +53,7 @@ def same_weights(a: Path, b: Path) -> bool:
 def test_a_run_leaves_best_weights_and_all_that_tells_how(
     channels: int, model: str, epoch_settings: Callable[..., dict], tmp_path: Path
 ) -> None:
-    config = EpochConfig(**epoch_settings(channels, model))
+    config = PictureConfig(**epoch_settings(channels, model))
     assert execute(PHASE, config, tmp_path / "run")
     run = Run(tmp_path / "run")
     loaded, spec = load_weights(run.best)
@@ -78,7 +78,7 @@ def test_damaged_images_end_no_run_and_are_listed(
     shutil.copytree(epoch_settings()["data"], data)
     for name in ("train/2.png", "val/1.png"):
         (data / "images" / name).write_bytes(b"no image")
-    config = EpochConfig(**epoch_settings(epochs=1) | {"data": data})
+    config = PictureConfig(**epoch_settings(epochs=1) | {"data": data})
     assert execute(PHASE, config, tmp_path / "run")
     metrics = Run(tmp_path / "run").metrics()
     assert metrics is not None
@@ -102,7 +102,7 @@ def stop_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
     epoch_settings: Callable[..., dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = EpochConfig(**epoch_settings(amp=True, accumulate=2, batch=2))
+    config = PictureConfig(**epoch_settings(amp=True, accumulate=2, batch=2))
     assert execute(PHASE, config, tmp_path / "whole")
     for stop in (1, 2):
         with monkeypatch.context() as patch:
@@ -119,7 +119,7 @@ def test_threads_that_draw_ahead_change_nothing(
     epoch_settings: Callable[..., dict], tmp_path: Path
 ) -> None:
     for workers in (0, 2):
-        config = EpochConfig(**epoch_settings(epochs=1, workers=workers))
+        config = PictureConfig(**epoch_settings(epochs=1, workers=workers))
         assert execute(PHASE, config, tmp_path / str(workers))
     assert same_weights(tmp_path / "0", tmp_path / "2")
 
@@ -136,7 +136,7 @@ def test_accumulated_passes_see_the_images_of_one_large_pass(
     monkeypatch.setattr(loop, "detection_loss", watching)
     for batch, accumulate in ((4, 1), (2, 2)):
         settings = epoch_settings(epochs=1, batch=batch, accumulate=accumulate)
-        execute(PHASE, EpochConfig(**settings), tmp_path / str(batch))
+        execute(PHASE, PictureConfig(**settings), tmp_path / str(batch))
         assert last(tmp_path / str(batch))["step"] == 3
     assert (len(seen[4]), len(seen[2])) == (3, 6)
     assert torch.equal(torch.cat(seen[4]), torch.cat(seen[2]))
@@ -154,7 +154,7 @@ def test_a_lack_of_memory_halves_the_pass_and_doubles_their_number(
         return detection_loss(model, batch, autocast)
 
     monkeypatch.setattr(loop, "detection_loss", hungry)
-    config = EpochConfig(**epoch_settings(epochs=1, batch=8))
+    config = PictureConfig(**epoch_settings(epochs=1, batch=8))
     assert execute(PHASE, config, tmp_path / "run")
     # Two steps of 8 images: 8 and 4 fail, then four passes of 2 each.
     assert seen == [8, 4, 2, 2, 2, 2, 2, 2, 2, 2]
@@ -173,7 +173,7 @@ def test_other_errors_and_a_single_image_too_large_are_not_hidden(
             raise error
 
         monkeypatch.setattr(loop, "detection_loss", failing)
-        config = EpochConfig(**epoch_settings(epochs=1, batch=4))
+        config = PictureConfig(**epoch_settings(epochs=1, batch=4))
         with pytest.raises(type(error)):
             execute(PHASE, config, tmp_path / type(error).__name__)
 
@@ -182,7 +182,7 @@ def test_training_ends_where_scores_do_not_rise(
     epoch_settings: Callable[..., dict], tmp_path: Path
 ) -> None:
     # With a vanishing learning rate the scores stay what they are.
-    config = EpochConfig(**epoch_settings(epochs=50, lr0=1e-12, patience=2))
+    config = PictureConfig(**epoch_settings(epochs=50, lr0=1e-12, patience=2))
     assert execute(PHASE, config, tmp_path / "run")
     assert last(tmp_path / "run")["step"] == 9
     assert Run(tmp_path / "run").metrics()["val"]["step"] == 3
@@ -193,7 +193,7 @@ def test_batch_auto_is_chosen_once_and_kept(
 ) -> None:
     from windhover_training.engine import memory
 
-    config = EpochConfig(**epoch_settings(epochs=1, batch="auto"))
+    config = PictureConfig(**epoch_settings(epochs=1, batch="auto"))
     monkeypatch.setattr(memory, "free_bytes", lambda device: 24_000_000)
     execute(PHASE, config, tmp_path / "run")
     batch = int((tmp_path / "run/batch.txt").read_text())
@@ -214,7 +214,7 @@ def test_bad_input_is_one_line_and_status_2(
         ({"channels": 2}, "channels must be 1, 3 or 4"),
         ({"splits": ["val"]}, "can't both be trained on and validate"),
         ({"loss": {"class_weights": [1]}}, "1 class weights for 2 labels"),
-        ({"size": 50}, "multiple of 32"),
+        ({"imgsz": 50}, "multiple of 32"),
     ):
         path.write_text(yaml.safe_dump(good | change))
         assert main(["train", "bootstrap", "--config", str(path), "--run", "r"]) == 2
@@ -233,7 +233,7 @@ def test_the_batch_can_be_said_on_the_command_line(
     assert main([*command, "--batch", "6"]) == 0
     assert last(tmp_path / "run")["step"] == 2
     assert main([*command, "--batch", "many"]) == 2
-    assert "schedule.batch" in capsys.readouterr().err
+    assert "batch" in capsys.readouterr().err
 
 
 def test_a_device_that_is_not_there_is_named(
@@ -243,7 +243,7 @@ def test_a_device_that_is_not_there_is_named(
         if device.startswith("cuda") and torch.cuda.is_available():
             continue
         with pytest.raises(ConfigError, match=device):
-            execute(PHASE, EpochConfig(**epoch_settings(device=device)), tmp_path / device)
+            execute(PHASE, PictureConfig(**epoch_settings(device=device)), tmp_path / device)
 
 
 def test_weights_of_another_model_are_refused(
@@ -252,6 +252,6 @@ def test_weights_of_another_model_are_refused(
     torch.save({"ema": {"other": torch.zeros(3)}, "config": {}}, tmp_path / "other.pt")
     (tmp_path / "broken.pt").write_bytes(b"no checkpoint")
     for name, said in (("other.pt", "of another model"), ("broken.pt", "no checkpoint")):
-        config = EpochConfig(**epoch_settings() | {"init": tmp_path / name})
+        config = PictureConfig(**epoch_settings() | {"pretrained": tmp_path / name})
         with pytest.raises(DataError, match=said):
             execute(PHASE, config, tmp_path / f"run-{name}")

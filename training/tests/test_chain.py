@@ -42,7 +42,7 @@ def values(epoch_settings: Callable[..., dict], tmp_path: Path) -> dict:
     settings = epoch_settings(epochs=1, batch=6) | {"data": str(epoch_settings()["data"])}
     (tmp_path / "bootstrap.yaml").write_text(yaml.safe_dump(settings))
     stages = [{"stage": "easy", "epochs": 1, "lr0": 0.001}]
-    later = settings | {"stages": stages, "init": "to be set"}
+    later = settings | {"stages": stages, "pretrained": "to be set"}
     (tmp_path / "curriculum.yaml").write_text(yaml.safe_dump(later))
     steps = [
         {
@@ -55,7 +55,7 @@ def values(epoch_settings: Callable[..., dict], tmp_path: Path) -> dict:
             "name": "full",
             "phase": "curriculum",
             "config": str(tmp_path / "curriculum.yaml"),
-            "set": {"init": "{base}/best.pt", "schedule.lr0": 0.002},
+            "set": {"pretrained": "{base}/best.pt", "lr0": 0.002},
         },
     ]
     return {"name": "tiny", "folder": str(tmp_path / "chain"), "steps": steps}
@@ -69,7 +69,9 @@ def test_a_chain_ends_with_the_last_phases_weights_and_one_report(
     assert [chain.state(step) for step in chain.config.steps] == ["not begun"] * 3
     assert chain.run(say=said.append)
     load_weights(tmp_path / "chain/full/best.pt")
-    assert Run(tmp_path / "chain/full").described()["init"] == str(tmp_path / "chain/base/best.pt")
+    assert Run(tmp_path / "chain/full").described()["pretrained"] == str(
+        tmp_path / "chain/base/best.pt"
+    )
     report = Run(tmp_path / "chain").read("report.json")
     assert report["metrics"].keys() == {"base", "full"}
     assert "map50" in report["metrics"]["full"]["val"]
@@ -150,9 +152,9 @@ def test_a_command_with_other_arguments_is_done_again(values: dict, tmp_path: Pa
         (1, {"config": None}, "needs the config"),
         (1, {"name": "data"}, "data stands twice"),
         (1, {"config": "nowhere.yaml"}, "can't be read"),
-        (1, {"set": {"schedule.epochs": 0}}, "schedule.epochs"),
-        (2, {"set": {"init": "{later}/best.pt"}}, "names 'later'"),
-        (1, {"set": {"init": "{full}/best.pt"}}, "names 'full'"),
+        (1, {"set": {"epochs": 0}}, "epochs"),
+        (2, {"set": {"pretrained": "{later}/best.pt"}}, "names 'later'"),
+        (1, {"set": {"pretrained": "{full}/best.pt"}}, "names 'full'"),
     ],
 )
 def test_everything_is_checked_before_the_first_step(

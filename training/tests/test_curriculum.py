@@ -30,7 +30,7 @@ from windhover_training.phases import curriculum
 from windhover_training.phases.base import execute
 from windhover_training.phases.bootstrap import PHASE as BOOTSTRAP
 from windhover_training.phases.curriculum import PHASE, CurriculumConfig
-from windhover_training.phases.epochs import EpochConfig
+from windhover_training.phases.pictures import PictureConfig
 from windhover_training.runs import Run
 
 pytestmark = pytest.mark.train_env
@@ -132,34 +132,40 @@ def test_mining_keeps_the_surest_mistakes(shapes: Callable[[int], Path]) -> None
 @pytest.fixture
 def config(epoch_settings: Callable[..., dict], tmp_path: Path) -> CurriculumConfig:
     settings = epoch_settings(epochs=1, batch=6)
-    execute(BOOTSTRAP, EpochConfig(**settings), tmp_path / "bootstrap")
+    execute(BOOTSTRAP, PictureConfig(**settings), tmp_path / "bootstrap")
     stages = [
         {"stage": "easy", "epochs": 1, "lr0": 1e-3},
         {"stage": "medium", "epochs": 1, "lr0": 1e-3},
         {"stage": "full", "epochs": 1, "lr0": 1e-3, "loss": {"focal": True}},
     ]
-    more = {"init": tmp_path / "bootstrap/best.pt", "stages": stages, "mining": {"score": 0.001}}
+    more = {
+        "pretrained": tmp_path / "bootstrap/best.pt",
+        "stages": stages,
+        "mining": {"score": 0.001},
+    }
     return CurriculumConfig(**settings | more)
 
 
 def test_stages_follow_one_another_and_resume(
     config: CurriculumConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stages: list[EpochConfig] = []
-    train_stage = curriculum.train_epochs
+    stages: list[PictureConfig] = []
+    train_stage = curriculum.run_training
 
-    def stopping_once(stage, *args, **kwargs):
+    def stopping_once(start, stage, run):
         stages.append(stage)
-        return None if len(stages) == 2 else train_stage(stage, *args, **kwargs)
+        return None if len(stages) == 2 else train_stage(start, stage, run)
 
-    monkeypatch.setattr(curriculum, "train_epochs", stopping_once)
+    monkeypatch.setattr(curriculum, "run_training", stopping_once)
     assert not execute(PHASE, config, tmp_path / "run")
     assert execute(PHASE, config, tmp_path / "run")
     assert [t.name for t in stages] == [
         "tiny: easy", "tiny: medium", "tiny: medium", "tiny: full"
     ]  # fmt: skip
     run = tmp_path / "run"
-    assert [t.init for t in stages[1:]] == [run / "easy/best.pt"] * 2 + [run / "medium/best.pt"]
+    assert [t.pretrained for t in stages[1:]] == [
+        run / "easy/best.pt", run / "easy/best.pt", run / "medium/best.pt"
+    ]  # fmt: skip
     assert [t.loss.focal for t in stages] == [False, False, False, True]
     metrics = Run(run).metrics()
     assert metrics is not None

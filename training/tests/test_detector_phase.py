@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,17 +23,16 @@ from windhover.model import Bundle
 from windhover.model.detector import Detector
 from windhover.types import Frame
 from windhover_training.cli import main
-from windhover_training.config import (
-    Augmentation,
-    Optimisation,
-    QuantisationConfig,
-    ReleaseConfig,
-    TrainConfig,
-)
+from windhover_training.config import Augmentation, QuantisationConfig, ReleaseConfig
+from windhover_training.detector_config import DetectorConfig
+from windhover_training.engine.batches import DrawBatch
 from windhover_training.engine.model import build_model, load_model, load_weights, raw_heads
+from windhover_training.engine.settings import Share
 from windhover_training.phases.base import execute
-from windhover_training.phases.detector import PHASE, _start, make_draw, run_detector
+from windhover_training.phases.detector import PHASE, _start, samplers_of
 from windhover_training.phases.release import export
+from windhover_training.phases.training import mix_order, mixed, run_training
+from windhover_training.runs import Run
 
 pytestmark = pytest.mark.train_env
 
@@ -41,17 +41,22 @@ THERMAL_N = REPOSITORY / "models/thermal-n"
 LABELS = ["person", "vehicle", "two-wheeler"]
 
 
-def tiny_config(data: Path, steps: int) -> TrainConfig:
-    return TrainConfig(
+def tiny_config(data: Path, steps: int) -> DetectorConfig:
+    return DetectorConfig(
         name="tiny",
         labels=LABELS,
         data=data,
-        crop=96,
+        imgsz=96,
         class_weights=[1, 1, 1],
         augmentation=Augmentation(
             wide_probability=0, stretch=0, invert=0, gain=(1, 1), level=0, gradient=0, noise=0
         ),
-        optimisation=Optimisation(steps=steps, batch=4, lr=4e-3, warmup=4, ema=0.9, bfloat16=False),
+        steps=steps,
+        batch=4,
+        lr0=4e-3,
+        warmup_steps=4,
+        ema=0.9,
+        amp=False,
     )
 
 
@@ -61,14 +66,18 @@ def data(tiny: Path, convert, tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+def draw_of(config: DetectorConfig, share: Share) -> DrawBatch:
+    return mixed(samplers_of(config, {}), [], config.seed)(share)
+
+
 def losses(run: Path) -> list[float]:
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     return [r["box_loss"] + r["cls_loss"] + r["dfl_loss"] for r in rows]
 
 
 def test_a_run_starts_from_a_released_graph_and_computes_what_it_does(data: Path) -> None:
-    config = tiny_config(data, 1).model_copy(update={"start": THERMAL_N / "float.onnx"})
-    model = _start(config, None, 0).model
+    config = tiny_config(data, 1).model_copy(update={"pretrained": THERMAL_N / "float.onnx"})
+    model = _start(config, 0).model
     x = torch.from_numpy(np.random.default_rng(1).random((1, 1, 128, 160), np.float32))
     ours = raw_heads(model.eval(), x)
     released, _ = load_model(THERMAL_N, config.model)
@@ -79,10 +88,9 @@ def test_a_run_starts_from_a_released_graph_and_computes_what_it_does(data: Path
 def test_the_loss_falls_and_the_export_equals_torch(data: Path, tmp_path: Path) -> None:
     assert execute(PHASE, tiny_config(data, 41), tmp_path / "run")
     final = tmp_path / "run/final.pt"
-    # The loss is divided by how well boxes are aligned, so it is small while nothing is: it
-    # tells something from the first steps on that assign objects.
-    found = losses(tmp_path / "run")[1:]
-    assert found[-1] < 0.8 * found[0]
+    # The loss is divided by how well boxes are aligned, so it may be small while nothing is.
+    found = losses(tmp_path / "run")
+    assert found[-1] < 0.6 * max(found[:-1])
     environment = json.loads((tmp_path / "run/environment.json").read_text())
     assert environment["packages"]["torch"] == torch.__version__
 
@@ -129,17 +137,27 @@ def test_raw_heads_are_what_the_model_itself_computes() -> None:
 
 def test_a_resumed_run_sees_the_crops_it_would_have_seen(data: Path) -> None:
     config = tiny_config(data, 10)
-    first, second = make_draw(config), make_draw(config)
+    first, second = draw_of(config, Share(4)), draw_of(config, Share(4))
     first(0)
     for a, b in zip(first(7), second(7), strict=True):
         np.testing.assert_array_equal(a[0], b[0])
 
 
 def test_processes_share_the_crops_of_a_step(data: Path) -> None:
-    config = tiny_config(data, 2).model_copy(update={"processes": 2})
-    shares = [make_draw(config, rank)(0) for rank in (0, 1)]
-    assert [len(share) for share in shares] == [2, 2]
-    assert not np.array_equal(shares[0][0][0], shares[1][0][0])
+    config = tiny_config(data, 2)
+    whole = draw_of(config, Share(5))(3)
+    shares = [draw_of(config, Share(5, rank, 2))(3) for rank in (0, 1)]
+    assert [len(share) for share in shares] == [2, 3]
+    for alone, shared in zip(whole, [*shares[0], *shares[1]], strict=True):
+        np.testing.assert_array_equal(alone[0], shared[0])
+
+
+def test_every_part_of_a_step_has_crops_of_all_sets() -> None:
+    order = mix_order(24, [0.25, 0.125])
+    assert [order.count(which) for which in range(3)] == [15, 6, 3]
+    for half in (order[:12], order[12:]):
+        assert half.count(1) == 3
+        assert half.count(2) in {1, 2}
 
 
 def test_sigterm_ends_all_processes_with_a_checkpoint(data: Path, tmp_path: Path) -> None:
@@ -164,8 +182,9 @@ def test_sigterm_ends_all_processes_with_a_checkpoint(data: Path, tmp_path: Path
 
 
 def test_a_run_goes_on_from_its_checkpoint(data: Path, tmp_path: Path) -> None:
-    run_detector(tiny_config(data, 2), tmp_path / "run")
-    run_detector(tiny_config(data, 3), tmp_path / "run")
+    for steps in (2, 3):
+        config = tiny_config(data, steps)
+        run_training(partial(_start, config), config, Run(tmp_path / "run"))
     state = torch.load(tmp_path / "run/last.pt", weights_only=False)
     assert (state["step"], state["updates"]) == (3, 3)
 

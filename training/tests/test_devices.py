@@ -16,12 +16,13 @@ torch = pytest.importorskip("torch", reason="needs the training environment: mak
 
 from windhover.errors import ConfigError
 from windhover_training.cli import main
-from windhover_training.config import ModelSpec, Optimisation, TrainConfig
+from windhover_training.config import ModelSpec
 from windhover_training.data.render.rgbt_scenes import Part, render_part
+from windhover_training.detector_config import DetectorConfig
 from windhover_training.engine import model as engine_model
 from windhover_training.engine.model import build_model, choose_device, save_weights
 from windhover_training.fusion_config import FusionConfig
-from windhover_training.phases import epochs, qat, steps
+from windhover_training.phases import qat, training
 from windhover_training.phases.registry import PHASES
 from windhover_training.runs import Run
 from windhover_training.second_look_config import SecondLookConfig
@@ -29,6 +30,8 @@ from windhover_training.second_look_config import SecondLookConfig
 pytestmark = pytest.mark.train_env
 
 HERE = Path(__file__).parent
+#: A step and no more.
+SHORT = {"steps": 1, "batch": 2, "warmup_steps": 0, "amp": False}
 Settings = Callable[..., dict[str, Any]]
 
 
@@ -56,7 +59,7 @@ class FakeGpu:
 
         monkeypatch.setattr(engine_model, "gpu_count", lambda: 1)
         monkeypatch.setattr(torch.nn.Module, "to", to)
-        for phase in (epochs, qat, steps):
+        for phase in (qat, training):
             monkeypatch.setattr(phase, "train", train)
 
     def _traced(self, learner: torch.nn.Module) -> bool:
@@ -90,8 +93,7 @@ def settings(
     def fusion() -> dict[str, Any]:
         return FusionConfig(
             name="tiny", labels=["person", "weapon", "two-wheeler", "vehicle"], data=scenes,
-            crop=64, class_weights=[1, 1, 1, 1],
-            optimisation=Optimisation(steps=1, batch=2, warmup=0, bfloat16=False),
+            imgsz=64, class_weights=[1, 1, 1, 1], **SHORT,
         ).model_dump(mode="json")  # fmt: skip
 
     def of(phase: str) -> dict[str, Any]:
@@ -99,13 +101,16 @@ def settings(
         base |= {"data": str(base["data"])}
         if phase == "second-look":
             return SecondLookConfig(
-                name="tiny", model=base["model"], labels=base["labels"], crop=64,
+                name="tiny", model=base["model"], labels=base["labels"], imgsz=64,
                 pools=[{"data": str(shapes(3)), "share": 1}],
-                optimisation=Optimisation(steps=1, batch=2, warmup=0, bfloat16=False),
+                **SHORT,
             ).model_dump(mode="json")  # fmt: skip
         if phase in {"bootstrap", "benchmark", "curriculum", "distill"}:
             best = weights(["upright", "lying"])
-            starts = {"curriculum": {"init": best}, "distill": {"init": best, "teacher": best}}
+            starts = {
+                "curriculum": {"pretrained": best},
+                "distill": {"pretrained": best, "teacher": best},
+            }
             return base | starts.get(phase, {})
         if phase in {"fusion", "weapons"}:
             cutouts = str(_cutouts(tmp_path / "cutouts")) if phase == "weapons" else None
@@ -128,12 +133,11 @@ def settings(
             (tmp_path / "release.yaml").write_text(yaml.safe_dump(release))
             return {
                 "name": "qat", "release": str(tmp_path / "release.yaml"), "data": str(data),
-                "size": 96, "scored_on": [str(data), "test"], "calibration_images": 1,
-                "optimisation": {"steps": 1, "batch": 1, "warmup": 0, "bfloat16": False},
+                "imgsz": 96, "scored_on": [str(data), "test"], "calibration_images": 1,
+                **SHORT,
             }  # fmt: skip
-        return TrainConfig(
-            name="tiny", labels=labels, data=data, crop=96, class_weights=[1, 1, 1],
-            optimisation=Optimisation(steps=1, batch=2, warmup=0, bfloat16=False),
+        return DetectorConfig(
+            name="tiny", labels=labels, data=data, imgsz=96, class_weights=[1, 1, 1], **SHORT,
         ).model_dump(mode="json")  # fmt: skip
 
     return of

@@ -15,12 +15,12 @@ import torch
 from windhover.errors import ConfigError, DataError
 from windhover_training.engine.batches import collate
 from windhover_training.engine.distill import Distillation, DistillationModel, distance_of
+from windhover_training.engine.learner import student_of
 from windhover_training.engine.model import build_model, load_weights
-from windhover_training.phases import epochs
 from windhover_training.phases.base import execute
 from windhover_training.phases.bootstrap import PHASE as BOOTSTRAP
 from windhover_training.phases.distill import PHASE, DistillConfig, load_teacher
-from windhover_training.phases.epochs import EpochConfig
+from windhover_training.phases.pictures import PictureConfig
 
 pytestmark = pytest.mark.train_env
 
@@ -33,8 +33,8 @@ def config(epoch_settings: Settings, tmp_path: Path) -> DistillConfig:
     settings = epoch_settings(epochs=1)
     for name, model in (("student", "tiny11.yaml"), ("teacher", "wide11.yaml")):
         own = settings | {"model": str(HERE / model)}
-        execute(BOOTSTRAP, EpochConfig(**own), tmp_path / name)
-    inits = {"init": tmp_path / "student/best.pt", "teacher": tmp_path / "teacher/best.pt"}
+        execute(BOOTSTRAP, PictureConfig(**own), tmp_path / name)
+    inits = {"pretrained": tmp_path / "student/best.pt", "teacher": tmp_path / "teacher/best.pt"}
     return DistillConfig(**epoch_settings(epochs=2) | inits)
 
 
@@ -72,7 +72,7 @@ def batch_of(config: DistillConfig) -> dict[str, torch.Tensor]:
 def test_features_come_nearer_and_only_student_and_adapters_learn(config: DistillConfig) -> None:
     torch.manual_seed(0)
     teacher = load_teacher(config)
-    student, _ = load_weights(config.init)
+    student, _ = load_weights(config.pretrained)
     learner = DistillationModel(student, teacher, 1).train()
     loss_of = partial(Distillation(teacher, 0.7, None), learner)
     batch = batch_of(config)
@@ -94,7 +94,7 @@ def test_features_come_nearer_and_only_student_and_adapters_learn(config: Distil
 
 def test_the_loss_is_the_guides_mixture(config: DistillConfig) -> None:
     teacher = load_teacher(config)
-    student, _ = load_weights(config.init)
+    student, _ = load_weights(config.pretrained)
     learner = DistillationModel(student, teacher, 1).train()
     batch = batch_of(config)
     parts = {}
@@ -121,10 +121,10 @@ def test_a_colour_teacher_looks_at_the_colours_of_rgbt(
     epoch_settings: Settings, config: DistillConfig, tmp_path: Path
 ) -> None:
     own = epoch_settings(3, epochs=1) | {"model": str(HERE / "wide11.yaml")}
-    execute(BOOTSTRAP, EpochConfig(**own), tmp_path / "colour")
+    execute(BOOTSTRAP, PictureConfig(**own), tmp_path / "colour")
     student = epoch_settings(4, epochs=1)
-    execute(BOOTSTRAP, EpochConfig(**student), tmp_path / "rgbt")
-    inits = {"init": tmp_path / "rgbt/best.pt", "teacher": tmp_path / "colour/best.pt"}
+    execute(BOOTSTRAP, PictureConfig(**student), tmp_path / "rgbt")
+    inits = {"pretrained": tmp_path / "rgbt/best.pt", "teacher": tmp_path / "colour/best.pt"}
     assert execute(PHASE, DistillConfig(**student | inits), tmp_path / "run")
     wrong = config.model_copy(update={"teacher": tmp_path / "colour/best.pt"})
     with pytest.raises(ConfigError, match="looks at 3 channels and the student at 1"):
@@ -149,5 +149,5 @@ def test_a_teacher_may_be_a_checkpoint_of_ultralytics(
 def test_the_student_alone_is_scored() -> None:
     student = build_model(str(HERE / "tiny11.yaml"), 1, 2)
     teacher = build_model(str(HERE / "wide11.yaml"), 1, 2)
-    assert epochs.student_of(DistillationModel(student, teacher, 1)) is student
-    assert epochs.student_of(student) is student
+    assert student_of(DistillationModel(student, teacher, 1)) is student
+    assert student_of(student) is student

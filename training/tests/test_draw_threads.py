@@ -13,7 +13,8 @@ pytest.importorskip("torch", reason="needs the training environment: make train-
 from windhover_training.config import Augmentation
 from windhover_training.data.augment.crops import CropSampler, Sample
 from windhover_training.engine.batches import Crop, Prefetcher
-from windhover_training.phases.steps import draw_in_order
+from windhover_training.engine.settings import Share
+from windhover_training.phases.training import mixed
 
 pytestmark = pytest.mark.train_env
 
@@ -42,17 +43,17 @@ def assert_same(a: list[Crop], b: list[Crop]) -> None:
 
 
 def test_two_steps_drawn_at_once_do_not_share_a_generator() -> None:
-    draw = draw_in_order([make_sampler(Meeting)], [0, 0, 0], 5, 0)
+    draw = mixed([make_sampler(Meeting)], [], 5)(Share(3))
     with ThreadPoolExecutor(2) as pool:
         together = [work.result() for work in (pool.submit(draw, 0), pool.submit(draw, 1))]
-    alone = draw_in_order([make_sampler()], [0, 0, 0], 5, 0)
+    alone = mixed([make_sampler()], [], 5)(Share(3))
     for step, crops in enumerate(together):
         assert_same(crops, alone(step))
 
 
 @pytest.mark.parametrize("workers", [0, 1, 4])
 def test_what_is_prefetched_does_not_depend_on_the_threads(workers: int) -> None:
-    draw = draw_in_order([make_sampler(), make_sampler()], [0, 1, 0], 7, 0)
+    draw = mixed([make_sampler(), make_sampler()], [1 / 3], 7)(Share(3))
     prefetcher = Prefetcher(draw, 12, workers)
     try:
         for step in range(12):

@@ -14,17 +14,18 @@ import cv2
 import numpy as np
 import torch
 
-from windhover_training.config import Optimisation
 from windhover_training.data.augment.crops import Sample, ignored
 from windhover_training.data.augment.real_rgb import HeldCrop, RealRgbSampler, compose, load_real
 from windhover_training.engine.batches import collate
 from windhover_training.engine.fusion import RgbtModel
 from windhover_training.engine.hold import Holder, forward_with_hidden
-from windhover_training.engine.loop import full_rate, keep_statistics, parameter_groups
+from windhover_training.engine.learner import keep_statistics, layer_rate, parameter_groups
 from windhover_training.engine.model import build_model
-from windhover_training.engine.stock import begin_as_stock, share_of_rate
+from windhover_training.engine.stock import begin_as_stock
 from windhover_training.fusion_config import FusionConfig, HoldConfig, RgbtAugmentation
 from windhover_training.phases.fusion import PHASE, run_fusion
+from windhover_training.runs import Run
+from windhover_training.training_config import LayerRates
 
 pytestmark = pytest.mark.train_env
 
@@ -128,7 +129,7 @@ def test_a_class_is_held_as_strongly_as_asked(
 
 
 def test_parts_of_a_network_learn_at_their_own_rates(started: RgbtModel) -> None:
-    rate = share_of_rate(0.15, 0.3)
+    rate = layer_rate(started, LayerRates(backbone=0.15, head=0.3))
     wanted = {"merges.4.mix.weight": 1.0, "gate.weigh.bias": 1.0, "colour.0.conv.weight": 0.15,
               "model.0.conv.weight": 0.15, "model.10.cv1.conv.weight": 0.15,
               "model.13.cv1.conv.weight": 0.3, "model.23.cv3.0.2.bias": 0.3}  # fmt: skip
@@ -139,7 +140,7 @@ def test_parts_of_a_network_learn_at_their_own_rates(started: RgbtModel) -> None
     assert sum(len(group["params"]) for group in groups) == sum(
         each.requires_grad for each in started.parameters()
     )
-    assert len(parameter_groups(started, 0.02, full_rate)) == 2
+    assert len(parameter_groups(started, 0.02, layer_rate(started, LayerRates()))) == 2
 
 
 def test_normalisation_keeps_its_statistics(started: RgbtModel) -> None:
@@ -210,28 +211,30 @@ def config(tmp_path: Path, weights: dict[str, np.ndarray]) -> FusionConfig:
         name="held",
         labels=LABELS,
         data=tmp_path / "rgbt",
-        crop=128,
+        imgsz=128,
         class_weights=[1, 1, 1, 1],
         head_classes=80,
         stock=tmp_path / "stock.npz",
         real_rgb=({"data": tmp_path / "real", "labelled": ("person",), "share": 0.5},),
         hold=HoldConfig(weight=1.0),
-        backbone_rate=0.15,
-        taken_rate=0.3,
-        optimisation=Optimisation(
-            steps=2, batch=2, lr=1e-4, final_lr=1e-5, warmup=1, bfloat16=False,
-            keep_statistics=True,
-        ),
-    )  # fmt: skip
+        rates=LayerRates(backbone=0.15, head=0.3),
+        steps=2,
+        batch=2,
+        lr0=1e-4,
+        lrf=0.1,
+        warmup_steps=1,
+        amp=False,
+        keep_statistics=True,
+    )
 
 
 def test_a_run_starts_as_stock_and_is_held(config: FusionConfig, tmp_path: Path) -> None:
     assert all(need.path.exists() for need in PHASE.needs(config))
-    final = run_fusion(config, tmp_path / "run")
-    assert final is not None
+    done = run_fusion(config, Run(tmp_path / "run"))
+    assert done is not None
     rows = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     assert all("hold" in row for row in rows if "box" in row or "lr" in row)
-    saved = torch.load(final, weights_only=False)
+    saved = torch.load(done.final, weights_only=False)
     assert saved["config"]["head_classes"] == 80
     assert saved["ema"]["model.23.cv3.0.2.weight"].shape[:2] == (4, 80)
 

@@ -12,7 +12,8 @@ pytest.importorskip("torch", reason="needs the training environment: make train-
 
 from windhover.errors import ConfigError, DataError
 from windhover_training.cli.phase import settings_of
-from windhover_training.config import Strict, TrainConfig, load_config
+from windhover_training.config import Strict, load_config
+from windhover_training.detector_config import DetectorConfig
 from windhover_training.phases.base import Phase, RequiredInput, execute
 from windhover_training.phases.registry import PHASES, load_phase
 from windhover_training.runs import Run, RunState
@@ -108,15 +109,15 @@ def test_what_exists_is_not_written_over(config: Config, tmp_path: Path) -> None
 def test_settings_take_the_place_of_the_files(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text(
-        "{name: a, labels: [x], data: d, class_weights: [1], optimisation: {steps: 4, lr: 0.1}}"
+        "{name: a, labels: [x], data: d, class_weights: [1], steps: 4, rates: {head: 0.1}}"
     )
-    found = load_config(path, TrainConfig, settings_of(["optimisation.lr=0.2", "seed=7"]))
-    assert (found.optimisation.lr, found.optimisation.steps, found.seed) == (0.2, 4, 7)
+    found = load_config(path, DetectorConfig, settings_of(["rates.head=0.2", "seed=7"]))
+    assert (found.rates.head, found.steps, found.seed) == (0.2, 4, 7)
     for wrong, said in (["seed"], "KEY=VALUE"), (["seed=["], "not YAML"):
         with pytest.raises(ConfigError, match=said):
             settings_of(wrong)
     with pytest.raises(ConfigError, match="not inside a mapping"):
-        load_config(path, TrainConfig, {"name.b": 1})
+        load_config(path, DetectorConfig, {"name.b": 1})
 
 
 def test_the_registry_and_the_phases_agree() -> None:

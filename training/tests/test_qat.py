@@ -42,8 +42,8 @@ def config(tiny: Path, convert, tmp_path: Path) -> Path:
     (tmp_path / "release.yaml").write_text(yaml.safe_dump(release))
     values = {
         "name": "qat", "release": str(tmp_path / "release.yaml"), "model": str(TINY), "data": data,
-        "size": 96, "scored_on": [data, "test"], "frames": 1,
-        "optimisation": {"steps": 3, "batch": 2, "lr": 1e-3, "warmup": 0, "bfloat16": False},
+        "imgsz": 96, "scored_on": [data, "test"], "frames": 1,
+        "steps": 3, "batch": 2, "lr0": 1e-3, "warmup_steps": 0,
     }  # fmt: skip
     (tmp_path / "qat.yaml").write_text(yaml.safe_dump(values))
     return tmp_path / "qat.yaml"
@@ -114,15 +114,15 @@ def test_two_backbones_are_trained_too(
     }  # fmt: skip
     (tmp_path / "release.yaml").write_text(yaml.safe_dump(release))
     values = {
-        "name": "qat", "release": str(tmp_path / "release.yaml"), "data": data, "size": 128,
+        "name": "qat", "release": str(tmp_path / "release.yaml"), "data": data, "imgsz": 128,
         "scored_on": [data, "val"], "frames": 1,
-        "optimisation": {"steps": 2, "batch": 2, "lr": 1e-3, "warmup": 0, "bfloat16": False},
+        "steps": 2, "batch": 2, "lr0": 1e-3, "warmup_steps": 0,
     }  # fmt: skip
     (tmp_path / "qat.yaml").write_text(yaml.safe_dump(values))
     run = tmp_path / "qat"
     command = ["train", "qat", "--config", str(tmp_path / "qat.yaml"), "--run", str(run)]
-    assert main([*command, "--set", "size=96"]) == 2
-    assert "size 96: two backbones that meet at p3 are traced for at least 128 pixels" in (
+    assert main([*command, "--set", "imgsz=96"]) == 2
+    assert "imgsz 96: two backbones that meet at p3 are traced for at least 128 pixels" in (
         capsys.readouterr().err
     )
     assert main([*command, "--force"]) == 0

@@ -16,7 +16,7 @@ import yaml
 from windhover.errors import DataError
 from windhover_evaluation.detection.truth_file import load_truth
 from windhover_training.cli import main
-from windhover_training.config import Augmentation, Optimisation
+from windhover_training.config import Augmentation
 from windhover_training.data.augment.crops import Sample
 from windhover_training.data.augment.rgbt_crops import (
     RgbtSampler,
@@ -34,10 +34,11 @@ from windhover_training.data.render.rgbt_scenes import (
     render_part,
 )
 from windhover_training.engine.model import load_weights
+from windhover_training.engine.settings import Share
 from windhover_training.fusion_config import ClearConfig, FusionConfig, RgbtAugmentation
 from windhover_training.phases import ablation
 from windhover_training.phases.base import execute
-from windhover_training.phases.fusion import PHASE, THERMAL_CLASSES, make_draw, mine_clear
+from windhover_training.phases.fusion import PHASE, THERMAL_CLASSES, mine_clear, source_of
 from windhover_training.runs import Run
 
 pytestmark = pytest.mark.train_env
@@ -184,8 +185,8 @@ def test_the_phase_mines_empty_scenes_once(scenes: Path, tmp_path: Path) -> None
     render_part(scenes, Part("clear", range(70, 72), frames=1, empty=True))
     config = tiny_fusion(
         scenes,
-        start=THERMAL_N,
-        start_classes=[0, None, 2, 1],
+        pretrained=THERMAL_N,
+        pretrained_classes=[0, None, 2, 1],
         clear=ClearConfig(share=0.5, mined=2, score=0.05),
     )
     assert execute(PHASE, config, tmp_path / "run")
@@ -228,15 +229,14 @@ def tiny_fusion(data: Path, **changes: object) -> FusionConfig:
         name="tiny",
         labels=list(RGBT_LABELS),
         data=data,
-        crop=64,
+        imgsz=64,
         class_weights=[1, 1, 1, 1],
-        optimisation=Optimisation(steps=2, batch=2, warmup=0, bfloat16=False),
-        **changes,
+        **{"steps": 2, "batch": 2, "warmup_steps": 0, "amp": False} | changes,
     )
 
 
 def test_the_phase_runs_to_weights_that_load(scenes: Path, tmp_path: Path) -> None:
-    config = tiny_fusion(scenes, start=THERMAL_N, start_classes=[0, None, 2, 1])
+    config = tiny_fusion(scenes, pretrained=THERMAL_N, pretrained_classes=[0, None, 2, 1])
     assert execute(PHASE, config, tmp_path / "run")
     model, spec = load_weights(tmp_path / "run/final.pt")
     assert spec.fusion == "cbam"
@@ -253,13 +253,14 @@ def test_armed_crowds_take_their_share(scenes: Path, monkeypatch) -> None:
         RgbtSampler, "draw", lambda self: taken.append(self.samples[0].flight) or CROP
     )
     config = tiny_fusion(scenes, armed_share=0.5)
-    make_draw(config.model_copy(update={"optimisation": Optimisation(steps=1, batch=8)}))(0)
+    source, _ = source_of(config)
+    source(Share(8))(0)
     assert sorted(taken) == ["armed"] * 4 + ["train"] * 4
 
 
 def test_a_step_is_drawn_from_the_seed_and_the_step_alone(scenes: Path) -> None:
     config = tiny_fusion(scenes)
-    one, two = make_draw(config), make_draw(config)
+    one, two = (source_of(config)[0](Share(2)) for _ in range(2))
     one(0)
     for a, b in zip(one(5), two(5), strict=True):
         np.testing.assert_array_equal(a[0], b[0])
@@ -271,7 +272,7 @@ def test_unknown_split_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_ablation_trains_and_tells_each_kind(scenes: Path, tmp_path: Path) -> None:
-    base = tiny_fusion(scenes, start=THERMAL_N, start_classes=[0, None, 2, 1])
+    base = tiny_fusion(scenes, pretrained=THERMAL_N, pretrained_classes=[0, None, 2, 1])
     (tmp_path / "base.yaml").write_text(yaml.safe_dump(base.model_dump(mode="json")))
     config = ablation.AblationConfig(
         name="tiny",

@@ -18,14 +18,14 @@ from windhover.model.bundle import Bundle
 from windhover.model.detector import Detector
 from windhover_sim.blob_bundle import build_blob_bundle
 from windhover_training.engine.model import load_weights
+from windhover_training.engine.settings import Share
 from windhover_training.export.second_look import LookScore, attach_second_look, score_looks
 from windhover_training.phases.base import execute
-from windhover_training.phases.second_look import PHASE, make_draw
+from windhover_training.phases.second_look import PHASE, samplers_of
+from windhover_training.phases.training import mixed
 from windhover_training.second_look_config import SecondLookConfig
 
 pytestmark = pytest.mark.train_env
-
-OPTIMISATION = {"steps": 2, "batch": 4, "warmup": 0, "bfloat16": False}
 
 
 @pytest.fixture
@@ -57,7 +57,8 @@ def chips(tmp_path: Path) -> Path:
 
 def config(root: Path, **changes: object) -> SecondLookConfig:
     values = {
-        "name": "tiny", "labels": ["person"], "optimisation": OPTIMISATION,
+        "name": "tiny", "labels": ["person"], "steps": 2, "batch": 4,
+        "warmup_steps": 0, "amp": False,
         "pools": [{"data": root, "share": 0.75}, {"data": root, "share": 0.25}],
         "model": str(Path(__file__).with_name("tiny11.yaml")),
     }  # fmt: skip
@@ -73,7 +74,8 @@ def test_the_phase_trains_and_leaves_weights(chips: Path, tmp_path: Path) -> Non
 
 
 def test_a_batch_is_drawn_from_its_step_alone(chips: Path) -> None:
-    draw = make_draw(config(chips))
+    own = config(chips)
+    draw = mixed(samplers_of(own), [0.25], own.seed)(Share(4))
     for first, again in zip(draw(3), draw(3), strict=True):
         np.testing.assert_array_equal(first[0], again[0])
     assert len(draw(0)) == 4
@@ -83,7 +85,7 @@ def test_shares_that_do_not_add_up_and_missing_chips_are_refused(
     chips: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match=r"add up to 0\.5"):
-        make_draw(config(chips, pools=[{"data": chips, "share": 0.5}]))
+        samplers_of(config(chips, pools=[{"data": chips, "share": 0.5}]))
     missing = config(chips, pools=[{"data": tmp_path / "nowhere", "share": 1.0}])
     with pytest.raises(DataError, match="render-chips"):
         execute(PHASE, missing, tmp_path / "run")

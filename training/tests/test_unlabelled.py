@@ -15,19 +15,21 @@ torch = pytest.importorskip("torch", reason="needs the training environment: mak
 import numpy as np
 
 from windhover.errors import DataError
-from windhover_training.config import Augmentation, LossConfig, Optimisation, TrainConfig
+from windhover_training.config import Augmentation, LossConfig
 from windhover_training.data.augment.crops import CropSampler, Sample, cover_unlabelled
 from windhover_training.data.augment.heavy import HeavyAugmentation, HeavySampler
 from windhover_training.data.readers.pictures import load_pictures
+from windhover_training.detector_config import DetectorConfig
 from windhover_training.engine.batches import collate
 from windhover_training.engine.mining import MiningConfig, mine
 from windhover_training.engine.model import build_model
 from windhover_training.engine.objective import detection_loss, set_criterion
+from windhover_training.engine.settings import Share
 from windhover_training.engine.validation import Validator
 from windhover_training.phases.base import execute
 from windhover_training.phases.bootstrap import PHASE as BOOTSTRAP
 from windhover_training.phases.detector import _start
-from windhover_training.phases.epochs import EpochConfig
+from windhover_training.phases.pictures import PictureConfig
 
 pytestmark = pytest.mark.train_env
 
@@ -90,13 +92,13 @@ def test_a_label_that_a_set_does_not_know_is_declared_or_refused(
     settings = epoch_settings(epochs=1)
     settings["data"] = without(settings["data"], "lying", tmp_path / "set")
     with pytest.raises(DataError, match=r"no category lying; .* 'unlabelled'"):
-        execute(BOOTSTRAP, EpochConfig(**settings), tmp_path / "refused")
-    config = EpochConfig(**settings, unlabelled=["lying"])
+        execute(BOOTSTRAP, PictureConfig(**settings), tmp_path / "refused")
+    config = PictureConfig(**settings, unlabelled=["lying"])
     assert execute(BOOTSTRAP, config, tmp_path / "run")
     scores = json.loads((tmp_path / "run/metrics.json").read_text())["val"]
     assert "ap50_lying" not in scores
     with pytest.raises(ValueError, match="car is no label"):
-        EpochConfig(**settings, unlabelled=["car"])
+        PictureConfig(**settings, unlabelled=["car"])
 
 
 def test_finds_of_a_class_that_is_not_labelled_are_no_hard_negatives(
@@ -117,10 +119,9 @@ def test_the_detector_phase_masks_the_sets_pictures_and_not_the_rendered_ones(
 ) -> None:
     data = tmp_path / "data"
     convert(tiny, data, {"test": ["day-60m-00100"]})
-    config = TrainConfig(
+    config = DetectorConfig(
         name="tiny", labels=["person", "vehicle", "two-wheeler"], unlabelled=["vehicle"],
-        data=data, rendered={"share": 0.5, "pool": data}, crop=96, class_weights=[1, 1, 1],
-        optimisation=Optimisation(steps=1, batch=4, bfloat16=False),
+        data=data, rendered={"share": 0.5, "pool": data}, imgsz=96, class_weights=[1, 1, 1],
     )  # fmt: skip
-    begun = _start(config, None, 0)
-    assert [(~1 in classes) for _, _, classes in begun.draw(0)] == [False, False, True, True]
+    crops = _start(config, 0).source(Share(4))(0)
+    assert [(~1 in classes) for _, _, classes in crops] == [True, False, True, False]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from windhover.errors import ConfigError
 
@@ -50,32 +50,6 @@ class RenderedMix(Strict):
     pool: Path | None = None
 
 
-class Optimisation(Strict):
-    """AdamW with linear warm-up and a cosine to ``final_lr`` over ``steps``.
-
-    A step takes ``accumulate`` forward passes of ``batch`` images each. ``bfloat16`` is mixed
-    precision; a GPU that lacks it uses float16 with a scaled loss. With ``keep_statistics``
-    normalisation keeps the statistics that the model starts with.
-    """
-
-    steps: int = Field(gt=0)
-    batch: int = Field(24, gt=0)
-    accumulate: int = Field(1, gt=0)
-    lr: float = Field(1.5e-3, gt=0)
-    final_lr: float = Field(1.5e-5, gt=0)
-    warmup: int = Field(150, ge=0)
-    weight_decay: float = Field(0.02, ge=0)
-    clip_norm: float = Field(10.0, gt=0)
-    ema: float = Field(0.998, gt=0, lt=1)
-    bfloat16: bool = True
-    keep_statistics: bool = False
-
-    @property
-    def images(self) -> int:
-        """Images a step, of all processes together."""
-        return self.batch * self.accumulate
-
-
 class LossConfig(Strict):
     """The classification part of the loss.
 
@@ -108,41 +82,6 @@ class ModelSpec(BaseModel):
     fusion: Literal["cbam", "early", "rgb", "thermal"] | None = None
     levels: tuple[str, ...] = ("p3",)
     head_classes: int | None = Field(None, gt=0)
-
-
-class TrainConfig(Strict):
-    """One run of the detector phase.
-
-    Attributes:
-        init: ``final.pt`` of an earlier stage to start from; or
-        start: float.onnx of a released bundle with the same labels; or neither, from nothing.
-        device: auto, cpu, cuda or cuda:N.
-        unlabelled: labels that ``data`` shows without a box: nothing is judged of them there.
-    """
-
-    name: str
-    model: str = "yolo11n.yaml"
-    labels: list[str]
-    unlabelled: tuple[str, ...] = ()
-    channels: int = 1
-    data: Path
-    splits: list[str] = ["train"]
-    crop: int = Field(320, multiple_of=32)
-    class_weights: list[float]
-    augmentation: Augmentation = Augmentation()
-    rendered: RenderedMix = RenderedMix()
-    optimisation: Optimisation
-    init: Path | None = None
-    start: Path | None = None
-    seed: int = 1
-    device: str = "auto"
-    processes: int = Field(1, gt=0, le=64)
-    checkpoint_seconds: float = Field(240.0, gt=0, le=600)
-
-    @model_validator(mode="after")
-    def _unlabelled_are_labels(self) -> TrainConfig:
-        class_ids(self.unlabelled, self.labels)
-        return self
 
 
 def class_ids(names: Sequence[str], labels: Sequence[str]) -> list[int]:
@@ -243,7 +182,8 @@ def load_config(
         settings: dotted keys and values that take the place of the file's.
 
     Raises:
-        ConfigError: the file can't be read, or a key is unknown, missing or out of range.
+        ConfigError: the file can't be read, or a key is unknown, missing or out of range. Keys
+            of ``kind.FORMER`` are refused with what they are called now.
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -253,6 +193,7 @@ def load_config(
         raise ConfigError(f"{path}: is not YAML ({error})") from error
     for key, value in (settings or {}).items():
         _set(values, key.split("."), value, path)
+    _refuse_former(values, getattr(kind, "FORMER", {}), path)
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -268,3 +209,21 @@ def _set(values: Any, keys: list[str], value: Any, path: Path) -> None:
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: {'.'.join(keys)} can't be set: it is not inside a mapping")
     values[keys[-1]] = value
+
+
+def _refuse_former(values: Any, former: Mapping[str, str], path: Path) -> None:
+    found = [f"{key} is now {former[key]}" for key in former_keys(values, former)]
+    if found:
+        raise ConfigError(f"{path}: {'; '.join(found)}; rename them (CHANGELOG.md has the list)")
+
+
+def _dotted(values: Any) -> Iterator[str]:
+    """Keys of a mapping and, as ``a.b``, of the mappings in it."""
+    for key, value in values.items() if isinstance(values, Mapping) else ():
+        yield str(key)
+        yield from (f"{key}.{inner}" for inner in _dotted(value))
+
+
+def former_keys(values: Any, former: Mapping[str, str]) -> list[str]:
+    """Keys of a config that an earlier version wrote and this one calls otherwise."""
+    return [key for key in _dotted(values) if key in former]

@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from .config import Augmentation, LossConfig, Optimisation, Range, Strict
+from .config import Augmentation, Range, Strict
+from .training_config import NetworkConfig
 
 
 class RgbtAugmentation(Strict):
@@ -81,7 +82,7 @@ class RealRgb(Strict):
     augmentation: RgbtAugmentation = RgbtAugmentation()
 
 
-class FusionConfig(Strict):
+class FusionConfig(NetworkConfig):
     """One run of ``train fusion``.
 
     Attributes:
@@ -93,21 +94,13 @@ class FusionConfig(Strict):
         cutouts: folder of close-up weapon pictures to paste from (``augmentation.paste`` is
             the share of unarmed people that get one), or none.
         class_weights: how strongly frames and objects of each class are drawn.
-        loss: weighs the classes' losses.
         head_classes: how many classes the head's hidden layers are made for; 80 for stock.
-        stock: stock weights that a run without ``init`` starts as (:mod:`.engine.stock`), and
+        stock: stock weights that a run without ``pretrained`` starts as (:mod:`.engine.stock`), and
             that ``hold`` holds it near to.
         real_rgb: sets of real RGB pictures.
         hold: how strongly scores on these are held.
-        backbone_rate: share of the learning rate for the backbones of what was taken.
-        taken_rate: the same for the neck and the head.
-        start: bundle whose weights are taken over, or none for random ones.
-        device: auto, cpu, cuda or cuda:N.
     """
 
-    name: str
-    model: str = "yolo11n.yaml"
-    labels: list[str]
     fusion: Literal["cbam", "early", "rgb", "thermal"] = "cbam"
     levels: tuple[Literal["p3", "p4", "p5"], ...] = ("p3",)
     data: Path
@@ -118,24 +111,13 @@ class FusionConfig(Strict):
     thermal_unlabelled: tuple[str, ...] = ()
     thermal_augmentation: Augmentation = Augmentation()
     cutouts: Path | None = None
-    crop: int = Field(256, multiple_of=32)
+    imgsz: int = Field(256, ge=32, multiple_of=32)
     class_weights: list[float]
-    loss: LossConfig = LossConfig()
     augmentation: RgbtAugmentation = RgbtAugmentation()
     head_classes: int | None = Field(None, gt=0)
     stock: Path | None = None
     real_rgb: tuple[RealRgb, ...] = ()
     hold: HoldConfig = HoldConfig()
-    backbone_rate: float = Field(1.0, gt=0, le=1)
-    taken_rate: float = Field(1.0, gt=0, le=1)
-    optimisation: Optimisation
-    start: Path | None = None
-    start_classes: tuple[int | None, ...] = ()
-    init: Path | None = None
-    seed: int = 1
-    device: str = "auto"
-    processes: int = Field(1, gt=0, le=64)
-    checkpoint_seconds: float = Field(240.0, gt=0, le=600)
 
     @property
     def channels(self) -> int:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from .config import LossConfig, Optimisation, Range, Strict
+from .config import Range, Strict
+from .training_config import NetworkConfig
 
 
 class ChipAugmentation(Strict):
@@ -52,32 +53,18 @@ class ChipPool(Strict):
     empty_weight: float = Field(0.8, gt=0)
 
 
-class SecondLookConfig(Strict):
+class SecondLookConfig(NetworkConfig):
     """One run of ``train second-look``.
 
     Attributes:
+        channels: of the RGB camera.
         pools: where chips come from; their shares add up to 1.
-        stock: COCO weights that a run without ``init`` starts from.
-        backbone_rate: share of the learning rate for the backbone that stock gave.
-        taken_rate: the same for the neck and the head.
-        init: ``final.pt`` of an earlier run to start from.
-        device: auto, cpu, cuda or cuda:N.
+        augmentation: how chips are changed.
+        stock: COCO weights that a run without ``pretrained`` starts from.
     """
 
-    name: str
-    model: str = "yolo11n.yaml"
-    labels: list[str]
     channels: int = Field(3, ge=3, le=3)
     pools: tuple[ChipPool, ...] = Field(min_length=1)
-    crop: int = Field(160, multiple_of=32)
+    imgsz: int = Field(160, ge=32, multiple_of=32)
     augmentation: ChipAugmentation = ChipAugmentation()
-    loss: LossConfig = LossConfig()
-    optimisation: Optimisation
     stock: Path | None = None
-    backbone_rate: float = Field(0.3, gt=0, le=1)
-    taken_rate: float = Field(1.0, gt=0, le=1)
-    init: Path | None = None
-    seed: int = 1
-    device: str = "auto"
-    processes: int = Field(1, gt=0, le=64)
-    checkpoint_seconds: float = Field(240.0, gt=0, le=600)

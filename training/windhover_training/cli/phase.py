@@ -49,9 +49,9 @@ def add_phase(app: typer.Typer, name: str) -> None:
     ) -> None:
         settings = settings_of(set_ or [])
         if batch is not None:
-            settings |= settings_of([f"{batch_key(name)}={batch}"])
+            settings |= settings_of([f"batch={batch}"])
         if device is not None:
-            settings[device_key(name)] = device
+            settings["device"] = device
         run_phase(name, config, run, force=force, settings=settings)
 
     command.__doc__ = f"{entry.help} Resumes a run that was stopped."
@@ -80,29 +80,6 @@ def run_phase(
         else f"{phase.command}: stopped; run the same command to go on"
     )
     return finished
-
-
-def batch_key(name: str) -> str:
-    """Where a phase's config has its batch.
-
-    Raises:
-        ConfigError: it has none.
-    """
-    from ..phases.registry import load_phase
-
-    fields = load_phase(name).config.model_fields
-    for part in ("schedule", "optimisation"):
-        if part in fields:
-            return f"{part}.batch"
-    raise ConfigError(f"{PHASES[name].command} has no --batch; see its config")
-
-
-def device_key(name: str) -> str:
-    """Where a phase's config has the device that it trains on."""
-    from ..phases.registry import load_phase
-
-    fields = load_phase(name).config.model_fields
-    return "schedule.device" if "schedule" in fields else "device"
 
 
 def settings_of(pairs: list[str]) -> dict[str, Any]:

@@ -21,76 +21,35 @@ import torch.distributed as dist
 
 from windhover_training.data.augment.crops import Crop
 
-from ..config import Optimisation
 from ..runs import Run
 from .averaging import Model, WeightAverage, average_gradients
 from .batches import DrawBatch, Prefetcher, collate
+from .learner import keep_statistics, layer_rate, parameter_groups
 from .memory import is_out_of_memory
 from .objective import Objective, detection_loss, set_progress
+from .settings import Plan
 from .watch import Watch
 
 #: What decides which weights are the best, unless a validation says otherwise.
 FITNESS = "map50"
 
 
-def learning_rate(step: int, o: Optimisation) -> float:
-    """Linear warm-up, then a cosine from ``lr`` to ``final_lr``."""
-    if step < o.warmup:
-        return o.lr * (step + 1) / o.warmup
-    progress = min(1.0, (step - o.warmup) / max(1, o.steps - o.warmup))
-    return o.final_lr + (o.lr - o.final_lr) * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-#: Name of a parameter -> its share of the learning rate.
-Rate = Callable[[str], float]
-
-
-def full_rate(_: str) -> float:
-    """The whole learning rate, for every parameter."""
-    return 1.0
-
-
-def parameter_groups(
-    model: torch.nn.Module, weight_decay: float, rate: Rate = full_rate
-) -> list[dict[str, Any]]:
-    """Weight decay for convolution kernels only, not for biases and normalisation.
-
-    Returns:
-        Groups for an optimiser; ``share`` is their share of the learning rate.
-    """
-    groups: dict[tuple[float, bool], list[torch.nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            groups.setdefault((rate(name), parameter.ndim > 1), []).append(parameter)
-    return [
-        {"params": groups[key], "weight_decay": weight_decay if key[1] else 0.0, "share": key[0]}
-        for key in sorted(groups, reverse=True)
-    ]
-
-
-def keep_statistics(model: torch.nn.Module) -> None:
-    """Let every normalisation of a model in training keep the statistics that it has."""
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.eval()
-
-
 @dataclass(frozen=True)
 class Validation:
     """Scores the averaged model while it is trained, and stops it when they no longer rise.
 
+    The plan says how often; the last step is scored as well.
+
     Attributes:
-        every: steps between two scorings; the last step is scored as well.
         score: averaged model -> figures; the one named ``fitness`` is to rise.
         keep: is given the model and its scores whenever it is the best so far.
         patience: scorings without a better one after which training ends; 0 for never.
         fitness: which figure decides.
     """
 
-    every: int
     score: Callable[[Any], Mapping[str, float]]
     keep: Callable[[Any, Mapping[str, float]], None]
-    patience: int = 0
+    patience: int
     fitness: str = FITNESS
 
 
@@ -120,22 +79,21 @@ class _StopRequest:
 class _State:
     """What a checkpoint holds: weights, their average, the optimiser, the step, the best."""
 
-    def __init__(
-        self, model: torch.nn.Module, o: Optimisation, run: Run, seed: int, rate: Rate
-    ) -> None:
-        self.model, self.run, self._seed = model, run, seed
+    def __init__(self, model: torch.nn.Module, plan: Plan, run: Run) -> None:
+        self.model, self.plan, self.run = model, plan, run
+        c = plan.config
         together = dist.is_initialized()
         self.rank: int = dist.get_rank() if together else 0
         processes: int = dist.get_world_size() if together else 1
-        groups = parameter_groups(model, o.weight_decay, rate)
-        self.optimiser = torch.optim.AdamW(groups, lr=o.lr)
-        self.averaged = WeightAverage(model, o.ema)
+        groups = parameter_groups(model, c.weight_decay, layer_rate(model, c.rates))
+        self.optimiser = torch.optim.AdamW(groups, lr=c.lr0, betas=(c.momentum, 0.999))
+        self.averaged = WeightAverage(model, c.ema)
         self.device = next(model.parameters()).device
-        self.autocast = short_float(self.device) if o.bfloat16 else None
+        self.autocast = short_float(self.device) if c.amp else None
         half = self.autocast is torch.float16
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
         self.step = 0
-        self.chunk = max(1, o.batch // processes)  # images a forward pass in this process
+        self.chunk = max(1, plan.batch // processes)  # images a forward pass in this process
         self.best, self.waited = -math.inf, 0
         self.saved = time.monotonic()
 
@@ -170,14 +128,14 @@ class _State:
         )
         self.saved = time.monotonic()
 
-    def begin_step(self, o: Optimisation) -> float:
+    def begin_step(self) -> float:
         """Set what depends on the step alone; returns the learning rate."""
-        rate = learning_rate(self.step, o)
+        rate = self.plan.rate(self.step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["share"]
-        set_progress(self.model, self.step / o.steps)
+        set_progress(self.model, self.step / self.plan.steps)
         # So that a model that draws (dropout) draws the same in a run that was resumed.
-        torch.manual_seed((self._seed * 1_000_003 + self.step) * 64 + self.rank)
+        torch.manual_seed((self.plan.config.seed * 1_000_003 + self.step) * 64 + self.rank)
         return rate
 
     def given_up(self, validation: Validation | None) -> bool:
@@ -195,57 +153,50 @@ def short_float(device: torch.device) -> torch.dtype:
 def train(
     model: Model,
     draw: DrawBatch,
-    o: Optimisation,
+    plan: Plan,
     run: Run,
-    checkpoint_seconds: float,
     *,
     objective: Objective | None = None,
-    rate: Rate = full_rate,
     validation: Validation | None = None,
-    title: str = "training",
-    seed: int = 0,
-    workers: int = 0,
+    title: str | None = None,
 ) -> Model | None:
-    """Train until ``o.steps`` are done, going on from the run's checkpoint if it has one.
+    """Train until the plan's steps are done, going on from the run's checkpoint if it has one.
 
     Args:
         model: trained in place, on the device it is on.
         draw: step number -> this process's crops of the step, all of its forward passes'
             together; must depend on the step alone.
-        o: optimisation settings.
+        plan: how long, in what portions, with which optimiser.
         run: where the log and checkpoints go.
-        checkpoint_seconds: a checkpoint is written at least this often.
         objective: what is minimised; by default the detection loss of the model itself.
-        rate: share of the learning rate that each parameter gets, by its name.
         validation: how to tell which weights are the best; without it the last ones are.
-        title: what the progress bar says.
-        seed: of what the model itself draws.
-        workers: threads that draw ahead.
+        title: what the progress bar says; by default the run's name.
 
     Returns:
         The averaged model, in eval mode; None in a process that only helps, and if the run
         was asked to stop before its end.
     """
+    config = plan.config
     model.to(memory_format=torch.channels_last).train()
-    if o.keep_statistics:
+    if config.keep_statistics:
         keep_statistics(model)
-    state = _State(model, o, run, seed, rate)
+    state = _State(model, plan, run)
     resumed = state.restore()
     objective = objective or partial(detection_loss, autocast=state.autocast)
-    ahead = Prefetcher(draw, o.steps, workers)
+    ahead = Prefetcher(draw, plan.steps, config.workers)
     stop = _StopRequest(state.rank == 0)
     try:
         if state.rank > 0:
-            while state.step < o.steps:
-                _step(state, ahead(state.step), o, objective)
+            while state.step < plan.steps:
+                _step(state, ahead(state.step), objective)
                 state.step += 1
             return None
-        with Watch(run, title, o.steps, state.step) as watch:
+        with Watch(run, title or config.name, plan.steps, state.step) as watch:
             if resumed:
                 watch.say(f"going on from step {state.step}")
-            _lead(state, ahead, o, objective, validation, watch, stop, checkpoint_seconds)
+            _lead(state, ahead, objective, validation, watch, stop)
             state.save()
-            if state.step < o.steps and not state.given_up(validation):
+            if state.step < plan.steps and not state.given_up(validation):
                 watch.say(f"stopped after {state.step} steps; the same command resumes it")
                 return None
     finally:
@@ -257,24 +208,22 @@ def train(
 def _lead(
     state: _State,
     ahead: Prefetcher,
-    o: Optimisation,
     objective: Objective,
     validation: Validation | None,
     watch: Watch,
     stop: _StopRequest,
-    checkpoint_seconds: float,
 ) -> None:
     """The steps of the leading process."""
-    first, started = state.step, time.monotonic()
-    while state.step < o.steps and not stop.asked and not state.given_up(validation):
+    first, started, plan = state.step, time.monotonic(), state.plan
+    while state.step < plan.steps and not stop.asked and not state.given_up(validation):
         step = state.step
-        row = _step(state, ahead(step), o, objective, watch)
+        row = _step(state, ahead(step), objective, watch)
         state.step += 1
         row["s_per_step"] = round((time.monotonic() - started) / (state.step - first), 3)
         watch.step(step, row)
-        if validation and (state.step % validation.every == 0 or state.step == o.steps):
+        if validation and (state.step % plan.validate_every == 0 or state.step == plan.steps):
             _validate(state, validation, watch)
-        if time.monotonic() - state.saved > checkpoint_seconds:
+        if time.monotonic() - state.saved > plan.config.checkpoint_seconds:
             state.save()
 
 
@@ -296,17 +245,16 @@ def _validate(state: _State, validation: Validation, watch: Watch) -> None:
 def _step(
     state: _State,
     crops: Sequence[Crop],
-    o: Optimisation,
     objective: Objective,
     watch: Watch | None = None,
 ) -> dict[str, Any]:
     """One update of the weights; returns what the log says about it."""
-    rate = state.begin_step(o)
+    rate = state.begin_step()
     items = _gradients(state, crops, objective, watch)
     if dist.is_initialized():
         average_gradients(state.model)
     state.scaler.unscale_(state.optimiser)
-    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), o.clip_norm)
+    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), state.plan.config.clip_norm)
     finite = bool(torch.isfinite(norm))
     if finite or state.scaler.is_enabled():
         state.scaler.step(state.optimiser)  # leaves the weights alone where it scaled too far

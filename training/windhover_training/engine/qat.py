@@ -38,6 +38,7 @@ class QuantisationSimulation(torch.nn.Module):
     Attributes:
         quantised: AIMET's model: ``(B, C, H, W)`` 0..1 in, raw heads out.
         names: of its outputs.
+        yaml: architecture of the detector.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class QuantisationSimulation(torch.nn.Module):
         sim.compute_encodings(_run, planes)
         self.quantised: torch.nn.Module = sim.model
         self.names = head_names([int(stride) for stride in model.stride])
+        self.yaml: dict[str, Any] = model.yaml
         self._fix_ends(score_range)
         self._criterion: Any = model.init_criterion()
 

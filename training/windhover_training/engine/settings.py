@@ -1,113 +1,120 @@
-"""How long and in what portions a phase trains; shared by the phases that count epochs."""
+"""A config's schedule in steps of one set, and which images of a step a process takes."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
-from pydantic import Field
 
 from windhover.files import write_atomic
 
-from ..config import Optimisation, Strict
+from ..training_config import NOMINAL, TrainingConfig
 from .memory import batch_that_fits
 
-#: Images a step where the batch is left to be chosen: the guide's.
-NOMINAL = 64
 
-
-class Schedule(Strict):
-    """AdamW with a linear warm-up and a cosine, in epochs.
+@dataclass(frozen=True)
+class Plan:
+    """How one set is trained on.
 
     Attributes:
-        epochs: how often each image leads.
-        batch: images a forward pass; ``auto`` takes as many as fit into memory and makes
-            up to 64 a step by accumulation.
-        accumulate: forward passes a step; with ``auto`` it is chosen too.
-        lr0: learning rate after the warm-up.
-        final_lr: part of it that is left at the end.
-        warmup_epochs: of the linear warm-up.
-        weight_decay: of convolution kernels.
-        clip_norm: greatest norm of the gradient.
-        ema: decay of the averaged weights, a step.
-        amp: mixed precision: bfloat16, or float16 on a GPU that lacks it.
-        patience: epochs without a better validation score after which training ends; 0
-            for never.
-        validate_every: epochs between two validations.
-        device: auto, cpu, cuda or cuda:N.
-        processes: single-threaded ones that share each step; on a GPU it is one.
-        workers: threads that prepare images ahead.
-        checkpoint_seconds: a checkpoint is written at least this often.
+        config: with the settings of the optimiser.
+        steps: in all.
+        warmup: steps of the linear warm-up.
+        batch: images a forward pass, of all processes together.
+        accumulate: forward passes a step.
+        validate_every: steps between two validations.
     """
 
-    epochs: int = Field(100, gt=0)
-    batch: int | Literal["auto"] = 16
-    accumulate: int = Field(1, gt=0)
-    lr0: float = Field(1e-3, gt=0)
-    final_lr: float = Field(0.01, gt=0, le=1)
-    warmup_epochs: float = Field(5.0, ge=0)
-    weight_decay: float = Field(5e-4, ge=0)
-    clip_norm: float = Field(10.0, gt=0)
-    ema: float = Field(0.998, gt=0, lt=1)
-    amp: bool = True
-    patience: int = Field(15, ge=0)
-    validate_every: int = Field(1, gt=0)
-    device: str = "auto"
-    processes: int = Field(1, gt=0, le=64)
-    workers: int = Field(0, ge=0, le=64)
-    checkpoint_seconds: float = Field(300.0, gt=0, le=600)
+    config: TrainingConfig
+    steps: int
+    warmup: int
+    batch: int
+    accumulate: int
+    validate_every: int
 
-    def optimisation(self, images: int, batch: int, accumulate: int) -> Optimisation:
-        """The same in steps.
+    @property
+    def images(self) -> int:
+        """Images a step, of all processes together."""
+        return self.batch * self.accumulate
 
-        Args:
-            images: of an epoch.
-            batch: images a forward pass, chosen if it was ``auto``.
-            accumulate: forward passes a step.
-        """
-        epoch = steps_of(images, batch * accumulate)
-        return Optimisation(
-            steps=max(1, self.epochs * epoch),
-            batch=batch,
-            accumulate=accumulate,
-            lr=self.lr0,
-            final_lr=self.lr0 * self.final_lr,
-            warmup=round(self.warmup_epochs * epoch),
-            weight_decay=self.weight_decay,
-            clip_norm=self.clip_norm,
-            ema=self.ema,
-            bfloat16=self.amp,
-        )
-
-    def portions(
-        self,
-        loss_of: Callable[[int], torch.Tensor],
-        device: torch.device,
-        remembered: Path,
-    ) -> tuple[int, int]:
-        """Images a forward pass and forward passes a step.
-
-        What ``auto`` chose is kept in the run folder, so that a resumed run takes the same
-        steps though memory may be fuller.
-
-        Args:
-            loss_of: number of images -> the loss of that many; only asked for ``auto``.
-            device: where it runs.
-            remembered: text file of the choice.
-        """
-        if self.batch != "auto":
-            return self.batch, self.accumulate
-        if not remembered.exists():
-            fits = batch_that_fits(loss_of, device, NOMINAL, self.processes)
-            batch = max(fits, self.processes)
-            write_atomic(remembered, f"{batch}\n")
-        batch = int(remembered.read_text())
-        return batch, math.ceil(NOMINAL / batch)
+    def rate(self, step: int) -> float:
+        """Learning rate of a step: a linear warm-up, then a cosine from ``lr0`` to its ``lrf``."""
+        c = self.config
+        if step < self.warmup:
+            return c.lr0 * (step + 1) / self.warmup
+        done = min(1.0, (step - self.warmup) / max(1, self.steps - self.warmup))
+        return c.lr0 * (c.lrf + (1 - c.lrf) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def steps_of(images: int, a_step: int) -> int:
-    """Steps of an epoch."""
-    return max(1, math.ceil(images / a_step))
+@dataclass(frozen=True)
+class Share:
+    """Which images of a step one process takes.
+
+    Attributes:
+        images: of a step, of all processes together.
+        rank: of the process.
+        processes: that share the step.
+    """
+
+    images: int
+    rank: int = 0
+    processes: int = 1
+
+    @property
+    def numbers(self) -> range:
+        """Places, in the step, of the process's images."""
+        first, end = (self.images * each // self.processes for each in (self.rank, self.rank + 1))
+        return range(first, end)
+
+
+def plan_of(config: TrainingConfig, images: int, batch: int, accumulate: int) -> Plan:
+    """A config's schedule in steps.
+
+    Args:
+        config: of the phase.
+        images: of an epoch.
+        batch: images a forward pass, chosen if it was ``auto``.
+        accumulate: forward passes a step.
+    """
+    epoch = max(1, math.ceil(images / (batch * accumulate)))
+
+    def steps(epochs: float | None, steps: int | None) -> int:
+        return steps if steps is not None else round((epochs or 0) * epoch)
+
+    return Plan(
+        config=config,
+        steps=max(1, steps(config.epochs, config.steps)),
+        warmup=steps(config.warmup_epochs, config.warmup_steps),
+        batch=batch,
+        accumulate=accumulate,
+        validate_every=max(1, steps(config.validate_epochs, config.validate_steps)),
+    )
+
+
+def portions(
+    config: TrainingConfig,
+    loss_of: Callable[[int], torch.Tensor],
+    device: torch.device,
+    remembered: Path,
+) -> tuple[int, int]:
+    """Images a forward pass and forward passes a step.
+
+    What ``auto`` chose is kept in the run folder, so that a resumed run takes the same
+    steps though memory may be fuller.
+
+    Args:
+        config: of the phase.
+        loss_of: number of images -> the loss of that many; only asked for ``auto``.
+        device: where it runs.
+        remembered: text file of the choice.
+    """
+    if config.batch != "auto":
+        return config.batch, config.accumulate
+    if not remembered.exists():
+        fits = batch_that_fits(loss_of, device, NOMINAL, config.processes)
+        write_atomic(remembered, f"{max(fits, config.processes)}\n")
+    batch = int(remembered.read_text())
+    return batch, math.ceil(NOMINAL / batch)

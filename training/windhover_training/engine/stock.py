@@ -22,8 +22,7 @@ from onnx import numpy_helper
 
 from windhover.errors import ConfigError, DataError
 
-from .fusion import LEVELS, RgbtModel
-from .loop import Rate
+from .fusion import RgbtModel
 from .warm_start import Weights, warm_start
 
 #: Classes that stock networks tell apart: those of COCO.
@@ -32,7 +31,6 @@ COCO_CLASSES: Final = 80
 #: nearest to a vehicle, and buses and lorries are some too. It has no weapon.
 COCO_ROWS: Final = {"person": (0,), "vehicle": (2, 5, 7), "motorcycle": (3,)}
 _LAST_CLASS: Final = re.compile(r"model\.\d+\.cv3\.\d+\.2\.weight")
-_LAYER: Final = re.compile(r"model\.(\d+)\.")
 _FIRST: Final = "model.0.conv.weight"
 #: Side of the black picture, pixels: its middle is further from the border than P3 sees.
 _BLANK_SIDE: Final = 256
@@ -107,25 +105,6 @@ def class_layers(weights: Weights) -> list[Any]:
     if not layers:
         raise DataError("the stock weights hold no last class layers; give an Ultralytics export")
     return layers
-
-
-def share_of_rate(backbone: float, rest: float) -> Rate:
-    """Learning rates of a network that started as stock.
-
-    Args:
-        backbone: share of what both backbones took.
-        rest: share of what the neck and the head took. What is new has the whole rate.
-    """
-
-    def share(name: str) -> float:
-        if name.startswith("colour."):
-            return backbone
-        taken = _LAYER.match(name)
-        if taken is None:
-            return 1.0
-        return backbone if int(taken[1]) <= LEVELS["p5"] else rest
-
-    return share
 
 
 @torch.no_grad()

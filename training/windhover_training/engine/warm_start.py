@@ -67,7 +67,7 @@ def warm_start(model: nn.Module, weights: Weights, classes: Sequence[int | None]
         How many convolutions were taken over.
 
     Raises:
-        DataError: none fits.
+        DataError: none fits, or they lack a class.
     """
     taken = 0
     for name, module in model.named_modules():
@@ -114,6 +114,12 @@ def _take_last(
     bias = torch.from_numpy(weights[f"{name}.bias"].copy())
     if name == "gate.look" and kernel.shape[1] == 4:
         kernel = kernel[:, _OWN[3]]
+    most = max((row for row in classes if row is not None), default=-1)
+    if ".cv3." in name and most >= len(kernel):
+        raise DataError(
+            f"the weights to start from have {len(kernel)} classes and none of number {most}; "
+            "say in pretrained_classes which one each label takes"
+        )
     with torch.no_grad():
         if kernel.shape == module.weight.shape and ".cv3." not in name:
             module.weight.copy_(kernel)

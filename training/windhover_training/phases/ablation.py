@@ -60,7 +60,8 @@ class AblationConfig(Strict):
         settings: dict[str, Any] = {
             "fusion": kind,
             "name": f"{self.name}-{kind}",
-            "optimisation.steps": self.steps,
+            "steps": self.steps,
+            "epochs": None,
             "seed": self.seed,
             "device": self.device,
             "processes": self.processes,
@@ -122,7 +123,7 @@ def _run(config: AblationConfig, run: Run) -> dict[str, Any] | None:
         final = folder / "final.pt"
         if not final.exists():
             Run(folder).describe(config.of(kind), f"train fusion ({kind})")
-            if fusion.run_fusion(config.of(kind), folder) is None:
+            if fusion.run_fusion(config.of(kind), Run(folder)) is None:
                 return None
         bundle = float_bundle(final, folder / "bundle", config.height, config.width)
         scores[kind] = score(bundle, "float", *config.scored_on)

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from windhover.errors import ConfigError, DataError
 
-from ..config import Strict
+from ..config import Strict, former_keys
 from ..runs import Run, RunState
 
 C = TypeVar("C", bound=Strict)
@@ -125,6 +125,12 @@ def _check_folder(config: Strict, run: Run) -> bool:
         raise ConfigError(
             f"{run.folder} holds a finished run; choose another with --run, or --force to "
             "train it again"
+        )
+    former = former_keys(before, getattr(type(config), "FORMER", {}))
+    if former:
+        raise ConfigError(
+            f"{run.folder} holds a run that an earlier version began ({', '.join(former[:3])} in "
+            "its config.json); finish it with that one, or --force to start again"
         )
     changed = _changes(before, config.model_dump(mode="json"))
     if changed:

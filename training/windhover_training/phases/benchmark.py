@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from windhover.files import write_atomic
 from windhover.machine import machine_facts
@@ -17,8 +17,6 @@ from windhover_evaluation.fidelity.agreement import Fidelity
 
 from ..config import QuantisationConfig, ReleaseConfig, Strict
 from ..device.transport import open_device
-from ..engine.processes import run_distributed
-from ..engine.settings import Schedule
 from ..engine.validation import Validator
 from ..evaluate.candidate import (
     Budget,
@@ -32,7 +30,8 @@ from ..evaluate.candidate import (
 from ..export.bundle import export_graphs, write
 from ..runs import Run, RunState
 from .base import Phase, RequiredInput
-from .epochs import EpochConfig, TrainingResult, inputs, pictures_of, train_epochs
+from .pictures import PictureConfig, begin, inputs, pictures_of
+from .training import TrainingSetup, exam_of, run_training
 
 
 class CandidateConfig(Strict):
@@ -50,7 +49,7 @@ class BudgetConfig(Strict):
     int8_loss: float = Field(0.02, ge=0)
 
 
-class BenchmarkConfig(EpochConfig):
+class BenchmarkConfig(PictureConfig):
     """All candidates are trained alike, then judged on the validation images.
 
     Attributes:
@@ -68,20 +67,14 @@ class BenchmarkConfig(EpochConfig):
     calibration_images: int = Field(48, gt=0)
     emulator_images: int = Field(4, ge=0)
     timed_on: str | None = None
-    schedule: Schedule = Schedule(epochs=50, patience=10)
+    epochs: int | None = Field(50, gt=0)
+    patience: int = Field(10, ge=0)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _renamed(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "device" in values:
-            raise ValueError("'device' is called 'timed_on' since 0.2 (where INT8 is timed)")
-        return values
-
-    def of_candidate(self, candidate: CandidateConfig) -> EpochConfig:
+    def of_candidate(self, candidate: CandidateConfig) -> PictureConfig:
         """The trainer's config for one candidate."""
-        own = {key: getattr(self, key) for key in EpochConfig.model_fields}
+        own = {key: getattr(self, key) for key in PictureConfig.model_fields}
         name = f"{self.name}: {name_of(candidate.model)}"
-        return EpochConfig.model_construct(**(own | {"name": name, "model": candidate.model}))
+        return PictureConfig.model_construct(**(own | {"name": name, "model": candidate.model}))
 
 
 def name_of(model: str) -> str:
@@ -100,9 +93,8 @@ def _run(config: BenchmarkConfig, run: Run) -> Mapping[str, Any] | None:
     for candidate in config.candidates:
         own = Run(run.folder / name_of(candidate.model))
         if own.state() is not RunState.FINISHED:
-            work = partial(_train, config.of_candidate(candidate), own)
-            done = run_distributed(work, config.schedule.processes, config.seed)
-            if done is None:
+            chosen = config.of_candidate(candidate)
+            if run_training(partial(_start, chosen, own), chosen, own) is None:
                 return None
             own.set_state(RunState.FINISHED, "benchmark")
         rows += _judge(config, candidate, own)
@@ -116,20 +108,14 @@ def _run(config: BenchmarkConfig, run: Run) -> Mapping[str, Any] | None:
     }
 
 
-def _train(config: EpochConfig, run: Run, rank: int) -> TrainingResult | None:
-    pictures = pictures_of(config, run, rank)
-    return train_epochs(config, run, rank, pictures)
+def _start(config: PictureConfig, run: Run, rank: int) -> TrainingSetup:
+    return begin(config, pictures_of(config, run, rank))
 
 
 def _exam(config: BenchmarkConfig) -> Validator:
-    return Validator(
-        config.data,
-        config.val,
-        config.labels,
-        config.channels,
-        (config.size, config.size),
-        config.val_images,
-    )
+    exam = exam_of(config)
+    assert exam is not None  # these phases always validate
+    return exam
 
 
 def _judge(config: BenchmarkConfig, candidate: CandidateConfig, own: Run) -> list[CandidateResult]:
@@ -152,8 +138,8 @@ def _export(config: BenchmarkConfig, candidate: CandidateConfig, own: Run) -> Bu
         name=name_of(candidate.model),
         version="benchmark",
         checkpoint=own.best,
-        height=config.size,
-        width=config.size,
+        height=config.imgsz,
+        width=config.imgsz,
         calibration=QuantisationConfig(
             data=[config.data], images=config.calibration_images, seed=config.seed
         ),

@@ -6,24 +6,18 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from ..engine.processes import run_distributed
 from ..runs import Run
-from .base import Phase, RequiredInput
-from .epochs import EpochConfig, TrainingResult, inputs, pictures_of, train_epochs
+from .base import Phase
+from .pictures import PictureConfig, begin, inputs, pictures_of
+from .training import TrainingSetup, metrics_of, run_training
 
 
-def _needs(config: EpochConfig) -> list[RequiredInput]:
-    return inputs(config)
+def _start(config: PictureConfig, run: Run, rank: int) -> TrainingSetup:
+    return begin(config, pictures_of(config, run, rank))
 
 
-def _train(config: EpochConfig, run: Run, rank: int) -> TrainingResult | None:
-    pictures = pictures_of(config, run, rank)
-    return train_epochs(config, run, rank, pictures)
+def _run(config: PictureConfig, run: Run) -> Mapping[str, Any] | None:
+    return metrics_of(run_training(partial(_start, config, run), config, run))
 
 
-def _run(config: EpochConfig, run: Run) -> Mapping[str, Any] | None:
-    done = run_distributed(partial(_train, config, run), config.schedule.processes, config.seed)
-    return None if done is None else done.metrics()
-
-
-PHASE = Phase("train bootstrap", EpochConfig, _needs, _run)
+PHASE = Phase("train bootstrap", PictureConfig, inputs, _run)

@@ -11,7 +11,6 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from windhover.files import atomic_path
-from windhover_training.data.augment.heavy import HeavySampler
 from windhover_training.data.convert.stages import (
     HardNegative,
     build_list,
@@ -23,11 +22,11 @@ from windhover_training.data.convert.stages import (
 from ..config import LossConfig, Strict, class_ids
 from ..engine.mining import MiningConfig, mine
 from ..engine.model import choose_device, load_weights
-from ..engine.processes import run_distributed
 from ..engine.validation import Validator
 from ..runs import Run, RunState
 from .base import Phase, RequiredInput
-from .epochs import EpochConfig, TrainingResult, inputs, pictures_of, train_epochs
+from .pictures import PictureConfig, begin, inputs, pictures_of, sampler_of
+from .training import TrainingSetup, run_training
 
 _LIST = "list.json"
 
@@ -50,18 +49,18 @@ class StageConfig(Strict):
     loss: LossConfig = LossConfig()
 
 
-class CurriculumConfig(EpochConfig):
-    """The stages and what they share; ``schedule`` gives all but their length and rate.
+class CurriculumConfig(PictureConfig):
+    """The stages and what they share: all but their length, their rate and their loss.
 
     Attributes:
-        init: weights that the first stage starts from.
+        pretrained: weights that the first stage starts from.
         stages: in order; each starts from the best weights of the one before.
         easy_quantile: an object is large from this quantile of its class's sides upwards.
         easy_least_area: and from this area, square pixels: the guide's.
         mining: of hard negatives, before the stage ``full``.
     """
 
-    init: Path
+    pretrained: Path
     stages: list[StageConfig] = Field(
         [
             StageConfig(stage="easy"),
@@ -84,18 +83,22 @@ class CurriculumConfig(EpochConfig):
                 raise ValueError(f"stage {stage.stage}: one class weight a label is needed")
         return self
 
-    def of_stage(self, stage: StageConfig, init: Path) -> EpochConfig:
+    def of_stage(self, stage: StageConfig, pretrained: Path) -> PictureConfig:
         """The trainer's config for one stage."""
-        schedule = self.schedule.model_copy(
-            update={
+        own = {key: getattr(self, key) for key in PictureConfig.model_fields}
+        return PictureConfig.model_construct(
+            **own
+            | {
+                "name": f"{self.name}: {stage.stage}",
+                "pretrained": pretrained,
+                "loss": stage.loss,
                 "epochs": stage.epochs,
+                "steps": None,
                 "lr0": stage.lr0,
                 "warmup_epochs": stage.warmup_epochs,
+                "warmup_steps": None,
             }
         )
-        own = {key: getattr(self, key) for key in EpochConfig.model_fields}
-        own |= {"name": f"{self.name}: {stage.stage}", "init": init, "loss": stage.loss}
-        return EpochConfig.model_construct(**(own | {"schedule": schedule}))
 
 
 def _needs(config: CurriculumConfig) -> list[RequiredInput]:
@@ -103,28 +106,28 @@ def _needs(config: CurriculumConfig) -> list[RequiredInput]:
 
 
 def _run(config: CurriculumConfig, run: Run) -> Mapping[str, Any] | None:
-    init = config.init
+    start = config.pretrained
     metrics: dict[str, Mapping[str, Any]] = {}
     for stage in config.stages:
         own = Run(run.folder / stage.stage)
         if own.state() is not RunState.FINISHED:
             if not (own.folder / _LIST).exists():
-                _choose(config, stage, init, own)
-            stage_config = config.of_stage(stage, init)
-            work = partial(_train, stage_config, own, config.mining.share)
-            done = run_distributed(work, config.schedule.processes, config.seed)
+                _choose(config, stage, start, own)
+            stage_config = config.of_stage(stage, start)
+            begin_stage = partial(_start, stage_config, own, config.mining.share)
+            done = run_training(begin_stage, stage_config, own)
             if done is None:
                 return None
             own.write_metrics({**done.metrics(), **summary(own.read(_LIST))})
             own.set_state(RunState.FINISHED, f"train curriculum, stage {stage.stage}")
-        init, metrics[stage.stage] = own.best, own.metrics() or {}
+        start, metrics[stage.stage] = own.best, own.metrics() or {}
     with atomic_path(run.best) as partial_copy:
-        shutil.copyfile(init, partial_copy)
+        shutil.copyfile(start, partial_copy)
     last = metrics[config.stages[-1].stage]
     return {"best": run.best.name, "val": last["val"], "stages": metrics}
 
 
-def _choose(config: CurriculumConfig, stage: StageConfig, init: Path, own: Run) -> None:
+def _choose(config: CurriculumConfig, stage: StageConfig, start: Path, own: Run) -> None:
     """Write the stage's list; for ``full`` that takes a look through the model's eyes."""
     pictures = pictures_of(config, own, 0)
     chosen = build_list(
@@ -133,33 +136,29 @@ def _choose(config: CurriculumConfig, stage: StageConfig, init: Path, own: Run) 
         config.labels,
         quantile=config.easy_quantile,
         least_area=config.easy_least_area,
-        hard=_mine(config, init) if stage.stage == "full" else (),
+        hard=_mine(config, start) if stage.stage == "full" else (),
     )
     write_list(own.folder / _LIST, chosen)
 
 
-def _mine(config: CurriculumConfig, init: Path) -> list[HardNegative]:
-    model, _ = load_weights(init)
-    model.to(choose_device(config.schedule.device))
+def _mine(config: CurriculumConfig, start: Path) -> list[HardNegative]:
+    model, _ = load_weights(start)
+    model.to(choose_device(config.device))
     found: list[HardNegative] = []
     unlabelled = class_ids(config.unlabelled, config.labels)
     for split in config.splits:
         exam = Validator(
-            config.data, split, config.labels, config.channels, (config.size, config.size)
+            config.data, split, config.labels, config.channels, (config.imgsz, config.imgsz)
         )
         found += mine(model, exam, split, config.mining, unlabelled=unlabelled)
     return sorted(found, key=lambda each: -each.score)[: config.mining.most]
 
 
-def _train(config: EpochConfig, run: Run, share: float, rank: int) -> TrainingResult | None:
-    pictures = pictures_of(config, run, rank)
-    lesson = read_lesson(run.folder / _LIST, pictures)
-    sampler = HeavySampler(
-        lesson.pictures, config.size, config.channels, config.augmentation, config.seed,
-        class_ids(config.unlabelled, config.labels),
-    )  # fmt: skip
+def _start(config: PictureConfig, run: Run, share: float, rank: int) -> TrainingSetup:
+    lesson = read_lesson(run.folder / _LIST, pictures_of(config, run, rank))
+    sampler = sampler_of(config, lesson.pictures)
     sampler.look_at(lesson.hard, share)
-    return train_epochs(config, run, rank, lesson.pictures, sampler=sampler)
+    return begin(config, lesson.pictures, sampler)
 
 
 PHASE = Phase("train curriculum", CurriculumConfig, _needs, _run)

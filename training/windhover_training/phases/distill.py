@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from ultralytics.nn.tasks import DetectionModel
 from windhover.errors import ConfigError
 
 from ..engine.distill import Distillation, DistillationModel
-from ..engine.loop import short_float
 from ..engine.model import (
     FORMAT_KEYS,
     build_as,
@@ -22,17 +22,17 @@ from ..engine.model import (
     read_checkpoint,
     take_weights,
 )
-from ..engine.processes import run_distributed
 from ..runs import Run
 from .base import Phase, RequiredInput
-from .epochs import EpochConfig, TrainingResult, inputs, pictures_of, train_epochs
+from .pictures import PictureConfig, begin, inputs, pictures_of
+from .training import TrainingSetup, metrics_of, run_training
 
 
-class DistillConfig(EpochConfig):
+class DistillConfig(PictureConfig):
     """A student, its teacher and how much the teacher counts.
 
     Attributes:
-        init: the student's weights to start from.
+        pretrained: the student's weights to start from.
         teacher: weights of the teacher: ``best.pt`` of a run, which says what it is a
             model of, or a checkpoint of Ultralytics of the architecture ``teacher_model``.
         teacher_model: architecture for such a checkpoint.
@@ -40,7 +40,7 @@ class DistillConfig(EpochConfig):
         alpha: part of the feature distance in the loss; the rest is the detector's own.
     """
 
-    init: Path
+    pretrained: Path
     teacher: Path
     teacher_model: str = "yolo11l.yaml"
     teacher_channels: int = 3
@@ -79,24 +79,18 @@ def _needs(config: DistillConfig) -> list[RequiredInput]:
     return [*inputs(config, student), RequiredInput(config.teacher, made)]
 
 
-def _train(config: DistillConfig, run: Run, rank: int) -> TrainingResult | None:
-    pictures = pictures_of(config, run, rank)
-    device = choose_device(config.schedule.device)
-    teacher = load_teacher(config).to(device)
-    autocast = short_float(device) if config.schedule.amp else None
-    return train_epochs(
-        config,
-        run,
-        rank,
-        pictures,
-        objective=Distillation(teacher, config.alpha, autocast),
+def _start(config: DistillConfig, run: Run, rank: int) -> TrainingSetup:
+    begun = begin(config, pictures_of(config, run, rank))
+    teacher = load_teacher(config).to(choose_device(config.device))
+    return replace(
+        begun,
+        objective=partial(Distillation, teacher, config.alpha),
         wrap=lambda student: DistillationModel(student, teacher, config.channels),
     )
 
 
 def _run(config: DistillConfig, run: Run) -> Mapping[str, Any] | None:
-    done = run_distributed(partial(_train, config, run), config.schedule.processes, config.seed)
-    return None if done is None else done.metrics()
+    return metrics_of(run_training(partial(_start, config, run), config, run))
 
 
 PHASE = Phase("train distill", DistillConfig, _needs, _run)

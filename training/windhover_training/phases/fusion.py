@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,28 +21,28 @@ from windhover_training.data.augment.rgbt_crops import (
 from windhover_training.data.readers.pictures import read_truth
 
 from ..config import class_ids
-from ..engine.batches import DrawBatch, collate
 from ..engine.fusion import RgbtModel
 from ..engine.hold import Holder
-from ..engine.loop import Rate, full_rate
 from ..engine.mining import MiningConfig, mine
 from ..engine.model import choose_device
 from ..engine.objective import set_criterion
-from ..engine.stock import begin_as_stock, read_stock, share_of_rate
+from ..engine.stock import begin_as_stock, read_stock
 from ..engine.validation import Validator
-from ..engine.warm_start import recalibrate_batchnorm
 from ..fusion_config import FusionConfig, RealRgb
 from ..progress import progress_bar
 from ..runs import Run
 from .base import Phase, RequiredInput
-from .steps import (
-    FAR,
-    RECALIBRATION_BATCHES,
+from .training import (
+    Source,
+    TrainingResult,
     TrainingSetup,
-    draw_in_order,
+    images_of,
     metrics_of,
-    run_steps,
+    mixed,
+    recalibrate,
+    run_training,
     take_start,
+    val_inputs,
 )
 
 #: Split of scenes with nothing to find.
@@ -63,12 +62,11 @@ def build_fusion(config: FusionConfig) -> RgbtModel:
     return model.to(choose_device(config.device))
 
 
-def make_draw(config: FusionConfig, rank: int = 0, places: Places | None = None) -> DrawBatch:
-    """Build the function that draws a step's crops from the seed and the step alone.
+def source_of(config: FusionConfig, places: Places | None = None) -> tuple[Source, int]:
+    """What draws a step's crops, and how many frames it draws from.
 
     Args:
         config: the run's settings.
-        rank: process that draws; each gets its own share of the batch.
         places: x, y of hard negatives in empty scenes, by row of the split ``clear``.
     """
     start = np.random.default_rng(config.seed)
@@ -79,11 +77,11 @@ def make_draw(config: FusionConfig, rank: int = 0, places: Places | None = None)
         if split == CLEAR and places:
             frames = [_with_places(frame, places.get(row)) for row, frame in enumerate(frames)]
         return RgbtSampler(
-            frames, config.crop, config.class_weights, config.augmentation, start, cutouts
+            frames, config.imgsz, config.class_weights, config.augmentation, start, cutouts
         )
 
     samplers: list[CropSampler] = [of_split("train")]
-    shares = [0.0]
+    shares: list[float] = []
     if config.armed_share:
         samplers.append(of_split("armed"))
         shares.append(config.armed_share)
@@ -95,7 +93,7 @@ def make_draw(config: FusionConfig, rank: int = 0, places: Places | None = None)
         samplers.append(
             ThermalOnlySampler(
                 real,
-                config.crop,
+                config.imgsz,
                 config.class_weights,
                 config.thermal_augmentation,
                 start,
@@ -106,18 +104,14 @@ def make_draw(config: FusionConfig, rank: int = 0, places: Places | None = None)
     for real_rgb in config.real_rgb:
         samplers.append(_real_sampler(config, real_rgb, start))
         shares.append(real_rgb.share)
-    batch = config.optimisation.images // config.processes
-    counts = [round(batch * share) for share in shares]
-    counts[0] = max(0, batch - sum(counts))
-    order = [i for i, count in enumerate(counts) for _ in range(count)][:batch]
-    return draw_in_order(samplers, order, config.seed, rank)
+    return mixed(samplers, shares, config.seed), images_of(samplers)
 
 
 def _real_sampler(config: FusionConfig, own: RealRgb, rng: np.random.Generator) -> RealRgbSampler:
     unlabelled = [row for row, label in enumerate(config.labels) if label not in own.labelled]
     return RealRgbSampler(
         load_real(own.data, own.splits, config.labels),
-        config.crop,
+        config.imgsz,
         config.class_weights,
         own.augmentation,
         rng,
@@ -126,24 +120,21 @@ def _real_sampler(config: FusionConfig, own: RealRgb, rng: np.random.Generator) 
     )
 
 
-def run_fusion(config: FusionConfig, folder: Path) -> Path | None:
-    """Run the phase to its end, or resume it; as :func:`.steps.run_steps`."""
+def run_fusion(config: FusionConfig, run: Run) -> TrainingResult | None:
+    """Run the phase to its end, or resume it; as :func:`.training.run_training`."""
     # Before any step, so that a resumed run finds what was found first.
-    places = mine_clear(config, Run(folder)) if config.clear.mined else {}
-    return run_steps(partial(_start, config, places), config, folder)
+    places = mine_clear(config, run) if config.clear.mined else {}
+    return run_training(partial(_start, config, places), config, run)
 
 
-def prepare(config: FusionConfig, crops: Callable[[], DrawBatch]) -> RgbtModel:
-    """Build the model with the weights that it starts from; as :func:`.steps.take_start`."""
+def prepare(config: FusionConfig, source: Source) -> RgbtModel:
+    """Build the model with the weights that it starts from; as :func:`.training.take_start`."""
     model = build_fusion(config)
-    if config.stock is not None and config.init is None:
+    if config.stock is not None and config.pretrained is None:
         begin_as_stock(model, read_stock(config.stock), config.labels)
-        draw = crops()
-        device = next(model.parameters()).device
-        batches = (collate(draw(FAR + i), device) for i in range(RECALIBRATION_BATCHES))
-        recalibrate_batchnorm(model, [batch["img"] for batch in batches])
+        recalibrate(model, config, source)
     else:
-        take_start(model, config, config.start_classes, crops)
+        take_start(model, config, source)
     return model
 
 
@@ -169,7 +160,7 @@ def mine_clear(config: FusionConfig, run: Run) -> Places:
         height, width = (-(-truth[0][side] // _STRIDE) * _STRIDE for side in ("height", "width"))
         labels, most = config.labels, config.clear.mined
         exam = Validator(config.data, CLEAR, labels, 4, (height, width), most, empty=True)
-        model = prepare(config, lambda: make_draw(config)).eval()
+        model = prepare(config, source_of(config)[0]).eval()
         limits = MiningConfig(score=config.clear.score)
         with progress_bar("looking for hard negatives") as progress:
             found = mine(model, exam, CLEAR, limits, progress)
@@ -182,15 +173,12 @@ def mine_clear(config: FusionConfig, run: Run) -> Places:
     return places
 
 
-def _start(config: FusionConfig, places: Places, rank: int) -> TrainingSetup:
-    draw = make_draw(config, rank, places)
-    model = prepare(config, lambda: make_draw(config, 0, places) if rank else draw)
+def _start(config: FusionConfig, places: Places, _: int) -> TrainingSetup:
+    source, images = source_of(config, places)
+    model = prepare(config, source)
     set_criterion(model, config.loss)
-    rate: Rate = full_rate
-    if config.stock is not None:
-        rate = share_of_rate(config.backbone_rate, config.taken_rate)
     holder = _holder(config)
-    return TrainingSetup(model, draw, None if holder is None else holder.objective, rate)
+    return TrainingSetup(model, images, source, None if holder is None else holder.objective)
 
 
 def _needs(config: FusionConfig) -> list[RequiredInput]:
@@ -205,18 +193,17 @@ def _needs(config: FusionConfig) -> list[RequiredInput]:
         listed = config.cutouts / "_annotations.coco.json"
         needed.append(RequiredInput(listed, "a COCO folder of close-up pictures of weapons"))
     weights = "the weights to start from: a released float.onnx, or final.pt of a run"
-    given = [path for path in (config.start, config.init) if path is not None]
-    if config.stock is not None:
-        given.append(config.stock)
+    given = [path for path in (config.pretrained, config.stock) if path is not None]
     convert = "windhover-train data convert"
     for own in config.real_rgb:
         truths = [own.data / "truth" / f"{split}.json" for split in own.splits]
         needed += [RequiredInput(path, convert) for path in truths]
+    needed += val_inputs(config, render)
     return needed + [RequiredInput(path, weights) for path in given]
 
 
 def _run(config: FusionConfig, run: Run) -> dict[str, Any] | None:
-    return metrics_of(run_fusion(config, run.folder))
+    return metrics_of(run_fusion(config, run))
 
 
 PHASE = Phase("train fusion", FusionConfig, _needs, _run)

@@ -16,21 +16,20 @@ from windhover.model import Bundle
 from windhover_training.data.augment.heavy import HeavyAugmentation, HeavySampler
 from windhover_training.data.readers.pictures import KINDS, load_pictures
 
-from ..config import ModelSpec, Optimisation, ReleaseConfig, Strict, load_config
+from ..config import ModelSpec, ReleaseConfig, load_config
 from ..engine.fusion import WINDOW
 from ..engine.loop import train
 from ..engine.model import choose_device, load_model
 from ..engine.qat import QuantisationSimulation
+from ..engine.settings import Share, plan_of
 from ..evaluate.score import quick_score
 from ..export.bundle import ExportedGraphs, calibration_images, write
 from ..export.graph import export_core, finish_float, shape_of
 from ..export.quantise import output_quantisation, with_quantised_ends
 from ..runs import Run
+from ..training_config import TrainingConfig
 from .base import Phase, RequiredInput
-from .epochs import draw_share
-
-#: The guide's learning rate: rounding is learnt, nothing else.
-LR = 1e-6
+from .pictures import in_turn
 
 #: Nothing is changed but mirrored: the model knows the rest.
 MILD = HeavyAugmentation(
@@ -39,8 +38,10 @@ MILD = HeavyAugmentation(
 )  # fmt: skip
 
 
-class QatConfig(Strict):
+class QatConfig(TrainingConfig):
     """What is trained on, and which release it is for.
+
+    The learning rate is the guide's: rounding is learnt, nothing else.
 
     Attributes:
         release: config of the release: checkpoint, size and calibration are its own.
@@ -48,30 +49,27 @@ class QatConfig(Strict):
         calibration_images: that the first ranges are from, of the release's.
         data: converted set to train on.
         splits: of it.
-        size: side of a training image, pixels.
+        imgsz: side of a training image, pixels.
         augmentation: how images are changed.
-        optimisation: learning rate, steps, batch.
         scored_on: set and split that is scored before and after.
         frames: of it, evenly from all.
-        device: auto, cpu, cuda or cuda:N.
     """
 
-    name: str
     release: Path
     model: str = "yolo11n.yaml"
     calibration_images: int = Field(16, gt=0)
     data: Path
     splits: list[str] = Field(["train"], min_length=1)
-    size: int = Field(320, ge=32, multiple_of=32)
+    imgsz: int = Field(320, ge=32, multiple_of=32)
     augmentation: HeavyAugmentation = MILD
-    optimisation: Optimisation = Optimisation(
-        steps=200, batch=8, lr=LR, final_lr=LR / 10, warmup=10, bfloat16=False
-    )
+    steps: int | None = Field(200, gt=0)
+    batch: int = Field(8, gt=0)
+    lr0: float = Field(1e-6, gt=0)
+    lrf: float = Field(0.1, gt=0, le=1)
+    warmup_steps: int | None = Field(10, ge=0)
+    amp: bool = False
     scored_on: tuple[Path, str]
     frames: int = Field(60, gt=0)
-    seed: int = 1
-    device: str = "auto"
-    checkpoint_seconds: float = Field(240.0, gt=0, le=600)
 
 
 def _needs(config: QatConfig) -> list[RequiredInput]:
@@ -102,15 +100,13 @@ def _run(config: QatConfig, run: Run) -> Mapping[str, Any] | None:
     before = _bundle(release, learner, core, spec.labels, run.folder / "before")
     flaws: Counter[str] = Counter()
     pictures = load_pictures(config.data, config.splits, spec.channels, spec.labels, flaws)
-    sampler = HeavySampler(pictures, config.size, spec.channels, config.augmentation, config.seed)
+    sampler = HeavySampler(pictures, config.imgsz, spec.channels, config.augmentation, config.seed)
+    plan = plan_of(config, len(pictures), config.batch, config.accumulate)
     averaged = train(
         learner,
-        draw_share(sampler, config.optimisation, 1, 0),
-        config.optimisation,
+        in_turn(sampler)(Share(plan.images)),
+        plan,
         run,
-        config.checkpoint_seconds,
-        title=config.name,
-        seed=config.seed,
     )
     if averaged is None:
         return None
@@ -129,7 +125,7 @@ def _check_size(config: QatConfig, release: ReleaseConfig, spec: ModelSpec) -> N
     if spec.fusion != "cbam":
         return
     least = max(WINDOW << int(level[1:]) for level in spec.levels)
-    sides = {"size": config.size, "height": release.height, "width": release.width}
+    sides = {"imgsz": config.imgsz, "height": release.height, "width": release.width}
     for name, side in sides.items():
         if side < least:
             raise ConfigError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,24 +10,27 @@ import numpy as np
 from windhover.errors import ConfigError
 from windhover_training.data.augment.chip_crops import ChipSampler, load_chips
 
-from ..engine.batches import DrawBatch, collate
-from ..engine.loop import Rate, full_rate
-from ..engine.model import build_model, choose_device, take_weights
+from ..engine.model import build_model, choose_device
 from ..engine.objective import set_criterion
-from ..engine.stock import read_stock, share_of_rate
-from ..engine.warm_start import recalibrate_batchnorm, warm_start
+from ..engine.stock import read_stock
+from ..engine.warm_start import warm_start
 from ..runs import Run
 from ..second_look_config import SecondLookConfig
 from .base import Phase, RequiredInput
-from .steps import FAR, RECALIBRATION_BATCHES, TrainingSetup, draw_in_order, metrics_of, run_steps
+from .training import (
+    TrainingSetup,
+    images_of,
+    metrics_of,
+    mixed,
+    recalibrate,
+    run_training,
+    take_start,
+    val_inputs,
+)
 
 
-def make_draw(config: SecondLookConfig, rank: int = 0) -> DrawBatch:
-    """Build the function that draws a step's chips from the seed and the step alone.
-
-    Args:
-        config: the run's settings.
-        rank: process that draws; each gets its own share of the batch.
+def samplers_of(config: SecondLookConfig) -> list[ChipSampler]:
+    """What draws chips of each pool.
 
     Raises:
         ConfigError: the pools' shares do not add up to 1.
@@ -37,10 +39,10 @@ def make_draw(config: SecondLookConfig, rank: int = 0) -> DrawBatch:
     total = sum(pool.share for pool in config.pools)
     if abs(total - 1.0) > 1e-6:
         raise ConfigError(f"the shares of the pools add up to {total:g}; they must to 1")
-    samplers = [
+    return [
         ChipSampler(
             load_chips(pool.data, pool.splits, config.labels),
-            config.crop,
+            config.imgsz,
             config.augmentation,
             np.random.default_rng(config.seed),
             pool.scale,
@@ -48,36 +50,21 @@ def make_draw(config: SecondLookConfig, rank: int = 0) -> DrawBatch:
         )
         for pool in config.pools
     ]
-    batch = config.optimisation.images // config.processes
-    counts = [round(batch * pool.share) for pool in config.pools[1:]]
-    order = [0] * (batch - sum(counts))
-    order += [number for number, count in enumerate(counts, 1) for _ in range(count)]
-    return draw_in_order(samplers, order, config.seed, rank)
 
 
-def run_second_look(config: SecondLookConfig, folder: Path) -> Path | None:
-    """Run the phase to its end, or resume it; as :func:`.steps.run_steps`."""
-    return run_steps(partial(_start, config), config, folder)
-
-
-def _start(config: SecondLookConfig, rank: int) -> TrainingSetup:
+def _start(config: SecondLookConfig, _: int) -> TrainingSetup:
     model = build_model(config.model, config.channels, len(config.labels))
-    device = choose_device(config.device)
-    model.to(device)
-    draw = make_draw(config, rank)
-    rate: Rate = full_rate
-    if config.init is not None:
-        take_weights(model, config.init)
-    elif config.stock is not None:
+    model.to(choose_device(config.device))
+    samplers = samplers_of(config)
+    source = mixed(samplers, [pool.share for pool in config.pools[1:]], config.seed)
+    if config.stock is not None and config.pretrained is None:
         # No class of COCO is a weapon: the class rows begin at nothing.
         warm_start(model, read_stock(config.stock), [None] * len(config.labels))
-        same = make_draw(config) if rank else draw
-        batches = (collate(same(FAR + i), device) for i in range(RECALIBRATION_BATCHES))
-        recalibrate_batchnorm(model, [batch["img"] for batch in batches])
-    if config.stock is not None:
-        rate = share_of_rate(config.backbone_rate, config.taken_rate)
+        recalibrate(model, config, source)
+    else:
+        take_start(model, config, source)
     set_criterion(model, config.loss)
-    return TrainingSetup(model, draw, rate=rate)
+    return TrainingSetup(model, images_of(samplers), source)
 
 
 def _needs(config: SecondLookConfig) -> list[RequiredInput]:
@@ -89,13 +76,13 @@ def _needs(config: SecondLookConfig) -> list[RequiredInput]:
     ]
     if config.stock is not None:
         needs.append(RequiredInput(config.stock, "COCO weights of YOLO11n, see training/README.md"))
-    if config.init is not None:
-        needs.append(RequiredInput(config.init, "final.pt of an earlier run"))
-    return needs
+    if config.pretrained is not None:
+        needs.append(RequiredInput(config.pretrained, "final.pt of an earlier run"))
+    return needs + val_inputs(config, make)
 
 
 def _run(config: SecondLookConfig, run: Run) -> dict[str, Any] | None:
-    return metrics_of(run_second_look(config, run.folder))
+    return metrics_of(run_training(partial(_start, config), config, run))
 
 
 PHASE = Phase("train second-look", SecondLookConfig, _needs, _run)

@@ -1,0 +1,38 @@
+"""Settings of ``train detector``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, model_validator
+
+from .config import Augmentation, RenderedMix, class_ids
+from .training_config import NetworkConfig
+
+
+class DetectorConfig(NetworkConfig):
+    """One run of ``train detector``: crops of one camera at native scale.
+
+    Attributes:
+        channels: 1 thermal.
+        unlabelled: labels that ``data`` shows without a box: nothing is judged of them there.
+        data: converted set.
+        splits: of it, that are trained on.
+        class_weights: how strongly frames and objects of each class are drawn.
+        augmentation: how crops are changed.
+        rendered: scenes that are mixed in.
+    """
+
+    channels: int = 1
+    unlabelled: tuple[str, ...] = ()
+    data: Path
+    splits: list[str] = Field(["train"], min_length=1)
+    imgsz: int = Field(320, ge=32, multiple_of=32)
+    class_weights: list[float]
+    augmentation: Augmentation = Augmentation()
+    rendered: RenderedMix = RenderedMix()
+
+    @model_validator(mode="after")
+    def _unlabelled_are_labels(self) -> DetectorConfig:
+        class_ids(self.unlabelled, self.labels)
+        return self

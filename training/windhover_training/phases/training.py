@@ -1,0 +1,264 @@
+"""What every training phase shares: start, portions, validation, best.pt, final.pt, resume."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ultralytics.nn.tasks import DetectionModel
+
+from windhover_training.data.augment.crops import Crop, CropSampler
+from windhover_training.data.readers.pictures import read_truth
+
+from ..engine.batches import DrawBatch, collate
+from ..engine.learner import student_of
+from ..engine.loop import Validation, short_float, train
+from ..engine.model import save_weights, take_weights
+from ..engine.objective import Objective, detection_loss
+from ..engine.processes import run_distributed
+from ..engine.settings import Share, plan_of, portions
+from ..engine.validation import Validator
+from ..engine.warm_start import read_weights, recalibrate_batchnorm, warm_start
+from ..runs import Run
+from ..training_config import NetworkConfig
+from .base import RequiredInput
+
+RECALIBRATION_BATCHES = 12
+#: Steps that training never comes to, for what is drawn before it.
+FAR = 1_000_000
+_STRIDE = 32
+
+#: A process's share of each step -> what draws it; what is drawn depends on the step alone.
+Source = Callable[[Share], DrawBatch]
+
+
+@dataclass(frozen=True)
+class TrainingSetup:
+    """What a process trains with.
+
+    Attributes:
+        model: on its device, with the weights that it starts from.
+        images: of an epoch.
+        source: of training images.
+        objective: float type for the forward pass -> what is minimised; None for the
+            detection loss.
+        wrap: puts the model into one that has more to learn and has it as ``student``.
+        unreadable: files that could not be read and were passed over, and why; filled while
+            images are drawn.
+    """
+
+    model: DetectionModel
+    images: int
+    source: Source
+    objective: Callable[[torch.dtype | None], Objective] | None = None
+    wrap: Callable[[DetectionModel], torch.nn.Module] | None = None
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+
+
+#: Rank of a process -> what it begins with; picklable, where there is more than one process.
+Start = Callable[[int], TrainingSetup]
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """A model that reached the end of its schedule, or gave up rising.
+
+    Attributes:
+        final: path of the averaged weights of the last step.
+        best: path of the weights that did best on the validation images; None without any.
+        scores: theirs, with the step.
+        unreadable: files that could not be read and were passed over, and why.
+    """
+
+    final: Path
+    best: Path | None
+    scores: Mapping[str, float]
+    unreadable: Mapping[str, str]
+
+    def metrics(self) -> dict[str, Any]:
+        """For ``metrics.json``."""
+        chosen = {} if self.best is None else {"best": self.best.name, "val": dict(self.scores)}
+        return {"checkpoint": self.final.name, **chosen, "unreadable": dict(self.unreadable)}
+
+
+def metrics_of(done: TrainingResult | None) -> dict[str, Any] | None:
+    """For ``metrics.json``; None for a run that was asked to stop."""
+    return None if done is None else done.metrics()
+
+
+def run_training(
+    start: Start, config: NetworkConfig, run: Run, title: str | None = None
+) -> TrainingResult | None:
+    """Train to the end, or resume it.
+
+    Args:
+        start: what each process begins with.
+        config: of the phase.
+        run: whose folder takes checkpoints, ``best.pt``, ``best.json`` and ``final.pt``.
+        title: of the progress bar.
+
+    Returns:
+        None if the run was asked to stop; it resumes from its checkpoint when run again.
+    """
+    work = partial(_train, start, config, run, title)
+    return run_distributed(work, config.processes, config.seed)
+
+
+def _train(
+    start: Start, config: NetworkConfig, run: Run, title: str | None, rank: int
+) -> TrainingResult | None:
+    begun = start(rank)
+    model, device = begun.model, next(begun.model.parameters()).device
+    probe = partial(_probe, model, config)
+    plan = plan_of(config, begun.images, *portions(config, probe, device, run.folder / "batch.txt"))
+    exam = exam_of(config)
+    validation = None
+    if exam is not None:
+        validation = Validation(
+            score=lambda averaged: exam.score(student_of(averaged)),
+            keep=partial(_keep, run, config),
+            patience=config.patience,
+        )
+    objective = None
+    if begun.objective is not None:
+        objective = begun.objective(short_float(device) if config.amp else None)
+    averaged = train(
+        model if begun.wrap is None else begun.wrap(model),
+        begun.source(Share(plan.images, rank, config.processes)),
+        plan,
+        run,
+        objective=objective,
+        validation=validation,
+        title=title,
+    )
+    if averaged is None:
+        return None
+    final = save_weights(run, student_of(averaged), config, "final.pt")
+    if exam is None:
+        return TrainingResult(final, None, {}, begun.unreadable)
+    unreadable = {**begun.unreadable, **exam.unreadable}
+    return TrainingResult(final, run.best, run.read("best.json"), unreadable)
+
+
+def exam_of(config: NetworkConfig) -> Validator | None:
+    """The images that choose the best weights, or None where a config names none.
+
+    Raises:
+        DataError: their truth can't be read.
+    """
+    if config.val is None or config.val_root is None:
+        return None
+    root, hw = config.val_root, config.val_hw
+    if hw is None:
+        first = read_truth(root / "truth" / f"{config.val}.json")["images"][0]
+        height, width = (-(-int(first[side]) // _STRIDE) * _STRIDE for side in ("height", "width"))
+        hw = height, width
+    channels = config.spec.channels
+    return Validator(root, config.val, config.labels, channels, hw, config.val_images)
+
+
+def val_inputs(config: NetworkConfig, made_by: str) -> list[RequiredInput]:
+    """The truth that validation asks for."""
+    if config.val is None or config.val_root is None:
+        return []
+    return [RequiredInput(config.val_root / "truth" / f"{config.val}.json", made_by)]
+
+
+def take_start(model: DetectionModel, config: NetworkConfig, source: Source) -> None:
+    """Give a model the weights that its run starts from: ``pretrained``, or its own.
+
+    Args:
+        model: changed.
+        config: names a run's weights, a released float.onnx, or neither.
+        source: draws what the normalisation of a float.onnx is recalibrated on, the same in
+            all processes, at steps that training never reaches.
+    """
+    if config.pretrained is None:
+        return
+    if config.pretrained.suffix == ".onnx":
+        warm_start(model, read_weights(config.pretrained), config.class_rows)
+        recalibrate(model, config, source)
+    else:
+        take_weights(model, config.pretrained)
+
+
+def recalibrate(model: DetectionModel, config: NetworkConfig, source: Source) -> None:
+    """Give a model of folded weights the normalisation of the crops that it is to see."""
+    draw, device = source(Share(config.step_images)), next(model.parameters()).device
+    batches = (collate(draw(FAR + i), device) for i in range(RECALIBRATION_BATCHES))
+    recalibrate_batchnorm(model, [batch["img"] for batch in batches])
+
+
+def mixed(samplers: Sequence[CropSampler], shares: Sequence[float], seed: int) -> Source:
+    """Draw each crop of a step from the seed, the step and its place in it alone.
+
+    So a step shows the same crops however many processes share it, and threads may draw
+    several steps at once.
+
+    Args:
+        samplers: of the sets that are mixed.
+        shares: of a step that comes from each but the first, which takes the rest.
+        seed: of the run.
+    """
+
+    def source(share: Share) -> DrawBatch:
+        order = mix_order(share.images, shares)
+
+        def draw(step: int) -> list[Crop]:
+            return [
+                samplers[order[i]].drawing_from(np.random.default_rng((seed, step, i))).draw()
+                for i in share.numbers
+            ]
+
+        return draw
+
+    return source
+
+
+def mix_order(images: int, shares: Sequence[float]) -> list[int]:
+    """Which set each image of a step is from, spread so that every part of a step has all.
+
+    Args:
+        images: of a step.
+        shares: of each set but the first.
+    """
+    counts = [0, *(round(images * share) for share in shares)]
+    counts[0] = max(0, images - sum(counts))
+    places = [
+        ((number + 0.5) / count, which)
+        for which, count in enumerate(counts)
+        for number in range(count)
+    ]
+    return [which for _, which in sorted(places)][:images]
+
+
+def images_of(samplers: Sequence[CropSampler]) -> int:
+    """Pictures that some samplers draw from: those of an epoch."""
+    return sum(len(sampler.samples) for sampler in samplers)
+
+
+def _keep(
+    run: Run, config: NetworkConfig, learner: torch.nn.Module, scores: Mapping[str, float]
+) -> None:
+    save_weights(run, student_of(learner), config)
+    run.write("best.json", dict(scores))
+
+
+def _probe(model: Any, config: NetworkConfig, images: int) -> torch.Tensor:
+    """The loss of some grey images with an object each: what memory is probed with."""
+    channels = config.spec.channels
+    shape = (config.imgsz, config.imgsz, channels)
+    pixels = np.full(shape if channels > 1 else shape[:2], 114, np.uint8)
+    box = np.array([[0.25, 0.25, 0.75, 0.75]], np.float32) * np.float32(config.imgsz)
+    crop: Crop = (pixels, box, np.zeros(1, np.int64))
+    device = next(model.parameters()).device
+    batch = collate([crop] * images, device)
+    # A copy: its normalisation must not learn from grey.
+    model = copy.deepcopy(model).train()
+    return detection_loss(model, batch, short_float(device) if config.amp else None)[0]

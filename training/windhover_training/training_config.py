@@ -1,0 +1,220 @@
+"""How every phase trains: one schedule, one optimiser, one place, the same names everywhere.
+
+Names are Ultralytics' where it has one (``epochs``, ``batch``, ``lr0``, ``lrf``,
+``warmup_epochs``, ``momentum``, ``weight_decay``, ``patience``, ``imgsz``, ``device``,
+``workers``, ``seed``, ``amp``, ``pretrained``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from pydantic import Field, model_validator
+
+from .config import LossConfig, ModelSpec, Strict
+
+#: Images a step where the batch is left to be chosen: the guide's.
+NOMINAL: Final = 64
+
+_BOTH: Final = ("batch", "accumulate", "weight_decay", "clip_norm", "ema")
+_OF_SCHEDULE: Final = (
+    "epochs", "lr0", "warmup_epochs", "amp", "patience", "device", "workers", "processes",
+    "checkpoint_seconds",
+)  # fmt: skip
+#: Keys that configs had up to 0.2.0 -> what they are called now.
+FORMER_KEYS: Final[Mapping[str, str]] = {
+    "crop": "imgsz",
+    "size": "imgsz",
+    "init": "pretrained",
+    "start": "pretrained",
+    "start_classes": "pretrained_classes",
+    "backbone_rate": "rates.backbone",
+    "taken_rate": "rates.head",
+    "optimisation.steps": "steps",
+    "optimisation.lr": "lr0",
+    "optimisation.final_lr": "lrf (a part of lr0)",
+    "optimisation.warmup": "warmup_steps",
+    "optimisation.bfloat16": "amp",
+    "optimisation.keep_statistics": "keep_statistics",
+    "schedule.final_lr": "lrf",
+    "schedule.validate_every": "validate_epochs",
+    **{f"optimisation.{key}": key for key in _BOTH},
+    **{f"schedule.{key}": key for key in (*_BOTH, *_OF_SCHEDULE)},
+}
+
+
+class LayerRates(Strict):
+    """Shares of the learning rate, by layer.
+
+    Attributes:
+        backbone: of the backbone, of both where there are two.
+        head: of the neck and the head. What joins two backbones has the whole rate.
+    """
+
+    backbone: float = Field(1.0, gt=0, le=1)
+    head: float = Field(1.0, gt=0, le=1)
+
+
+class TrainingConfig(Strict):
+    """What all phases share: AdamW with a linear warm-up and a cosine from ``lr0``.
+
+    Attributes:
+        name: of the run.
+        epochs: how long; an epoch shows as many images as the sets hold.
+        steps: how long, instead.
+        batch: images a forward pass, of all processes together; ``auto`` takes as many as fit
+            into memory and makes up to 64 a step by accumulation.
+        accumulate: forward passes a step; with ``auto`` it is chosen too.
+        lr0: learning rate after the warm-up.
+        lrf: part of it that is left at the end.
+        warmup_epochs: of the linear warm-up.
+        warmup_steps: the same, instead.
+        momentum: AdamW's first beta.
+        weight_decay: of convolution kernels.
+        clip_norm: greatest norm of the gradient.
+        ema: decay of the averaged weights, a step.
+        amp: mixed precision: bfloat16, or float16 with a scaled loss on a GPU that lacks it.
+        keep_statistics: normalisation keeps the statistics that the model starts with.
+        rates: shares of the learning rate, by layer.
+        val: split that chooses ``best.pt`` and ends the training; None for no validation.
+        val_data: converted set that it is of; by default the one that is trained on.
+        val_images: most images of it, evenly spread; None for all.
+        val_imgsz: height and width of the validation input, pixels; by default ``imgsz``
+            where whole pictures are trained on, else the frames' own.
+        validate_epochs: epochs between two validations.
+        validate_steps: the same, instead.
+        patience: validations without a better score after which training ends; 0 for never.
+        device: auto, cpu, cuda or cuda:N.
+        workers: threads that prepare images ahead.
+        processes: single-threaded ones that share each step; on a GPU it is one.
+        seed: of everything that is drawn.
+        checkpoint_seconds: a checkpoint is written at least this often.
+    """
+
+    #: See :func:`.config.load_config`.
+    FORMER: ClassVar[Mapping[str, str]] = FORMER_KEYS
+    name: str
+    epochs: int | None = Field(None, gt=0)
+    steps: int | None = Field(None, gt=0)
+    batch: Annotated[int, Field(gt=0)] | Literal["auto"] = 16
+    accumulate: int = Field(1, gt=0)
+    lr0: float = Field(1e-3, gt=0)
+    lrf: float = Field(0.01, gt=0, le=1)
+    warmup_epochs: float | None = Field(None, ge=0)
+    warmup_steps: int | None = Field(None, ge=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0)
+    clip_norm: float = Field(10.0, gt=0)
+    ema: float = Field(0.998, gt=0, lt=1)
+    amp: bool = True
+    keep_statistics: bool = False
+    rates: LayerRates = LayerRates()
+    val: str | None = None
+    val_data: Path | None = None
+    val_images: int | None = Field(None, gt=0)
+    val_imgsz: tuple[int, int] | None = None
+    validate_epochs: float | None = Field(None, gt=0)
+    validate_steps: int | None = Field(None, gt=0)
+    patience: int = Field(15, ge=0)
+    device: str = "auto"
+    workers: int = Field(0, ge=0, le=64)
+    processes: int = Field(1, gt=0, le=64)
+    seed: int = 1
+    checkpoint_seconds: float = Field(240.0, gt=0, le=600)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_defaults(cls, values: Any) -> Any:
+        """One length, one warm-up, one interval: what is given, else the class's, else these."""
+        if not isinstance(values, Mapping):
+            return values
+        length = cls._one_of(values, {"epochs": 100, "steps": None})
+        whole = length["epochs"] is not None
+        warmup = {"warmup_epochs": 3.0, "warmup_steps": None}
+        interval = {"validate_epochs": 1.0, "validate_steps": None}
+        if not whole:
+            warmup = {"warmup_epochs": None, "warmup_steps": 100}
+            interval = {"validate_epochs": None, "validate_steps": 500}
+        return {**values, **length, **cls._one_of(values, warmup), **cls._one_of(values, interval)}
+
+    @classmethod
+    def _one_of(cls, values: Mapping[str, Any], default: Mapping[str, Any]) -> Mapping[str, Any]:
+        given = {key: values[key] for key in default if values.get(key) is not None}
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} say the same; give one of them")
+        own = {key: cls.model_fields[key].default for key in default}
+        if not given:
+            return default if all(value is None for value in own.values()) else own
+        return {key: given.get(key) for key in default}
+
+    @model_validator(mode="after")
+    def _whole_cells(self) -> TrainingConfig:
+        if self.val_imgsz is not None and any(side < 32 or side % 32 for side in self.val_imgsz):
+            raise ValueError("val_imgsz: both sides must be multiples of 32")
+        return self
+
+    @property
+    def step_images(self) -> int:
+        """Images a step, of all processes together; of ``auto`` what it aims at."""
+        return NOMINAL if self.batch == "auto" else self.batch * self.accumulate
+
+
+class NetworkConfig(TrainingConfig):
+    """What a phase that trains a detection network says of it.
+
+    Attributes:
+        model: Ultralytics model file.
+        labels: in the order of the network's class ids.
+        imgsz: side of a training image, pixels.
+        loss: focal weighting and class weights.
+        pretrained: what to start from: ``best.pt`` or ``final.pt`` of a run, an Ultralytics
+            checkpoint, or float.onnx of a released bundle; or nothing.
+        pretrained_classes: of a float.onnx the class that each label takes, or none of them;
+            by default the one of the same place.
+    """
+
+    model: str = "yolo11n.yaml"
+    labels: list[str] = Field(min_length=1)
+    imgsz: int = Field(640, ge=32, multiple_of=32)
+    loss: LossConfig = LossConfig()
+    pretrained: Path | None = None
+    pretrained_classes: tuple[int | None, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_a_label(self) -> NetworkConfig:
+        weights, count = self.loss.class_weights, len(self.labels)
+        if weights and len(weights) != count:
+            raise ValueError(f"loss has {len(weights)} class weights for {count} labels")
+        taken = self.pretrained_classes
+        if taken is not None and len(taken) != count:
+            raise ValueError(f"pretrained_classes are {len(taken)} for {count} labels")
+        return self
+
+    @model_validator(mode="after")
+    def _val_has_a_set(self) -> NetworkConfig:
+        if self.val is not None and self.val_root is None:
+            raise ValueError(f"val {self.val!r} needs val_data, the set that it is of")
+        return self
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What its model is built from."""
+        return ModelSpec.model_validate(self.model_dump())
+
+    @property
+    def val_root(self) -> Path | None:
+        """Set that validates: ``val_data``, else the one that is trained on, if it is one."""
+        return self.val_data or getattr(self, "data", None)
+
+    @property
+    def val_hw(self) -> tuple[int, int] | None:
+        """Height and width of the validation input; None for the frames' own."""
+        return self.val_imgsz
+
+    @property
+    def class_rows(self) -> list[int | None]:
+        """For each label the class of a float.onnx that it takes."""
+        taken = self.pretrained_classes
+        return list(range(len(self.labels)) if taken is None else taken)

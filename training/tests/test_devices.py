@@ -20,6 +20,7 @@ from windhover_training.config import ModelSpec
 from windhover_training.data.render.rgbt_scenes import Part, render_part
 from windhover_training.detector_config import DetectorConfig
 from windhover_training.engine import model as engine_model
+from windhover_training.engine.loop import short_float
 from windhover_training.engine.model import build_model, choose_device, save_weights
 from windhover_training.fusion_config import FusionConfig
 from windhover_training.phases import qat, training
@@ -200,3 +201,14 @@ def test_a_device_that_cannot_be_trained_on_is_named(
     monkeypatch.setattr(engine_model, "gpu_count", lambda: 2)
     with pytest.raises(ConfigError, match=f"device '{name}'"):
         choose_device(name)
+
+
+@pytest.mark.parametrize(("has", "short"), [(True, torch.bfloat16), (False, None)])
+def test_a_cpu_without_bfloat16_trains_in_float32(
+    has: bool, short: torch.dtype | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Emulated, a step takes eight times as long."""
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert short_float(torch.device("cpu")) is short

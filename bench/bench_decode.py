@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.heads import STRIDES, RawHeads, crowded_heads, quantised
+from bench.heads import FINE_STRIDES, STRIDES, RawHeads, crowded_heads, quantised
 from bench.row import Row, fair_clock, median, p99, time_alternately
 from windhover.boxes import iou_matrix
 from windhover.model.decode import Decoder
@@ -24,14 +24,15 @@ from windhover.model.nms import nms
 from windhover.types import Detections
 
 SCORE, IOU, MAX_DETECTIONS = 0.25, 0.6, 300
-# Family, classes, objects, bits of the outputs: what an INT8 bundle gives comes first.
+# Family, classes, objects, bits of the outputs, strides: what an INT8 bundle gives comes first.
 CASES = (
-    ("yolo11", 4, 20, 8),
-    ("yolo11", 4, 100, 8),
-    ("yolo11", 3, 100, 32),
-    ("yolo11", 80, 100, 32),
-    ("yolo26", 3, 100, 32),
-    ("yolo26", 80, 100, 32),
+    ("yolo11", 4, 20, 8, STRIDES),
+    ("yolo11", 4, 100, 8, STRIDES),
+    ("yolo11", 4, 100, 8, FINE_STRIDES),
+    ("yolo11", 3, 100, 32, STRIDES),
+    ("yolo11", 80, 100, 32, STRIDES),
+    ("yolo26", 3, 100, 32, STRIDES),
+    ("yolo26", 80, 100, 32, STRIDES),
 )
 MIN_RATIO = 5.0
 MAX_MS = 1.0
@@ -59,8 +60,9 @@ def ultralytics(heads: RawHeads) -> Callable[[], Any]:
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     declared = heads.manifest
-    head = Detect(len(declared.labels), declared.head.reg_max, ch=(64,) * len(STRIDES)).eval()
-    head.stride = torch.tensor([float(s) for s in STRIDES])
+    strides = declared.head.strides
+    head = Detect(len(declared.labels), declared.head.reg_max, ch=(64,) * len(strides)).eval()
+    head.stride = torch.tensor([float(s) for s in strides])
 
     def joined(parts: list[np.ndarray]) -> torch.Tensor:
         flat = [p.reshape(-1, p.shape[-1]).T for p in parts]
@@ -84,12 +86,16 @@ def ultralytics(heads: RawHeads) -> Callable[[], Any]:
 def measure() -> list[Row]:
     """Time each case; Ultralytics too where it can be imported."""
     rows = []
-    for family, classes, objects, bits in CASES:
-        heads = crowded_heads(family, classes, objects)
+    for family, classes, objects, bits, strides in CASES:
+        heads = crowded_heads(family, classes, objects, strides=strides)
         if bits == 8:
             heads = quantised(heads)
         decode, decode_and_nms = ours(heads)
-        case = f"{family}, {bits} bit, {classes} classes, {len(decode())} of 8400 cells pass"
+        cells = sum(score.shape[1] * score.shape[2] for score in heads.outputs[1::2])
+        level = ", P2" if strides is FINE_STRIDES else ""
+        case = (
+            f"{family}{level}, {bits} bit, {classes} classes, {len(decode())} of {cells} cells pass"
+        )
         if importlib.util.find_spec("ultralytics") is None:
             times = time_alternately((decode, decode_and_nms), clock=fair_clock())
             peer, peer_ms, note = None, None, "Ultralytics not measured: make train-env"

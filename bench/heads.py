@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from windhover.model.manifest import REG_MAX, Manifest
 
 STRIDES = (8, 16, 32)
+#: Of a head with a level of stride 4 (``yolo11n-p2.yaml``).
+FINE_STRIDES = (4, *STRIDES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,10 @@ def quantised(heads: RawHeads) -> RawHeads:
     return RawHeads(Manifest.model_validate(declared), outputs)
 
 
-def _manifest(family: str, classes: int, size: int) -> Manifest:
+def _manifest(family: str, classes: int, size: int, strides: Sequence[int]) -> Manifest:
     outputs = [
         {"name": f"{kind}_s{stride}", "stride": stride, "kind": kind}
-        for stride in STRIDES
+        for stride in strides
         for kind in ("box", "score")
     ]
     return Manifest.model_validate(
@@ -61,7 +64,7 @@ def _manifest(family: str, classes: int, size: int) -> Manifest:
             "head": {
                 "family": family,
                 "reg_max": REG_MAX[family],
-                "strides": list(STRIDES),
+                "strides": list(strides),
                 "outputs": outputs,
             },
             "files": {"float_onnx": {"path": "none", "sha256": "0" * 64, "bytes": 1}},
@@ -70,7 +73,12 @@ def _manifest(family: str, classes: int, size: int) -> Manifest:
 
 
 def crowded_heads(
-    family: str = "yolo11", classes: int = 3, objects: int = 100, size: int = 640, seed: int = 0
+    family: str = "yolo11",
+    classes: int = 3,
+    objects: int = 100,
+    size: int = 640,
+    seed: int = 0,
+    strides: Sequence[int] = STRIDES,
 ) -> RawHeads:
     """Objects of 12 to 90 px, each detected by some ten cells near its centre.
 
@@ -84,7 +92,7 @@ def crowded_heads(
     labels = rng.integers(0, classes, objects)
     reg_max = REG_MAX[family]
     outputs: list[NDArray[np.float32]] = []
-    for stride in STRIDES:
+    for stride in strides:
         side = size // stride
         y, x = np.mgrid[:side, :side] + 0.5
         cells = np.stack((x.ravel(), y.ravel()), axis=1) * stride
@@ -109,4 +117,4 @@ def crowded_heads(
             boxes.reshape(1, side, side, 4 * reg_max),
             scores.reshape(1, side, side, classes),
         ]
-    return RawHeads(_manifest(family, classes, size), outputs)
+    return RawHeads(_manifest(family, classes, size, strides), outputs)

@@ -102,6 +102,32 @@ def test_a_model_that_moves_away_is_drawn_back(
     assert distance(holder, started, []) == 0
 
 
+def test_a_finer_level_than_stocks_is_free(weights: dict[str, np.ndarray]) -> None:
+    model = RgbtModel("yolo11n-p2.yaml", len(LABELS), "cbam", ("p2",), head_classes=80)
+    begin_as_stock(model, weights, LABELS)
+    model.eval()
+    holder = Holder(copy.deepcopy(model), weights, LABELS, HoldConfig(weight=1))
+    before = distance(holder, model, [0, 2])
+    fine, coarse = (model.model[-1].cv3[level][-1] for level in (0, 1))
+    with torch.no_grad():
+        fine.bias[PERSON] += 9
+    assert distance(holder, model, [0, 2]) == before
+    with torch.no_grad():
+        coarse.bias[PERSON] += 9
+    assert distance(holder, model, [0, 2]) > before + 0.1
+
+
+def test_a_finer_level_learns_at_the_whole_rate() -> None:
+    model = RgbtModel("yolo11n-p2.yaml", len(LABELS), "cbam", ("p2",), head_classes=80)
+    rate = layer_rate(model, LayerRates(backbone=0.15, head=0.3))
+    wanted = {"merges.2.mix.weight": 1.0, "model.25.cv1.conv.weight": 1.0,
+              "model.26.cv2.0.0.conv.weight": 1.0, "model.26.cv3.0.2.bias": 1.0,
+              "model.26.cv3.1.2.bias": 0.3, "model.22.cv1.conv.weight": 0.3,
+              "model.2.cv1.conv.weight": 0.15}  # fmt: skip
+    assert {name: rate(name) for name in wanted} == wanted
+    assert wanted.keys() <= dict(model.named_parameters()).keys()
+
+
 def test_what_stock_does_not_know_is_free(
     started: RgbtModel, weights: dict[str, np.ndarray]
 ) -> None:

@@ -62,13 +62,21 @@ def weights(stock: DetectionModel) -> dict[str, np.ndarray]:
     return folded(stock)
 
 
-@pytest.fixture(scope="module")
-def started(weights: dict[str, np.ndarray]) -> RgbtModel:
-    spec = ModelSpec(model="yolo11n.yaml", labels=LABELS, fusion="cbam", head_classes=COCO_CLASSES)
+def as_stock(
+    weights: dict[str, np.ndarray], levels: tuple[str, ...], name: str = "yolo11n.yaml"
+) -> RgbtModel:
+    spec = ModelSpec(
+        model=name, labels=LABELS, fusion="cbam", levels=levels, head_classes=COCO_CLASSES
+    )
     model = build_as(spec)
     assert isinstance(model, RgbtModel)
     begin_as_stock(model, weights, LABELS)
     return model.eval()
+
+
+@pytest.fixture(scope="module", params=[("p3",), ("p2",), ("p2", "p4")], ids="+".join)
+def started(request: pytest.FixtureRequest, weights: dict[str, np.ndarray]) -> RgbtModel:
+    return as_stock(weights, request.param)
 
 
 def picture(channels: int) -> torch.Tensor:
@@ -110,6 +118,27 @@ def test_with_rgb_blank_it_has_stocks_scores_on_grey(
     assert_scores_of_stock(started, stock, torch.cat([torch.zeros_like(rgb), grey], 1), rgb)
 
 
+@pytest.mark.parametrize(("levels", "merges"), [(("p2",), {"2"}), (("p3",), {"2", "4"})])
+def test_a_stride_4_level_begins_at_nothing_and_sees_both_cameras(
+    levels: tuple[str, ...], merges: set[str], weights: dict[str, np.ndarray]
+) -> None:
+    torch.manual_seed(4)
+    plain, fine = (as_stock(weights, levels, f"yolo11n{end}.yaml") for end in ("", "-p2"))
+    both = torch.cat([picture(3), picture(1)], 1)
+    with torch.no_grad():
+        wanted, got = raw_heads(plain, both), raw_heads(fine, both)
+        # Its boxes depend on either camera.
+        without = [raw_heads(fine, both * kept)[0] for kept in both.new_tensor(
+            [[1, 1, 1, 0], [0, 0, 0, 1]]
+        )[:, :, None, None]]  # fmt: skip
+    for ours, theirs in zip(got[2:], wanted, strict=True):
+        assert torch.equal(ours, theirs)
+    assert got[1].shape == (1, len(LABELS), SIZE // 4, SIZE // 4)
+    assert float(got[1].sigmoid().max()) < 0.001
+    assert set(fine.merges) == merges
+    assert all(float((each - got[0]).abs().max()) > 1e-5 for each in without)
+
+
 def test_the_head_keeps_the_hidden_channels_of_80_classes(started: RgbtModel) -> None:
     for branch in started.model[-1].cv3:
         assert (branch[-1].in_channels, branch[-1].out_channels) == (80, 4)
@@ -126,7 +155,8 @@ def test_a_run_goes_on_from_the_released_graph_of_both_cameras(
             parameter.add_(torch.randn_like(parameter) * 0.05)
         model.colour[0].bn.bias.add_(0.2)
     onnx.save(finish_float(export_core(model, SIZE, SIZE, 4)), tmp_path / "float.onnx")
-    again = RgbtModel("yolo11n.yaml", len(LABELS), "cbam", head_classes=COCO_CLASSES)
+    levels = tuple(f"p{ {2: 2, 4: 3, 6: 4}[end] }" for end in started.meets)
+    again = RgbtModel("yolo11n.yaml", len(LABELS), "cbam", levels, head_classes=COCO_CLASSES)
     warm_start(again, read_weights(tmp_path / "float.onnx"), range(len(LABELS)))
     seen = torch.cat([picture(3), picture(1)], 1)
     with torch.no_grad():

@@ -3,7 +3,8 @@
 Licence: AGPL-3.0, because it imports ultralytics. The .npz files it writes are
 numbers only; windhover's tests read them without ultralytics.
 
-A yolo11n and a yolo26n with seeded weights look at a seeded picture. Weights
+A yolo11n, one with a stride-4 level and a yolo26n, all with seeded weights, look at a
+seeded picture. Weights
 fresh from initialisation score every cell about the same, so the last layer of
 each class branch is scaled up until a few hundred cells pass the threshold.
 Stored: the raw head outputs (NHWC, float32), what Ultralytics' own Detect head
@@ -20,19 +21,24 @@ from pathlib import Path
 import numpy as np
 import torch
 from ultralytics.nn.modules.head import Detect
-from ultralytics.nn.tasks import DetectionModel
 from ultralytics.utils.nms import non_max_suppression
 
-HEIGHT, WIDTH, CLASSES = 128, 160, 3
+from windhover_training.engine.model import build_model
+
+CLASSES = 3
+#: Name of the file -> height and width of the picture.
+SIZES = {"yolo11": (128, 160), "yolo26": (128, 160), "yolo11-p2": (64, 96)}
 SCORE, IOU, MAX_DETECTIONS = 0.25, 0.6, 300
 DEFAULT_OUT = Path(__file__).parents[2] / "src/windhover/tests/model/golden"
 
 
-def raw_outputs(preds: dict[str, torch.Tensor], strides: list[int]) -> dict[str, np.ndarray]:
+def raw_outputs(
+    preds: dict[str, torch.Tensor], strides: list[int], hw: tuple[int, int]
+) -> dict[str, np.ndarray]:
     """Split the head's concatenated raw outputs into one NHWC array per level."""
     arrays, start = {}, 0
     for stride in strides:
-        height, width = HEIGHT // stride, WIDTH // stride
+        height, width = hw[0] // stride, hw[1] // stride
         end = start + height * width
         for kind, key in (("box", "boxes"), ("score", "scores")):
             level = preds[key][0, :, start:end].T.reshape(1, height, width, -1)
@@ -52,10 +58,11 @@ def liven(head: Detect, box_gain: float, score_gain: float, score_bias: float) -
             layer.bias.data.fill_(score_bias)
 
 
-def make(family: str, out: Path) -> None:
-    """Write ``out/<family>.npz``."""
+def make(name: str, out: Path) -> None:
+    """Write ``out/<name>.npz``."""
     torch.manual_seed(11)
-    model = DetectionModel(f"{family}n.yaml", ch=3, nc=CLASSES, verbose=False).eval()
+    family, hw = name.partition("-")[0], SIZES[name]
+    model = build_model(name.replace(family, f"{family}n") + ".yaml", 3, CLASSES).eval()
     head = model.model[-1]
     if family == "yolo26":
         head.end2end = True
@@ -65,7 +72,7 @@ def make(family: str, out: Path) -> None:
             module.reset_running_stats()
             module.momentum = None
             module.train()
-    image = torch.rand(4, 3, HEIGHT, WIDTH)
+    image = torch.rand(4, 3, *hw)
     model(image)
     model.eval()
     liven(head, box_gain=6.0, score_gain=8.0, score_bias=-0.5)
@@ -82,8 +89,8 @@ def make(family: str, out: Path) -> None:
         box = torch.cat((box[:, :2] - box[:, 2:] / 2, box[:, :2] + box[:, 2:] / 2), 1)
     kept = non_max_suppression(decoded, SCORE, IOU, max_det=MAX_DETECTIONS)[0]
     passed = int((score.max(1).values > SCORE).sum())
-    arrays = raw_outputs(raw, [int(s) for s in head.stride])
-    path = out / f"{family}.npz"
+    arrays = raw_outputs(raw, [int(s) for s in head.stride], hw)
+    path = out / f"{name}.npz"
     arrays |= {
         "decoded_boxes": box.numpy(),
         "decoded_scores": score.numpy(),
@@ -97,13 +104,13 @@ def make(family: str, out: Path) -> None:
 
 
 def main() -> None:
-    """Write both families' golden files."""
+    """Write all golden files."""
     torch.set_num_threads(1)
     out = Path(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT_OUT
     out.mkdir(parents=True, exist_ok=True)
     with torch.inference_mode():
-        for family in ("yolo11", "yolo26"):
-            make(family, out)
+        for name in SIZES:
+            make(name, out)
 
 
 if __name__ == "__main__":

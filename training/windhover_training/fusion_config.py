@@ -102,7 +102,7 @@ class FusionConfig(NetworkConfig):
     """
 
     fusion: Literal["cbam", "early", "rgb", "thermal"] = "cbam"
-    levels: tuple[Literal["p3", "p4", "p5"], ...] = ("p3",)
+    levels: tuple[Literal["p2", "p3", "p4", "p5"], ...] = ("p3",)
     data: Path
     armed_share: float = Field(0.0, ge=0, le=0.9)
     clear: ClearConfig = ClearConfig()

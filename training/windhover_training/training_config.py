@@ -50,7 +50,8 @@ class LayerRates(Strict):
 
     Attributes:
         backbone: of the backbone, of both where there are two.
-        head: of the neck and the head. What joins two backbones has the whole rate.
+        head: of the neck and the head. What joins two backbones, and a level finer than
+            stride 8, has the whole rate.
     """
 
     backbone: float = Field(1.0, gt=0, le=1)
@@ -165,7 +166,7 @@ class NetworkConfig(TrainingConfig):
     """What a phase that trains a detection network says of it.
 
     Attributes:
-        model: Ultralytics model file.
+        model: Ultralytics model file; ``yolo11n-p2.yaml`` has a level of stride 4.
         labels: in the order of the network's class ids.
         imgsz: side of a training image, pixels.
         loss: focal weighting and class weights.

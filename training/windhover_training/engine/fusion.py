@@ -3,7 +3,9 @@
 All take ``(B, 4, H, W)`` B, G, R, T in 0..1, so that one loop, one export and one score
 serve them. ``cbam`` runs a backbone for each camera up to P3, weighs them by how light the
 scene is, merges them and goes on as one YOLO11. ``early`` puts four channels into one
-backbone; ``rgb`` and ``thermal`` look at their own channels only.
+backbone; ``rgb`` and ``thermal`` look at their own channels only. Where the neck takes a map
+from before the merge, as a stride-4 level does of backbones that merge at P3, both cameras'
+maps are merged for it alone.
 
 With ``head_classes`` the head's hidden layers are as wide as for that many classes, so that
 the weights of a network for so many fit (``stock.py``).
@@ -27,12 +29,14 @@ from ultralytics.nn.modules import Conv  # isort: skip
 from ultralytics.nn.tasks import DetectionModel  # isort: skip
 from ultralytics.utils.torch_utils import fuse_conv_and_bn  # isort: skip
 
+from .architectures import find_architecture, sort_levels  # isort: skip
 from .assign import NestedAssigner  # isort: skip
+from .warm_start import begin_at_nothing  # isort: skip
 
 Fusion = Literal["cbam", "early", "rgb", "thermal"]
 
 #: Backbone layer of YOLO11 that ends each level.
-LEVELS: Final = {"p3": 4, "p4": 6, "p5": 10}
+LEVELS: Final = {"p2": 2, "p3": 4, "p4": 6, "p5": 10}
 _CHANNELS: Final[dict[str, slice]] = {
     "cbam": slice(3, 4),
     "early": slice(0, 4),
@@ -142,6 +146,14 @@ class Merge(nn.Module):
         self.mix.weight.copy_(8 * both[:, :, None, None])
         self.mix.bias.copy_(-4 * blank)
 
+    @torch.no_grad()
+    def make_second(self) -> None:
+        """Start as the second map alone, under a gate that gives each one half."""
+        identity = torch.eye(self.mix.out_channels, device=self.mix.weight.device)
+        both = torch.cat([torch.zeros_like(identity), identity], 1)
+        self.mix.weight.copy_(8 * both[:, :, None, None])
+        self.mix.bias.zero_()
+
     def forward(
         self, rgb: torch.Tensor, thermal: torch.Tensor, weights: tuple[torch.Tensor, torch.Tensor]
     ) -> torch.Tensor:
@@ -163,7 +175,8 @@ class RgbtModel(DetectionModel):
         """Build an untrained model.
 
         Args:
-            architecture: Ultralytics model file, such as ``yolo11n.yaml``.
+            architecture: Ultralytics model file, such as ``yolo11n.yaml``, or ours with a
+                stride-4 level, ``yolo11n-p2.yaml``.
             classes: number of classes.
             fusion: kind.
             levels: where ``cbam`` merges; the RGB backbone ends at the last of them.
@@ -173,19 +186,26 @@ class RgbtModel(DetectionModel):
         self.fusion, self.wide = fusion, False
         own = _CHANNELS[fusion]
         channels = own.stop - own.start
-        super().__init__(architecture, ch=channels, nc=head_classes or classes, verbose=False)
+        source = find_architecture(architecture)
+        super().__init__(source, ch=channels, nc=head_classes or classes, verbose=False)
         self.args = get_cfg()
+        sort_levels(self)
         if head_classes is not None:
             _set_classes(self, classes)
         if fusion == "cbam":
-            ends = [LEVELS[level] for level in levels]
+            ends = sorted(LEVELS[level] for level in levels)
             self.colour = copy.deepcopy(self.model[: ends[-1] + 1])
             old = self.colour[0].conv
             self.colour[0].conv = nn.Conv2d(
                 3, old.out_channels, old.kernel_size, old.stride, old.padding, bias=False
             )
             self.gate = IlluminationGate()
-            self.merges = nn.ModuleDict({str(end): Merge(_width(self.model[end])) for end in ends})
+            #: Backbone layers at which both go on as one.
+            self.meets = tuple(ends)
+            early = [layer for layer in self.save if layer < ends[0]]
+            self.merges = nn.ModuleDict(
+                {str(end): Merge(_width(self.model[end])) for end in sorted({*ends, *early})}
+            )
 
     def init_criterion(self) -> Any:
         """Ultralytics' detection loss with cells for what lies inside other boxes."""
@@ -234,12 +254,13 @@ class RgbtModel(DetectionModel):
                     if isinstance(module.f, int)
                     else [x if j == -1 else saved[j] for j in module.f]
                 )
-            x = module(x)
+            x = seen = module(x)
             if merges is not None and module.i < len(self.colour):
                 rgb = self.colour[module.i](rgb)
                 if str(module.i) in merges:
-                    x = merges[str(module.i)](rgb, x, weights)
-            saved.append(x if module.i in self.save else None)
+                    seen = merges[str(module.i)](rgb, x, weights)
+                    x = seen if module.i in self.meets else x
+            saved.append(seen if module.i in self.save else None)
         return [saved[i] for i in self.model[-1].f]
 
 
@@ -260,19 +281,11 @@ def _widened(layer: nn.Conv2d, own: slice) -> nn.Conv2d:
     return wide
 
 
-#: Logit of a class that nothing has been taught of: a score of 0.0001.
-_UNKNOWN: Final = -9.0
-
-
-@torch.no_grad()
 def _set_classes(model: DetectionModel, classes: int) -> None:
     """Give the head other last layers, for ``classes`` classes that it finds nowhere yet."""
     head = model.model[-1]
     for branch in head.cv3:
-        last = nn.Conv2d(branch[-1].in_channels, classes, 1)
-        last.weight.zero_()
-        last.bias.fill_(_UNKNOWN)
-        branch[-1] = last
+        branch[-1] = begin_at_nothing(nn.Conv2d(branch[-1].in_channels, classes, 1))
     head.nc = model.nc = classes
     head.no = classes + 4 * head.reg_max
     model.yaml["nc"] = classes

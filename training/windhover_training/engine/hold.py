@@ -75,7 +75,8 @@ class Holder:
     ) -> torch.Tensor:
         """How far the scores of some images are from the start's, as a divergence.
 
-        A label of ours that is several of stock's is held near the highest of these.
+        A label of ours that is several of stock's is held near the highest of these. A finer
+        level than stock's has nothing to be held near.
 
         Args:
             images: ``(B, 4, H, W)`` in 0..1.
@@ -87,8 +88,9 @@ class Holder:
             return scores.new_zeros(())
         with torch.no_grad():
             _, before = forward_with_hidden(self.start, images[rows])
-        total, first = scores.new_zeros(()), 0
-        for layer, old, new in zip(self._last, before, hidden, strict=True):
+        more = len(hidden) - len(self._last)
+        total, first = scores.new_zeros(()), sum(each[0, 0].numel() for each in hidden[:more])
+        for layer, old, new in zip(self._last, before[more:], hidden[more:], strict=True):
             wanted = layer(old.float()).sigmoid()
             now = layer(new[rows].float())
             total = total + (_divergence(now, wanted).sum((0, 2, 3)) * self._strength).sum()

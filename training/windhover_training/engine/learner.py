@@ -9,6 +9,7 @@ from typing import Any, Final
 import torch
 
 from ..training_config import LayerRates
+from .architectures import fine_layers
 
 #: Name of a parameter -> its share of the learning rate.
 Rate = Callable[[str], float]
@@ -33,13 +34,15 @@ def layer_rate(learner: torch.nn.Module, rates: LayerRates) -> Rate:
     """
     detector: Any = student_of(learner)
     backbone = len(detector.yaml["backbone"])
+    # What no weights to start from have; a traced model has no head to look at.
+    new = fine_layers(detector) if hasattr(detector, "stride") else ()
 
     def share(name: str) -> float:
         name = _AROUND.sub("", name)
         if name.startswith("colour."):
             return rates.backbone
         layer = _LAYER.match(name)
-        if layer is None:
+        if layer is None or name.startswith(new):
             return 1.0
         return rates.backbone if int(layer[1]) < backbone else rates.head
 

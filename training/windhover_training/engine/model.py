@@ -20,6 +20,8 @@ from ultralytics.utils import LOGGER  # isort: skip
 
 from ..config import ModelSpec
 from ..runs import Run
+from .architectures import find_architecture, sort_levels
+from .warm_start import line_up, read_weights, warm_start
 
 FORMAT_KEYS = {"ema", "config"}
 LOGGER.setLevel(logging.WARNING)  # it tells of each model that is built
@@ -29,7 +31,8 @@ def build_model(architecture: str, channels: int, classes: int) -> DetectionMode
     """Build an untrained detector.
 
     Args:
-        architecture: Ultralytics model file, such as ``yolo11n.yaml``.
+        architecture: Ultralytics model file, such as ``yolo11n.yaml``, or ours with a
+            stride-4 level, ``yolo11n-p2.yaml``.
         channels: input channels.
         classes: number of classes.
 
@@ -37,8 +40,10 @@ def build_model(architecture: str, channels: int, classes: int) -> DetectionMode
         The model with the loss gains that ``DetectionModel.loss`` needs; it takes
         ``(B, C, H, W)`` float in 0..1.
     """
-    model = DetectionModel(architecture, ch=channels, nc=classes, verbose=False)
+    source = find_architecture(architecture)
+    model = DetectionModel(source, ch=channels, nc=classes, verbose=False)
     model.args = get_cfg()
+    sort_levels(model)
     return model
 
 
@@ -121,8 +126,6 @@ def load_model(source: Path, architecture: str) -> tuple[DetectionModel, ModelSp
     """
     if not source.is_dir():
         return load_weights(source)
-    from .warm_start import read_weights, warm_start  # it is built on this module
-
     bundle = Bundle.load(source)
     path = bundle.file(Role.FLOAT_ONNX)
     if path is None:
@@ -152,7 +155,8 @@ def take_weights(model: torch.nn.Module, path: Path) -> int:
     """Start a model from a run's weights, or from a checkpoint of Ultralytics.
 
     Tensors of the same name and shape are taken. A first layer for other channels is taken
-    with its mean over them, so that RGB weights start a thermal or an RGBT model.
+    with its mean over them, so that RGB weights start a thermal or an RGBT model. A level that
+    the weights lack begins at nothing (:func:`.warm_start.line_up`).
 
     Args:
         model: changed in place.
@@ -170,6 +174,7 @@ def take_weights(model: torch.nn.Module, path: Path) -> int:
         source = source.float().state_dict()
     if not isinstance(source, dict):
         raise DataError(f"{path} holds no weights; give best.pt of a run or an Ultralytics .pt")
+    source = line_up(model, source)
     own = model.state_dict()
     taken = {}
     for name, value in source.items():
@@ -218,7 +223,7 @@ def raw_heads(model: DetectionModel, images: torch.Tensor) -> list[torch.Tensor]
 
     Returns:
         For each stride, box logits ``(B, 4*reg_max, h, w)`` then class logits
-        ``(B, nc, h, w)``: box_s8, score_s8, box_s16, score_s16, box_s32, score_s32.
+        ``(B, nc, h, w)``, finest first: box_s8, score_s8, box_s16, score_s16, ...
     """
     head = model.model[-1]
     own = getattr(model, "neck", None)

@@ -84,7 +84,10 @@ def begin_as_stock(model: RgbtModel, weights: Weights, labels: Sequence[str]) ->
     warm_start(model, weights, [COCO_ROWS.get(label, (None,))[0] for label in labels])
     model.gate.make_even()
     for end, merge in model.merges.items():
-        merge.make_sum(_blank_features(model, int(end)))
+        if int(end) <= model.meets[0]:
+            merge.make_sum(_blank_features(model, int(end)))
+        else:
+            merge.make_second()  # both cameras are in it already
 
 
 def class_layers(weights: Weights) -> list[Any]:

@@ -3,24 +3,33 @@
 A released graph has its normalisation folded into its convolutions. They are put back as
 convolutions with a normalisation that does nothing, and :func:`recalibrate_batchnorm` then
 gives that normalisation the statistics of real crops without changing what the model computes, so
-that training goes on from where the bundle is.
+that training goes on from where the bundle is. A model may have finer levels than the weights:
+these begin at nothing, so that it finds what the bundle finds and no more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
 from torch import nn
-from ultralytics.nn.modules import Conv
 
 from windhover.errors import DataError
 
+from .. import compat  # noqa: F401  (must come before ultralytics)
+
+from ultralytics.nn.modules import Conv  # isort: skip
+from ultralytics.nn.tasks import DetectionModel  # isort: skip
+
+from .architectures import fine_levels  # isort: skip
+
+Tensor = TypeVar("Tensor")
 Weights = dict[str, np.ndarray]
 
 #: What names of our own weights begin with in a released graph.
@@ -28,6 +37,10 @@ _OURS: Final = ("model.model.", "model.colour.", "model.gate.", "model.merges.")
 #: A graph for both cameras takes B, G, R, T in its first layers, with zeros for what is not
 #: theirs. Input channels of a layer -> which of the four are its own.
 _OWN: Final = {1: slice(3, 4), 3: slice(0, 3)}
+#: Head, branch and level in the name of a tensor.
+_BRANCH: Final = re.compile(r"model\.(\d+)\.((?:one2one_)?cv[23])\.(\d+)\.(.+)")
+#: Logit of a class that nothing has been taught of: a score of 0.0001.
+_UNKNOWN: Final = -9.0
 
 
 def read_weights(graph: Path) -> Weights:
@@ -50,12 +63,49 @@ def read_weights(graph: Path) -> Weights:
     return found
 
 
-def warm_start(model: nn.Module, weights: Weights, classes: Sequence[int | None]) -> int:
+def line_up(model: DetectionModel, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Name the head's weights as a model with finer or fewer levels has them.
+
+    Levels are counted from the coarsest. The classes of a level finer than stride 8 that the
+    weights lack are set to be found nowhere; its other layers stay as they are.
+
+    Args:
+        model: its missing levels are changed.
+        weights: by name, such as ``model.23.cv3.0.2.weight``.
+    """
+    head = model.model[-1]
+    parts = {name: _BRANCH.fullmatch(name) for name in weights}
+    levels = 1 + max((int(found[3]) for found in parts.values() if found), default=-1)
+    more = len(head.cv2) - levels
+    if not levels or more > fine_levels(model):
+        return dict(weights)
+    for branches in (head.cv3, getattr(head, "one2one_cv3", None)):
+        for branch in branches[: max(0, more)] if branches is not None else ():
+            begin_at_nothing(branch[-1])
+    named = {}
+    for name, value in weights.items():
+        found = parts[name]
+        if found is None:
+            named[name] = value
+        elif int(found[3]) + more >= 0:
+            named[f"model.{head.i}.{found[2]}.{int(found[3]) + more}.{found[4]}"] = value
+    return named
+
+
+@torch.no_grad()
+def begin_at_nothing(last: nn.Conv2d) -> nn.Conv2d:
+    """Set a last class layer so that it finds nothing anywhere; returns it."""
+    last.weight.zero_()
+    last.bias.fill_(_UNKNOWN)
+    return last
+
+
+def warm_start(model: DetectionModel, weights: Weights, classes: Sequence[int | None]) -> int:
     """Copy what fits into a model with the same layers.
 
     The first convolution is spread over other numbers of input channels, so that a grey
     picture gives what it gave before. A colour backbone takes the other one's weights where
-    it has none.
+    it has none. A level that the weights lack begins at nothing (:func:`line_up`).
 
     Args:
         model: untrained; changed.
@@ -69,7 +119,7 @@ def warm_start(model: nn.Module, weights: Weights, classes: Sequence[int | None]
     Raises:
         DataError: none fits, or they lack a class.
     """
-    taken = 0
+    taken, weights = 0, line_up(model, weights)
     for name, module in model.named_modules():
         source = name
         if name.startswith("colour.") and f"{name}.conv.weight" not in weights:
@@ -104,6 +154,7 @@ def _take_conv(module: Conv, weights: Weights, name: str) -> int:
         norm.bias.copy_(torch.from_numpy(weights[f"{name}.conv.bias"].copy()))
         norm.running_mean.zero_()
         norm.running_var.fill_(1 - norm.eps)
+        norm.num_batches_tracked.fill_(1)  # its statistics are given
     return 1
 
 
@@ -138,7 +189,8 @@ def recalibrate_batchnorm(model: nn.Module, images: list[torch.Tensor]) -> None:
     """Give every normalisation the statistics of ``images``, leaving the function alone.
 
     Args:
-        model: changed; its normalisations must do nothing but add their bias.
+        model: changed; its normalisations must do nothing but add their bias, but for those
+            that have no statistics yet, of layers that took no weights. These normalise.
         images: batches as in training.
     """
     sums: dict[nn.BatchNorm2d, list[Any]] = {}
@@ -151,13 +203,19 @@ def recalibrate_batchnorm(model: nn.Module, images: list[torch.Tensor]) -> None:
         row[2] += x.numel() // x.shape[1]
 
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
-    hooks = [norm.register_forward_hook(watch) for norm in norms]
+    new = {norm: norm.momentum for norm in norms if not norm.num_batches_tracked}
+    hooks = [norm.register_forward_hook(watch) for norm in norms if norm not in new]
     was_training = model.training
     model.eval()
+    for norm in new:
+        norm.train()
+        norm.momentum = None  # the mean of all batches
     for batch in images:
         model(batch)
     for hook in hooks:
         hook.remove()
+    for norm, momentum in new.items():
+        norm.momentum = momentum
     model.train(was_training)
     for norm, (total, squares, count) in sums.items():
         mean = total / count

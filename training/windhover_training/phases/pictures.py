@@ -43,7 +43,7 @@ class PictureConfig(NetworkConfig):
     unlabelled: tuple[str, ...] = ()
     channels: int = 3
     fusion: Literal["cbam", "early", "rgb", "thermal"] | None = None
-    levels: tuple[Literal["p3", "p4", "p5"], ...] = ("p3",)
+    levels: tuple[Literal["p2", "p3", "p4", "p5"], ...] = ("p3",)
     data: Path
     splits: list[str] = Field(["train"], min_length=1)
     val: str = "val"

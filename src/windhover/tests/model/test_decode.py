@@ -1,7 +1,8 @@
 """Decoding gives Ultralytics' boxes, scores and classes, cell by cell, from the same tensors.
 
-The golden files hold raw heads of seeded yolo11n and yolo26n networks, and what
-Ultralytics 8.4.190 decodes and keeps (training/tools/make_decode_golden.py).
+The golden files hold raw heads of seeded yolo11n and yolo26n networks, one of them with a
+stride-4 level, and what Ultralytics 8.4.190 decodes and keeps
+(training/tools/make_decode_golden.py).
 """
 
 from __future__ import annotations
@@ -19,7 +20,12 @@ from windhover.model.manifest import REG_MAX, Manifest
 from windhover.model.nms import nms
 
 GOLDEN = Path(__file__).parent / "golden"
-FAMILIES = ["yolo11", "yolo26"]
+#: Golden files -> family, input size, strides.
+GOLDEN_FILES = {
+    "yolo11": ("yolo11", (128, 160), (8, 16, 32)),
+    "yolo26": ("yolo26", (128, 160), (8, 16, 32)),
+    "yolo11-p2": ("yolo11", (64, 96), (4, 8, 16, 32)),
+}
 STRIDES = (8, 16, 32)
 
 
@@ -57,18 +63,23 @@ def manifest(
     )
 
 
-def golden(family: str) -> dict[str, np.ndarray]:
-    with np.load(GOLDEN / f"{family}.npz") as arrays:
+def golden(name: str) -> dict[str, np.ndarray]:
+    with np.load(GOLDEN / f"{name}.npz") as arrays:
         return dict(arrays)
+
+
+def of_golden(name: str, quantisation: dict[str, tuple[float, int]] | None = None) -> Manifest:
+    family, hw, strides = GOLDEN_FILES[name]
+    return manifest(family, hw, strides=strides, quantisation=quantisation)
 
 
 def raw(arrays: dict[str, np.ndarray], declared: Manifest) -> list[np.ndarray]:
     return [arrays[o.name] for o in declared.head.outputs]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_every_box_score_and_class_is_ultralytics(family: str) -> None:
-    arrays, declared = golden(family), manifest(family)
+@pytest.mark.parametrize("name", GOLDEN_FILES)
+def test_every_box_score_and_class_is_ultralytics(name: str) -> None:
+    arrays, declared = golden(name), of_golden(name)
     scores = arrays["decoded_scores"]
     best = scores.max(axis=1)
     cells = np.flatnonzero(best > 0.25)
@@ -90,9 +101,9 @@ def test_every_box_score_and_class_is_ultralytics(family: str) -> None:
     assert np.bincount(found.class_ids).min() > 50
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_what_nms_keeps_is_ultralytics(family: str) -> None:
-    arrays, declared = golden(family), manifest(family)
+@pytest.mark.parametrize("name", GOLDEN_FILES)
+def test_what_nms_keeps_is_ultralytics(name: str) -> None:
+    arrays, declared = golden(name), of_golden(name)
     found = Decoder(declared, 0.25).decode(raw(arrays, declared))
     kept = found[nms(found.boxes, found.scores, found.class_ids, 0.6, 300)]
     expected = arrays["kept"]
@@ -110,15 +121,13 @@ def quantise(array: np.ndarray) -> tuple[np.ndarray, float, int]:
     return np.clip(np.round(array / scale) + zero_point, 0, 255).astype(np.uint8), scale, zero_point
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("name", GOLDEN_FILES)
 @pytest.mark.parametrize("threshold", [0.02, 0.25, [0.1, 0.5, 0.9]])
-def test_integer_outputs_equal_their_real_values(
-    family: str, threshold: float | list[float]
-) -> None:
-    arrays = golden(family)
-    names = [o.name for o in manifest(family).head.outputs]
+def test_integer_outputs_equal_their_real_values(name: str, threshold: float | list[float]) -> None:
+    arrays = golden(name)
+    names = [o.name for o in of_golden(name).head.outputs]
     quantised = {name: quantise(arrays[name]) for name in names}
-    declared = manifest(family, quantisation={n: q[1:] for n, q in quantised.items()})
+    declared = of_golden(name, {n: q[1:] for n, q in quantised.items()})
     real = [
         ((quantised[n][0].astype(np.float32) - quantised[n][2]) * np.float32(quantised[n][1]))
         for n in names

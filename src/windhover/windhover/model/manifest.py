@@ -98,7 +98,15 @@ class OutputSpec(_Strict):
 
 
 class HeadSpec(_Strict):
-    """The raw outputs that the graph ends at and how their boxes are coded."""
+    """The raw outputs that the graph ends at and how their boxes are coded.
+
+    Attributes:
+        family: whose coding it is.
+        reg_max: distance bins of a box side: 16 of yolo11, 1 of yolo26.
+        strides: of the head's levels, rising: 8, 16, 32, with 4 before them where a model has
+            that level.
+        outputs: a box and a score tensor a stride, in the order that the graph gives them.
+    """
 
     family: Literal["yolo11", "yolo26"]
     reg_max: int

@@ -1,4 +1,5 @@
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,10 +10,11 @@ from windhover.types import Detections, Frame, Tracks
 pytest.importorskip("rclpy")
 pytest.importorskip("vision_msgs")
 
+from mcap.reader import make_reader
 from rosbags.highlevel import AnyReader
 
 from tests.support.processes import start
-from windhover_bringup.recording.bag import BagWriter
+from windhover_bringup.recording.bag import BagWriter, Topic
 from windhover_bringup.recording.recovery import recover
 from windhover_bringup.recording.run_recorder import WAITING, RunRecorder
 from windhover_bringup.recording.topics import RunTopics
@@ -256,3 +258,40 @@ class _Refusing:
 
     def __getattr__(self, name):
         return getattr(self._file, name)
+
+
+def bag_of_chunks(path, count, packed=True):
+    """A recording whose messages are two seconds apart: a chunk each."""
+    bag = BagWriter(path)
+    if not packed:
+        bag._writer._Writer__chunk_indices = []
+    topics = [Topic(f"/camera_{i}/camera_info", "sensor_msgs/msg/CameraInfo") for i in range(8)]
+    for index in range(count):
+        for topic in topics:
+            bag.write(topic, STAMP + index * 2 * 10**9, STAMP, bytes(40))
+    return bag
+
+
+def test_packed_indices_give_the_same_file(tmp_path):
+    for name in ("packed", "plain"):
+        bag_of_chunks(tmp_path / name / "bag", 20, name == "packed").close()
+    packed, plain = (tmp_path / name / "bag/bag.mcap" for name in ("packed", "plain"))
+    assert packed.read_bytes() == plain.read_bytes()
+    with packed.open("rb") as file:
+        summary = make_reader(file).get_summary()
+    assert len(summary.chunk_indexes) >= 20
+
+
+def test_a_long_recording_holds_little_memory(tmp_path):
+    """A chunk a second, eight topics: 150 bytes of index each, not two KiB of objects."""
+    bag = bag_of_chunks(tmp_path / "bag", 1)
+    topic = Topic("/camera_0/camera_info", "sensor_msgs/msg/CameraInfo")
+    tracemalloc.start()
+    try:
+        for index in range(1, 1001):
+            bag.write(topic, STAMP + index * 2 * 10**9, STAMP, bytes(40))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    bag.close()
+    assert kept / 1000 < 300

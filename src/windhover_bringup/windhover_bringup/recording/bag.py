@@ -147,7 +147,7 @@ class BagWriter:
             raise ConfigError(f"can't record to {path}: {error.strerror or error}") from None
         self._writer = Writer(self._file, compression=CompressionType.ZSTD)
         # The name that Python gives mcap's private list; a test holds that it is used.
-        self._writer._Writer__chunk_indices = PackedIndices()
+        self._writer._Writer__chunk_indices = PackedIndices()  # type: ignore[attr-defined]
         self._writer.start(profile="ros2")
         self._schemas: dict[str, int] = {}
         self._channels: dict[str, int] = {}

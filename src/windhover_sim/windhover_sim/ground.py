@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from windhover_sim.bands import row_bands
 from windhover_sim.camera import Camera, Floats
 from windhover_sim.climate import Climate
 from windhover_sim.layout import PERIOD_M, Layout, Rect
@@ -180,7 +181,9 @@ def render_ground(
             borderMode=cv2.BORDER_WRAP,
         )
         share = weight[top:bottom].astype(np.float32).reshape(-1, *[1] * (part.ndim - 1))
-        out[top:bottom] += share * part
+        level_out = out[top:bottom]
+        for band in row_bands(bottom - top):
+            level_out[band] += share[band] * part[band]
     return out
 
 

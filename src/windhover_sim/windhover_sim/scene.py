@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windhover.errors import ConfigError
+from windhover_sim.bands import lit_tiles
 from windhover_sim.camera import NEAR_M, Camera, Floats, Intrinsics
 from windhover_sim.config import SceneConfig
 from windhover_sim.ground import horizon_mask, render_ground
@@ -257,10 +258,9 @@ class Scene:
         if not thermal and self._rgb_sensor.lamps_lit:
             # What stands under a lamp takes the light of the ground behind it,
             # which is near enough at these sizes.
-            image *= (
-                1
-                + _LAMP_GAIN * render_ground(world.ground.lamplight, camera)[..., None] * _LAMP_BGR
-            )
+            light = render_ground(world.ground.lamplight, camera)
+            for tile in lit_tiles(light):
+                image[tile] *= 1 + _LAMP_GAIN * light[tile][..., None] * _LAMP_BGR
         return image, canvas.truth()
 
     def _visible_bodies(self, camera: Camera, t: float) -> list[_VisibleBody]:
@@ -312,12 +312,13 @@ class Scene:
         outlines = [capsule_shadows(shape.capsules, climate.sun) for shape in moving]
         outlines += [face_shadow(shape.faces, climate.sun) for shape in moving]
         _fill_polygons(shade, np.concatenate(outlines), camera.ground_to_image())
-        share = shade.astype(np.float32) * np.float32(climate.sunlight / 255)
-        if thermal:
-            # Ground cools within seconds by a few tenths, not by the full shade.
-            image -= np.float32(0.9) * share
-        else:
-            image *= 1 - np.float32(0.6) * share[..., None]
+        for tile in lit_tiles(shade):
+            share = shade[tile].astype(np.float32) * np.float32(climate.sunlight / 255)
+            if thermal:
+                # Ground cools within seconds by a few tenths, not by the full shade.
+                image[tile] -= np.float32(0.9) * share
+            else:
+                image[tile] *= 1 - np.float32(0.6) * share[..., None]
 
     def _paint_sky(self, image: NDArray[np.float32], camera: Camera, thermal: bool) -> None:
         mask = horizon_mask(camera)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from windhover_sim.bands import row_bands
 from windhover_sim.camera import Floats
 from windhover_sim.climate import Climate
 from windhover_sim.config import SceneConfig
@@ -102,14 +103,22 @@ class RgbSensor:
         Returns:
             ``(H, W, 3)`` uint8 BGR.
         """
-        image = cv2.GaussianBlur(motion_blur(colour, blur), (0, 0), 0.6) * self._tint
-        if self._noise:
-            height, width = image.shape[:2]
-            rng = np.random.default_rng([self._seed, index])
-            for channel in range(3):
-                y, x = rng.integers(0, 64, 2)
-                image[..., channel] += self._grain * self._bank[y : y + height, x : x + width]
-        return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+        sharp = cv2.GaussianBlur(motion_blur(colour, blur), (0, 0), 0.6)
+        height, width = sharp.shape[:2]
+        rng = np.random.default_rng([self._seed, index])
+        places = [tuple(rng.integers(0, 64, 2).tolist()) for _ in range(3)]
+        image = np.empty(sharp.shape, np.uint8)
+        for rows in row_bands(height):
+            band = sharp[rows] * self._tint
+            if self._noise:
+                noise = cv2.merge(
+                    [self._bank[rows.start + y : rows.stop + y, x : x + width] for y, x in places]
+                )
+                band += noise * self._grain
+            np.rint(band, out=band)
+            np.clip(band, 0, 255, out=band)
+            image[rows] = band
+        return image
 
 
 def motion_blur(image: NDArray[np.float32], blur: Floats) -> NDArray[np.float32]:

@@ -24,6 +24,8 @@ from tests.support.looks_twice import (
 )
 from windhover.calibration import CameraCalibration
 from windhover.geometry import Lens
+from windhover.health import altitude
+from windhover.pairing import drone_state
 from windhover.types import Frame
 from windhover_detector.node import DetectorNode
 from windhover_ros import qos
@@ -58,6 +60,10 @@ def give(node, count, first=0):
     wait_for(lambda: len(node.found) == first + count, "results")
 
 
+def scale_of(node):
+    return node.health.report().values["chip_scale"]
+
+
 def test_alone_it_adds_evidence_up_over_tracks_of_its_own(linked):
     give(linked, 12)
     assert all(len(found) == 2 for found in linked.found)
@@ -85,23 +91,47 @@ def test_what_is_carried_is_counted_from_the_lower_threshold_of_both_looks(linke
     assert scores["vehicle"] == pytest.approx(0.25)
 
 
-def test_the_pose_needs_altitude_attitude_and_lens(linked):
+@pytest.fixture
+def lasting(monkeypatch):
+    """Altitude and attitude stay fresh, however busy the machine is."""
+    monkeypatch.setattr(drone_state, "ATTITUDE_FRESH_S", 1e9)
+    monkeypatch.setattr(altitude, "ALTITUDE_FRESH_S", 1e9)
+
+
+def test_the_pose_needs_altitude_attitude_and_lens(linked, lasting):
     passed = linked._detector.second_pass
     lens = Lens.from_hfov((WIDTH, HEIGHT), 66.0)
-    steps = (
-        lambda: linked.drone.altitude(40.0),
-        lambda: linked.drone.attitude((0.0, 0.0, 0.0, 1.0)),
-        lambda: setattr(linked.looking, "lens", lambda frame: lens),
-    )
-    for index, step in enumerate(steps):
+    other = Lens.from_hfov((640, 512), 66.0)
+    steps = {
+        "altitude unknown": lambda: linked.drone.altitude(40.0),
+        "attitude unknown": lambda: linked.drone.attitude((0.0, 0.0, 0.0, 1.0)),
+        "lens unknown": lambda: setattr(linked.looking, "lens", lambda frame: other),
+        f"the lens is of 640x512, the frame of {WIDTH}x{HEIGHT}": lambda: setattr(
+            linked.looking, "lens", lambda frame: lens
+        ),
+    }
+    for index, (lacks, step) in enumerate(steps.items()):
         give(linked, 1, first=index)
         assert passed.pose is None
+        assert scale_of(linked) == f"people's boxes: {lacks}"
         step()
     give(linked, 1, first=len(steps))
+    assert scale_of(linked) == "altitude"
     assert passed.pose.altitude_m == 40.0
     assert passed.pose.lens is lens
     # 60 degrees below the nose.
     np.testing.assert_allclose(passed.pose.down, [0.0, 0.5, np.sqrt(0.75)], atol=1e-9)
+
+
+def test_an_altitude_that_makes_people_giants_is_reported(linked, lasting):
+    linked.drone.altitude(4000.0)
+    linked.drone.attitude((0.0, 0.0, 0.0, 1.0))
+    linked.looking.lens = lambda frame: Lens.from_hfov((WIDTH, HEIGHT), 66.0)
+    give(linked, 2)
+    assert all(len(found) == 2 for found in linked.found)
+    report = linked.health.report()
+    assert report.values["altitude_doubted"] == "2"
+    assert "people are giants or dwarfs" in " ".join(report.values.values())
 
 
 def test_in_a_process_of_its_own_chips_come_from_the_published_image(nodes, bundle):

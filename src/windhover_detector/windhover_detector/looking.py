@@ -19,6 +19,8 @@ from windhover.types import Detections, Frame, Tracks
 from windhover_ros.diagnostics import Health, Level
 
 _PROBLEM_S = 10.0
+#: Ratio of a frame's and its lens's aspect from which one is not a resized picture of the other.
+_OTHER_VIEW = 1.03
 
 
 class SecondLookParams(LookPolicy):
@@ -78,8 +80,11 @@ class SecondLookControl:
 
     def prepare(self, frame: Frame) -> None:
         """Set the camera's pose for a frame; without one people's boxes give the scale."""
-        if self._pass is not None:
-            self._pass.pose = self._pose(frame)
+        if self._pass is None:
+            return
+        pose, lacks = self._pose(frame)
+        self._pass.pose = pose
+        self._health.set("chip_scale", f"people's boxes: {lacks}" if lacks else "altitude")
 
     def finish(self, frame: Frame, detections: Detections) -> None:
         """Report a frame's looks, and track people where nobody else does."""
@@ -89,6 +94,10 @@ class SecondLookControl:
         looks = second.looks
         self._health.count("looks", len(looks.boxes))
         self._health.count("chips_dropped", looks.dropped)
+        if looks.by_boxes:
+            self._health.count("altitude_doubted", looks.by_boxes)
+            text = "people are giants or dwarfs at this altitude: their boxes give chips the scale"
+            self._health.problem("chip_scale", Level.WARN, text, for_s=_PROBLEM_S)
         if looks.problem:
             self._health.set("second_look", f"failed: {looks.problem}")
             text = f"the second look failed, the first stands alone: {looks.problem}"
@@ -111,12 +120,21 @@ class SecondLookControl:
         """Probability that each track's person carries something, by track id."""
         return {} if self._scheduler is None else self._scheduler.probabilities(stamp_ns)
 
-    def _pose(self, frame: Frame) -> CameraPose | None:
+    def _pose(self, frame: Frame) -> tuple[CameraPose | None, str]:
+        """The camera's pose, or what it lacks."""
         altitude_m = self._drone.altitude_m
-        if altitude_m is None or not self._drone.attitude_known:
-            return None
+        if altitude_m is None:
+            return None, "altitude unknown"
+        if not self._drone.attitude_known:
+            return None, "attitude unknown"
         lens = self.lens(frame)
-        return None if lens is None else CameraPose(lens, altitude_m, self._drone.pose().down)
+        if lens is None:
+            return None, "lens unknown"
+        aspects = sorted((lens.width / lens.height, frame.width / frame.height))
+        if aspects[1] > _OTHER_VIEW * aspects[0]:
+            size = f"{frame.width}x{frame.height}"
+            return None, f"the lens is of {lens.width}x{lens.height}, the frame of {size}"
+        return CameraPose(lens, altitude_m, self._drone.pose().down), ""
 
     def _report_off(self, detector: Detector) -> None:
         name, reason = detector.bundle.name, detector.second_look_problem

@@ -11,6 +11,7 @@ from tests.support.looks_twice import (
     HEIGHT,
     PERSON,
     PERSON_BOX,
+    SCALE,
     WIDTH,
     build_looks_twice,
     frame_of,
@@ -20,10 +21,11 @@ from windhover.errors import BackendError
 from windhover.geometry import Lens, down_of_pitch
 from windhover.model.bundle import Bundle, file_sha256
 from windhover.model.detector import Detector
+from windhover.model.signature import load_private_key, sign_manifest
 from windhover.second_look.evidence import LookRates
 from windhover.second_look.schedule import LookPolicy, LookScheduler
 from windhover.second_look.second_pass import CameraPose
-from windhover.types import Frame, FullFrame
+from windhover.types import Detections, Frame, FullFrame
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +152,110 @@ def test_the_second_look_can_be_left_out(looks_twice):
         assert "second_look" not in detector.timings.by_stage()
 
 
+def people(*boxes):
+    count = len(boxes)
+    return Detections(
+        np.array(boxes, np.float32), np.linspace(0.9, 0.8, count, dtype=np.float32),
+        np.zeros(count, np.int32), labels=("person", "vehicle"),
+    )  # fmt: skip
+
+
+# Others, as large as the one who carries something.
+OTHERS = ((300.0, 100.0, 324.0, 124.0), (400.0, 200.0, 424.0, 224.0))
+
+
+def carried_with(second_pass, *boxes):
+    """Boxes of what is carried, where the first look found people at ``boxes``."""
+    result = second_pass.add_to(scene(), people(*boxes))
+    return result.boxes[result.class_ids == 1]
+
+
+def spans_of(second_pass, monkeypatch):
+    """Sides of all chips that are looked at from now on, pixels of the full frame."""
+    spans, look = [], second_pass._second.look
+
+    def record(full, centers, sides):
+        spans.extend(sides.tolist())
+        return look(full, centers, sides)
+
+    monkeypatch.setattr(second_pass._second, "look", record)
+    return spans
+
+
+def test_the_scale_is_that_of_all_people_whoever_is_looked_at(looks_twice, monkeypatch):
+    lying = (200.0, 100.0, 248.0, 124.0)
+    with Detector.open(looks_twice, "cpu") as detector:
+        second_pass = detector.second_pass
+        spans = spans_of(second_pass, monkeypatch)
+        policy = LookPolicy(budget_ms=0.0, max_chips=1)
+        second_pass.scheduler = LookScheduler(policy, LookRates())
+        second_pass.add_to(scene(), people(lying, *OTHERS))
+        assert len(second_pass.looks.boxes) == 1
+        # 24 px is the median person, 1.2 m; a chip has 4.8 m.
+        assert spans == [24 * SCALE * 4.0]
+
+
+@pytest.mark.parametrize("known", ["pose", "others' boxes"])
+@pytest.mark.parametrize("wrong", ["left", "right", "up", "down", "half", "half as large again"])
+def test_a_box_that_is_wrong_by_half_its_size_loses_nothing(looks_twice, known, wrong):
+    x1, y1, x2, y2 = PERSON_BOX
+    box = {
+        "left": (x1 - 12, y1, x2 - 12, y2),
+        "right": (x1 + 12, y1, x2 + 12, y2),
+        "up": (x1, y1 - 12, x2, y2 - 12),
+        "down": (x1, y1 + 12, x2, y2 + 12),
+        "half": (x1 + 6, y1 + 6, x2 - 6, y2 - 6),
+        "half as large again": (x1 - 6, y1 - 6, x2 + 6, y2 + 6),
+    }[wrong]
+    with Detector.open(looks_twice, "cpu") as detector:
+        if known == "pose":
+            lens = Lens.from_hfov((WIDTH, HEIGHT), 66.0)
+            altitude = 0.9 + 1.2 * lens.matrix[0, 0] / 24.0
+            detector.second_pass.pose = CameraPose(lens, altitude, down_of_pitch(90.0))
+        boxes = carried_with(detector.second_pass, box, *OTHERS)
+        # The blob graph may take blended pixels at the person's edge for something, too.
+        off = np.abs(boxes - np.array(CARRIED_BOX)).max(axis=1)
+        assert (off < 0.8).sum() == 1
+
+
+@pytest.mark.parametrize(("x", "y"), [(4, 400), (4, 4), (2430, 400), (2430, 1180), (1200, 1180)])
+def test_a_chip_partly_outside_is_looked_at_all_the_same(looks_twice, x, y):
+    full = np.full((HEIGHT * SCALE, WIDTH * SCALE, 3), 40, np.uint8)
+    full[y : y + 96, x : x + 96, 2] = PERSON
+    # What is carried lies on the side that is in the picture.
+    side, tall = (x + 98 if x < 2000 else x - 38), (y + 30)
+    full[tall : tall + 36, side : side + 36, 2] = CARRIED
+    with Detector.open(looks_twice, "cpu") as detector:
+        boxes, _ = found(detector, frame_of(full))
+    expected = np.array((side, tall, side + 36, tall + 36)) / SCALE
+    np.testing.assert_allclose(boxes["vehicle"], expected, atol=0.8)
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
+def test_the_lens_may_be_calibrated_at_another_size(looks_twice, monkeypatch, factor):
+    lens = Lens.from_hfov((round(WIDTH * factor), round(HEIGHT * factor)), 66.0)
+    with Detector.open(looks_twice, "cpu") as detector:
+        spans = spans_of(detector.second_pass, monkeypatch)
+        detector.second_pass.pose = CameraPose(lens, 20.9, down_of_pitch(90.0))
+        boxes, _ = found(detector, scene())
+        assert set(boxes) == {"person", "vehicle"}
+    # 20 m below the lens, and further away for not being in the middle of the picture.
+    focal = Lens.from_hfov((WIDTH, HEIGHT), 66.0).matrix[0, 0]
+    x1, y1, x2, y2 = PERSON_BOX
+    away = np.hypot((x1 + x2 - WIDTH) / 2, (y1 + y2 - HEIGHT) / 2) / focal
+    assert spans == [pytest.approx(SCALE * 4.8 * focal / 20.0 / np.hypot(1.0, away), rel=0.01)]
+
+
+@pytest.mark.parametrize(("factor", "doubted"), [(0.7, 0), (1.3, 0), (30.0, 1), (1 / 30.0, 1)])
+def test_an_altitude_that_is_not_believed_is_counted(looks_twice, factor, doubted):
+    lens = Lens.from_hfov((WIDTH, HEIGHT), 66.0)
+    altitude = 0.9 + 1.2 * lens.matrix[0, 0] / 24.0
+    with Detector.open(looks_twice, "cpu") as detector:
+        detector.second_pass.pose = CameraPose(lens, altitude * factor, down_of_pitch(90.0))
+        detector.detect(scene())
+        assert detector.second_pass.looks.by_boxes == doubted
+
+
 @pytest.mark.parametrize("factor", [0.7, 1.0, 1.3, 30.0, 1 / 30.0])
 def test_an_altitude_that_is_wrong_loses_nothing(looks_twice, factor):
     # By its box the person is 1.6 m; the pose that agrees with that, and wrong ones.
@@ -198,6 +304,31 @@ def test_a_second_graph_that_cannot_be_trusted_is_left_out(looks_twice, tmp_path
     with Detector.open(folder, "cpu") as detector:
         assert detector.second_pass is None
         assert str(folder) in detector.second_look_problem
+        boxes, _ = found(detector, scene())
+        assert set(boxes) == {"person"}
+
+
+def test_a_second_graph_that_another_signed_is_left_out(looks_twice, tmp_path):
+    import shutil
+
+    keys = {}
+    for name in ("ours", "another's"):
+        (tmp_path / f"{name}.key").write_bytes(name.encode().ljust(32, b"."))
+        keys[name] = load_private_key(tmp_path / f"{name}.key")
+    public = tmp_path / "ours.pub"
+    public.write_bytes(keys["ours"].public_key().public_bytes_raw())
+    folder = tmp_path / "twice"
+    shutil.copytree(looks_twice, folder)
+    sign_manifest(folder / "bundle.yaml", keys["ours"])
+    # The signature of the first manifest covers the hash of the second.
+    with Detector(Bundle.load(folder, public_key=public), "cpu") as detector:
+        assert detector.second_pass is not None
+    manifest = folder / "chips" / "bundle.yaml"
+    manifest.write_text(manifest.read_text().replace("1.0.0", "1.0.1"))
+    sign_manifest(manifest, keys["another's"])
+    with Detector(Bundle.load(folder, public_key=public), "cpu") as detector:
+        assert detector.second_pass is None
+        assert "is not the one" in detector.second_look_problem
         boxes, _ = found(detector, scene())
         assert set(boxes) == {"person"}
 

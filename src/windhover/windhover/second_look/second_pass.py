@@ -41,12 +41,15 @@ class Looks:
         boxes: ``(N, 4)`` of the people looked at, pixels of the detector's frame.
         found: ``(N,)`` whether something was found in each chip.
         dropped: people that were due for a look and were left out.
+        by_boxes: chips that people's boxes gave the scale although there was a pose: it made
+            those people giants or dwarfs.
         problem: why the second pass did not run; "" where it did.
     """
 
     boxes: BoxArray = field(default_factory=lambda: np.empty((0, 4), np.float32))
     found: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))
     dropped: int = 0
+    by_boxes: int = 0
     problem: str = ""
 
 
@@ -104,10 +107,12 @@ class SecondPass:
             self._second.batch,
             self._second.batch_ns / 1e6,
         )
-        boxes = first.boxes[np.isin(first.class_ids, self.people)]
-        choice = self._choose(boxes, view)
-        boxes = boxes[choice.rows]
-        spans = self._spans(boxes, view) * view.scale
+        people = first.boxes[np.isin(first.class_ids, self.people)]
+        choice = self._choose(people, view)
+        boxes = people[choice.rows]
+        # The scale is that of everybody in the frame, whoever of them is looked at.
+        spans, is_doubted = self._spans(people, view)
+        spans = spans[choice.rows] * view.scale
         centers = (boxes[:, :2] + boxes[:, 2:]).astype(np.float64) / 2 * scale
         try:
             carried = self._second.look(full, centers, spans)
@@ -118,7 +123,7 @@ class SecondPass:
         carried = carried[~np.isin(carried.class_ids, self.people)]
         found = np.zeros(len(boxes), bool)
         found[carried.person_rows] = True
-        self.looks = Looks(boxes, found, choice.dropped)
+        self.looks = Looks(boxes, found, choice.dropped, int(is_doubted[choice.rows].sum()))
         if self.scheduler is not None:
             self.scheduler.looked(boxes, found)
         return self._merged(first, carried, boxes, scale)
@@ -142,17 +147,17 @@ class SecondPass:
             return self.scheduler.choose(boxes, view)
         return Choice(np.arange(len(boxes)))
 
-    def _spans(self, boxes: BoxArray, view: FrameView) -> Floats:
-        """Sides of the chips, pixels of the detector's frame."""
+    def _spans(self, boxes: BoxArray, view: FrameView) -> tuple[Floats, NDArray[np.bool_]]:
+        """Sides of people's chips, pixels of the detector's frame, and whose pose is doubted."""
         from_boxes = chip_spans_from_boxes(boxes, self._spec.span_m)
         if self.pose is None:
-            return from_boxes
+            return from_boxes, np.zeros(len(boxes), bool)
         lens = self.pose.lens.scaled(*view.size)
         spans = chip_spans(boxes, lens, self.pose.altitude_m, self.pose.down, self._spec.span_m)
         # An altitude that makes a person a giant or a dwarf is not believed.
         ratio = spans / from_boxes
         believed = np.isfinite(ratio) & (ratio > 1 / _BELIEVED) & (ratio < _BELIEVED)
-        return np.asarray(np.where(believed, spans, from_boxes), np.float64)
+        return np.asarray(np.where(believed, spans, from_boxes), np.float64), ~believed
 
     def _merged(
         self, first: Detections, carried: Carried, people: BoxArray, scale: Floats

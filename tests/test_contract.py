@@ -19,7 +19,9 @@ pytest.importorskip("vision_msgs")
 from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from tests.support.fixtures import PERSON_BOX, VEHICLE_BOX, blob_image, wait_for
+from tests.support.fixtures import PERSON_BOX, VEHICLE_BOX, blob_image, run_to_end, wait_for
+from tests.support.looks_twice import CARRIED_BOX, WIDTH, build_looks_twice, full_picture
+from tests.support.looks_twice import PERSON_BOX as CARRIER_BOX
 from windhover.types import ARMED, RELATION
 from windhover_bringup.runtime.composed import Pipeline
 from windhover_bringup.runtime.config import Config
@@ -191,3 +193,81 @@ def test_fields_mean_what_the_contract_says(pipeline, nodes):
         assert 0.25 < one.results[0].hypothesis.score <= 1.0
     track = next(m for m in tracks if m.detections).detections[0]
     assert track.id.isdecimal()
+
+
+@pytest.fixture
+def looks_twice(ros, tmp_path):
+    """Flies a person who carries something, once there are listeners."""
+    built = []
+
+    def fly(report_armed):
+        bundle = build_looks_twice(tmp_path / "twice")
+        (tmp_path / "flight").mkdir()
+        for index in range(15):
+            cv2.imwrite(str(tmp_path / f"flight/{index:02d}.png"), full_picture())
+        # In this model a vehicle is what people carry.
+        tracking = {"carriers.weapon_labels": ["vehicle"], "carriers.link_seconds": 0.1}
+        source = str(tmp_path / "flight")
+        config = (
+            Config()
+            # Apart from the other pipeline of this file.
+            .with_values("bringup", overlay=False, monitor=False, namespace="twice")
+            .with_values("detector", model=str(bundle), backend="cpu")
+            .with_values("tracker", report_armed=report_armed, **tracking)
+            .with_values("rgb_camera", source=source, rate=0.0, detect_width=WIDTH)
+        )
+        pipeline = Pipeline(config)
+        built.append(pipeline)
+        for node, topic in ((pipeline.tracker, "tracks"), (pipeline.detector, "detections")):
+            wait_for(lambda n=node, t=topic: n.count_subscribers(t), "discovery")
+        run_to_end(pipeline)
+
+    yield fly
+    for pipeline in built:
+        pipeline.close()
+
+
+def results_of(one):
+    return [(r.hypothesis.class_id, r.hypothesis.score) for r in one.results]
+
+
+@pytest.mark.parametrize("report_armed", [True, False])
+def test_a_carried_object_is_a_track_that_names_its_carrier(looks_twice, nodes, report_armed):
+    detections = nodes.listener(Detection2DArray, "twice/detections", qos.result())
+    tracks = nodes.listener(Detection2DArray, "twice/tracks", qos.result())
+    looks_twice(report_armed)
+    wait_for(lambda: detections and tracks and carried(tracks[-1]), "a carrier")
+    message = tracks[-1]
+    by_id = {one.id: one for one in message.detections}
+    assert len(by_id) == 2
+    (weapon,) = carried(message)
+    (label, score), (relation, share) = results_of(weapon)
+    kind, _, carrier_id = relation.partition(":")
+    assert (label, kind) == ("vehicle", RELATION)
+    # A link is never surer than the track itself, so that the best result stays the label.
+    assert 0.0 < share <= score <= 1.0
+    person = by_id[carrier_id]
+    assert person.id != weapon.id
+    assert all(one.id.isdecimal() for one in message.detections)
+    named = results_of(person)
+    assert named[0][0] == "person"
+    if report_armed:
+        assert [name for name, _ in named] == ["person", ARMED]
+        # The person's score times the probability, which looks that add up make large.
+        assert 0.5 * named[0][1] < named[1][1] <= named[0][1]
+    else:
+        assert len(named) == 1
+    for one, box in ((person, CARRIER_BOX), (weapon, CARRIED_BOX)):
+        x1, y1, x2, y2 = box
+        place = one.bbox.center.position
+        assert (place.x, place.y) == pytest.approx(((x1 + x2) / 2, (y1 + y2) / 2), abs=1.0)
+        assert (one.bbox.size_x, one.bbox.size_y) == pytest.approx((x2 - x1, y2 - y1), abs=1.5)
+    # Detections have both looks' objects; a relation is between tracks.
+    found = [results_of(one) for one in detections[-1].detections]
+    assert sorted(name for ((name, _),) in found) == ["person", "vehicle"]
+
+
+def carried(message):
+    """What is carried in a message of tracks."""
+    named = ((one, [name for name, _ in results_of(one)]) for one in message.detections)
+    return [one for one, names in named if any(name.startswith(RELATION) for name in names)]

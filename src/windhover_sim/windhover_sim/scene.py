@@ -81,12 +81,14 @@ class ScenePerson:
         centre: ``(3,)`` world, metres.
         armed: whether a weapon is carried.
         carries: kind of what is carried, ``nothing`` without.
+        held: how it is carried, such as ``slung``; "" without.
     """
 
     track_id: int
     centre: Floats
     armed: bool
     carries: str
+    held: str
 
 
 class Scene:
@@ -166,6 +168,7 @@ class Scene:
                 centre=np.array(actor.centre(t)),
                 armed=actor.body.armed,
                 carries=actor.body.kind if actor.body.carry else "nothing",
+                held=actor.body.carry or "",
             )
             for actor in self._world.actors
             if isinstance(actor.body, Person)

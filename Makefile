@@ -30,7 +30,7 @@ setup: ## make .venv ready: wheels, ROS from wheels, our packages (nothing if it
 		"or run 'make PYTHON=/path/to/python3'" >&2; exit 2; }
 	@"$(PYTHON)" -m embedded
 
-demo: setup ## fly the rendered scene through the whole chain into out/demo/
+demo: setup ## fly a rendered 4K RGB + thermal scene through the whole chain into out/demo/
 	@$(TIDY) $(VENV_BIN)/windhover demo
 
 test: setup ## run all tests that .venv can run

@@ -62,6 +62,19 @@ def test_objects_keep_their_pixels():
         np.testing.assert_array_equal(result[y1:y2, x1:x2], image[y1:y2, x1:x2])
 
 
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_what_lies_in_a_person_s_box_is_drawn_over_it(order):
+    boxes = np.array([[100, 100, 140, 180], [100, 100, 120, 130]], np.float32)[order]
+    kinds = np.array([0, 1], np.int32)[order]
+    scores = np.full(2, 0.9, np.float32)
+    picture = np.full((480, 640, 3), 90, np.uint8)
+    drawn = draw_overlay(picture, "bgr8", boxes, scores, kinds, ("person", "weapon"))
+    person, weapon = class_colours(("person", "weapon"))
+    # The left sides share a column of pixels, as far as the smaller box goes.
+    assert tuple(drawn[115, 99]) == weapon
+    assert tuple(drawn[160, 99]) == person
+
+
 def test_a_lone_object_gets_its_full_label_above_it():
     image = np.zeros((512, 640), np.uint8)
     with_id = draw(image, "mono8", [[300, 300, 320, 330]], track_ids=np.array([7]))

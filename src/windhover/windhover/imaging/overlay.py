@@ -276,6 +276,10 @@ def _draw_boxes(
     # A dark rim outside keeps the line visible on white-hot ground; all rims come
     # first, as one would hide the line of a neighbour.
     rim = style.line
+    # The small come last: what a person carries lies in the person's box.
+    areas = (rects[:, 2:] - rects[:, :2]).astype(np.float64).prod(axis=1)
+    order = np.argsort(-areas, kind="stable")
+    rects, class_ids = rects[order], class_ids[order]
     for x1, y1, x2, y2 in rects.tolist():
         cv2.rectangle(canvas, (x1 - rim, y1 - rim), (x2 + rim, y2 + rim), _DARK, rim)
     for (x1, y1, x2, y2), class_id in zip(rects.tolist(), class_ids.tolist(), strict=True):

@@ -138,9 +138,14 @@ def run_facts(pipeline: Pipeline) -> dict[str, str]:
         "frames_unreadable": str(
             sum(camera.health.counter("frames_unreadable") for camera in pipeline.cameras)
         ),
+        **{key: values[key] for key in _SECOND_LOOK if key in values},
         **(pipeline.pairing.facts() if pipeline.pairing else {}),
         **machine_facts(),
     }
+
+
+#: What diagnostics say of a second look.
+_SECOND_LOOK = ("second_look", "looks", "chips_dropped", "chip_scale")
 
 
 def _score_threshold(pipeline: Pipeline) -> str:

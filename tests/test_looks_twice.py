@@ -9,7 +9,7 @@ pytest.importorskip("vision_msgs")
 
 from vision_msgs.msg import Detection2DArray
 
-from tests.support.fixtures import run_to_end, wait_for
+from tests.support.fixtures import problems, run_to_end, wait_for
 from tests.support.looks_twice import HEIGHT, WIDTH, build_looks_twice, full_picture
 from windhover.errors import BackendError
 from windhover.second_look.runner import SecondLook
@@ -170,4 +170,5 @@ def test_it_can_be_switched_off(flown):
     assert all(tracks.class_ids.tolist() == [0] for _, _, tracks in seen)
     values = pipeline.detector.health.report().values
     assert values["second_look"] == "off: second_look.enabled is false"
-    assert not [problem for problem in values if problem.startswith("problem_")]
+    # A busy machine may have others.
+    assert not [text for text in problems(pipeline.detector) if "look" in text]

@@ -47,11 +47,14 @@ class SecondLookControl:
     Attributes:
         lens: gives the lens of the frame's camera; ``None`` while it is not known.
         is_tracked: whether a tracker in this process calls :meth:`observe`.
+        limits: label of what is carried -> least score of the second look; kept when it is
+            closed, and empty where there was none.
     """
 
     def __init__(self, params: SecondLookParams, health: Health, drone: DroneState) -> None:
         self.lens: Callable[[Frame], Lens | None] = _unknown_lens
         self.is_tracked = False
+        self.limits: Mapping[str, float] = {}
         self._params = params
         self._health = health
         self._drone = drone
@@ -69,12 +72,16 @@ class SecondLookControl:
         second = self._pass = detector.second_pass
         spec = detector.bundle.second_look
         if second is None or spec is None:
+            self.limits = {}
             self._report_off(detector)
             return
         if self._scheduler is None:
             rates = LookRates(find=spec.find_rate, false=spec.false_rate)
             self._scheduler = LookScheduler(self._params, rates)
         second.scheduler = self._scheduler
+        graph = second.bundle
+        scores = zip(graph.labels, graph.thresholds.score_vector(graph.labels), strict=True)
+        self.limits = {label: score for label, score in scores if label not in spec.look_at}
         self._health.clear_problem("second_look")
         self._health.set("second_look", "on")
 

@@ -120,13 +120,7 @@ class DetectorNode(StageNode[DetectorParams]):
     def least_scores(self, bundle: Bundle) -> tuple[float, ...]:
         """Least score of each label in what is published, the lower of both looks' ones."""
         scores = self.thresholds_for(bundle).score_vector(bundle.labels)
-        second = bundle.load_second_look() if self.params.second_look.enabled else None
-        if second is None or bundle.second_look is None:
-            return scores
-        limits = second.thresholds.score_vector(second.labels)
-        carried = dict(zip(second.labels, limits, strict=True))
-        for label in bundle.second_look.look_at:
-            carried.pop(label, None)
+        carried = self.looking.limits
         pairs = zip(bundle.labels, scores, strict=True)
         return tuple(min(score, carried.get(label, score)) for label, score in pairs)
 

@@ -207,7 +207,7 @@ def test_attitude_and_camera_info_give_the_image_motion(nodes):
         imu.header.stamp.sec, imu.header.stamp.nanosec = divmod(stamp, 10**9)
         imu.orientation.z, imu.orientation.w = float(np.sin(half)), float(np.cos(half))
         attitudes.publish(imu)
-        wait_for(lambda s=stamp: node._attitudes.newest_ns == s, "attitude")
+        wait_for(lambda s=stamp: node._attitudes.motion(s, s, node._lens) is not None, "attitude")
         x = 320 + focal * np.tan(np.radians(yaw))
         box = np.array([[x - 6, 250, x + 6, 262]], np.float32)
         found = Detections(box, np.array([0.9], np.float32), np.array([0], np.int32))

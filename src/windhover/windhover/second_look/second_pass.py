@@ -75,6 +75,8 @@ class SecondPass:
         max_detections: int,
     ) -> None:
         self._second = second
+        #: The second graph's.
+        self.bundle = second.bundle
         self._spec = spec
         #: Class ids of those that are looked at.
         self.people = np.array([labels.index(label) for label in spec.look_at], np.int32)

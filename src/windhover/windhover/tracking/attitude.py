@@ -55,11 +55,6 @@ class AttitudeHistory:
         self._pitch_deg = pitch_deg
         self._history: deque[tuple[int, Quaternion]] = deque(maxlen=4096)
 
-    @property
-    def newest_ns(self) -> int | None:
-        """Stamp of the newest attitude."""
-        return self._history[-1][0] if self._history else None
-
     def add(self, stamp_ns: int, quaternion: Quaternion) -> bool:
         """Add an attitude; False where it is no rotation, or older than the last one."""
         length = math.hypot(*quaternion)

@@ -50,6 +50,19 @@ def test_a_table_of_what_is_lost(given, tmp_path, capfd):
     assert "100.0 (+0.0)" in (tmp_path / "fidelity.md").read_text()
 
 
+def test_black_hot_pictures_are_turned_where_it_is_said(given, tmp_path, capfd):
+    folder = tmp_path / "black"
+    folder.mkdir()
+    picture = np.full((64, 96), 255, np.uint8)
+    picture[16:48, 24:56] = 35
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(folder / name), picture)
+    assert run(given, tmp_path / "as-is", images=str(folder)) == 0
+    assert "100.0" not in (tmp_path / "as-is/fidelity.md").read_text()
+    assert run(given, tmp_path / "turned", images=str(folder), palette="black-hot") == 0
+    assert "100.0 (+0.0)" in (tmp_path / "turned/fidelity.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
@@ -59,6 +72,7 @@ def test_a_table_of_what_is_lost(given, tmp_path, capfd):
         ({"truth": "/nowhere"}, "/nowhere: can't be read"),
         ({"model": "/nowhere"}, "/nowhere"),
         ({"backends": "dlc"}, "dlc"),
+        ({"palette": "plaid"}, "palette must be"),
     ],
 )
 def test_what_is_refused(given, tmp_path, capfd, changes, complaint):

@@ -64,13 +64,7 @@ def detections(
         str | None, typer.Option(help="Score these labels only, such as person,vehicle.")
     ] = None,
     label_map: options.LabelMap = None,
-    palette: Annotated[
-        str,
-        typer.Option(
-            help="Palette of thermal pictures without counts: auto, white-hot, black-hot or "
-            "ironbow (any that gets brighter with heat)."
-        ),
-    ] = "auto",
+    palette: options.Palette = "auto",
     baseline: _BaselineOption = None,
     tolerance: _ToleranceOption = 0.01,
     ratio: _RatioOption = 0.25,
@@ -199,9 +193,11 @@ def fidelity(
         int, typer.Option(help="Images to score, evenly from all: an HTP emulator takes seconds.")
     ] = 60,
     label_map: options.LabelMap = None,
+    palette: options.Palette = "auto",
 ) -> None:
     """Score what quantising and compiling costs: float, INT8 and HTP on the same images."""
     from windhover.model.bundle import Bundle
+    from windhover.sources.palette import known_palette
     from windhover_evaluation.detection.categories import parse_mapping
     from windhover_evaluation.detection.truth_file import load_truth
     from windhover_evaluation.fidelity.variants import (
@@ -210,11 +206,11 @@ def fidelity(
         variant_names,
     )
 
-    names = variant_names(backends)
+    names, colours = variant_names(backends), known_palette(palette)
     bundle = Bundle.load(model)
     known = sample_images(load_truth(truth, bundle.labels, parse_mapping(label_map or [])), frames)
     with progress("comparing", len(known.images)) as bar:
-        result = evaluate_fidelity(bundle, known, images, names, out, bar.update)
+        result = evaluate_fidelity(bundle, known, images, names, out, bar.update, colours)
     _print_fidelity(result, len(known.images))
     typer.echo(f"wrote {out}")
 

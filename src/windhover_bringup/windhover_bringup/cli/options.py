@@ -33,6 +33,14 @@ def _folder(path: Path) -> Path:
 Images = Annotated[Path, typer.Option(help="Folder of the truth's images.", callback=_folder)]
 Truth = Annotated[Path, typer.Option(help="COCO JSON, or HIT-UAV's own JSON.")]
 
+Palette = Annotated[
+    str,
+    typer.Option(
+        help="Palette of thermal pictures without counts: auto, white-hot, black-hot or "
+        "ironbow (any that gets brighter with heat)."
+    ),
+]
+
 LabelMap = Annotated[
     list[str] | None,
     typer.Option(

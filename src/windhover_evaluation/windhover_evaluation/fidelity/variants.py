@@ -28,6 +28,7 @@ from windhover.inference.soc import where_it_runs
 from windhover.machine import machine_facts
 from windhover.model.bundle import Bundle
 from windhover.model.detector import Detector
+from windhover.sources.palette import Palette
 from windhover.types import Detections, Frame
 from windhover_evaluation.detection.cached_backend import CachedBackend
 from windhover_evaluation.detection.frames import MissingCameraCounter, read_truth_picture
@@ -119,6 +120,7 @@ def evaluate_fidelity(
     names: Sequence[str],
     out_dir: str | Path,
     progress: Progress | None = None,
+    palette: Palette = "auto",
 ) -> list[Variant]:
     """Score variants of a bundle's graph on the same images.
 
@@ -133,6 +135,7 @@ def evaluate_fidelity(
         names: as :func:`variant_names` gives them.
         out_dir: where the files go.
         progress: called after each image.
+        palette: what thermal pictures without counts are in.
 
     Returns:
         In the order of ``names``.
@@ -151,7 +154,8 @@ def evaluate_fidelity(
             opened.callback(recorders[name].close)
         found: dict[str, list[tuple[int, Detections]]] = {name: [] for name in names}
         missing = MissingCameraCounter(bundle.modality)
-        frames = _frames(bundle, truth, Path(images_dir), recorders, found, missing, progress)
+        folder = Path(images_dir)
+        frames = _frames(bundle, truth, folder, recorders, found, missing, progress, palette)
         others = {name: recorder for name, recorder in recorders.items() if name != REFERENCE}
         fidelities = compare_backends(bundle, recorders[REFERENCE], others, frames)
         devices = {name: recorder.device for name, recorder in recorders.items()}
@@ -220,6 +224,7 @@ def _frames(
     found: Mapping[str, list[tuple[int, Detections]]],
     missing: MissingCameraCounter,
     progress: Progress | None,
+    palette: Palette,
 ) -> Iterator[Frame]:
     low = evaluation_thresholds(bundle)
     detectors = {
@@ -227,7 +232,7 @@ def _frames(
         for name, recorder in recorders.items()
     }
     for row in range(len(truth.images)):
-        cameras = read_truth_picture(truth, row, folder, bundle.modality)
+        cameras = read_truth_picture(truth, row, folder, bundle.modality, palette=palette)
         missing.note(cameras)
         frame = cameras.frame(bundle.modality, row)
         yield frame

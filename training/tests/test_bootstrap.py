@@ -115,6 +115,37 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
     assert Run(tmp_path / "whole").metrics() == Run(tmp_path / "parts").metrics()
 
 
+class Clock:
+    """A second passes each time that somebody looks."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        self.now += 1
+        return self.now
+
+
+def test_a_clock_ends_the_cosine_on_time_in_parts_as_in_one_go(
+    epoch_settings: Callable[..., dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = PictureConfig(**epoch_settings(minutes=1, warmup_epochs=0, checkpoint_seconds=600))
+    monkeypatch.setattr(loop, "time", Clock())
+    assert execute(PHASE, config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_after(4, patch)
+        assert not execute(PHASE, config, tmp_path / "parts")
+    assert last(tmp_path / "parts")["seconds"] < 40
+    assert execute(PHASE, config, tmp_path / "parts")
+    for name in ("whole", "parts"):
+        state = last(tmp_path / name)
+        # A step takes some looks at the clock: the last one begins that short before the end.
+        assert 60 <= state["seconds"] < 72
+        assert state["step"] > 8
+        assert state["optimiser"]["param_groups"][0]["lr"] < 0.1 * config.lr0
+        assert state["validated"] == state["step"]
+
+
 def test_threads_that_draw_ahead_change_nothing(
     epoch_settings: Callable[..., dict], tmp_path: Path
 ) -> None:

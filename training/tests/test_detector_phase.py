@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -158,27 +154,6 @@ def test_every_part_of_a_step_has_crops_of_all_sets() -> None:
     for half in (order[:12], order[12:]):
         assert half.count(1) == 3
         assert half.count(2) in {1, 2}
-
-
-def test_sigterm_ends_all_processes_with_a_checkpoint(data: Path, tmp_path: Path) -> None:
-    config = tiny_config(data, 100_000).model_copy(update={"processes": 2})
-    (tmp_path / "run.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
-    command = [sys.executable, "-m", "windhover_training.cli", "train", "detector"]
-    command += ["--config", str(tmp_path / "run.yaml"), "--run", str(tmp_path / "run")]
-    path = os.pathsep.join(filter(None, sys.path))
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path}
-    ) as process:
-        # Its first line of progress says that both processes are in the loop.
-        assert process.stdout is not None
-        next(line for line in process.stdout if "box_loss" in line)
-        process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=600)
-    assert process.returncode == 0
-    assert "stopped after" in output
-    state = torch.load(tmp_path / "run/last.pt", weights_only=False)
-    assert state["step"] > 0
-    assert all(torch.isfinite(w).all() for w in state["ema"].values())
 
 
 def test_a_run_goes_on_from_its_checkpoint(data: Path, tmp_path: Path) -> None:

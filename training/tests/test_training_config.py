@@ -35,6 +35,7 @@ FORMER = {
     "crop": 96,
     "class_weights": [1],
     "start": "models/thermal-n/float.onnx",
+    "processes": 2,
     "optimisation": {"steps": 4, "lr": 0.1, "final_lr": 0.01, "warmup": 3, "bfloat16": False},
 }
 
@@ -65,6 +66,7 @@ def test_former_names_are_refused_in_one_line_with_todays(
         "optimisation.final_lr is now lrf (a part of lr0)",
         "optimisation.warmup is now warmup_steps",
         "optimisation.bfloat16 is now amp",
+        "processes is now --nproc-per-node of the command line",
     ):
         assert said in error
     assert not (tmp_path / "run").exists()
@@ -77,7 +79,7 @@ def test_a_run_that_an_earlier_version_began_is_told_from_another_config(
     epoch_settings: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     (tmp_path / "config.json").write_text(json.dumps(FORMER))
-    with pytest.raises(ConfigError, match=r"an earlier version began \(crop, start, optim"):
+    with pytest.raises(ConfigError, match=r"an earlier version began \(crop, start, proc"):
         execute(PHASE, PictureConfig(**epoch_settings()), tmp_path)
 
 
@@ -115,10 +117,19 @@ def test_what_does_not_fit_is_refused(changes: dict[str, Any], said: str) -> Non
 def test_the_rate_rises_and_falls_to_its_part() -> None:
     plan = plan_of(detector(steps=110, lr0=0.02, lrf=0.1, warmup_steps=10), 1000, 8, 2)
     assert (plan.images, plan.steps) == (16, 110)
-    assert plan.rate(0) == pytest.approx(0.002)
-    assert plan.rate(10) == pytest.approx(0.02)
-    assert plan.rate(60) == pytest.approx(0.02 * 0.55)
-    assert plan.rate(110) == pytest.approx(0.002)
+    assert plan.rate(0, 0.0) == pytest.approx(0.002)
+    assert plan.rate(10, 0.1) == pytest.approx(0.02)
+    assert plan.rate(60, 0.5) == pytest.approx(0.02 * 0.55)
+    assert plan.rate(110, 1.0) == pytest.approx(0.002)
+
+
+def test_a_clock_takes_the_place_of_counting() -> None:
+    plan = plan_of(detector(steps=110, minutes=2, lr0=0.02, lrf=0.1, warmup_steps=10), 1000, 8, 2)
+    assert (plan.steps, plan.seconds) == (None, 120)
+    assert [plan.part(9, seconds) for seconds in (0, 60, 120, 500)] == [0, 0.5, 1, 1]
+    assert plan.rate(4, 0.5) == pytest.approx(0.01)
+    assert plan.rate(700, 0.5) == pytest.approx(0.02 * 0.55)
+    assert plan.rate(900, 1.0) == pytest.approx(0.002)
 
 
 def test_epochs_are_counted_in_images_of_the_set() -> None:

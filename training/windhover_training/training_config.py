@@ -20,9 +20,10 @@ NOMINAL: Final = 64
 
 _BOTH: Final = ("batch", "accumulate", "weight_decay", "clip_norm", "ema")
 _OF_SCHEDULE: Final = (
-    "epochs", "lr0", "warmup_epochs", "amp", "patience", "device", "workers", "processes",
+    "epochs", "lr0", "warmup_epochs", "amp", "patience", "device", "workers",
     "checkpoint_seconds",
 )  # fmt: skip
+_PROCESSES: Final = "--nproc-per-node of the command line"
 #: Keys that configs had up to 0.2.0 -> what they are called now.
 FORMER_KEYS: Final[Mapping[str, str]] = {
     "crop": "imgsz",
@@ -38,6 +39,8 @@ FORMER_KEYS: Final[Mapping[str, str]] = {
     "optimisation.warmup": "warmup_steps",
     "optimisation.bfloat16": "amp",
     "optimisation.keep_statistics": "keep_statistics",
+    "processes": _PROCESSES,
+    "schedule.processes": _PROCESSES,
     "schedule.final_lr": "lrf",
     "schedule.validate_every": "validate_epochs",
     **{f"optimisation.{key}": key for key in _BOTH},
@@ -65,6 +68,9 @@ class TrainingConfig(Strict):
         name: of the run.
         epochs: how long; an epoch shows as many images as the sets hold.
         steps: how long, instead.
+        minutes: how long, in place of either: the cosine ends when they are over, validations
+            included. Such a run is resumed with the time that is left, and does not end with
+            the same weights twice.
         batch: images a forward pass, of all processes together; ``auto`` takes as many as fit
             into memory and makes up to 64 a step by accumulation.
         accumulate: forward passes a step; with ``auto`` it is chosen too.
@@ -89,7 +95,6 @@ class TrainingConfig(Strict):
         patience: validations without a better score after which training ends; 0 for never.
         device: auto, cpu, cuda or cuda:N.
         workers: threads that prepare images ahead.
-        processes: single-threaded ones that share each step; on a GPU it is one.
         seed: of everything that is drawn.
         checkpoint_seconds: a checkpoint is written at least this often.
     """
@@ -99,6 +104,7 @@ class TrainingConfig(Strict):
     name: str
     epochs: int | None = Field(None, gt=0)
     steps: int | None = Field(None, gt=0)
+    minutes: float | None = Field(None, gt=0)
     batch: Annotated[int, Field(gt=0)] | Literal["auto"] = 16
     accumulate: int = Field(1, gt=0)
     lr0: float = Field(1e-3, gt=0)
@@ -121,7 +127,6 @@ class TrainingConfig(Strict):
     patience: int = Field(15, ge=0)
     device: str = "auto"
     workers: int = Field(0, ge=0, le=64)
-    processes: int = Field(1, gt=0, le=64)
     seed: int = 1
     checkpoint_seconds: float = Field(240.0, gt=0, le=600)
 
@@ -132,7 +137,7 @@ class TrainingConfig(Strict):
         if not isinstance(values, Mapping):
             return values
         length = cls._one_of(values, {"epochs": 100, "steps": None})
-        whole = length["epochs"] is not None
+        whole = length["epochs"] is not None and values.get("minutes") is None
         warmup = {"warmup_epochs": 3.0, "warmup_steps": None}
         interval = {"validate_epochs": 1.0, "validate_steps": None}
         if not whole:

@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from windhover.command_line import INTERRUPTED
+from windhover.errors import ConfigError
 
 from ..config import load_config
+from ..engine.place import place
 
 app = typer.Typer(no_args_is_help=True, help="Run the phases one after the other.")
 
@@ -32,6 +34,11 @@ def run_all(
     from ..chain import Chain, ChainConfig
     from . import main
 
+    if place().processes > 1:
+        raise ConfigError(
+            "run all starts its phases itself: run it without torchrun, and give a step the "
+            "command [train, PHASE, --config, FILE, --nproc-per-node, N]"
+        )
     chain = Chain(load_config(config, ChainConfig), main)
     if plan:
         for step in chain.config.steps:

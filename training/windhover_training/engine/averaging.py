@@ -37,14 +37,34 @@ class WeightAverage(Generic[Model]):
                 value.copy_(source[name])
 
 
-def average_gradients(model: torch.nn.Module) -> None:
-    """Replace each process's gradients by their mean over all processes."""
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    flat = torch.cat([g.reshape(-1) for g in gradients])
+def share_gradients(model: torch.nn.Module) -> None:
+    """Replace each process's gradients by their sum over all, and statistics by their mean.
+
+    One collective once a step, after all of a step's forward passes, and not
+    DistributedDataParallel's in every backward pass: a process whose memory is short may take
+    more passes than the others, and one whose images show no object has no gradient for boxes.
+
+    Args:
+        model: whose gradients are of this process's share of the step.
+    """
+    learnt = [p for p in model.parameters() if p.requires_grad]
+    kept = [b for b in model.buffers() if b.dtype.is_floating_point]
+    means = [b / dist.get_world_size() for b in kept]
+    sums = [torch.zeros_like(p) if p.grad is None else p.grad for p in learnt]
+    flat = torch.cat([t.float().reshape(-1) for t in (*sums, *means)])
     dist.all_reduce(flat)
-    flat /= dist.get_world_size()
     offset = 0
-    for gradient in gradients:
-        n = gradient.numel()
-        gradient.copy_(flat[offset : offset + n].view_as(gradient))
-        offset += n
+    for each in (*learnt, *kept):
+        part = flat[offset : offset + each.numel()].view_as(each)
+        offset += each.numel()
+        if isinstance(each, torch.nn.Parameter):
+            each.grad = part.clone() if each.grad is None else each.grad.copy_(part)
+        else:
+            each.copy_(part)
+
+
+def share_start(model: torch.nn.Module) -> None:
+    """Give all processes the leader's weights and statistics."""
+    for value in model.state_dict().values():
+        if isinstance(value, torch.Tensor):
+            dist.broadcast(value, 0)

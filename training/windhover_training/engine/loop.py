@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import platform
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,11 +24,13 @@ import torch.distributed as dist
 from windhover_training.data.augment.crops import Crop
 
 from ..runs import Run
-from .averaging import Model, WeightAverage, average_gradients
+from .averaging import Model, WeightAverage, share_gradients, share_start
 from .batches import DrawBatch, Prefetcher, collate
 from .learner import keep_statistics, layer_rate, parameter_groups
 from .memory import is_out_of_memory
 from .objective import Objective, detection_loss, set_progress
+from .place import place
+from .processes import share_object
 from .settings import Plan
 from .watch import Watch
 
@@ -55,21 +58,17 @@ class Validation:
 
 
 class _StopRequest:
-    """Turns SIGTERM and SIGINT into a checkpoint at the end of the step.
+    """Turns SIGTERM and SIGINT into a checkpoint at the end of the step."""
 
-    Only the leading process decides: a peer that stopped by itself would leave the others
-    waiting for its gradients.
-    """
-
-    def __init__(self, leads: bool) -> None:
+    def __init__(self) -> None:
         self.asked = False
+
+    def __enter__(self) -> None:
         self._before = {
-            number: signal.signal(number, self._ask if leads else signal.SIG_IGN)
-            for number in ([signal.SIGTERM, signal.SIGINT] if leads else [signal.SIGINT])
+            number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)
         }
 
-    def restore(self) -> None:
-        """Give the signals back to whoever had them."""
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -83,9 +82,8 @@ class _State:
     def __init__(self, model: torch.nn.Module, plan: Plan, run: Run) -> None:
         self.model, self.plan, self.run = model, plan, run
         c = plan.config
-        together = dist.is_initialized()
-        self.rank: int = dist.get_rank() if together else 0
-        processes: int = dist.get_world_size() if together else 1
+        here = place()
+        self.rank = here.rank
         groups = parameter_groups(model, c.weight_decay, layer_rate(model, c.rates))
         self.optimiser = torch.optim.AdamW(groups, lr=c.lr0, betas=(c.momentum, 0.999))
         self.averaged = WeightAverage(model, c.ema)
@@ -93,15 +91,19 @@ class _State:
         self.autocast = short_float(self.device) if c.amp else None
         half = self.autocast is torch.float16
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
-        self.step = 0
-        self.chunk = max(1, plan.batch // processes)  # images a forward pass in this process
+        self.step = self.validated = 0
+        self._spent, self._began = 0.0, time.monotonic()
+        self.chunk = math.ceil(plan.batch / here.processes)  # images a pass in this process
         self.best, self.waited = -math.inf, 0
         self.saved = time.monotonic()
 
     def restore(self) -> bool:
-        """Take the run's checkpoint, if there is one."""
-        state = self.run.load()
+        """Take the run's checkpoint, if there is one; the leader's, in all processes."""
+        state = share_object(self.run.load() if self.rank == 0 else None)
         if state is None:
+            if dist.is_initialized():
+                share_start(self.model)
+                share_start(self.averaged.model)
             return False
         self.model.load_state_dict(state["model"])
         self.averaged.model.load_state_dict(state["ema"])
@@ -110,6 +112,7 @@ class _State:
         self.scaler.load_state_dict(state["scaler"])
         self.step, self.chunk = state["step"], state["chunk"]
         self.best, self.waited = state["best"], state["waited"]
+        self.validated, self._spent = state["validated"], state["seconds"]
         return True
 
     def save(self) -> None:
@@ -125,16 +128,27 @@ class _State:
                 "chunk": self.chunk,
                 "best": self.best,
                 "waited": self.waited,
+                "validated": self.validated,
+                "seconds": self.seconds,
             }
         )
         self.saved = time.monotonic()
 
-    def begin_step(self) -> float:
-        """Set what depends on the step alone; returns the learning rate."""
-        rate = self.plan.rate(self.step)
+    @property
+    def seconds(self) -> float:
+        """How long it has been trained, earlier parts of the run included."""
+        return self._spent + time.monotonic() - self._began
+
+    def part(self) -> float:
+        """How much of the training is done, 0..1."""
+        return self.plan.part(self.step, self.seconds)
+
+    def begin_step(self, part: float) -> float:
+        """Set what depends on the step and the part that is done; returns the learning rate."""
+        rate = self.plan.rate(self.step, part)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["share"]
-        set_progress(self.model, self.step / self.plan.steps)
+        set_progress(self.model, part)
         # So that a model that draws (dropout) draws the same in a run that was resumed.
         torch.manual_seed((self.plan.config.seed * 1_000_003 + self.step) * 64 + self.rank)
         return rate
@@ -197,25 +211,27 @@ def train(
     state = _State(model, plan, run)
     resumed = state.restore()
     objective = objective or partial(detection_loss, autocast=state.autocast)
-    ahead = Prefetcher(draw, plan.steps, config.workers)
-    stop = _StopRequest(state.rank == 0)
+    ahead = Prefetcher(draw, sys.maxsize if plan.steps is None else plan.steps, config.workers)
     try:
         if state.rank > 0:
-            while state.step < plan.steps:
-                _step(state, ahead(state.step), objective)
+            while (part := share_object(None)) is not None:
+                _step(state, ahead(state.step), part, objective)
                 state.step += 1
             return None
-        with Watch(run, title or config.name, plan.steps, state.step) as watch:
+        stop = _StopRequest()
+        with stop, Watch(run, title or config.name, plan.steps, state.step) as watch:
             if resumed:
                 watch.say(f"going on from step {state.step}")
             _lead(state, ahead, objective, validation, watch, stop)
+            share_object(None)
+            if validation and not stop.asked and state.validated < state.step:
+                _validate(state, validation, watch)
             state.save()
-            if state.step < plan.steps and not state.given_up(validation):
+            if stop.asked and state.part() < 1 and not state.given_up(validation):
                 watch.say(f"stopped after {state.step} steps; the same command resumes it")
                 return None
     finally:
         ahead.close()
-        stop.restore()
     return state.averaged.model
 
 
@@ -229,13 +245,14 @@ def _lead(
 ) -> None:
     """The steps of the leading process."""
     first, started, plan = state.step, time.monotonic(), state.plan
-    while state.step < plan.steps and not stop.asked and not state.given_up(validation):
+    while (part := state.part()) < 1 and not stop.asked and not state.given_up(validation):
         step = state.step
-        row = _step(state, ahead(step), objective, watch)
+        share_object(part)
+        row = _step(state, ahead(step), part, objective, watch)
         state.step += 1
         row["s_per_step"] = round((time.monotonic() - started) / (state.step - first), 3)
         watch.step(step, row)
-        if validation and (state.step % plan.validate_every == 0 or state.step == plan.steps):
+        if validation and state.step % plan.validate_every == 0:
             _validate(state, validation, watch)
         if time.monotonic() - state.saved > plan.config.checkpoint_seconds:
             state.save()
@@ -243,6 +260,7 @@ def _lead(
 
 def _validate(state: _State, validation: Validation, watch: Watch) -> None:
     scores = dict(validation.score(state.averaged.model))
+    state.validated = state.step
     watch.scores(state.step, scores)
     if scores[validation.fitness] > state.best:
         state.best, state.waited = scores[validation.fitness], 0
@@ -259,14 +277,15 @@ def _validate(state: _State, validation: Validation, watch: Watch) -> None:
 def _step(
     state: _State,
     crops: Sequence[Crop],
+    part: float,
     objective: Objective,
     watch: Watch | None = None,
 ) -> dict[str, Any]:
     """One update of the weights; returns what the log says about it."""
-    rate = state.begin_step()
+    rate = state.begin_step(part)
     items = _gradients(state, crops, objective, watch)
     if dist.is_initialized():
-        average_gradients(state.model)
+        share_gradients(state.model)
     state.scaler.unscale_(state.optimiser)
     norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), state.plan.config.clip_norm)
     finite = bool(torch.isfinite(norm))
@@ -313,7 +332,8 @@ def _accumulate(state: _State, crops: Sequence[Crop], objective: Objective) -> d
         part = crops[start : start + state.chunk]
         share = len(part) / len(crops)
         loss, items = objective(state.model, collate(part, state.device))
-        state.scaler.scale(loss * share).backward()
+        # Of the whole step, to which other processes add theirs.
+        state.scaler.scale(loss * (len(part) / state.plan.images)).backward()
         for name, value in items.items():
             totals[name] = totals.get(name, 0.0) + float(value) * share
     return totals

@@ -21,6 +21,7 @@ from ultralytics.utils import LOGGER  # isort: skip
 from ..config import ModelSpec
 from ..runs import Run
 from .architectures import find_architecture, sort_levels
+from .place import place
 from .warm_start import line_up, read_weights, warm_start
 
 FORMAT_KEYS = {"ema", "config"}
@@ -60,12 +61,18 @@ def build_as(spec: ModelSpec) -> DetectionModel:
 def choose_device(name: str) -> torch.device:
     """The device that ``auto``, ``cpu``, ``cuda`` or ``cuda:1`` stands for.
 
+    Where several processes train together, each has a GPU of its own.
+
     Raises:
         ConfigError: there is no such device on this machine.
     """
-    gpus = gpu_count()
+    gpus, here = gpu_count(), place()
     if name == "auto":
         name = "cuda" if gpus else "cpu"
+    if here.processes > 1 and name.startswith("cuda:"):
+        raise ConfigError(f"device {name!r} is one for {here.processes} processes; use cuda")
+    if here.processes > 1 and name == "cuda":
+        name = f"cuda:{here.local_rank}"
     try:
         device = torch.device(name)
     except RuntimeError as error:

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import torch
 
+from windhover.errors import ConfigError
 from windhover.files import write_atomic
 
 from ..training_config import NOMINAL, TrainingConfig
 from .memory import batch_that_fits
+from .place import place
+from .processes import share_object
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,8 @@ class Plan:
 
     Attributes:
         config: with the settings of the optimiser.
-        steps: in all.
+        steps: in all; None where a clock ends it.
+        seconds: in all, by that clock.
         warmup: steps of the linear warm-up.
         batch: images a forward pass, of all processes together.
         accumulate: forward passes a step.
@@ -29,7 +33,8 @@ class Plan:
     """
 
     config: TrainingConfig
-    steps: int
+    steps: int | None
+    seconds: float | None
     warmup: int
     batch: int
     accumulate: int
@@ -40,13 +45,31 @@ class Plan:
         """Images a step, of all processes together."""
         return self.batch * self.accumulate
 
-    def rate(self, step: int) -> float:
-        """Learning rate of a step: a linear warm-up, then a cosine from ``lr0`` to its ``lrf``."""
+    def part(self, step: int, seconds: float) -> float:
+        """How much of the training is done, 0..1.
+
+        Args:
+            step: steps that are done.
+            seconds: that it has taken.
+        """
+        if self.steps is not None:
+            return min(1.0, step / self.steps)
+        assert self.seconds is not None
+        return min(1.0, seconds / self.seconds)
+
+    def rate(self, step: int, part: float) -> float:
+        """Learning rate of a step: a linear warm-up, then a cosine from ``lr0`` to its ``lrf``.
+
+        Args:
+            step: from 0.
+            part: of the training that is done before it; what a clock's cosine goes by.
+        """
         c = self.config
         if step < self.warmup:
             return c.lr0 * (step + 1) / self.warmup
-        done = min(1.0, (step - self.warmup) / max(1, self.steps - self.warmup))
-        return c.lr0 * (c.lrf + (1 - c.lrf) * 0.5 * (1 + math.cos(math.pi * done)))
+        if self.steps is not None:
+            part = min(1.0, (step - self.warmup) / max(1, self.steps - self.warmup))
+        return c.lr0 * (c.lrf + (1 - c.lrf) * 0.5 * (1 + math.cos(math.pi * part)))
 
 
 @dataclass(frozen=True)
@@ -62,6 +85,18 @@ class Share:
     images: int
     rank: int = 0
     processes: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse fewer images than processes.
+
+        Raises:
+            ConfigError: there are fewer.
+        """
+        if self.images < self.processes:
+            raise ConfigError(
+                f"a step of {self.images} images can't be shared by {self.processes} processes; "
+                "use a larger batch or fewer processes"
+            )
 
     @property
     def numbers(self) -> range:
@@ -86,7 +121,8 @@ def plan_of(config: TrainingConfig, images: int, batch: int, accumulate: int) ->
 
     return Plan(
         config=config,
-        steps=max(1, steps(config.epochs, config.steps)),
+        steps=None if config.minutes else max(1, steps(config.epochs, config.steps)),
+        seconds=None if config.minutes is None else 60 * config.minutes,
         warmup=steps(config.warmup_epochs, config.warmup_steps),
         batch=batch,
         accumulate=accumulate,
@@ -100,7 +136,7 @@ def portions(
     device: torch.device,
     remembered: Path,
 ) -> tuple[int, int]:
-    """Images a forward pass and forward passes a step.
+    """Images a forward pass, of all processes together, and forward passes a step.
 
     What ``auto`` chose is kept in the run folder, so that a resumed run takes the same
     steps though memory may be fuller.
@@ -111,10 +147,12 @@ def portions(
         device: where it runs.
         remembered: text file of the choice.
     """
+    here = place()
     if config.batch != "auto":
         return config.batch, config.accumulate
-    if not remembered.exists():
-        fits = batch_that_fits(loss_of, device, NOMINAL, config.processes)
-        write_atomic(remembered, f"{max(fits, config.processes)}\n")
-    batch = int(remembered.read_text())
+    if here.rank == 0 and not remembered.exists():
+        sharing = here.local_processes if device.type == "cpu" else 1
+        fits = batch_that_fits(loss_of, device, max(1, NOMINAL // here.processes), sharing)
+        write_atomic(remembered, f"{fits * here.processes}\n")
+    batch = share_object(int(remembered.read_text()) if here.rank == 0 else None)
     return batch, math.ceil(NOMINAL / batch)

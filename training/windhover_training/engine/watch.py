@@ -20,13 +20,13 @@ class Watch:
     to ``tensorboard/`` and all rows to ``log.jsonl`` in the run folder.
     """
 
-    def __init__(self, run: Run, title: str, steps: int, done: int = 0) -> None:
+    def __init__(self, run: Run, title: str, steps: int | None, done: int = 0) -> None:
         """Open the bar and the curves.
 
         Args:
             run: whose folder takes the curves.
             title: what is being done, for the bar.
-            steps: in all.
+            steps: in all; None where nobody knows.
             done: steps of an earlier part of the run; curves beyond are replaced.
         """
         from torch.utils.tensorboard import SummaryWriter

@@ -53,7 +53,6 @@ class AblationConfig(Strict):
     width: int = Field(1280, multiple_of=32)
     seed: int = 1
     device: str = "auto"
-    processes: int = Field(1, gt=0, le=64)
 
     def of(self, kind: str) -> FusionConfig:
         """The base's config for one kind."""
@@ -62,9 +61,9 @@ class AblationConfig(Strict):
             "name": f"{self.name}-{kind}",
             "steps": self.steps,
             "epochs": None,
+            "minutes": None,
             "seed": self.seed,
             "device": self.device,
-            "processes": self.processes,
         }
         # A rival of one camera is not to be taught on pictures it can't see.
         if kind == "rgb":

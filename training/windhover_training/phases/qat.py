@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from ..config import ModelSpec, ReleaseConfig, load_config
 from ..engine.fusion import WINDOW
 from ..engine.loop import train
 from ..engine.model import choose_device, load_model
+from ..engine.place import place
+from ..engine.processes import run_distributed
 from ..engine.qat import QuantisationSimulation
 from ..engine.settings import Share, plan_of
 from ..evaluate.score import quick_score
@@ -87,30 +91,42 @@ def _needs(config: QatConfig) -> list[RequiredInput]:
     return needed
 
 
-def _run(config: QatConfig, run: Run) -> Mapping[str, Any] | None:
-    release = load_config(config.release, ReleaseConfig)
+@dataclass(frozen=True)
+class _Trained:
+    """What training leaves to be scored and exported."""
+
+    learner: QuantisationSimulation
+    core: onnx.ModelProto
+    labels: list[str]
+    left_out: dict[str, int]
+
+
+def _train(config: QatConfig, release: ReleaseConfig, run: Run, rank: int) -> _Trained | None:
     model, spec = load_model(release.checkpoint, config.model)
     _check_size(config, release, spec)
     core = export_core(model, release.height, release.width, spec.channels)
     model.to(choose_device(config.device))
-    channels = KINDS[spec.channels]
     settings = release.calibration.model_copy(update={"images": config.calibration_images})
-    images = calibration_images(settings, channels, release.height, release.width)
+    images = calibration_images(settings, KINDS[spec.channels], release.height, release.width)
     learner = QuantisationSimulation(model, images, release.calibration.score_range)
-    before = _bundle(release, learner, core, spec.labels, run.folder / "before")
+    if rank == 0:
+        _bundle(release, learner, core, spec.labels, run.folder / "before")
     flaws: Counter[str] = Counter()
     pictures = load_pictures(config.data, config.splits, spec.channels, spec.labels, flaws)
     sampler = HeavySampler(pictures, config.imgsz, spec.channels, config.augmentation, config.seed)
     plan = plan_of(config, len(pictures), config.batch, config.accumulate)
-    averaged = train(
-        learner,
-        in_turn(sampler)(Share(plan.images)),
-        plan,
-        run,
-    )
-    if averaged is None:
+    share = Share(plan.images, rank, place().processes)
+    averaged = train(learner, in_turn(sampler)(share), plan, run)
+    return None if averaged is None else _Trained(averaged, core, spec.labels, dict(flaws))
+
+
+def _run(config: QatConfig, run: Run) -> Mapping[str, Any] | None:
+    release = load_config(config.release, ReleaseConfig)
+    done = run_distributed(partial(_train, config, release, run), config.seed)
+    if done is None:
         return None
-    after = _bundle(release, averaged, core, spec.labels, run.folder / "bundle")
+    before = Bundle.load(run.folder / "before")
+    after = _bundle(release, done.learner, done.core, done.labels, run.folder / "bundle")
     # Names an op that is not on the HTP.
     build_context(after.root / "int8.onnx", run.folder / f"{release.soc}.bin", release.soc)
     scored = {
@@ -118,7 +134,7 @@ def _run(config: QatConfig, run: Run) -> Mapping[str, Any] | None:
         "before": quick_score(before, "int8", *config.scored_on, config.frames),
         "after": quick_score(after, "int8", *config.scored_on, config.frames),
     }
-    return {"int8": str(after.root / "int8.onnx"), "ap50": scored, "left_out": dict(flaws)}
+    return {"int8": str(after.root / "int8.onnx"), "ap50": scored, "left_out": done.left_out}
 
 
 def _check_size(config: QatConfig, release: ReleaseConfig, spec: ModelSpec) -> None:

@@ -21,6 +21,7 @@ from ..engine.learner import student_of
 from ..engine.loop import Validation, short_float, train
 from ..engine.model import save_weights, take_weights
 from ..engine.objective import Objective, detection_loss
+from ..engine.place import place
 from ..engine.processes import run_distributed
 from ..engine.settings import Share, plan_of, portions
 from ..engine.validation import Validator
@@ -107,7 +108,7 @@ def run_training(
         None if the run was asked to stop; it resumes from its checkpoint when run again.
     """
     work = partial(_train, start, config, run, title)
-    return run_distributed(work, config.processes, config.seed)
+    return run_distributed(work, config.seed)
 
 
 def _train(
@@ -130,7 +131,7 @@ def _train(
         objective = begun.objective(short_float(device) if config.amp else None)
     averaged = train(
         model if begun.wrap is None else begun.wrap(model),
-        begun.source(Share(plan.images, rank, config.processes)),
+        begun.source(Share(plan.images, rank, place().processes)),
         plan,
         run,
         objective=objective,

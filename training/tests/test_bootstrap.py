@@ -195,18 +195,16 @@ def test_a_lack_of_memory_halves_the_pass_and_doubles_their_number(
     assert last(tmp_path / "run")["chunk"] == 2
 
 
-def test_other_errors_and_a_single_image_too_large_are_not_hidden(
+def test_other_errors_are_not_hidden(
     epoch_settings: Callable[..., dict], tmp_path: Path, monkeypatch
 ) -> None:
-    for error in (RuntimeError("shapes differ"), MemoryError()):
+    def failing(model, batch, autocast):
+        raise RuntimeError("shapes differ")
 
-        def failing(model, batch, autocast, error=error):
-            raise error
-
-        monkeypatch.setattr(loop, "detection_loss", failing)
-        config = PictureConfig(**epoch_settings(epochs=1, batch=4))
-        with pytest.raises(type(error)):
-            execute(PHASE, config, tmp_path / type(error).__name__)
+    monkeypatch.setattr(loop, "detection_loss", failing)
+    config = PictureConfig(**epoch_settings(epochs=1, batch=4))
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        execute(PHASE, config, tmp_path / "run")
 
 
 def test_training_ends_where_scores_do_not_rise(

@@ -164,6 +164,20 @@ def test_a_run_goes_on_from_its_checkpoint(data: Path, tmp_path: Path) -> None:
     assert (state["step"], state["updates"]) == (3, 3)
 
 
+def test_crops_train_by_epochs_and_validate_on_whole_frames(data: Path, tmp_path: Path) -> None:
+    changes = {"steps": None, "epochs": 2, "warmup_steps": 0, "val": "test", "val_images": 2}
+    values = tiny_config(data, 1).model_dump() | changes | {"validate_steps": None}
+    assert execute(PHASE, DetectorConfig.model_validate(values), tmp_path / "run")
+    model, spec = load_weights(tmp_path / "run/best.pt")
+    assert model.model[-1].nc == len(spec.labels)
+    metrics = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert (metrics["best"], metrics["checkpoint"]) == ("best.pt", "final.pt")
+    # Eight frames are an epoch of two steps.
+    rows = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "map50" in row] == [2, 4]
+    assert metrics["val"]["step"] in {2, 4}
+
+
 def test_pictures_that_cannot_be_read_are_passed_over_and_listed(
     data: Path, tmp_path: Path
 ) -> None:

@@ -93,7 +93,7 @@ def settings(
 
     def fusion() -> dict[str, Any]:
         return FusionConfig(
-            name="tiny", labels=["person", "weapon", "two-wheeler", "vehicle"], data=scenes,
+            name="tiny", labels=["person", "weapon", "motorcycle", "vehicle"], data=scenes,
             imgsz=64, class_weights=[1, 1, 1, 1], **SHORT,
         ).model_dump(mode="json")  # fmt: skip
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,18 +16,25 @@ import cv2
 import numpy as np
 import torch
 
+from windhover.errors import ConfigError
+from windhover_training.config import ModelSpec
 from windhover_training.data.augment.crops import Sample, ignored
 from windhover_training.data.augment.real_rgb import HeldCrop, RealRgbSampler, compose, load_real
 from windhover_training.engine.batches import collate
 from windhover_training.engine.fusion import RgbtModel
-from windhover_training.engine.hold import Holder, forward_with_hidden
+from windhover_training.engine.hold import Holder, watched
 from windhover_training.engine.learner import keep_statistics, layer_rate, parameter_groups
-from windhover_training.engine.model import build_model
-from windhover_training.engine.stock import begin_as_stock
-from windhover_training.fusion_config import FusionConfig, HoldConfig, RgbtAugmentation
+from windhover_training.engine.model import build_model, load_weights, save_weights
+from windhover_training.engine.stock import COCO_ROWS, begin_as_stock, class_layers
+from windhover_training.engine.teachers import read_holder
+from windhover_training.engine.warm_start import warm_start
+from windhover_training.fusion_config import FusionConfig, RgbtAugmentation
+from windhover_training.phases.base import execute
+from windhover_training.phases.bootstrap import PHASE as BOOTSTRAP
 from windhover_training.phases.fusion import PHASE, run_fusion
+from windhover_training.phases.pictures import PictureConfig
 from windhover_training.runs import Run
-from windhover_training.training_config import LayerRates
+from windhover_training.training_config import HoldConfig, LayerRates
 
 pytestmark = pytest.mark.train_env
 
@@ -57,19 +66,27 @@ def images(count: int = 3) -> torch.Tensor:
 
 def distance(holder: Holder, model: RgbtModel, rows: list[int]) -> float:
     x = images()
-    raw, hidden = forward_with_hidden(model, x)
+    with watched(model) as seen:
+        model(x)
+    assert seen.scores is not None
     held = torch.tensor(rows, dtype=torch.int64)
-    return float(holder.distance(x, raw["scores"], hidden, held).detach())
+    return float(holder.distance(x, seen.scores, seen.hidden, held).detach())
+
+
+def held_near(start: RgbtModel, weights: dict[str, np.ndarray], **settings: Any) -> Holder:
+    """What holds a network near its start as stock."""
+    config = HoldConfig(weight=1, **settings)
+    return Holder(start, class_layers(weights), COCO_ROWS, LABELS, config, marked=True)
 
 
 def test_at_the_start_nothing_is_away(started: RgbtModel, weights: dict[str, np.ndarray]) -> None:
-    holder = Holder(copy.deepcopy(started), weights, LABELS, HoldConfig(weight=1))
+    holder = held_near(copy.deepcopy(started), weights)
     # A vehicle starts as a car; it is held as a car, a bus or a lorry, whichever is likelier.
     with torch.no_grad():
         for name in (name for name in weights if name.endswith(".2.weight") and ".cv3." in name):
             bias = weights[name.replace("weight", "bias")]
             assert bias[2] == bias[5] == bias[7]
-        for layer in holder._last:
+        for layer in holder._layers:
             for row in (5, 7):
                 layer.weight[row], layer.bias[row] = layer.weight[2], layer.bias[2]
     assert distance(holder, started, [0, 2]) == pytest.approx(0, abs=0.05)
@@ -78,10 +95,10 @@ def test_at_the_start_nothing_is_away(started: RgbtModel, weights: dict[str, np.
 def test_a_vehicle_is_held_as_the_likeliest_of_stocks(
     started: RgbtModel, weights: dict[str, np.ndarray]
 ) -> None:
-    holder = Holder(copy.deepcopy(started), weights, LABELS, HoldConfig(weight=1))
+    holder = held_near(copy.deepcopy(started), weights)
     before = distance(holder, started, [0])
     with torch.no_grad():
-        for layer in holder._last:
+        for layer in holder._layers:
             layer.bias[7] += 9
     assert distance(holder, started, [0]) > before + 1
 
@@ -90,7 +107,7 @@ def test_a_vehicle_is_held_as_the_likeliest_of_stocks(
 def test_a_model_that_moves_away_is_drawn_back(
     started: RgbtModel, weights: dict[str, np.ndarray], changed: str
 ) -> None:
-    holder = Holder(copy.deepcopy(started), weights, LABELS, HoldConfig(weight=1))
+    holder = held_near(copy.deepcopy(started), weights)
     branch = started.model[-1].cv3[0]
     with torch.no_grad():
         if changed == "own row":
@@ -106,7 +123,7 @@ def test_a_finer_level_than_stocks_is_free(weights: dict[str, np.ndarray]) -> No
     model = RgbtModel("yolo11n-p2.yaml", len(LABELS), "cbam", ("p2",), head_classes=80)
     begin_as_stock(model, weights, LABELS)
     model.eval()
-    holder = Holder(copy.deepcopy(model), weights, LABELS, HoldConfig(weight=1))
+    holder = held_near(copy.deepcopy(model), weights)
     before = distance(holder, model, [0, 2])
     fine, coarse = (model.model[-1].cv3[level][-1] for level in (0, 1))
     with torch.no_grad():
@@ -131,7 +148,7 @@ def test_a_finer_level_learns_at_the_whole_rate() -> None:
 def test_what_stock_does_not_know_is_free(
     started: RgbtModel, weights: dict[str, np.ndarray]
 ) -> None:
-    holder = Holder(copy.deepcopy(started), weights, LABELS, HoldConfig(weight=1))
+    holder = held_near(copy.deepcopy(started), weights)
     with torch.no_grad():
         started.model[-1].cv3[0][-1].bias[WEAPON] += 8
     assert distance(holder, started, [0, 1, 2]) == pytest.approx(0, abs=0.05)
@@ -145,7 +162,7 @@ def test_a_class_is_held_as_strongly_as_asked(
         started.model[-1].cv3[0][-1].bias[MOTORCYCLE] += 9
     once, six = (
         distance(
-            Holder(start, weights, LABELS, HoldConfig(weight=1, labels={"motorcycle": factor})),
+            held_near(start, weights, labels={"motorcycle": factor}),
             started,
             [0],
         )
@@ -269,3 +286,72 @@ def test_a_real_set_is_read_with_its_own_labels(config: FusionConfig) -> None:
     (sample,) = load_real(config.real_rgb[0].data, ["train"], LABELS)
     assert sample.pixels.shape == (160, 160, 3)
     assert sample.classes.tolist() == [PERSON]
+
+
+def scores_of(path: Path, images: torch.Tensor) -> torch.Tensor:
+    model, _ = load_weights(path)
+    with torch.no_grad():
+        return model(images)[1]["scores"]
+
+
+def test_any_phase_can_be_held_near_a_teacher(
+    epoch_settings: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    settings = epoch_settings(epochs=None, steps=12, warmup_epochs=None, warmup_steps=0, lr0=0.02)
+    settings |= {"val_images": 1, "ema": 0.5}
+    short = settings | {"steps": 1}
+    assert execute(BOOTSTRAP, PictureConfig(**short), tmp_path / "start")
+    start = tmp_path / "start/final.pt"
+    images = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(3))
+    before = scores_of(start, images)
+    away = {}
+    for weight in (0.0, 100.0):
+        own = settings | {"pretrained": start, "hold": {"weight": weight, "teacher": start}}
+        own |= {"keep_statistics": True, "rates": {"backbone": 0.5}}
+        run = tmp_path / str(weight)
+        assert execute(BOOTSTRAP, PictureConfig(**own), run)
+        after = scores_of(run / "final.pt", images)
+        away[weight] = float((after.sigmoid() - before.sigmoid()).abs().mean())
+        rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+        assert ("hold" in rows[0]) == (weight > 0)
+        # Statistics of the normalisation are the start's, however far the weights have moved.
+        kept, first = (torch.load(each, weights_only=False)["ema"] for each in
+                       (run / "final.pt", start))  # fmt: skip
+        mean = "model.0.bn.running_mean"
+        torch.testing.assert_close(kept[mean], first[mean])
+    assert away[100.0] < 0.5 * away[0.0]
+
+
+def test_a_teacher_of_other_labels_or_images_is_refused(
+    epoch_settings: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="needs a teacher"):
+        PictureConfig(**epoch_settings(hold={"weight": 1.0}))
+    device = torch.device("cpu")
+    tiny = str(Path(__file__).with_name("tiny11.yaml"))
+    spec = ModelSpec(model=tiny, labels=["boat"], channels=3)
+    teacher = save_weights(Run(tmp_path), build_model(tiny, 3, 1), spec)
+    hold = HoldConfig(weight=1.0, teacher=teacher, others=0)
+    with pytest.raises(ConfigError, match="knows none of upright"):
+        read_holder(hold, tiny, 3, ["upright"], device)
+    with pytest.raises(ConfigError, match="looks at 3 channels and the student at 1"):
+        read_holder(hold, tiny, 1, ["boat"], device)
+    assert read_holder(HoldConfig(), tiny, 1, ["boat"], device) is None
+
+
+def test_stock_weights_hold_a_plain_network(weights: dict[str, np.ndarray], tmp_path: Path) -> None:
+    np.savez(tmp_path / "stock.npz", **weights)
+    hold = HoldConfig(weight=1.0, teacher=tmp_path / "stock.npz")
+    holder = read_holder(hold, "yolo11n.yaml", 3, ["person"], torch.device("cpu"))
+    assert holder is not None
+    model = build_model("yolo11n.yaml", 3, 80).eval()
+    warm_start(model, weights, list(range(80)))
+    x = images()[:, :3]
+    with watched(model) as seen:
+        model(x)
+    assert seen.scores is not None
+    everyone = torch.arange(3)
+    near = holder.distance(x, seen.scores, seen.hidden, everyone)
+    far = holder.distance(x, seen.scores + 6, seen.hidden, everyone)
+    assert float(near.detach()) == pytest.approx(0, abs=0.05)
+    assert float(far.detach()) > 1

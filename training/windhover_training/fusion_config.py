@@ -47,20 +47,6 @@ class ClearConfig(Strict):
     score: float = Field(0.1, gt=0, lt=1)
 
 
-class HoldConfig(Strict):
-    """How strongly scores on real RGB are held near those of stock, where a run started.
-
-    Attributes:
-        weight: of the distance beside the detection loss; 0 for none.
-        labels: factor of a label of ours that stock knows too; 1 where none is given.
-        others: factor of stock's other classes.
-    """
-
-    weight: float = Field(0.0, ge=0)
-    labels: dict[str, float] = Field(default_factory=dict)
-    others: float = Field(0.5, ge=0)
-
-
 class RealRgb(Strict):
     """Real RGB pictures in every batch, with thermal blank.
 
@@ -98,7 +84,6 @@ class FusionConfig(NetworkConfig):
         stock: stock weights that a run without ``pretrained`` starts as (:mod:`.engine.stock`), and
             that ``hold`` holds it near to.
         real_rgb: sets of real RGB pictures.
-        hold: how strongly scores on these are held.
     """
 
     fusion: Literal["cbam", "early", "rgb", "thermal"] = "cbam"
@@ -117,7 +102,6 @@ class FusionConfig(NetworkConfig):
     head_classes: int | None = Field(None, gt=0)
     stock: Path | None = None
     real_rgb: tuple[RealRgb, ...] = ()
-    hold: HoldConfig = HoldConfig()
 
     @property
     def channels(self) -> int:

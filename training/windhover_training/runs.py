@@ -92,13 +92,23 @@ class Run:
         return path
 
     def load(self) -> dict[str, Any] | None:
-        """Read the checkpoint, or None if the run has none yet."""
+        """Read the checkpoint, or None if the run has none yet.
+
+        Raises:
+            DataError: it is damaged.
+        """
         import torch
 
         if not self.checkpoint.exists():
             return None
-        state: dict[str, Any] = torch.load(self.checkpoint, map_location="cpu", weights_only=False)
-        return state
+        try:
+            state = torch.load(self.checkpoint, map_location="cpu", weights_only=False)
+        except Exception as error:  # whatever unpickling a damaged file raises
+            raise DataError(
+                f"{self.checkpoint} is damaged ({error}); --force starts the run again"
+            ) from error
+        found: dict[str, Any] = state
+        return found
 
     def write(self, name: str, value: Any) -> None:
         """Write a JSON file of the run atomically."""

@@ -61,6 +61,26 @@ class LayerRates(Strict):
     head: float = Field(1.0, gt=0, le=1)
 
 
+class HoldConfig(Strict):
+    """How strongly class scores are held near a teacher's.
+
+    On real RGB pictures only where a phase has such sets (``real_rgb``), else on all.
+
+    Attributes:
+        weight: of the distance beside the objective; 0 for none.
+        teacher: ``best.pt`` or ``final.pt`` of a run, a released bundle, or stock weights as
+            ``.onnx`` or ``.npz``; by default the ``stock`` that the model starts as.
+        labels: factor of a label of ours that the teacher knows too; 1 where none is given.
+        others: factor of the teacher's other classes, where the head's hidden layers are as
+            wide as the teacher's.
+    """
+
+    weight: float = Field(0.0, ge=0)
+    teacher: Path | None = None
+    labels: dict[str, float] = Field(default_factory=dict)
+    others: float = Field(0.5, ge=0)
+
+
 class TrainingConfig(Strict):
     """What all phases share: AdamW with a linear warm-up and a cosine from ``lr0``.
 
@@ -85,6 +105,7 @@ class TrainingConfig(Strict):
         amp: mixed precision: bfloat16, or float16 with a scaled loss on a GPU that lacks it.
         keep_statistics: normalisation keeps the statistics that the model starts with.
         rates: shares of the learning rate, by layer.
+        hold: keeps class scores near a teacher's.
         val: split that chooses ``best.pt`` and ends the training; None for no validation.
         val_data: converted set that it is of; by default the one that is trained on.
         val_images: most images of it, evenly spread; None for all.
@@ -118,6 +139,7 @@ class TrainingConfig(Strict):
     amp: bool = True
     keep_statistics: bool = False
     rates: LayerRates = LayerRates()
+    hold: HoldConfig = HoldConfig()
     val: str | None = None
     val_data: Path | None = None
     val_images: int | None = Field(None, gt=0)
@@ -154,6 +176,12 @@ class TrainingConfig(Strict):
         if not given:
             return default if all(value is None for value in own.values()) else own
         return {key: given.get(key) for key in default}
+
+    @model_validator(mode="after")
+    def _hold_has_a_teacher(self) -> TrainingConfig:
+        if self.hold.weight and self.hold.teacher is None and not getattr(self, "stock", None):
+            raise ValueError("hold needs a teacher: weights that it holds near to")
+        return self
 
     @model_validator(mode="after")
     def _whole_cells(self) -> TrainingConfig:

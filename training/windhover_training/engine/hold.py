@@ -1,68 +1,123 @@
-"""Keeps a network that started as stock near stock on real RGB pictures.
+"""A term that keeps a network's class scores near a teacher's, beside any other objective.
 
-Few real pictures may be trained on, and they label few classes. What stock knows beyond
-them is lost while other things are learnt, so on crops of real RGB the class scores are
-held near those of the start: all 80 of stock's, which the hidden layers of the head still
-give, and those of our own labels (Li and Hoiem, "Learning without Forgetting", ECCV 2016).
+Few pictures may be trained on, and they label few classes. What the start knows beyond them is
+lost while other things are learnt, so class scores are held near those of a teacher: those of
+our own labels that it knows, and all of its own, where the hidden layers of the head still give
+them (Li and Hoiem, "Learning without Forgetting", ECCV 2016).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch.nn import functional
 from ultralytics.nn.tasks import DetectionModel
 
-from ..fusion_config import HoldConfig
-from .fusion import RgbtModel
-from .objective import Objective, in_float32, leave_out
-from .stock import COCO_ROWS, class_layers
-from .warm_start import Weights
+from windhover.errors import ConfigError
+
+from ..training_config import HoldConfig
+from .distill import teacher_view
+from .learner import student_of
+from .objective import Objective
+
+
+@dataclass
+class Seen:
+    """What a forward pass of a detector gave.
+
+    Attributes:
+        scores: ``(B, labels, cells)`` logits.
+        hidden: what its class layers took at each stride, ``(B, C, h, w)``; empty where its
+            head is not known, as of a quantised one.
+    """
+
+    scores: torch.Tensor | None = None
+    hidden: list[torch.Tensor] = field(default_factory=list)
+
+
+@contextmanager
+def watched(model: torch.nn.Module) -> Iterator[Seen]:
+    """Watch the next forward pass of a detector that is trained, or of one in eval mode."""
+    seen = Seen()
+
+    def keep_scores(_: object, __: object, output: Any) -> None:
+        raw = output[1] if isinstance(output, tuple) else output
+        seen.scores = raw["scores"]
+
+    def keep_hidden(_: object, inputs: tuple[torch.Tensor]) -> None:
+        seen.hidden.append(inputs[0])
+
+    hooks = [model.register_forward_hook(keep_scores)]
+    if isinstance(model, DetectionModel):
+        hooks += [each[-1].register_forward_pre_hook(keep_hidden) for each in model.model[-1].cv3]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 class Holder:
-    """The start's scores, and the loss of a model that moves away from them."""
+    """A teacher's scores, and the loss of a model that moves away from them."""
 
     def __init__(
-        self, start: RgbtModel, weights: Weights, labels: Sequence[str], config: HoldConfig
+        self,
+        teacher: DetectionModel,
+        layers: Sequence[Any],
+        rows: Mapping[str, Sequence[int]],
+        labels: Sequence[str],
+        config: HoldConfig,
+        *,
+        marked: bool = False,
     ) -> None:
         """Prepare what is held.
 
         Args:
-            start: network as it started (:func:`.stock.begin_as_stock`); it is not trained.
-            weights: stock's, which it started from.
-            labels: of the network.
+            teacher: it is not trained.
+            layers: its last class layers, one a stride.
+            rows: for each label that it knows its rows there, the nearest first.
+            labels: of the model that is held.
             config: how strongly each class is held.
-        """
-        self.start = start.eval().requires_grad_(False)
-        self.config = config
-        self._last = class_layers(weights)
-        known = [label for label in labels if label in COCO_ROWS]
-        self._own = [labels.index(label) for label in known]
-        self._stock = [list(COCO_ROWS[label]) for label in known]
-        own_strength = [config.labels.get(label, 1.0) for label in known]
-        self._own_strength = torch.tensor(own_strength)
-        self._strength = torch.full((len(self._last[0].bias),), config.others)
-        for rows, value in zip(self._stock, own_strength, strict=True):
-            self._strength[rows] = value
+            marked: whether only images are held that their sampler marks, else all are.
 
-    def objective(self, autocast: torch.dtype | None) -> Objective:
-        """What is minimised: the detection loss, and the distance from the start."""
+        Raises:
+            ConfigError: the teacher's head has two branches, or there is nothing to hold.
+        """
+        if hasattr(teacher.model[-1], "one2one_cv3"):
+            raise ConfigError("hold: a head of YOLO26 has two branches; it can't be held")
+        self.teacher = teacher.eval().requires_grad_(False)
+        self.config, self._layers, self._marked = config, layers, marked
+        known = [label for label in labels if label in rows]
+        if not known and not config.others:
+            raise ConfigError(f"hold: the teacher knows none of {', '.join(labels)}")
+        self._own = [labels.index(label) for label in known]
+        self._rows = [list(rows[label]) for label in known]
+        own_strength = [config.labels.get(label, 1.0) for label in known]
+        device = next(teacher.parameters()).device
+        self._own_strength = torch.tensor(own_strength, device=device)
+        self._strength = torch.full((len(layers[0].bias),), config.others, device=device)
+        for its, value in zip(self._rows, own_strength, strict=True):
+            self._strength[its] = value
+
+    def around(self, objective: Objective) -> Objective:
+        """An objective, and the distance from the teacher beside it."""
 
         def held(
-            model: Any, batch: dict[str, torch.Tensor]
+            learner: torch.nn.Module, batch: dict[str, torch.Tensor]
         ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
             images = batch["img"]
-            with torch.autocast(images.device.type, dtype=autocast, enabled=autocast is not None):
-                raw, hidden = forward_with_hidden(model, images)
-            raw = in_float32(raw)
-            leave_out(model, batch)
-            parts, items = model.loss(batch, raw)
-            away = self.distance(images, raw["scores"], hidden, batch["held"])
-            total = parts.sum() / len(images) + self.config.weight * away / len(images)
-            return total, {**dict(items), "hold": away.detach() / len(images)}
+            with watched(student_of(learner)) as seen:
+                loss, items = objective(learner, batch)
+            assert seen.scores is not None
+            rows = torch.arange(len(images), device=images.device)
+            away = self.distance(
+                images, seen.scores, seen.hidden, batch["held"] if self._marked else rows
+            ) / len(images)
+            return loss + self.config.weight * away, {**dict(items), "hold": away.detach()}
 
         return held
 
@@ -73,51 +128,39 @@ class Holder:
         hidden: Sequence[torch.Tensor],
         rows: torch.Tensor,
     ) -> torch.Tensor:
-        """How far the scores of some images are from the start's, as a divergence.
+        """How far the scores of some images are from the teacher's, as a divergence.
 
-        A label of ours that is several of stock's is held near the highest of these. A finer
-        level than stock's has nothing to be held near.
+        A label of ours that is several of the teacher's is held near the highest of these. A
+        finer level than the teacher's has nothing to be held near.
 
         Args:
-            images: ``(B, 4, H, W)`` in 0..1.
+            images: ``(B, C, H, W)`` in 0..1.
             scores: ``(B, labels, cells)`` logits of the model in training.
-            hidden: what its class layers take at each stride, ``(B, C, h, w)``.
+            hidden: what its class layers take at each stride, ``(B, C, h, w)``, or nothing.
             rows: of the images that are held.
         """
         if not len(rows):
             return scores.new_zeros(())
-        with torch.no_grad():
-            _, before = forward_with_hidden(self.start, images[rows])
-        more = len(hidden) - len(self._last)
-        total, first = scores.new_zeros(()), sum(each[0, 0].numel() for each in hidden[:more])
-        for layer, old, new in zip(self._last, before[more:], hidden[more:], strict=True):
+        with torch.no_grad(), watched(self.teacher) as before:
+            self.teacher(teacher_view(self.teacher, images[rows]))
+        # Finest first: what one of them lacks is at the beginning.
+        levels = min(len(self._layers), len(hidden) or len(self._layers))
+        olds, layers = before.hidden[-levels:], self._layers[-levels:]
+        news = list(hidden)[-levels:] or [None] * levels
+        sizes = [old[0, 0].numel() for old in olds]
+        first = scores.shape[2] - sum(sizes)
+        total = scores.new_zeros((), dtype=torch.float32)
+        for layer, old, new, size in zip(layers, olds, news, sizes, strict=True):
             wanted = layer(old.float()).sigmoid()
-            now = layer(new[rows].float())
-            total = total + (_divergence(now, wanted).sum((0, 2, 3)) * self._strength).sum()
-            cells = old.shape[2] * old.shape[3]
-            own = scores[rows][:, self._own, first : first + cells].float()
-            target = torch.stack([wanted[:, each].amax(1) for each in self._stock], 1).flatten(2)
-            total = total + (_divergence(own, target).sum((0, 2)) * self._own_strength).sum()
-            first += cells
+            if new is not None and new.shape[1] == layer.in_channels:
+                now = layer(new[rows].float())
+                total = total + (_divergence(now, wanted).sum((0, 2, 3)) * self._strength).sum()
+            if self._own:
+                own = scores[rows][:, self._own, first : first + size].float()
+                target = torch.stack([wanted[:, its].amax(1) for its in self._rows], 1).flatten(2)
+                total = total + (_divergence(own, target).sum((0, 2)) * self._own_strength).sum()
+            first += size
         return total
-
-
-def forward_with_hidden(
-    model: DetectionModel, images: torch.Tensor
-) -> tuple[dict[str, Any], list[torch.Tensor]]:
-    """Raw predictions as Ultralytics' loss takes them, and what the last class layers took."""
-    head = model.model[-1]
-    sources = model.neck(images)
-    hidden = [branch[:-1](source) for branch, source in zip(head.cv3, sources, strict=True)]
-    scores = [branch[-1](x) for branch, x in zip(head.cv3, hidden, strict=True)]
-    boxes = [branch(source) for branch, source in zip(head.cv2, sources, strict=True)]
-    raw = {
-        "boxes": torch.cat([each.flatten(2) for each in boxes], 2),
-        "scores": torch.cat([each.flatten(2) for each in scores], 2),
-        # Looked at for their shapes only.
-        "feats": scores,
-    }
-    return raw, hidden
 
 
 def _divergence(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:

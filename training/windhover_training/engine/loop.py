@@ -224,7 +224,7 @@ def train(
                 watch.say(f"going on from step {state.step}")
             _lead(state, ahead, objective, validation, watch, stop)
             share_object(None)
-            if validation and not stop.asked and state.validated < state.step:
+            if validation and state.part() >= 1 and state.validated < state.step:
                 _validate(state, validation, watch)
             state.save()
             if stop.asked and state.part() < 1 and not state.given_up(validation):
@@ -317,12 +317,15 @@ def _gradients(
         state.chunk = math.ceil(state.chunk / 2)
         if state.device.type == "cuda":
             torch.cuda.empty_cache()
-        if watch is not None:
-            passes = math.ceil(len(crops) / state.chunk)
-            watch.say(
-                f"out of memory at step {state.step}: from now on {state.chunk} images a "
-                f"forward pass, {passes} passes a step"
-            )
+        passes = math.ceil(len(crops) / state.chunk)
+        said = (
+            f"out of memory at step {state.step}: from now on {state.chunk} images a "
+            f"forward pass, {passes} passes a step"
+        )
+        if watch is None:
+            sys.stderr.write(f"process {state.rank}: {said}\n")
+        else:
+            watch.say(said)
 
 
 def _accumulate(state: _State, crops: Sequence[Crop], objective: Objective) -> dict[str, float]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import psutil
 import torch
+
+from windhover.errors import ConfigError
 
 # Beside what is kept for the backward pass: gradients and workspace of the widest layer.
 _HEADROOM = 1.4
@@ -20,6 +23,24 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     # The CPU allocator has no error class for it.
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+@contextmanager
+def told_in_one_line(device: str) -> Iterator[None]:
+    """Tell a lack of memory that no smaller portion has mended as a person needs it.
+
+    Raises:
+        ConfigError: the block ran out of memory.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ConfigError(
+            f"device {device}: not enough memory, even for one image at a time; use a smaller "
+            "imgsz or model, or another device"
+        ) from error
 
 
 def bytes_kept(run: Callable[[], torch.Tensor]) -> int:
@@ -58,7 +79,12 @@ def batch_that_fits(
     Returns:
         ``most``, or ``most`` halved as often as it takes, at least 1.
     """
-    one, two = (bytes_kept(partial(loss_of, n)) for n in (1, 2))
+    try:
+        one, two = (bytes_kept(partial(loss_of, n)) for n in (1, 2))
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return 1
     an_image = max(two - one, 1) * _HEADROOM
     room = _SHARE * free_bytes(device) / processes
     batch = most

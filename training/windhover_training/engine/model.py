@@ -109,14 +109,17 @@ def load_weights(path: Path) -> tuple[DetectionModel, ModelSpec]:
     """Build the model of a finished run, in eval mode.
 
     Raises:
-        DataError: the file is no checkpoint of weights.
+        DataError: the file is no checkpoint of weights, or they are of another model.
     """
     state = read_checkpoint(path)
     if not state.keys() >= FORMAT_KEYS:
         raise DataError(f"{path} holds no averaged weights; give best.pt or final.pt of a run")
     spec = ModelSpec.model_validate(state["config"])
     model = build_as(spec)
-    model.load_state_dict(state["ema"])
+    try:
+        model.load_state_dict(state["ema"])
+    except RuntimeError as error:
+        raise DataError(f"{path}: its weights are not those of {spec.model}; {error}") from error
     return model.eval(), spec
 
 

@@ -44,8 +44,15 @@ _UNKNOWN: Final = -9.0
 
 
 def read_weights(graph: Path) -> Weights:
-    """Initialisers of a float.onnx by the name they have in Ultralytics' state dict."""
-    model = onnx.load(graph)
+    """Initialisers of a float.onnx by the name they have in Ultralytics' state dict.
+
+    Raises:
+        DataError: the file can't be read or holds none.
+    """
+    try:
+        model = onnx.load(graph)
+    except Exception as error:  # whatever reading a damaged file raises
+        raise DataError(f"{graph}: can't be read ({error}); give another float.onnx") from error
     found = {
         i.name.removeprefix("model."): numpy_helper.to_array(i)
         for i in model.graph.initializer
@@ -117,21 +124,25 @@ def warm_start(model: DetectionModel, weights: Weights, classes: Sequence[int | 
         How many convolutions were taken over.
 
     Raises:
-        DataError: none fits, or they lack a class.
+        DataError: few fit, or they lack a class.
     """
-    taken, weights = 0, line_up(model, weights)
+    taken, possible, weights = 0, 0, line_up(model, weights)
     for name, module in model.named_modules():
         source = name
         if name.startswith("colour.") and f"{name}.conv.weight" not in weights:
             source = name.replace("colour.", "model.", 1)
+        possible += isinstance(module, Conv)
         if isinstance(module, Conv) and f"{source}.conv.weight" in weights:
             taken += _take_conv(module, weights, source)
         elif (
             type(module) is nn.Conv2d and module.bias is not None and f"{source}.weight" in weights
         ):
             taken += _take_last(module, weights, source, classes)
-    if not taken:
-        raise DataError("the weights to start from fit no layer of this model")
+    if taken < 0.5 * possible:
+        raise DataError(
+            f"the weights to start from fit {taken} of the model's {possible} layers; they are of "
+            "another model"
+        )
     return taken
 
 

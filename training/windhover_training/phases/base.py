@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from windhover.errors import ConfigError, DataError
+from windhover.errors import ConfigError, DataError, WindhoverError
 
 from ..config import Strict, former_keys
 from ..runs import Run, RunState
@@ -89,7 +89,12 @@ def execute(phase: Phase[C], config: C, folder: Path, *, force: bool = False) ->
     if fresh:
         run.describe(config, phase.command)
     run.set_state(RunState.RUNNING, phase.command)
-    metrics = phase.run(config, run)
+    try:
+        metrics = phase.run(config, run)
+    except WindhoverError:
+        if fresh and not any(run.folder.rglob("*.pt")):
+            shutil.rmtree(run.folder)  # nothing was learnt: the next try begins anew
+        raise
     if metrics is None:
         run.set_state(RunState.STOPPED, phase.command)
         return False

@@ -15,14 +15,15 @@ from ..engine.model import build_model, choose_device
 from ..engine.objective import set_criterion
 from ..runs import Run
 from .base import Phase, RequiredInput
+from .labels import check_numbers
 from .training import (
     TrainingSetup,
     images_of,
     metrics_of,
     mixed,
     run_training,
+    shared_inputs,
     take_start,
-    val_inputs,
 )
 
 
@@ -32,10 +33,15 @@ def samplers_of(config: DetectorConfig, unreadable: dict[str, str]) -> list[Crop
     Args:
         config: the run's settings.
         unreadable: receives the files that can't be read and are passed over.
+
+    Raises:
+        DataError: a set lacks a label, or none of its pictures can be read.
     """
     pools = [(config.data, config.splits, class_ids(config.unlabelled, config.labels))]
     if config.rendered.share > 0 and config.rendered.pool is not None:
         pools.append((config.rendered.pool, ["train"], []))
+    for root, splits, unlabelled in pools:
+        check_numbers(root, splits, config.labels, [config.labels[row] for row in unlabelled])
     return [
         CropSampler(
             load_samples(root, splits, unreadable),
@@ -73,7 +79,7 @@ def _needs(config: DetectorConfig) -> list[RequiredInput]:
     if config.pretrained is not None:
         made = "the phase before, see its config; or a released float.onnx with the same labels"
         needs.append(RequiredInput(config.pretrained, made))
-    return needs + val_inputs(config, "windhover-train data convert")
+    return needs + shared_inputs(config, "windhover-train data convert")
 
 
 def _run(config: DetectorConfig, run: Run) -> dict[str, Any] | None:

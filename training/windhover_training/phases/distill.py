@@ -11,8 +11,6 @@ from typing import Any
 from pydantic import Field
 from ultralytics.nn.tasks import DetectionModel
 
-from windhover.errors import ConfigError
-
 from ..engine.distill import Distillation, DistillationModel
 from ..engine.model import (
     FORMAT_KEYS,
@@ -22,6 +20,7 @@ from ..engine.model import (
     read_checkpoint,
     take_weights,
 )
+from ..engine.teachers import check_view
 from ..runs import Run
 from .base import Phase, RequiredInput
 from .pictures import PictureConfig, begin, inputs, pictures_of
@@ -64,11 +63,7 @@ def load_teacher(config: DistillConfig) -> DetectionModel:
         )
         teacher = build_as(teacher_spec)
         take_weights(teacher, config.teacher)
-    if channels != config.channels and not (config.channels == 4 and channels in {1, 3}):
-        raise ConfigError(
-            f"teacher {config.teacher} looks at {channels} channels and the student at "
-            f"{config.channels}; use a teacher for the same images"
-        )
+    check_view(config.teacher, channels, config.channels)
     teacher.image_channels = channels
     return teacher
 

@@ -26,12 +26,14 @@ from ..engine.hold import Holder
 from ..engine.mining import MiningConfig, mine
 from ..engine.model import choose_device
 from ..engine.objective import set_criterion
-from ..engine.stock import begin_as_stock, read_stock
+from ..engine.stock import COCO_ROWS, begin_as_stock, class_layers, read_stock
+from ..engine.teachers import read_holder
 from ..engine.validation import Validator
 from ..fusion_config import FusionConfig, RealRgb
 from ..progress import progress_bar
 from ..runs import Run
 from .base import Phase, RequiredInput
+from .labels import check_numbers
 from .training import (
     Source,
     TrainingResult,
@@ -41,8 +43,8 @@ from .training import (
     mixed,
     recalibrate,
     run_training,
+    shared_inputs,
     take_start,
-    val_inputs,
 )
 
 #: Split of scenes with nothing to find.
@@ -50,6 +52,7 @@ CLEAR = "clear"
 Place = tuple[float, float]
 Places = dict[int, list[Place]]
 #: HIT-UAV's class ids to rgbt-n's. Its bicycles are no motorcycles: blurred away.
+THERMAL_LABELS = ("person", "vehicle", "two-wheeler")
 THERMAL_CLASSES = {0: 0, 1: 3}
 _MINED = "hard_negatives.json"
 _STRIDE = 32
@@ -69,6 +72,7 @@ def source_of(config: FusionConfig, places: Places | None = None) -> tuple[Sourc
         config: the run's settings.
         places: x, y of hard negatives in empty scenes, by row of the split ``clear``.
     """
+    check_numbers(config.data, ["train"], config.labels)
     start = np.random.default_rng(config.seed)
     cutouts = read_cutouts(config.cutouts) if config.cutouts is not None else ()
 
@@ -89,6 +93,7 @@ def source_of(config: FusionConfig, places: Places | None = None) -> tuple[Sourc
         samplers.append(of_split(CLEAR))
         shares.append(config.clear.share)
     if config.thermal_only is not None and config.thermal_share:
+        check_numbers(config.thermal_only, ["train"], THERMAL_LABELS)
         real = load_thermal(config.thermal_only, "train", THERMAL_CLASSES)
         samplers.append(
             ThermalOnlySampler(
@@ -139,12 +144,15 @@ def prepare(config: FusionConfig, source: Source) -> RgbtModel:
 
 
 def _holder(config: FusionConfig) -> Holder | None:
-    """What holds the scores on real RGB near those of stock, where that is asked for."""
-    if config.stock is None or not config.hold.weight:
-        return None
+    """What holds scores near those of the teacher, or of the stock start on both cameras."""
+    model, hold, marked = config.model, config.hold, bool(config.real_rgb)
+    if hold.teacher is not None or config.stock is None or not hold.weight:
+        device = choose_device(config.device)
+        return read_holder(hold, model, config.channels, config.labels, device, marked=marked)
     start, weights = build_fusion(config), read_stock(config.stock)
     begin_as_stock(start, weights, config.labels)
-    return Holder(start, weights, config.labels, config.hold)
+    layers = [layer.to(choose_device(config.device)) for layer in class_layers(weights)]
+    return Holder(start, layers, COCO_ROWS, config.labels, hold, marked=marked)
 
 
 def _with_places(frame: Sample, places: Sequence[Place] | None) -> Sample:
@@ -177,8 +185,7 @@ def _start(config: FusionConfig, places: Places, _: int) -> TrainingSetup:
     source, images = source_of(config, places)
     model = prepare(config, source)
     set_criterion(model, config.loss)
-    holder = _holder(config)
-    return TrainingSetup(model, images, source, None if holder is None else holder.objective)
+    return TrainingSetup(model, images, source, holder=_holder(config))
 
 
 def _needs(config: FusionConfig) -> list[RequiredInput]:
@@ -193,12 +200,13 @@ def _needs(config: FusionConfig) -> list[RequiredInput]:
         listed = config.cutouts / "_annotations.coco.json"
         needed.append(RequiredInput(listed, "a COCO folder of close-up pictures of weapons"))
     weights = "the weights to start from: a released float.onnx, or final.pt of a run"
-    given = [path for path in (config.pretrained, config.stock) if path is not None]
+    named = (config.pretrained, config.stock)
+    given = [path for path in named if path is not None]
     convert = "windhover-train data convert"
     for own in config.real_rgb:
         truths = [own.data / "truth" / f"{split}.json" for split in own.splits]
         needed += [RequiredInput(path, convert) for path in truths]
-    needed += val_inputs(config, render)
+    needed += shared_inputs(config, render)
     return needed + [RequiredInput(path, weights) for path in given]
 
 

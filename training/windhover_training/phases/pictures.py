@@ -9,10 +9,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from windhover.errors import DataError
 from windhover_training.data.augment.crops import Crop
 from windhover_training.data.augment.heavy import HeavyAugmentation, HeavySampler
-from windhover_training.data.readers.pictures import Picture, load_pictures, read_truth
+from windhover_training.data.readers.pictures import Picture, load_pictures
 
 from ..config import class_ids
 from ..engine.batches import DrawBatch
@@ -22,7 +21,8 @@ from ..engine.settings import Share
 from ..runs import Run
 from ..training_config import NetworkConfig
 from .base import RequiredInput
-from .training import Source, TrainingSetup, take_start, val_inputs
+from .labels import check_labels
+from .training import Source, TrainingSetup, shared_inputs, take_start
 
 
 class PictureConfig(NetworkConfig):
@@ -74,7 +74,7 @@ def inputs(
     needed = [
         RequiredInput(config.data / "truth" / f"{split}.json", made) for split in config.splits
     ]
-    needed += val_inputs(config, made)
+    needed += shared_inputs(config, made)
     if config.pretrained is not None:
         needed.append(RequiredInput(config.pretrained, pretrained_made_by))
     return needed
@@ -87,7 +87,7 @@ def pictures_of(config: PictureConfig, run: Run, rank: int) -> list[Picture]:
         DataError: there is nothing to train on, or the set does not know a label that is not
             under ``unlabelled``: it would be taught as background.
     """
-    _check_labels(config)
+    check_labels(config.data, config.splits, config.labels, config.unlabelled)
     flaws: Counter[str] = Counter()
     pictures = load_pictures(config.data, config.splits, config.channels, config.labels, flaws)
     if rank == 0:
@@ -99,18 +99,6 @@ def pictures_of(config: PictureConfig, run: Run, rank: int) -> list[Picture]:
         }
         run.write("data.json", counts)
     return pictures
-
-
-def _check_labels(config: PictureConfig) -> None:
-    for split in config.splits:
-        path = config.data / "truth" / f"{split}.json"
-        known = {str(each.get("name")) for each in read_truth(path).get("categories", [])}
-        missing = [x for x in config.labels if x not in known and x not in config.unlabelled]
-        if missing:
-            raise DataError(
-                f"{path}: has no category {', '.join(missing)}; where its pictures show such "
-                f"objects name them under 'unlabelled', else take them out of 'labels'"
-            )
 
 
 def begin(

@@ -20,12 +20,15 @@ from windhover_training.data.readers.pictures import KINDS, load_pictures
 
 from ..config import ModelSpec, ReleaseConfig, load_config
 from ..engine.fusion import WINDOW
-from ..engine.loop import train
+from ..engine.loop import short_float, train
+from ..engine.memory import told_in_one_line
 from ..engine.model import choose_device, load_model
+from ..engine.objective import detection_loss
 from ..engine.place import place
 from ..engine.processes import run_distributed
 from ..engine.qat import QuantisationSimulation
 from ..engine.settings import Share, plan_of
+from ..engine.teachers import read_holder
 from ..evaluate.score import quick_score
 from ..export.bundle import ExportedGraphs, calibration_images, write
 from ..export.graph import export_core, finish_float, shape_of
@@ -82,6 +85,8 @@ def _needs(config: QatConfig) -> list[RequiredInput]:
     scored, split = config.scored_on
     needed = [RequiredInput(path, made) for path in (*truths, scored / "truth" / f"{split}.json")]
     needed.append(RequiredInput(config.release, "the repository"))
+    if config.hold.teacher is not None:
+        needed.append(RequiredInput(config.hold.teacher, "the teacher of 'hold'"))
     if config.release.exists():
         release = load_config(config.release, ReleaseConfig)
         needed.append(RequiredInput(release.checkpoint, "an earlier phase, or a released bundle"))
@@ -116,7 +121,14 @@ def _train(config: QatConfig, release: ReleaseConfig, run: Run, rank: int) -> _T
     sampler = HeavySampler(pictures, config.imgsz, spec.channels, config.augmentation, config.seed)
     plan = plan_of(config, len(pictures), config.batch, config.accumulate)
     share = Share(plan.images, rank, place().processes)
-    averaged = train(learner, in_turn(sampler)(share), plan, run)
+    hold, device = config.hold, choose_device(config.device)
+    holder = read_holder(hold, config.model, spec.channels, spec.labels, device)
+    objective = None
+    if holder is not None:
+        autocast = short_float(device) if config.amp else None
+        objective = holder.around(partial(detection_loss, autocast=autocast))
+    with told_in_one_line(config.device):
+        averaged = train(learner, in_turn(sampler)(share), plan, run, objective=objective)
     return None if averaged is None else _Trained(averaged, core, spec.labels, dict(flaws))
 
 

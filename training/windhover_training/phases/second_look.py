@@ -24,8 +24,8 @@ from .training import (
     mixed,
     recalibrate,
     run_training,
+    shared_inputs,
     take_start,
-    val_inputs,
 )
 
 
@@ -78,7 +78,7 @@ def _needs(config: SecondLookConfig) -> list[RequiredInput]:
         needs.append(RequiredInput(config.stock, "COCO weights of YOLO11n, see training/README.md"))
     if config.pretrained is not None:
         needs.append(RequiredInput(config.pretrained, "final.pt of an earlier run"))
-    return needs + val_inputs(config, make)
+    return needs + shared_inputs(config, make)
 
 
 def _run(config: SecondLookConfig, run: Run) -> dict[str, Any] | None:

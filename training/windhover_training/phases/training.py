@@ -17,13 +17,16 @@ from windhover_training.data.augment.crops import Crop, CropSampler
 from windhover_training.data.readers.pictures import read_truth
 
 from ..engine.batches import DrawBatch, collate
+from ..engine.hold import Holder
 from ..engine.learner import student_of
 from ..engine.loop import Validation, short_float, train
+from ..engine.memory import told_in_one_line
 from ..engine.model import save_weights, take_weights
 from ..engine.objective import Objective, detection_loss
 from ..engine.place import place
 from ..engine.processes import run_distributed
 from ..engine.settings import Share, plan_of, portions
+from ..engine.teachers import read_holder
 from ..engine.validation import Validator
 from ..engine.warm_start import read_weights, recalibrate_batchnorm, warm_start
 from ..runs import Run
@@ -49,6 +52,7 @@ class TrainingSetup:
         source: of training images.
         objective: float type for the forward pass -> what is minimised; None for the
             detection loss.
+        holder: keeps it near a teacher; by default near the one that the config names.
         wrap: puts the model into one that has more to learn and has it as ``student``.
         unreadable: files that could not be read and were passed over, and why; filled while
             images are drawn.
@@ -58,6 +62,7 @@ class TrainingSetup:
     images: int
     source: Source
     objective: Callable[[torch.dtype | None], Objective] | None = None
+    holder: Holder | None = None
     wrap: Callable[[DetectionModel], torch.nn.Module] | None = None
     unreadable: Mapping[str, str] = field(default_factory=dict)
 
@@ -114,7 +119,13 @@ def run_training(
 def _train(
     start: Start, config: NetworkConfig, run: Run, title: str | None, rank: int
 ) -> TrainingResult | None:
-    begun = start(rank)
+    with told_in_one_line(config.device):
+        return _train_here(start(rank), config, run, title, rank)
+
+
+def _train_here(
+    begun: TrainingSetup, config: NetworkConfig, run: Run, title: str | None, rank: int
+) -> TrainingResult | None:
     model, device = begun.model, next(begun.model.parameters()).device
     probe = partial(_probe, model, config)
     plan = plan_of(config, begun.images, *portions(config, probe, device, run.folder / "batch.txt"))
@@ -126,9 +137,13 @@ def _train(
             keep=partial(_keep, run, config),
             patience=config.patience,
         )
-    objective = None
-    if begun.objective is not None:
-        objective = begun.objective(short_float(device) if config.amp else None)
+    autocast = short_float(device) if config.amp else None
+    objective = None if begun.objective is None else begun.objective(autocast)
+    holder = begun.holder or read_holder(
+        config.hold, config.model, config.spec.channels, config.labels, device
+    )
+    if holder is not None:
+        objective = holder.around(objective or partial(detection_loss, autocast=autocast))
     averaged = train(
         model if begun.wrap is None else begun.wrap(model),
         begun.source(Share(plan.images, rank, place().processes)),
@@ -157,18 +172,21 @@ def exam_of(config: NetworkConfig) -> Validator | None:
         return None
     root, hw = config.val_root, config.val_hw
     if hw is None:
-        first = read_truth(root / "truth" / f"{config.val}.json")["images"][0]
-        height, width = (-(-int(first[side]) // _STRIDE) * _STRIDE for side in ("height", "width"))
-        hw = height, width
+        images = read_truth(root / "truth" / f"{config.val}.json")["images"]
+        sides = [max(int(image[side]) for image in images) if images else _STRIDE
+                 for side in ("height", "width")]  # fmt: skip
+        hw = (-(-sides[0] // _STRIDE) * _STRIDE, -(-sides[1] // _STRIDE) * _STRIDE)
     channels = config.spec.channels
     return Validator(root, config.val, config.labels, channels, hw, config.val_images)
 
 
-def val_inputs(config: NetworkConfig, made_by: str) -> list[RequiredInput]:
-    """The truth that validation asks for."""
+def shared_inputs(config: NetworkConfig, made_by: str) -> list[RequiredInput]:
+    """What options of every phase ask for: a teacher, and the truth of validation."""
+    teacher = config.hold.teacher
+    needed = [] if teacher is None else [RequiredInput(teacher, "the teacher of 'hold'")]
     if config.val is None or config.val_root is None:
-        return []
-    return [RequiredInput(config.val_root / "truth" / f"{config.val}.json", made_by)]
+        return needed
+    return [*needed, RequiredInput(config.val_root / "truth" / f"{config.val}.json", made_by)]
 
 
 def take_start(model: DetectionModel, config: NetworkConfig, source: Source) -> None:

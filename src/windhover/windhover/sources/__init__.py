@@ -66,9 +66,9 @@ def _v4l2(rest: str, uri: str, options: SourceOptions) -> Source:
 
 
 def _gstreamer(rest: str, uri: str, options: SourceOptions) -> Source:
-    from windhover.sources.gstreamer import GStreamerSource
+    from windhover.sources.gstreamer_shared import open_gstreamer
 
-    return GStreamerSource(rest, uri, options)
+    return open_gstreamer(rest, uri, options)
 
 
 def _file(rest: str, uri: str, options: SourceOptions) -> Source:

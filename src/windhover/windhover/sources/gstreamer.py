@@ -1,9 +1,12 @@
-"""Frames from any GStreamer pipeline, through ``gst-launch-1.0``.
+"""Frames from any GStreamer pipeline, through ``gst-launch-1.0`` and a pipe.
 
 A child process needs only the distribution's GStreamer tools. OpenCV's wheels are
 built without GStreamer, and a virtual environment cannot see the distribution's
 PyGObject, so neither is a basis to build on; and a pipeline that crashes in a
 vendor's plug-in does not take this process along.
+
+A pipe copies each frame. Where GStreamer is 1.24 or newer,
+:mod:`~windhover.sources.gstreamer_shared` maps the pipeline's own buffers instead.
 """
 
 from __future__ import annotations
@@ -76,7 +79,19 @@ def parse_caps(text: str) -> VideoCaps | None:
     """
     if f"{_SINK}.GstPad:sink: caps = video/x-raw" not in text:
         return None
-    fields = dict(re.findall(r"([a-z-]+)=\([a-z]+\)([^,\s;]+)", text))
+    return caps_of(text)
+
+
+def caps_of(text: str) -> VideoCaps | None:
+    """Caps from their text, such as ``video/x-raw, format=(string)NV12, width=(int)3840``.
+
+    Args:
+        text: may hold more before them.
+
+    Returns:
+        The caps; ``None`` where they are of another format or lack a size.
+    """
+    fields = dict(re.findall(r"([a-z-]+)=\([a-z]+\)([^,\s;\0]+)", text))
     if fields.get("format") not in _ENCODINGS or not {"width", "height"} <= fields.keys():
         return None
     encoding, pixel_bytes = _ENCODINGS[fields["format"]]
@@ -189,7 +204,7 @@ class GStreamerSource(LiveSource):
                 raise SourceError(
                     f"{self._name}: frames changed their size or format; open it again"
                 )
-            image, encoding = _picture(buffer, caps)
+            image, encoding = picture_of(buffer, caps)
             if self._options.thermal:
                 image, encoding = self._converter.convert(image, encoding, self._name)
             yield CapturedFrame(image, encoding, received, timing.pts_ns, False, timing.sequence)
@@ -252,23 +267,42 @@ class GStreamerSource(LiveSource):
                         self._changed.notify_all()
 
     def _read_problems(self) -> None:
-        assert self._process.stderr is not None
-        with self._process.stderr as lines:
-            for line in lines:
-                if not self._problem and line.startswith(("ERROR", "WARNING: erroneous")):
-                    self._problem = line.strip()
-        self._process.wait()
+        self._problem = read_problem(self._process)
         with self._changed:
             self._changed.notify_all()
 
 
-def _picture(buffer: bytearray, caps: VideoCaps) -> tuple[Image, str]:
+def read_problem(process: subprocess.Popen[str]) -> str:
+    """Read a pipeline's messages until it ends; gives the first error, "" where there is none."""
+    assert process.stderr is not None
+    problem = ""
+    with process.stderr as lines:
+        for line in lines:
+            if not problem and line.startswith(("ERROR", "WARNING: erroneous")):
+                problem = line.strip()
+    process.wait()
+    return problem
+
+
+def picture_of(buffer: object, caps: VideoCaps) -> tuple[Image, str]:
+    """A frame's bytes as a picture and its encoding: a view, where its format allows."""
     if caps.encoding == "nv12":
         return nv12_view(buffer, caps.height, caps.width, caps.step), "nv12"
     return decode_image(buffer, caps.encoding, caps.height, caps.width, caps.step)
 
 
-def _launch(pipeline: str, name: str, keep_nv12: bool) -> tuple[subprocess.Popen[str], BinaryIO]:
+def command_of(pipeline: str, name: str, keep_nv12: bool, *sink: str) -> list[str]:
+    """The command that runs a pipeline into a sink, in a format that is taken here.
+
+    Args:
+        pipeline: without a sink; a last ``! appsink`` is taken off.
+        name: the URI, for messages.
+        keep_nv12: take NV12 too.
+        *sink: what comes last, with its own ``!`` between elements.
+
+    Raises:
+        SourceError: GStreamer is not installed, or the pipeline can't be split into words.
+    """
     tool = shutil.which("gst-launch-1.0")
     if tool is None:
         raise SourceError(f"{name}: gst-launch-1.0 is not installed, {_INSTALL}")
@@ -280,16 +314,23 @@ def _launch(pipeline: str, name: str, keep_nv12: bool) -> tuple[subprocess.Popen
         parts = parts[: len(parts) - 1 - parts[::-1].index("!")]
     if not parts:
         raise SourceError(f"{name}: name a pipeline, such as gst:videotestsrc")
-    out, into = os.pipe()
     # The list keeps grey grey: videoconvert passes through what is in it, and turns
     # colour into BGR as the one that loses least.
     wanted = [name for name in _ENCODINGS if keep_nv12 or name != "NV12"]
     formats = "video/x-raw,format={" + ",".join(sorted(wanted, reverse=True)) + "}"
-    tail = ["!", "videoconvert", "!", formats, "!", "identity", f"name={_STAMPS}", "silent=false"]
-    tail += ["!", "fdsink", f"name={_SINK}", f"fd={into}"]
+    return [tool, *parts, "!", "videoconvert", "!", formats, "!", *sink]
+
+
+def _launch(pipeline: str, name: str, keep_nv12: bool) -> tuple[subprocess.Popen[str], BinaryIO]:
+    out, into = os.pipe()
     try:
+        tool, *words = command_of(
+            pipeline, name, keep_nv12,
+            "identity", f"name={_STAMPS}", "silent=false", "!",
+            "fdsink", f"name={_SINK}", f"fd={into}",
+        )  # fmt: skip
         process = subprocess.Popen(
-            [tool, "-v", *parts, *tail],
+            [tool, "-v", *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -297,9 +338,11 @@ def _launch(pipeline: str, name: str, keep_nv12: bool) -> tuple[subprocess.Popen
             text=True,
             errors="replace",
         )
-    except OSError as error:
+    except (OSError, SourceError) as error:
         os.close(out)
-        raise SourceError(f"{name}: cannot run {tool}: {error.strerror}") from error
+        if isinstance(error, SourceError):
+            raise
+        raise SourceError(f"{name}: cannot run gst-launch-1.0: {error.strerror}") from error
     finally:
         os.close(into)
     return process, open(out, "rb", buffering=0)  # noqa: PTH123 - a descriptor, not a path

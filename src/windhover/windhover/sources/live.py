@@ -143,6 +143,8 @@ class LiveSource(ABC):
             if frame is None:
                 return
             yield frame
+            # Held no longer than whoever took it holds it.
+            del frame
 
     def close(self) -> None:
         """Stop the thread and release the device; calling it twice is fine."""
@@ -193,8 +195,10 @@ class LiveSource(ABC):
                     self._damaged += 1
                     if self._options.on_skip is not None:
                         self._options.on_skip(shot)
-                    continue
-                self._offer(shot)
+                else:
+                    self._offer(shot)
+                # It may be the camera's own memory: not held while the next is waited for.
+                del shot
         except SourceError as error:
             end = error
         # Whatever a driver's binding raises must reach the consumer: if it only ended

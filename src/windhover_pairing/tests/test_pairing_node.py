@@ -109,7 +109,7 @@ def test_both_cameras_over_dds_become_one_picture(nodes, calibration):
     assert float(shown["pairing_error_p99_ms"]) == pytest.approx(2.0, abs=0.01)
     assert float(shown["thermal_offset_mean_ms"]) == pytest.approx(2.0, abs=0.01)
     assert float(shown["rgb_rate_hz"]) > 0
-    assert shown["thermal_state"] == "fresh"
+    wait_for(lambda: values(node)["thermal_state"] == "fresh", "thermal frames that go on")
 
 
 def picture_of(message):

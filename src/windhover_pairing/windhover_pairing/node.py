@@ -249,8 +249,8 @@ class PairingNode(StageNode[PairingParams]):
         after = time.monotonic_ns()
         if self._pictures.get_subscription_count():
             self._pictures.publish(image_message(frame))
-        # Also where nobody subscribes to the image: it shows that there are frames.
-        self._info.publish(camera_info(frame, self._lens(match)))
+        if self._info.get_subscription_count():
+            self._info.publish(camera_info(frame, self._lens(match)))
         record = self.health.timings.record
         record("register", after - before)
         record("publish", time.monotonic_ns() - after)

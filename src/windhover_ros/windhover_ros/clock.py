@@ -15,6 +15,7 @@ from rclpy.parameter import Parameter
 from windhover.errors import ConfigError
 
 CLOCK_TIMEOUT_S = 30.0
+CLOCK_SILENCE_S = 2.0
 NO_CLOCK = (
     "use_sim_time is set and nothing has come on /clock: play the bag with 'ros2 bag play "
     "--clock', start the simulator, or set use_sim_time to false"
@@ -25,6 +26,31 @@ def has_time(node: Node) -> bool:
     """Whether a node knows what time it is."""
     clock = node.get_clock()
     return not clock.ros_time_is_active or clock.now().nanoseconds > 0
+
+
+class ClockWatch:
+    """Notices that ``/clock`` has stopped.
+
+    Args:
+        node: with or without ``use_sim_time``.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._last_ns = 0
+        self._since_s = time.monotonic()
+
+    def problem(self) -> str:
+        """What is wrong now, "" where time goes on; call it some times a second."""
+        now_ns, now_s = self._node.get_clock().now().nanoseconds, time.monotonic()
+        if now_ns != self._last_ns:
+            self._last_ns, self._since_s = now_ns, now_s
+        if not now_ns or now_s - self._since_s < CLOCK_SILENCE_S:
+            return ""
+        return (
+            f"/clock stopped {now_s - self._since_s:.0f} s ago, and stamps stand still: start the "
+            "player or the simulator again, or set use_sim_time to false"
+        )
 
 
 def wait_for_clock(node: Node, timeout_s: float | None = None) -> None:

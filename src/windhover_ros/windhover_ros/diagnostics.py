@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
@@ -50,12 +50,16 @@ class Health:
     Args:
         stages: names of the steps that are timed apart.
         stale_after_s: an active stage that has had no frame for so long is stale.
+
+    Attributes:
+        on_frame: called with the age of each frame, nanoseconds, in the thread that did it.
     """
 
     def __init__(self, stages: tuple[str, ...], stale_after_s: float = 2.0) -> None:
         self.timings = StageTimings(stages)
         self.frames = LatencyStats()
         self.stale_after_s = stale_after_s
+        self.on_frame: Callable[[int], None] | None = None
         self._values: dict[str, str] = {}
         self._counts: dict[str, int] = {}
         self._problems: dict[str, Problem] = {}
@@ -69,6 +73,8 @@ class Health:
             age_ns: from its capture to now, on ROS time.
         """
         self.frames.record(age_ns)
+        if self.on_frame is not None:
+            self.on_frame(age_ns)
 
     def set(self, key: str, value: object) -> None:
         """Set a value to be shown."""
@@ -98,15 +104,19 @@ class Health:
         """Set whether frames are expected at all."""
         self._active_since = time.monotonic() if yes else None
 
-    def report(self) -> Report:
-        """The status now: that of the worst problem; the others are listed."""
+    def problems(self) -> list[Problem]:
+        """What is wrong now, the worst first."""
         now = time.monotonic()
         with self._lock:
             self._problems = {k: p for k, p in self._problems.items() if p.until > now}
             # A passing problem, such as a missed deadline, must not hide a lasting one.
-            problems = sorted(
-                self._problems.values(), key=lambda p: (-p.level, p.until < float("inf"))
-            )
+            return sorted(self._problems.values(), key=lambda p: (-p.level, p.until < float("inf")))
+
+    def report(self) -> Report:
+        """The status now: that of the worst problem; the others are listed."""
+        problems = self.problems()
+        now = time.monotonic()
+        with self._lock:
             counts = dict(self._counts)
         summary = self.frames.summary()
         if self._active_since is not None:

@@ -9,9 +9,9 @@ a back-off.
 Publishers and subscriptions live as long as the node, so that a recovery needs no new
 discovery; lifecycle publishers are silent while the node is not active.
 
-Threads: a SingleThreadedExecutor runs the node's callbacks; heavy work is done by the node's
-worker threads. (With rclpy's MultiThreadedExecutor, cancelling a timer from another thread
-can hang the process.)
+Threads: one thread runs the node's callbacks (``windhover_ros.runner``); heavy work is done by
+the node's worker threads. (With rclpy's MultiThreadedExecutor, cancelling a timer from another
+thread can hang the process.)
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from diagnostic_msgs.msg import DiagnosticArray
 from pydantic import Field
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -30,8 +32,8 @@ from rclpy.qos import QoSPolicyKind, QoSProfile
 
 from windhover.errors import ConfigError, WindhoverError
 from windhover_ros import qos, topics
-from windhover_ros.clock import NO_CLOCK, has_time
-from windhover_ros.diagnostics import Health, Level, to_status
+from windhover_ros.clock import NO_CLOCK, ClockWatch, has_time
+from windhover_ros.diagnostics import Health, Level, Report, to_status
 from windhover_ros.params import NodeParams, declare, read_only
 
 TICK_S = 0.25
@@ -73,6 +75,7 @@ class StageNode(LifecycleNode, Generic[P]):
     Attributes:
         label: the node's name, also after it was destroyed.
         health: counts, times and problems, from which diagnostics are made.
+        on_report: called with each report that is published, in the executor's thread.
         last_error: why the stage failed last.
     """
 
@@ -91,6 +94,7 @@ class StageNode(LifecycleNode, Generic[P]):
         self._declared = declare(self, self.params_model)
         self._declared.on_change(lambda _: self.changed())
         self.health = Health(self.stages, self._declared.value.stale_after_s)
+        self.on_report: Callable[[Report], None] | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, topics.DIAGNOSTICS, 10)
         self._target_state = "active" if self._declared.value.autostart else "unconfigured"
         self._own_transition = False
@@ -101,7 +105,8 @@ class StageNode(LifecycleNode, Generic[P]):
         self._up_since = 0.0
         self._next_report = 0.0
         self._transitions = threading.RLock()
-        self.create_timer(TICK_S, self.tick)
+        self._clock_watch = ClockWatch(self)
+        self.every(TICK_S, self.tick)
 
     @property
     def params(self) -> P:
@@ -132,6 +137,15 @@ class StageNode(LifecycleNode, Generic[P]):
 
     def refresh(self) -> None:
         """Update health values; called before each report."""
+
+    def every(self, period_s: float, callback: Callable[[], None]) -> None:
+        """Call something again and again, also while ``/clock`` stands still.
+
+        Args:
+            period_s: seconds.
+            callback: runs in the executor's thread.
+        """
+        self.create_timer(period_s, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     # Lifecycle.
 
@@ -194,6 +208,11 @@ class StageNode(LifecycleNode, Generic[P]):
 
     def tick(self) -> None:
         """Recover after a failure, and publish diagnostics when they are due."""
+        stopped = self._clock_watch.problem()
+        if stopped:
+            self.health.problem("clock", Level.WARN, stopped)
+        else:
+            self.health.clear_problem("clock")
         with self._transitions:
             if self._failure is not None and self._target_state == "active":
                 self._take_down()
@@ -231,7 +250,10 @@ class StageNode(LifecycleNode, Generic[P]):
         self.health.stale_after_s = self.params.stale_after_s
         self.health.set("state", self.state)
         self.refresh()
-        status = to_status(self.health.report(), self.get_fully_qualified_name().lstrip("/"))
+        report = self.health.report()
+        if self.on_report is not None:
+            self.on_report(report)
+        status = to_status(report, self.get_fully_qualified_name().lstrip("/"))
         message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)

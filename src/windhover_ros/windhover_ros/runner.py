@@ -113,20 +113,33 @@ def _init(args: list[str], handlers: Any) -> None:
         raise ConfigError(f"ROS does not take its arguments: {text}") from error
 
 
+def make_executor() -> Any:
+    """An executor for one node: rclpy's events executor, where this rclpy has it.
+
+    It is woken by what happened and runs that alone. The waiting executors build a set of all
+    entities of the node at each wake-up, which costs more than most callbacks.
+    """
+    try:
+        from rclpy.experimental.events_executor import EventsExecutor
+    except ImportError:
+        from rclpy.executors import SingleThreadedExecutor
+
+        return SingleThreadedExecutor()
+    return EventsExecutor()
+
+
 @contextmanager
 def spin_in_threads(nodes: Sequence[Any]) -> Iterator[None]:
     """Serve each node's callbacks in a separate thread.
 
-    rclpy checks every entity of an executor at each wake-up: with all nodes in one executor,
-    a message for one node would cost a check of every service and timer of all nodes. The
-    main thread stays free for signals: Python runs their handlers only there, and never
-    while rclpy waits in it.
+    A node that opens a backend keeps no other node waiting so. The main thread stays free for
+    signals: Python runs their handlers only there, and never while rclpy waits in it.
     """
-    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+    from rclpy.executors import ExternalShutdownException
 
     done = threading.Event()
 
-    def turn(executor: SingleThreadedExecutor, node: Any) -> None:
+    def turn(executor: Any, node: Any) -> None:
         try:
             executor.spin_once(timeout_sec=0.5)
         except ExternalShutdownException:
@@ -138,13 +151,13 @@ def spin_in_threads(nodes: Sequence[Any]) -> Iterator[None]:
                 throttle_duration_sec=10.0,
             )
 
-    def spin(executor: SingleThreadedExecutor, node: Any) -> None:
+    def spin(executor: Any, node: Any) -> None:
         while not done.is_set():
             turn(executor, node)
 
     executors, threads = [], []
     for node in nodes:
-        executor = SingleThreadedExecutor()
+        executor = make_executor()
         executor.add_node(node)
         executors.append(executor)
         name = f"{node.get_name()}-executor"

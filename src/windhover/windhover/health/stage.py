@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from windhover.health.latency import NS_PER_S, LatencyStats, LatencySummary
+from windhover.health.latency import NS_PER_S, LatencyStats
 from windhover.health.level import Level, Status
 
 _REPORT_FRESH_S = 3.0
@@ -113,7 +113,7 @@ class StageMonitor:
 
     def silent_s(self, now_s: float) -> float:
         """Seconds since the last result, or since the monitor was made."""
-        age_s = self.results.summary(int(now_s * NS_PER_S)).age_s
+        age_s = self.results.age_s(int(now_s * NS_PER_S))
         since = now_s - self._began_s
         return since if age_s is None else min(age_s, since)
 
@@ -128,13 +128,13 @@ class StageMonitor:
             now_s: monotonic seconds.
             input_age_s: seconds since the first input after its last result.
         """
-        summary = self.results.summary(int(now_s * NS_PER_S))
-        if summary.p99_ms is None or self._loading:
-            patience_s = _FIRST_RESULT_S
-        else:
-            patience_s = min(3 * summary.p99_ms / 1000, _FIRST_RESULT_S)
         silent_s = min(self.silent_s(now_s), now_s - self._up_s, input_age_s)
-        return silent_s > max(self.limits.stale_after_s, patience_s)
+        if silent_s <= self.limits.stale_after_s:
+            return False
+        p99_ms = self.results.summary(int(now_s * NS_PER_S)).p99_ms
+        if p99_ms is None or self._loading:
+            return silent_s > _FIRST_RESULT_S
+        return silent_s > min(3 * p99_ms / 1000, _FIRST_RESULT_S)
 
     def drop_share(self) -> float:
         """Share of frames that were dropped within the last ten seconds or so, 0..1.
@@ -204,11 +204,13 @@ class StageMonitor:
                     f"{self.name}: nothing on {self.topic} for {silent_s:.1f} s",
                 )
             ]
-        summary = self.results.summary(int(now_s * NS_PER_S))
-        return [*self._check_speed(summary), *self._check_drops()]
+        return [*self._check_speed(now_s), *self._check_drops()]
 
-    def _check_speed(self, summary: LatencySummary) -> list[Status]:
+    def _check_speed(self, now_s: float) -> list[Status]:
+        if not self.limits.min_rate_hz and not self.limits.max_latency_ms:
+            return []
         found = []
+        summary = self.results.summary(int(now_s * NS_PER_S))
         lowest = self.limits.min_rate_hz
         if lowest and summary.count > 1 and summary.rate_hz < lowest:
             found.append(

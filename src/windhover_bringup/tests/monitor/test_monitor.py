@@ -93,6 +93,23 @@ def test_a_late_subscriber_gets_health_and_heartbeats(running, nodes):
     assert float(values(entry(heard, "monitor/machine"))["rss_mib"]) > 10
 
 
+def test_results_that_are_published_and_not_heard_are_stale(running, monkeypatch):
+    pipeline = running(monitor={"recover": False, "silence_s": 0.5})
+    monitor, detector = pipeline.monitor, pipeline.detector
+    wait_for(lambda: monitor.overall.level is Level.OK, "all well")
+    # Counted where they are published: no subscription hears each one.
+    assert not list(monitor.subscriptions)
+    monkeypatch.setattr(detector._detections, "publish", lambda _: None)
+    wait_for(lambda: monitor.chain.status("detector").level is Level.STALE, "silence on the wire")
+    assert monitor.chain.status("detector").text.startswith("detector: nothing on /detections")
+    wait_for(lambda: any("do not arrive on /detections" in text for text in problems(monitor)), "")
+    # Its thread goes on all the while.
+    before = detector.health.frames.count
+    wait_for(lambda: detector.health.frames.count > before, "frames")
+    monkeypatch.undo()
+    wait_for(lambda: monitor.chain.status("detector").level is Level.OK, "results again")
+
+
 def test_a_detector_that_hangs_is_recovered_with_another_backend(running, nodes):
     pipeline = running()
     detector = pipeline.detector
@@ -148,6 +165,21 @@ def test_with_two_cameras_the_detector_waits_for_pairing_and_that_for_rgb():
     assert inputs_of("pairing", ["thermal_camera", "pairing"]) == ("thermal_camera",)
     assert inputs_of("detector", watched) == ("pairing",)
     assert inputs_of("detector", ["thermal_camera", "detector"]) == ("thermal_camera",)
+
+
+def test_a_second_chain_in_the_domain_is_reported_and_forgotten(ros, nodes, monkeypatch):
+    monkeypatch.setattr("windhover_bringup.monitor.node.TWO_CHAINS_S", 0.5)
+    monitor = nodes.add(MonitorNode({"watch": ["tracker"]}))
+    monitor.bring_up()
+    first, second = (nodes.add(rclpy.create_node(name)) for name in ("first", "second"))
+    first.create_publisher(Detection2DArray, "tracks", qos.result(0.5))
+    wait_for(lambda: monitor.count_publishers("/tracks") == 1, "a chain")
+    assert "two_chains" not in str(problems(monitor))
+    other = second.create_publisher(Detection2DArray, "tracks", qos.result(0.5))
+    said = "several nodes publish /tracks: two chains run in ROS domain"
+    wait_for(lambda: any(text.startswith(said) for text in problems(monitor)), "the warning")
+    second.destroy_publisher(other)
+    wait_for(lambda: not any(text.startswith(said) for text in problems(monitor)), "its end")
 
 
 def test_a_restarted_process_is_left_alone_while_it_starts(ros, nodes):

@@ -106,7 +106,9 @@ class Pipeline:
         self.monitor: MonitorNode | None = None
         if config.has_monitor(self.lossless):
             watch = watched_of(setup)
-            self.monitor = MonitorNode({**config["monitor"], "watch": watch}, space)
+            stages = [*self.cameras, self.pairing, self.detector, self.tracker]
+            linked = {stage.label: stage for stage in stages if stage is not None}
+            self.monitor = MonitorNode({**config["monitor"], "watch": watch}, space, linked)
         self._taps = list(taps or [])
         # Enough for half an hour at 30 frames a second.
         self.total = LatencyStats(window=65_536)

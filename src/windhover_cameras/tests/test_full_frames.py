@@ -117,3 +117,16 @@ def test_a_camera_that_is_mounted_upside_down_turns_the_full_frame_too(flown):
     assert bgr[300, 500, 0] > 200
     assert frame.image[150, 250, 0] > 200
     assert bgr[60, 140, 0] < 60
+
+
+@pytest.mark.parametrize("shape", [(541, 640), (540, 639), (540, 640, 3)])
+def test_a_frame_of_odd_size_is_named_and_left_out(flown, shape):
+    odd = Frame(np.zeros(shape, np.uint8), "nv12", 1)
+    camera, frames, _ = flown(
+        [odd, *(nv12_frame(index) for index in range(3))], 3, detect_width=320
+    )
+    assert [frame.index for frame in frames] == [0, 1, 2]
+    assert camera.state == "active"
+    assert camera.health.counter("frames_unreadable") == 1
+    assert f"an nv12 frame of uint8 {shape} is damaged" in camera.unreadable
+    assert "is damaged (skipped)" in camera.health.report().message

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from windhover.errors import EncodingError, SourceError
 from windhover.imaging.reduction import FrameReducer
 from windhover.types import Frame
 from windhover_cameras.base import CameraNode, run_camera
@@ -69,7 +70,12 @@ class RgbCamera(CameraNode[RgbCameraParams]):
         if self._reducer is None:
             return frame
         before = time.monotonic_ns()
-        reduced = self._reducer.reduce(frame)
+        try:
+            reduced = self._reducer.reduce(frame)
+        except EncodingError as error:
+            # One frame of a camera is no reason to stop.
+            self._report_skipped(SourceError(f"{self.params.source}: {error}"))
+            return None
         self.health.timings.record("convert", time.monotonic_ns() - before)
         given = frame.width, frame.height, frame.encoding
         if given != self._reported:

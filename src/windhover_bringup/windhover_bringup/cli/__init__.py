@@ -25,6 +25,7 @@ from windhover_bringup.cli import (
     evaluate,
     health,
     predict,
+    profile,
     replay,
     track,
     up,
@@ -51,6 +52,7 @@ app.command("replay")(replay.replay)
 app.command("track")(track.track)
 app.add_typer(evaluate.app, name="evaluate")
 app.command("benchmark")(benchmark.benchmark)
+app.command("profile")(profile.profile)
 app.add_typer(calibrate.app, name="calibrate")
 app.add_typer(bag.app, name="bag")
 app.add_typer(bundle.app, name="bundle")

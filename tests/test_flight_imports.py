@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 LABORATORY = {
     "matplotlib", "jinja2", "pycocotools", "windhover_evaluation", "windhover_sim", "tabulate",
-    "torch", "rich.table",
+    "torch", "rich.table", "dask", "distributed",
 }  # fmt: skip
 
 

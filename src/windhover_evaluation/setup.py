@@ -33,6 +33,8 @@ setup(
         "tabulate",
     ],
     extras_require={
+        # Several processes, or a cluster: windhover_evaluation.fan_out.
+        "cluster": ["distributed"],
         "test": ["pytest", "hypothesis"],
     },
     zip_safe=False,

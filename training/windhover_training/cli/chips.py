@@ -9,6 +9,8 @@ import typer
 
 from windhover.errors import ConfigError
 
+from ..progress import progress_bar
+from .fan_out import PROCESSES, Cluster, Count, workers_for
 from .paths import WORKSPACE
 
 
@@ -16,6 +18,8 @@ def render_chips(
     out: Annotated[Path, typer.Option(help="data set to write or to resume")] = WORKSPACE / "chips",
     count: Annotated[int, typer.Option(min=1, help="scenes to train on")] = 400,
     only: Annotated[str | None, typer.Option(help="one split, such as test-3840")] = None,
+    workers: Count = PROCESSES,
+    cluster: Cluster = None,
 ) -> None:
     """Render chips of people with the boxes of their weapons."""
     from windhover_training.data.render.chips import chip_parts
@@ -26,18 +30,33 @@ def render_chips(
     if not chosen:
         names = ", ".join(part.name for part in every)
         raise ConfigError(f"--only {only!r} must be one of {names}")
-    for part in chosen:
-        with typer.progressbar(length=len(part.scenes.seeds), label=part.name) as bar:
-            chips = render(out, part, lambda: bar.update(1))
-        typer.echo(f"{part.name}: {chips} chips")
+    out = out.absolute()
+    with workers_for(workers, cluster, out) as several:
+        for part in chosen:
+            with progress_bar(part.name) as progress:
+                chips = render(out, part, several, progress)
+            typer.echo(f"{part.name}: {chips} chips")
 
 
 def cut_chips(
     root: Annotated[Path, typer.Argument(help="folder of cctv_people, weapon_videos, coco_people")],
     out: Annotated[Path, typer.Option(help="data set to write")] = WORKSPACE / "real_chips",
+    workers: Count = PROCESSES,
+    cluster: Cluster = None,
+    force: Annotated[bool, typer.Option("--force", help="replace an earlier output")] = False,
 ) -> None:
     """Cut chips around people in real pictures."""
     from windhover_training.data.convert.real_chips import cut_chips as cut
 
-    for split, chips in cut(root, out).items():
+    from ..outputs import new_folder
+
+    root = root.absolute()
+    with (
+        new_folder(out, force=force) as part,
+        workers_for(workers, cluster, part, root) as several,
+        progress_bar("cutting") as progress,
+    ):
+        found = cut(root, part, several, progress)
+    for split, chips in found.items():
         typer.echo(f"{split}: {chips} chips")
+    typer.echo(f"wrote {out}")

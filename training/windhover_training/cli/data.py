@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from windhover_training.data.readers.sets import SETS, DataSet
 
 from ..console import table_console
 from ..progress import progress_bar
+from .fan_out import PROCESSES, Cluster, Count, workers_for
 from .paths import WORKSPACE
 
 app = typer.Typer(no_args_is_help=True, help="Convert, filter, split and describe data sets.")
@@ -33,8 +33,6 @@ Shares = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="replace an earlier output")]
 Copy = Annotated[bool, typer.Option("--copy", help="copy images instead of hard linking them")]
-Workers = Annotated[int, typer.Option(min=1, help="threads")]
-WORKERS = min(os.cpu_count() or 1, 8)
 
 
 @app.command("flights")
@@ -69,7 +67,8 @@ def data_convert(
     images: Annotated[Path | None, typer.Option(help="coco: where its images are")] = None,
     modality: Annotated[str, typer.Option(help="coco: rgb or thermal")] = "rgb",
     copy: Copy = False,
-    workers: Workers = WORKERS,
+    workers: Count = PROCESSES,
+    cluster: Cluster = None,
     force: Force = False,
 ) -> None:
     """Convert a set as published, split it by flight, and say what was kept and dropped."""
@@ -85,29 +84,31 @@ def data_convert(
     data_set, summary = _data_set(name), Summary()
     if modality not in MODALITIES:
         raise ConfigError(f"--modality {modality!r}: use one of {', '.join(MODALITIES)}")
+    root = root.absolute()
+    places = [root] if images is None else [root, images.absolute()]
     read = data_set.read
     if read is coco.read:
-        read = partial(coco.read, images=images, modality=modality)
+        read = partial(coco.read, images=None if images is None else places[1], modality=modality)
     known = read_table(table) if table is not None else None
     with new_folder(out or WORKSPACE / name.replace("-", "_"), force=force) as part:
         raws = list(read(root, summary))
         mapped = data_set.label_map(labels, raws)
-        with progress_bar("checking") as progress:
-            frames = check_frames(
-                raws, mapped, name, summary, table=known, workers=workers, progress=progress
+        with workers_for(workers, cluster, part, *places) as several:
+            with progress_bar("checking") as progress:
+                frames = check_frames(
+                    raws, mapped, name, summary, table=known, workers=several, progress=progress
+                )
+            boxes = sum(len(frame.class_ids) for frame in frames)
+            if not frames or (not boxes and summary.count("dropped", "box")):
+                raise DataError(f"{root}: nothing usable is left ({summary.worst()})")
+            splits, how = choose(
+                frames, len(mapped.labels), summary, held_out=held_out, shares=_shares(shares)
             )
-        boxes = sum(len(frame.class_ids) for frame in frames)
-        if not frames or (not boxes and summary.count("dropped", "box")):
-            raise DataError(f"{root}: nothing usable is left ({summary.worst()})")
-        splits, how = choose(
-            frames, len(mapped.labels), summary, held_out=held_out, shares=_shares(shares)
-        )
-        options = WriteOptions(copy=copy, workers=workers)
-        with progress_bar("writing") as progress:
-            write_set(
-                part, splits, mapped.labels, summary, options, progress,
-                source=name, credit=data_set.credit, split=how,
-            )  # fmt: skip
+            with progress_bar("writing") as progress:
+                write_set(
+                    part, splits, mapped.labels, summary, WriteOptions(copy=copy), progress,
+                    several, source=name, credit=data_set.credit, split=how,
+                )  # fmt: skip
     summary.show(f"{name}, split {how}")
     _show_splits(splits, mapped.labels)
     typer.echo(f"wrote {out or WORKSPACE / name.replace('-', '_')}")
@@ -124,7 +125,8 @@ def data_filter_altitude(
     hfov: Annotated[float | None, typer.Option(min=1, max=170, help="degrees")] = None,
     pitch: Annotated[float | None, typer.Option(min=5, max=90, help="90: straight down")] = None,
     copy: Copy = False,
-    workers: Workers = WORKERS,
+    workers: Count = PROCESSES,
+    cluster: Cluster = None,
     force: Force = False,
 ) -> None:
     """Keep frames of an altitude range; resumes one that was stopped."""
@@ -140,8 +142,9 @@ def data_filter_altitude(
     summary = Summary()
     with progress_bar("placing") as progress:
         count = filter_set(
-            root, out, wanted, summary, force=force, copy=copy, workers=workers, progress=progress
-        )
+            root, out, wanted, summary, force=force, copy=copy,
+            count=workers, cluster=cluster, progress=progress,
+        )  # fmt: skip
     summary.show(f"{low:g}-{high:g} m of {root}")
     typer.echo(f"wrote {count} frames to {out}")
 
@@ -153,7 +156,8 @@ def data_split(
     held_out: HeldOut = None,
     shares: Shares = "train=0.8,val=0.1,test=0.1",
     copy: Copy = False,
-    workers: Workers = WORKERS,
+    workers: Count = PROCESSES,
+    cluster: Cluster = None,
     force: Force = False,
 ) -> None:
     """Split a converted set again, by flight and never by frame."""
@@ -163,15 +167,19 @@ def data_split(
 
     from ..outputs import new_folder
 
-    loaded, summary = load_set(root), Summary()
+    loaded, summary = load_set(root.absolute()), Summary()
     splits, how = choose(
         loaded.frames, len(loaded.labels), summary, held_out=held_out, shares=_shares(shares)
     )
-    options = WriteOptions(copy=copy, workers=workers)
-    with new_folder(out, force=force) as part, progress_bar("writing") as progress:
+    with (
+        new_folder(out, force=force) as part,
+        workers_for(workers, cluster, part, root.absolute()) as several,
+        progress_bar("writing") as progress,
+    ):
         write_set(
-            part, splits, loaded.labels, summary, options, progress, split_from=str(root), split=how
-        )
+            part, splits, loaded.labels, summary, WriteOptions(copy=copy), progress,
+            several, split_from=str(root), split=how,
+        )  # fmt: skip
     _show_splits(splits, loaded.labels)
     if summary.counts:
         summary.show(f"split {how}")
@@ -252,6 +260,8 @@ def render_thermal(
     out: Annotated[Path, typer.Option(help="data set to write")] = WORKSPACE / "scenes",
     train: Annotated[int, typer.Option(min=1, help="scenes to train on")] = 120,
     test: Annotated[int, typer.Option(min=1, help="scenes to score on")] = 20,
+    workers: Count = PROCESSES,
+    cluster: Cluster = None,
     force: Force = False,
 ) -> None:
     """Render thermal scenes with truth: training and test scenes never share a seed."""
@@ -260,10 +270,10 @@ def render_thermal(
     from ..outputs import new_folder
 
     splits = {"test": range(test), "train": range(10_000, 10_000 + train)}
-    with new_folder(out, force=force) as part:
+    with new_folder(out, force=force) as part, workers_for(workers, cluster, part) as several:
         for name, seeds in splits.items():
             with progress_bar(f"rendering {name}") as progress:
-                count = render_split(part, name, seeds, progress)
+                count = render_split(part, name, seeds, several, progress)
             typer.echo(f"{name}: {count} images")
     typer.echo(f"wrote {out}")
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from windhover.errors import ConfigError, DataError
 from windhover.inference.build import build_htp_files
 from windhover.inference.qnn_api.library import load_libraries
 from windhover.model import Bundle
+from windhover_evaluation.fan_out import open_workers
 from windhover_evaluation.fidelity.variants import variant_names
 from windhover_training.data.readers.dataset import load_set
 
@@ -157,15 +156,16 @@ def score_all(config: ReleaseConfig, bundle: Bundle) -> dict[str, dict[str, Any]
     tasks = [(name, p) for name in config.scores for p in ("float", "int8")]
     places = [config.scores[name] for name, _ in tasks]
     arguments = [(bundle, p, *place) for (_, p), place in zip(tasks, places, strict=True)]
-    if config.jobs == 1:
-        found = [score(*each) for each in arguments]
-    else:
-        with ProcessPoolExecutor(config.jobs, mp_context=get_context("spawn")) as pool:
-            found = list(pool.map(score, *zip(*arguments, strict=True)))
+    with open_workers(config.jobs) as workers:
+        found = list(workers.map(_score_one, arguments))
     scores: dict[str, dict[str, Any]] = {name: {} for name in config.scores}
     for (name, p), each in zip(tasks, found, strict=True):
         scores[name][p] = each
     return scores
+
+
+def _score_one(arguments: tuple[Bundle, str, Path, str]) -> dict[str, Any]:
+    return score(*arguments)
 
 
 def _scenes(config: ReleaseConfig) -> int:

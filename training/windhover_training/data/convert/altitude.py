@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from windhover.errors import DataError
 from windhover.files import write_json
+from windhover_evaluation.fan_out import HERE, Progress, Workers, open_workers
 from windhover_training.data.convert.altitude_estimate import CameraView, estimate_altitude
 from windhover_training.data.convert.candidates import Candidate, Sizes, list_candidates
 from windhover_training.data.convert.summary import Summary
@@ -24,8 +26,8 @@ from windhover_training.data.readers.dataset import load_set
 from windhover_training.data.readers.metadata import FILTERED, Flight, tell_unused
 from windhover_training.data.readers.records import LabelledFrame
 from windhover_training.outputs import clear_folder, new_folder, refuse_to_overwrite
-from windhover_training.threads import Progress, in_threads
 
+_CHUNK = 256  # files a task; most are one link
 _TASK = ".filter.json"  # in a folder that is not complete: what it is going to hold
 
 
@@ -113,7 +115,8 @@ def filter_set(
     *,
     force: bool = False,
     copy: bool = False,
-    workers: int = 2,
+    count: int = 1,
+    cluster: str | None = None,
     progress: Progress | None = None,
 ) -> int:
     """Write the frames of an altitude range, and ``metadata_filtered.json``.
@@ -127,7 +130,8 @@ def filter_set(
         summary: receives what was kept and dropped.
         force: replace an earlier output.
         copy: copy files instead of linking them.
-        workers: threads.
+        count: processes on this machine.
+        cluster: address of a Dask scheduler, whose workers do it instead.
         progress: called with files done and files in all.
 
     Returns:
@@ -143,14 +147,16 @@ def filter_set(
         raise DataError(f"{root}: nothing usable is left ({summary.worst()})")
     with new_folder(out, force=force, resume=True) as part:
         _begin_again_unless_same(part, root, wanted)
-        if kept[0].frame is not None:
-            _write_converted(
-                root, part, kept, summary, WriteOptions(frozenset(), copy, workers), progress
-            )
-        else:
-            kept = place_files(
-                root, part, kept, summary, copy=copy, workers=workers, progress=progress
-            )
+        with open_workers(
+            count, cluster, inputs=[root.absolute()], out=part, packages=["windhover_training"]
+        ) as workers:
+            if kept[0].frame is not None:
+                options = WriteOptions(frozenset(), copy)
+                _write_converted(root, part, kept, summary, options, progress, workers)
+            else:
+                kept = place_files(
+                    root, part, kept, summary, copy=copy, workers=workers, progress=progress
+                )
         if not kept:
             raise DataError(f"{root}: nothing usable is left ({summary.worst()})")
         document = {
@@ -184,8 +190,9 @@ def _write_converted(
     summary: Summary,
     options: WriteOptions,
     progress: Progress | None,
+    workers: Workers,
 ) -> None:
-    loaded = load_set(root)
+    loaded = load_set(root.absolute())
     splits: dict[str, list[LabelledFrame]] = {split: [] for split in loaded.splits}
     for candidate in kept:
         assert candidate.frame is not None
@@ -193,7 +200,9 @@ def _write_converted(
         splits[split].append(
             replace(frame, altitude=candidate.altitude, altitude_source=candidate.source)  # type: ignore[arg-type]
         )
-    write_set(part, splits, loaded.labels, summary, options, progress, filtered_from=str(root))
+    write_set(
+        part, splits, loaded.labels, summary, options, progress, workers, filtered_from=str(root)
+    )
 
 
 def place_files(
@@ -203,7 +212,7 @@ def place_files(
     summary: Summary,
     *,
     copy: bool = False,
-    workers: int = 2,
+    workers: Workers = HERE,
     progress: Progress | None = None,
 ) -> list[Candidate]:
     """Link or copy the kept frames' files; those that are there already are left alone.
@@ -214,7 +223,7 @@ def place_files(
         kept: as :func:`choose` gives them.
         summary: receives frames of which a file is missing.
         copy: copy instead of linking.
-        workers: threads.
+        workers: that link or copy.
         progress: called with frames done and frames in all.
 
     Returns:
@@ -223,21 +232,14 @@ def place_files(
     Raises:
         DataError: a file can't be written.
     """
-    # Frames may share one annotation file: it is placed once, before any thread needs it.
+    # Frames may share one annotation file: it is placed once, before any worker needs it.
     names = list(dict.fromkeys(name for candidate in kept for name in candidate.files))
     for folder in {(out / name).parent for name in names}:
         folder.mkdir(parents=True, exist_ok=True)
-
-    def place(name: str) -> bool:
-        source, target = root / name, out / name
-        if not source.is_file():
-            return False
-        if not (target.is_file() and target.stat().st_size == source.stat().st_size):
-            link_or_copy(source, target, copy=copy)
-        return True
-
     placed: set[str] = set()
-    for name, there in zip(names, in_threads(place, names, workers, progress), strict=True):
+    place = partial(_place, root.absolute(), out, copy)
+    done = workers.map(place, names, chunk=_CHUNK, progress=progress)
+    for name, there in zip(names, done, strict=True):
         if there:
             placed.add(name)
     whole = []
@@ -248,3 +250,13 @@ def place_files(
         else:
             whole.append(candidate)
     return whole
+
+
+def _place(root: Path, out: Path, copy: bool, name: str) -> bool:
+    """Whether there is such a file; it then is in its place."""
+    source, target = root / name, out / name
+    if not source.is_file():
+        return False
+    if not (target.is_file() and target.stat().st_size == source.stat().st_size):
+        link_or_copy(source, target, copy=copy)
+    return True

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,17 @@ from numpy.typing import NDArray
 
 from windhover.errors import SourceError
 from windhover.sources.files import read_image
+from windhover_evaluation.fan_out import HERE, Progress, Workers
 from windhover_training.data.convert.summary import Summary
 from windhover_training.data.readers.boxes import Xywh, clean_box
 from windhover_training.data.readers.labels import DROPPED, IGNORED, LabelMap
 from windhover_training.data.readers.metadata import Flight, altitude_of, tell_unused
 from windhover_training.data.readers.records import MODALITIES, LabelledFrame, RawFrame
-from windhover_training.threads import Progress, in_threads
 
 #: Mean level of a visible image's channels, 0..255, below which it is taken for one of the
 #: night. AU-AIR's 40 images of the day are at 99-129, rendered nights at 42-63, dusk between.
 DARK = 75.0
+_CHUNK = 32  # frames a task: some tenths of a second
 
 
 def check_frames(
@@ -33,7 +35,7 @@ def check_frames(
     summary: Summary,
     *,
     table: dict[str, Flight] | None = None,
-    workers: int = 2,
+    workers: Workers = HERE,
     progress: Progress | None = None,
 ) -> list[LabelledFrame]:
     """Check every frame: its images, their sizes, its boxes and what is known of it.
@@ -44,7 +46,7 @@ def check_frames(
         source: name of the data set.
         summary: receives what was kept, changed and dropped.
         table: flight -> altitude, for frames that say none themselves.
-        workers: threads that decode images.
+        workers: that decode images.
         progress: called with frames done and frames in all.
 
     Returns:
@@ -54,12 +56,8 @@ def check_frames(
     names: set[str] = set()
     todo = list(raws)
     merged = _merging(labels)
-
-    def check(raw: RawFrame) -> tuple[LabelledFrame | None, Summary]:
-        notes = Summary()
-        return _Check(labels, merged, source, table or {}, notes).frame(raw), notes
-
-    for frame, notes in in_threads(check, todo, workers, progress):
+    check = partial(_check_frame, labels, merged, source, table or {})
+    for frame, notes in workers.map(check, todo, chunk=_CHUNK, progress=progress):
         if frame is not None and frame.name in names:
             summary.add("dropped", "image: name given twice", frame.name)
             continue
@@ -69,6 +67,13 @@ def check_frames(
             checked.append(frame)
     tell_unused(table or {}, {raw.flight for raw in todo}, summary)
     return checked
+
+
+def _check_frame(
+    labels: LabelMap, merged: frozenset[str], source: str, table: dict[str, Flight], raw: RawFrame
+) -> tuple[LabelledFrame | None, Summary]:
+    notes = Summary()
+    return _Check(labels, merged, source, table, notes).frame(raw), notes
 
 
 def _merging(labels: LabelMap) -> frozenset[str]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windhover.errors import DataError
+from windhover_evaluation.fan_out import HERE, Progress, Workers
 from windhover_training.data.convert.truth_file import write_truth
 from windhover_training.data.readers.yolo_text import flight_of
 
@@ -37,6 +39,13 @@ _LEAST_PX: Final = 48.0
 #: Share of a weapon that a chip must show to be taught.
 _LEAST_SHARE: Final = 0.4
 _HELD_OUT: Final = 0.15
+#: Lists of cctv_people: file, split, and most chips of a picture.
+_LISTS: Final = (
+    ("long_gun_whole_person", "armed", 2),
+    ("long_gun_half_person", "armed", 1),
+    ("no_weapon", "unarmed", 1),
+)
+_CHUNK: Final = 16  # pictures a task
 
 Boxes = NDArray[np.float64]
 
@@ -46,40 +55,63 @@ class RealChip:
     """One chip.
 
     Attributes:
-        pixels: ``(176, 176, 3)`` uint8 BGR.
+        jpeg: ``(176, 176, 3)`` uint8 BGR as a JPEG file.
         weapons: ``(N, 4)`` x1, y1, x2, y2 in its pixels.
         split: without ``-val``.
         flight: its place.
     """
 
-    pixels: NDArray[np.uint8]
+    jpeg: bytes
     weapons: Boxes
     split: str
     flight: str
 
 
-def cut_chips(root: Path, out: Path) -> dict[str, int]:
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """One picture to cut from, and how.
+
+    Attributes:
+        kind: listed, filled or unarmed.
+        root: of the published set.
+        picture: its file.
+        split: of its chips.
+        most: chips of it.
+    """
+
+    kind: str
+    root: Path
+    picture: Path
+    split: str
+    most: int = 1
+
+
+def cut_chips(
+    root: Path, out: Path, workers: Workers = HERE, progress: Progress | None = None
+) -> dict[str, int]:
     """Cut chips from all sources below a folder and write them as a set.
 
     Args:
         root: holds ``cctv_people``, ``weapon_videos`` and ``coco_people``, or some of them.
         out: data set root.
+        workers: that read pictures and cut.
+        progress: called with pictures done and pictures in all.
 
     Returns:
         Chips of each split: ``armed``, ``unarmed``, ``videos``, ``people``, each with
         ``-val`` for the places that are held out.
 
     Raises:
-        DataError: none of the sources is there, or a file can't be read or written.
+        DataError: none of the sources is there, or a file can't be read.
+        OSError: a file can't be written.
     """
     rows: dict[str, list[dict[str, Any]]] = {}
-    for number, chip in enumerate(_all_chips(root)):
+    cut = workers.map(_cut, list(_sources(root)), chunk=_CHUNK, progress=progress)
+    for number, chip in enumerate(chain.from_iterable(cut)):
         split = f"{chip.split}-val" if is_held_out(chip.flight) else chip.split
-        folder = out / "images" / split
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{number:06d}.jpg"
-        if not cv2.imwrite(str(path), chip.pixels, [cv2.IMWRITE_JPEG_QUALITY, 92]):
-            raise DataError(f"{path}: can't be written; free some space")
+        path = out / "images" / split / f"{number:06d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(chip.jpeg)
         rows.setdefault(split, []).append(_row(path.name, chip))
     if not rows:
         raise DataError(f"{root}: holds none of cctv_people, weapon_videos, coco_people")
@@ -121,62 +153,69 @@ def cut_person(picture: NDArray[np.uint8], person: Boxes, weapons: Boxes) -> tup
     return chip, seen[share > _LEAST_SHARE]
 
 
-def _all_chips(root: Path) -> Iterator[RealChip]:
-    sources = {"cctv_people": _listed, "weapon_videos": _filled, "coco_people": _unarmed}
-    for name, chips in sources.items():
-        if (root / name).is_dir():
-            yield from chips(root / name)
+def _sources(root: Path) -> Iterator[_Source]:
+    """Every picture, in the order in which chips are counted."""
+    listed = root / "cctv_people"
+    if listed.is_dir():
+        for name, split, most in _LISTS:
+            for line in (listed / f"{name}.txt").read_text().split():
+                places = (listed / "images" / line, listed / "images" / f"{line}.jpg")
+                path = next((place for place in places if place.is_file()), None)
+                if path is not None:
+                    yield _Source("listed", listed, path, split, most)
+    filled = root / "weapon_videos"
+    if filled.is_dir():
+        for path in sorted((filled / "images").iterdir()):
+            yield _Source("filled", filled, path, "videos")
+    unarmed = root / "coco_people"
+    if unarmed.is_dir():
+        for path in sorted((unarmed / "images").rglob("*.jpg")):
+            yield _Source("unarmed", unarmed, path, "people")
 
 
-def _listed(root: Path) -> Iterator[RealChip]:
-    for name, split, most in (
-        ("long_gun_whole_person", "armed", 2),
-        ("long_gun_half_person", "armed", 1),
-        ("no_weapon", "unarmed", 1),
-    ):
-        for line in (root / f"{name}.txt").read_text().split():
-            yield from _chips_of_people(root, line, split, most)
+def _cut(source: _Source) -> list[RealChip]:
+    cutters = {"listed": _cut_listed, "filled": _cut_filled, "unarmed": _cut_unarmed}
+    return list(cutters[source.kind](source))
 
 
-def _filled(root: Path) -> Iterator[RealChip]:
-    for path in sorted((root / "images").iterdir()):
-        small = cv2.resize(_read(path), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
-        _, boxes = _labels(root / "labels" / f"{path.stem}.txt", (SIZE, SIZE))
-        yield RealChip(np.asarray(small, np.uint8), boxes, "videos", flight_of(path.stem))
+def _cut_filled(source: _Source) -> Iterator[RealChip]:
+    name = source.picture.stem
+    small = cv2.resize(_read(source.picture), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    _, boxes = _labels(source.root / "labels" / f"{name}.txt", (SIZE, SIZE))
+    yield RealChip(_jpeg(small), boxes, source.split, flight_of(name))
 
 
-def _unarmed(root: Path) -> Iterator[RealChip]:
-    nothing = np.empty((0, 4))
-    for path in sorted((root / "images").rglob("*.jpg")):
-        labels = next((root / "labels").rglob(f"{path.stem}.txt"), None)
-        if labels is None:
-            continue
-        picture = _read(path)
-        classes, boxes = _labels(labels, picture.shape[1::-1])
-        for person in boxes[classes == 0]:
-            if _LEAST_PX < person[3] - person[1] < 420.0:
-                chip, _ = cut_person(picture, person, nothing)
-                yield RealChip(chip, nothing, "people", path.stem)
-
-
-def _chips_of_people(root: Path, name: str, split: str, most: int) -> Iterator[RealChip]:
-    path = next(
-        (p for p in (root / "images" / name, root / "images" / f"{name}.jpg") if p.is_file()), None
-    )
-    if path is None:
+def _cut_unarmed(source: _Source) -> Iterator[RealChip]:
+    name, nothing = source.picture.stem, np.empty((0, 4))
+    labels = next((source.root / "labels").rglob(f"{name}.txt"), None)
+    if labels is None:
         return
-    picture = _read(path)
-    classes, boxes = _labels(root / "labels" / f"{path.stem}.txt", picture.shape[1::-1])
+    picture = _read(source.picture)
+    classes, boxes = _labels(labels, picture.shape[1::-1])
+    for person in boxes[classes == 0]:
+        if _LEAST_PX < person[3] - person[1] < 420.0:
+            chip, _ = cut_person(picture, person, nothing)
+            yield RealChip(_jpeg(chip), nothing, source.split, name)
+
+
+def _cut_listed(source: _Source) -> Iterator[RealChip]:
+    name = source.picture.stem
+    picture = _read(source.picture)
+    classes, boxes = _labels(source.root / "labels" / f"{name}.txt", picture.shape[1::-1])
     people, weapons = boxes[classes == 0], boxes[classes == 1]
     largest = people[np.argsort(-_areas(people), kind="stable")]
     cut = 0
     for person in largest[largest[:, 3] - largest[:, 1] >= _LEAST_PX]:
         touched = [w for w in weapons if _touches(person, w)]
-        if cut == most or (split == "armed" and not touched):
+        if cut == source.most or (source.split == "armed" and not touched):
             continue
         chip, placed = cut_person(picture, person, weapons)
         cut += 1
-        yield RealChip(chip, placed, split, flight_of(path.stem))
+        yield RealChip(_jpeg(chip), placed, source.split, flight_of(name))
+
+
+def _jpeg(pixels: NDArray[Any]) -> bytes:
+    return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
 
 
 def _read(path: Path) -> NDArray[np.uint8]:

@@ -25,13 +25,14 @@ from numpy.typing import NDArray
 from windhover.errors import DataError
 from windhover.files import atomic_path, write_atomic
 from windhover.sources.files import read_image
+from windhover_evaluation.fan_out import HERE, Progress, Workers
 from windhover_training.data.convert.summary import Summary
 from windhover_training.data.readers.records import IGNORE, MODALITIES, LabelledFrame
-from windhover_training.threads import Progress, in_threads
 
 REPORT = "conversion.yaml"
 _BLUR = 25.0  # px, standard deviation: nothing of a person or a car is left
 _JPEG_QUALITY = 95
+_CHUNK = 64  # frames a task; most are two links and a small file
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,10 @@ class WriteOptions:
         fill: splits whose ignore regions are blurred, so that training takes nothing in
             them for background. Truth keeps the regions either way.
         copy: copy files; hard links are made otherwise where the file system allows.
-        workers: threads.
     """
 
     fill: frozenset[str] = frozenset({"train"})
     copy: bool = False
-    workers: int = 2
 
 
 def write_set(
@@ -57,6 +56,7 @@ def write_set(
     summary: Summary,
     options: WriteOptions | None = None,
     progress: Progress | None = None,
+    workers: Workers = HERE,
     **facts: Any,
 ) -> None:
     """Write all splits of a set.
@@ -68,6 +68,7 @@ def write_set(
         summary: goes into the report; receives the splits that are empty.
         options: how images are written.
         progress: called with frames done and frames in all.
+        workers: that write images and labels.
         **facts: more for the report, such as how the split was made.
 
     Raises:
@@ -83,7 +84,8 @@ def write_set(
             summary.add("missing", f"split: {split} is empty")
         place = partial(_place, root, split, options)
         report = partial(_tell, progress, before, total) if progress is not None else None
-        _write_truth(root, split, list(in_threads(place, frames, options.workers, report)), labels)
+        placed = list(workers.map(place, frames, chunk=_CHUNK, progress=report))
+        _write_truth(root, split, placed, labels)
         before += len(frames)
     _write_yaml(root, splits, labels)
     _write_report(root, splits, labels, summary, facts)

@@ -7,9 +7,9 @@ layout is that of :mod:`.rgbt_scenes`: ``images/<split>``, ``truth/<split>.json`
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,11 +18,17 @@ import numpy as np
 
 from windhover.errors import DataError
 from windhover.files import write_json
+from windhover_evaluation.fan_out import HERE, Progress, Workers
 from windhover_sim import SCENE_LABELS, Scene
 from windhover_sim.scene import ScenePerson
 from windhover_sim.truth import SceneTruth
-from windhover_training.data.convert.truth_file import write_truth
-from windhover_training.data.render.rgbt_scenes import LEAST_WEAPON_PX, Part, draw_scene
+from windhover_training.data.render.rgbt_scenes import (
+    LEAST_WEAPON_PX,
+    Part,
+    draw_scene,
+    render_missing,
+    scene_file,
+)
 from windhover_training.data.render.thermal_scenes import LEAST_VISIBLE, time_of_day
 
 CHIP_LABELS: Final = ("weapon",)
@@ -158,13 +164,16 @@ def chip_truth(truth: SceneTruth, to_reference: float) -> list[dict[str, Any]]:
     return rows
 
 
-def render_chips(out: Path, part: ChipPart, progress: Callable[[], None] | None = None) -> int:
-    """Render a split; an interrupted one resumes at the scene it was at.
+def render_chips(
+    out: Path, part: ChipPart, workers: Workers = HERE, progress: Progress | None = None
+) -> int:
+    """Render a split; an interrupted one resumes at the scenes that are not there yet.
 
     Args:
         out: data set root.
         part: which split.
-        progress: called once a scene.
+        workers: that render.
+        progress: called with scenes done and scenes to do.
 
     Returns:
         How many chips the split has.
@@ -172,22 +181,14 @@ def render_chips(out: Path, part: ChipPart, progress: Callable[[], None] | None 
     Raises:
         DataError: a file can't be written.
     """
+    render = partial(render_scene_chips, out, part)
+    seeds = part.scenes.seeds
+    return render_missing(out, part.name, seeds, render, CHIP_LABELS, workers, progress)
+
+
+def render_scene_chips(out: Path, part: ChipPart, seed: int) -> None:
+    """Render one scene's chips, then its rows, whose presence says that it is complete."""
     cv2.setNumThreads(1)
-    (out / "images" / part.name).mkdir(parents=True, exist_ok=True)
-    rows: list[dict[str, Any]] = []
-    for seed in part.scenes.seeds:
-        rows += _scene_rows(out, part, seed)
-        if progress is not None:
-            progress()
-    return write_truth(out / "truth" / f"{part.name}.json", rows, CHIP_LABELS)
-
-
-def _scene_rows(out: Path, part: ChipPart, seed: int) -> list[dict[str, Any]]:
-    """A scene's rows; its chips are drawn where the file of its rows is not there yet."""
-    done = out / "scenes" / part.name / f"{seed:06d}.json"
-    if done.is_file():
-        known: list[dict[str, Any]] = json.loads(done.read_text(encoding="utf-8"))
-        return known
     rows = []
     for number, (pixels, row) in enumerate(chips_of_scene(part, seed)):
         name = f"chip-{seed:06d}-{number:03d}.png"
@@ -195,6 +196,4 @@ def _scene_rows(out: Path, part: ChipPart, seed: int) -> list[dict[str, Any]]:
         if not cv2.imwrite(str(path), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
             raise DataError(f"{path}: can't be written; free some space")
         rows.append({**row, "image": {"file_name": name, "rgb": name, **row["image"]}})
-    # Last, so that where it is the scene's chips are complete.
-    write_json(done, rows)
-    return rows
+    write_json(scene_file(out, part.name, seed), rows)

@@ -8,10 +8,9 @@ laid on the RGB grid by the true ground homography; truth is that of the RGB cam
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from windhover.errors import DataError
 from windhover.files import write_json
 from windhover.imaging.agc import percentile_agc
+from windhover_evaluation.fan_out import HERE, Progress, Workers
 from windhover_sim import SCENE_LABELS, Camera, Scene, SceneConfig, SceneFrame
 from windhover_sim.calibration import true_homography
 from windhover_training.data.convert.truth_file import write_truth
@@ -174,9 +174,6 @@ def truth_rows(frame: SceneFrame) -> list[dict[str, Any]]:
 def render_scene(out: Path, part: Part, seed: int) -> None:
     """Render one scene's frames, then its rows, whose presence says that it is complete."""
     cv2.setNumThreads(1)
-    done = out / "scenes" / part.name / f"{seed:06d}.json"
-    if done.exists():
-        return
     config = draw_scene(seed, part)
     scene = Scene(config)
     rows = []
@@ -197,46 +194,60 @@ def render_scene(out: Path, part: Part, seed: int) -> None:
             "pixels_per_metre": round(ground_scale(frame.rgb_camera), 3),
         }
         rows.append({"image": image, "annotations": truth_rows(frame)})
-    write_json(done, rows)
+    write_json(scene_file(out, part.name, seed), rows)
 
 
-def collect(out: Path, part: Part) -> int:
-    """Write ``truth/<split>.json`` of the complete scenes; returns how many images."""
-    rows: list[dict[str, Any]] = []
-    for seed in part.seeds:
-        done = out / "scenes" / part.name / f"{seed:06d}.json"
-        if done.exists():
-            rows += json.loads(done.read_text())
-    return write_truth(out / "truth" / f"{part.name}.json", rows, RGBT_LABELS)
+def scene_file(out: Path, split: str, seed: int) -> Path:
+    """Where a scene's rows are, once its pictures are complete."""
+    return out / "scenes" / split / f"{seed:06d}.json"
+
+
+def render_missing(
+    out: Path,
+    split: str,
+    seeds: Sequence[int],
+    render: Callable[[int], None],
+    labels: Sequence[str],
+    workers: Workers,
+    progress: Progress | None,
+) -> int:
+    """Render the scenes of a split that are not there yet, and write its truth.
+
+    Args:
+        out: data set root.
+        split: its name.
+        seeds: one scene each.
+        render: of a seed; writes :func:`scene_file` last.
+        labels: of the classes.
+        workers: that render.
+        progress: called with scenes done and scenes in all.
+
+    Returns:
+        How many pictures the split has.
+    """
+    for folder in ("images", "scenes"):
+        (out / folder / split).mkdir(parents=True, exist_ok=True)
+    files = [scene_file(out, split, seed) for seed in seeds]
+    missing = [seed for seed, path in zip(seeds, files, strict=True) if not path.is_file()]
+    for _ in workers.map(render, missing, progress=progress):
+        pass
+    rows = (row for path in files for row in json.loads(path.read_text(encoding="utf-8")))
+    return write_truth(out / "truth" / f"{split}.json", rows, labels)
 
 
 def render_part(
-    out: Path, part: Part, jobs: int = 1, progress: Callable[[], None] | None = None
+    out: Path, part: Part, workers: Workers = HERE, progress: Progress | None = None
 ) -> int:
     """Render a split, going on where an earlier call stopped.
 
     Args:
         out: data set root.
         part: which split.
-        jobs: processes.
-        progress: called once a scene.
+        workers: that render.
+        progress: called with scenes done and scenes to do.
 
     Returns:
         How many images the split has.
     """
-    for folder in ("images", "scenes"):
-        (out / folder / part.name).mkdir(parents=True, exist_ok=True)
-    (out / "truth").mkdir(parents=True, exist_ok=True)
-    if jobs == 1:
-        for seed in part.seeds:
-            render_scene(out, part, seed)
-            if progress is not None:
-                progress()
-        return collect(out, part)
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        waiting = [pool.submit(render_scene, out, part, seed) for seed in part.seeds]
-        for done in as_completed(waiting):
-            done.result()
-            if progress is not None:
-                progress()
-    return collect(out, part)
+    render = partial(render_scene, out, part)
+    return render_missing(out, part.name, part.seeds, render, RGBT_LABELS, workers, progress)

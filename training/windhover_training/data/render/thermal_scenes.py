@@ -8,7 +8,7 @@ who carries one is a person.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from windhover.errors import DataError
 from windhover.imaging.agc import percentile_agc
+from windhover_evaluation.fan_out import HERE, Progress, Workers
 from windhover_sim import SCENE_LABELS, Scene, SceneConfig, SceneFrame
 from windhover_training.data.readers.hit_uav import LABELS
 
@@ -48,7 +49,11 @@ def draw_config(seed: int) -> SceneConfig:
 
 
 def render_split(
-    out: Path, split: str, seeds: range, progress: Callable[[int, int], None] | None = None
+    out: Path,
+    split: str,
+    seeds: range,
+    workers: Workers = HERE,
+    progress: Progress | None = None,
 ) -> int:
     """Render scenes into ``images/``, ``labels/`` and ``truth/`` of one split.
 
@@ -56,6 +61,7 @@ def render_split(
         out: data set root.
         split: name of the split.
         seeds: one scene each.
+        workers: that render.
         progress: called with scenes done and scenes in all.
 
     Returns:
@@ -65,23 +71,33 @@ def render_split(
     (out / "truth").mkdir(parents=True, exist_ok=True)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for done, seed in enumerate(seeds, start=1):
-        config = draw_config(seed)
-        scene = Scene(config)
-        for index in np.linspace(0, config.length - 1, FRAMES).astype(int):
-            frame = scene.render(int(index), "thermal")
-            name = f"scene-{seed:06d}-{index:04d}.png"
-            path = out / "images" / split / name
-            if not cv2.imwrite(str(path), _tone_map(frame, seed, int(index))):
-                raise DataError(f"{path}: can't be written; free some space")
-            images.append(_image_row(len(images) + 1, name, config, frame))
-            annotations += _boxes(len(images), len(annotations), frame)
-        if progress is not None:
-            progress(done, len(seeds))
+    render = partial(_render_scene, out / "images" / split)
+    for rows in workers.map(render, seeds, progress=progress):
+        for image, boxes in rows:
+            images.append({"id": len(images) + 1, **image})
+            for box in boxes:
+                ids = {"id": len(annotations) + 1, "image_id": len(images)}
+                annotations.append({**ids, **box})
     categories = [{"id": i, "name": name} for i, name in enumerate(LABELS)]
     document = {"images": images, "annotations": annotations, "categories": categories}
     (out / "truth" / f"{split}.json").write_text(json.dumps(document))
     return len(images)
+
+
+def _render_scene(folder: Path, seed: int) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """Render one scene's frames; returns the rows of each, without ids."""
+    cv2.setNumThreads(1)
+    config = draw_config(seed)
+    scene = Scene(config)
+    rows = []
+    for index in np.linspace(0, config.length - 1, FRAMES).astype(int):
+        frame = scene.render(int(index), "thermal")
+        name = f"scene-{seed:06d}-{index:04d}.png"
+        path = folder / name
+        if not cv2.imwrite(str(path), _tone_map(frame, seed, int(index))):
+            raise DataError(f"{path}: can't be written; free some space")
+        rows.append((_image_row(name, config, frame), _boxes(frame)))
+    return rows
 
 
 def _tone_map(frame: SceneFrame, seed: int, index: int) -> np.ndarray:
@@ -92,11 +108,10 @@ def _tone_map(frame: SceneFrame, seed: int, index: int) -> np.ndarray:
     return percentile_agc(frame.thermal, low, high)
 
 
-def _image_row(image_id: int, name: str, config: SceneConfig, frame: SceneFrame) -> dict[str, Any]:
+def _image_row(name: str, config: SceneConfig, frame: SceneFrame) -> dict[str, Any]:
     assert frame.thermal is not None
     height, width = frame.thermal.shape
     return {
-        "id": image_id,
         "file_name": name,
         "height": int(height),
         "width": int(width),
@@ -113,7 +128,7 @@ def time_of_day(hour: float) -> str:
     return "day" if 7 <= hour < 18 else "dusk"
 
 
-def _boxes(image_id: int, first: int, frame: SceneFrame) -> list[dict[str, Any]]:
+def _boxes(frame: SceneFrame) -> list[dict[str, Any]]:
     truth = frame.thermal_truth
     assert truth is not None
     rows: list[dict[str, Any]] = []
@@ -124,8 +139,6 @@ def _boxes(image_id: int, first: int, frame: SceneFrame) -> list[dict[str, Any]]
             continue
         rows.append(
             {
-                "id": first + len(rows) + 1,
-                "image_id": image_id,
                 "category_id": LABELS.index(label),
                 "bbox": [float(v) for v in (*box[:2], *sides)],
                 "area": float(sides.prod()),

@@ -254,3 +254,72 @@ def test_options_of_a_bag_are_refused_for_what_is_none(tmp_path, blob_bundle, ca
     cv2.imwrite(str(tmp_path / "images" / "a.png"), picture(0))
     assert replay(tmp_path / "images", tmp_path / "out", "--model", blob_bundle, "--start", 1) == 2
     assert "is no rosbag2" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_several_bags_are_scored_alike_by_any_number_of_workers(tmp_path, blob_bundle, capsys):
+    pytest.importorskip("distributed")
+    flights = [str(write_bag(tmp_path / name)) for name in ("one", "two")]
+    (tmp_path / "one.json").write_text(json.dumps(truth()))
+    (tmp_path / "two.json").write_text(json.dumps(truth()))
+    (tmp_path / "broken.mcap").write_bytes(b"no bag")
+    given = ["--model", str(blob_bundle), "--rate", "0", "--truth", str(tmp_path / "{bag}.json")]
+
+    def evaluate(bags, out, *more):
+        status = main(["evaluate", "bag", *bags, *given, "--out", str(tmp_path / out), *more])
+        return status, capsys.readouterr()
+
+    status, said = evaluate(flights, "both", "--workers", "2")
+    assert status == 0, said.err
+    scores = json.loads((tmp_path / "both" / "scores.json").read_text())
+    assert list(scores["bags"]) == ["one", "two"]
+    everything = scores["all"]
+    assert everything["frames"] == 2 * FRAMES
+    assert everything["detection"]["true_positives"] == 4 * FRAMES
+    assert everything["tracking"]["MOTA"] == pytest.approx(1.0)
+    assert scores["mean"]["detection"]["mAP50"] == pytest.approx(
+        scores["bags"]["one"]["detection"]["mAP50"]
+    )
+    assert f"{'two':<28}{FRAMES:>8}" in said.out
+    # One after the other, without Dask; and one that can't be read stops no other.
+    (tmp_path / "broken.json").write_text(json.dumps(truth()))
+    status, said = evaluate([*flights, str(tmp_path / "broken.mcap")], "again")
+    assert status == 2
+    # On a slow machine there are lines of progress before it.
+    last = said.err.splitlines()[-1]
+    assert last.startswith("error: 1 of 3 recordings could not be scored; the first is broken: ")
+    again = json.loads((tmp_path / "again" / "scores.json").read_text())
+    assert "failure" in again["bags"].pop("broken")
+    assert again["bags"] == scores["bags"]
+    for name in ("one", "two"):
+        written = [*WRITTEN, "predictions.json"]
+        folders = tmp_path / "both" / name, tmp_path / "again" / name
+        assert filecmp.cmpfiles(*folders, written, shallow=False) == (written, [], [])
+    assert not list(tmp_path.glob("*/.*"))
+
+
+@pytest.mark.parametrize(
+    ("bags", "more", "reason"),
+    [
+        (["a/x", "b/x"], [], "two recordings are called x"),
+        (["a/x", "b/y"], ["--truth", "t.json"], "several recordings have a truth each"),
+        (["a/x", "b/y"], ["--truth", "{bag}.json"], "y.json: there is no such truth"),
+        (["a/x", "."], [], ". is no rosbag2"),
+        (["a/x", "b/y"], ["--rate", "1", "--workers", "2"], "give --rate 0"),
+        (["a/x"], ["--cluster", "here:1"], "is not such as tcp://"),
+    ],
+)
+def test_several_bags_that_can_not_be_scored_are_one_line(
+    tmp_path, blob_bundle, capsys, monkeypatch, bags, more, reason
+):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a/x", "b/x", "b/y"):
+        (tmp_path / folder).parent.mkdir(exist_ok=True)
+        write_bag(tmp_path / folder)
+    (tmp_path / "x.json").write_text(json.dumps(truth()))
+    given = ["--model", str(blob_bundle), "--out", "out", "--rate", "0", *more]
+    assert main(["evaluate", "bag", *bags, *given]) == 2
+    err = capsys.readouterr().err
+    assert reason in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()

@@ -142,11 +142,24 @@ def tracks(
 
 @app.command("bag")
 def bag(
-    bag: Annotated[str, typer.Argument(help="rosbag2 folder or file.")],
-    out: Annotated[
-        Path, typer.Option(help="Folder for metrics.json, report, overlay and results.")
+    bags: Annotated[
+        list[str],
+        typer.Argument(metavar="BAG...", help="rosbag2 folder or file; several share one table."),
     ],
-    truth: options.BagTruth = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for metrics.json, report, overlay and results; for several recordings "
+            "scores.json and a folder each."
+        ),
+    ],
+    truth: Annotated[
+        Path | None,
+        typer.Option(
+            help="COCO JSON whose images are the bag's, in their order; {bag} in it is the "
+            "recording's name."
+        ),
+    ] = None,
     model: options.GivenModel = None,
     backend: options.GivenBackend = None,
     config: options.ConfigFile = None,
@@ -159,23 +172,53 @@ def bag(
     tolerance: _ToleranceOption = 0.01,
     ratio: _RatioOption = 0.25,
     latency: _LatencyOption = False,
+    workers: Annotated[
+        int,
+        typer.Option(min=1, max=1024, help="Recordings at once on this machine; needs --rate 0."),
+    ] = 1,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            help="Your own Dask cluster does it, such as tcp://10.0.0.5:8786; needs --rate 0."
+        ),
+    ] = None,
 ) -> None:
-    """Play a recording to the live nodes: detections, tracks, latency and drops in one report.
+    """Play recordings to the live nodes: detections, tracks, latency and drops in one report.
 
     At the recording's own pace frames are stamped as they are played, so the latency from
     stamp to tracks is a live one and frames that come too fast are dropped. At rate 0 every
     frame is scored, and latencies are those of the stages alone.
     """
+    from windhover_bringup.cli.several_bags import score_several
     from windhover_bringup.runtime.bag_playback import BagPart, settings_of_bag
     from windhover_bringup.runtime.recorded_run import LOWER_BOUND, run_and_report
+    from windhover_bringup.scoring.many_bags import truth_of
     from windhover_bringup.scoring.scores import ScoringSpec
     from windhover_evaluation.detection.categories import parse_mapping
 
-    before = _baseline(baseline, tolerance, ratio, latency)
     mapping = parse_mapping(label_map or [])
     part = BagPart(start, duration, remap or [])
     stamps = "now" if rate > 0.0 else "source"
-    settings = settings_of_bag(bag, part, stamps, config, model, backend, rate)
+    settings = settings_of_bag(bags[0], part, stamps, config, model, backend, rate)
+    if len(bags) > 1 or cluster is not None:
+        if rate > 0.0 and (workers > 1 or cluster is not None):
+            raise ConfigError(
+                f"--rate {rate:g} measures a live run's latency, which others beside it would "
+                "change: give --rate 0, or leave --workers and --cluster out"
+            )
+        given = {
+            "--model": model, "--backend": backend, "--config": config, "--rate": rate,
+            "--start": start, "--duration": duration, "--tolerance": tolerance, "--ratio": ratio,
+        }  # fmt: skip
+        words = [str(word) for pair in given.items() if pair[1] is not None for word in pair]
+        words += [word for rule in remap or [] for word in ("--remap", rule)]
+        words += [word for rule in label_map or [] for word in ("--map", rule)]
+        words += ["--latency"] if latency else []
+        score_several(bags, out, truth, baseline, words, workers, cluster)
+        return
+    bag = bags[0]
+    before = _baseline(baseline, tolerance, ratio, latency)
+    truth = truth_of(truth, bag)
     spec = ScoringSpec(truth, part.is_part, before, [LOWER_BOUND], mapping)
     _report_baseline(run_and_report(settings, out, f"Evaluation of {bag}", lambda _: spec))
 

@@ -1,18 +1,23 @@
-"""A level of stride 4: it begins at nothing, is exported, quantised and compiled."""
+"""A level of stride 4: it begins at nothing, is trained, exported, quantised, compiled, decoded."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("torch", reason="needs the training environment: make train-env")
 
+import cv2
 import numpy as np
 import torch
 
-from windhover.model import Bundle
-from windhover_training.config import ModelSpec, QuantisationConfig
+from windhover.inference import open_backend
+from windhover.model import Bundle, Role
+from windhover.types import Frame
+from windhover_evaluation.fidelity.agreement import compare_backends
+from windhover_training.config import ModelSpec, QuantisationConfig, ReleaseConfig
 from windhover_training.engine.fusion import RgbtModel
 from windhover_training.engine.model import (
     build_as,
@@ -23,10 +28,14 @@ from windhover_training.engine.model import (
 )
 from windhover_training.engine.warm_start import read_weights, recalibrate_batchnorm, warm_start
 from windhover_training.export.quantise import quantise
+from windhover_training.fusion_config import FusionConfig, RgbtAugmentation
+from windhover_training.phases.fusion import run_fusion
+from windhover_training.phases.release import export
 from windhover_training.runs import Run
 
 pytestmark = pytest.mark.train_env
 
+TESTS = Path(__file__).parent
 MODELS = Path(__file__).parents[2] / "models"
 #: Least threshold that anything is scored or mined with is 0.005.
 FAR_BELOW = 0.001
@@ -110,6 +119,65 @@ def test_the_other_levels_are_as_wide_as_without_it(scale: str) -> None:
             own = getattr(fine.model[-1], branch)[level].state_dict()
             for name, value in other.state_dict().items():
                 assert own[name].shape == value.shape, (branch, level, name)
+
+
+def val_frames(root: Path) -> list[Frame]:
+    """The validation pictures of a set, B, G, R, T."""
+    files = sorted((root / "images/val").iterdir())
+    return [Frame(cv2.imread(str(file), cv2.IMREAD_UNCHANGED), "8UC4", 0) for file in files]
+
+
+def test_it_is_trained_exported_quantised_compiled_and_decoded(
+    shapes: Callable[[int], Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime_qnn", reason="no HTP emulator: make train-env installs it")
+    from windhover.inference.build import add_to_bundle
+
+    root = shapes(4)
+    config = FusionConfig(
+        name="p2",
+        model=str(TESTS / "tiny11-p2.yaml"),
+        labels=["upright", "lying"],
+        fusion="early",
+        data=root,
+        imgsz=64,
+        class_weights=[1, 1],
+        augmentation=RgbtAugmentation(
+            scale_near=(1, 1), wide_probability=0, rgb_gain=(1, 1), rgb_tint=0, rgb_noise=0, blur=0,
+            thermal_gain=(1, 1), thermal_level=0, thermal_invert=0, misregistration=0, blank_rgb=0,
+            blank_thermal=0, stale_thermal=0,
+        ),
+        steps=150, batch=8, lr0=8e-3, lrf=0.02, warmup_steps=10, ema=0.9, amp=False, patience=0,
+    )  # fmt: skip
+    done = run_fusion(config, Run(tmp_path / "run"))
+    assert done is not None
+    release = ReleaseConfig(
+        name="p2", version="0", checkpoint=done.final, height=64, width=64,
+        calibration=QuantisationConfig(data=[root], images=8), scores={},
+        thresholds_on=(root, "val"), provenance={},
+    )  # fmt: skip
+    bundle = add_to_bundle(export(release, tmp_path / "bundle").root)
+    assert bundle.head.strides == (4, 8, 16, 32)
+    assert [output.name for output in bundle.head.outputs][:2] == ["box_s4", "score_s4"]
+    assert {Role.FLOAT_ONNX, Role.INT8_ONNX, Role.INT8_DLC} <= set(bundle.files)
+
+    # What it is surest of after so few steps, from its level of stride 4 too.
+    frames = val_frames(root)
+    exact = open_backend(bundle, "cpu", precision="float")
+    scores = [exact.run(frame.image[None])[1::2] for frame in frames]
+    best = max(float(level.max()) for heads in scores for level in heads)
+    limit = 0.5 / (1 + np.exp(-best))
+    limits = bundle.thresholds.model_copy(update={"score": limit, "per_class": {}})
+    others = {"int8": open_backend(bundle, "cpu", precision="int8")}
+    others["dlc"] = open_backend(bundle, "dlc")
+    judged = bundle.model_copy(update={"thresholds": limits})
+    result = compare_backends(judged, exact, others, frames)
+    for each in result.values():
+        # Eight bits cost a network of so few steps and pictures some score, and no place.
+        assert each.reference_count > 0
+        assert each.matched >= 0.5 * each.reference_count
+        assert each.mean_iou > 0.8
+        assert each.sqnr_db["box_s4"] > 10
 
 
 def test_thermal_n_with_the_level_is_built_at_its_size(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from windhover_training.engine.objective import (
     detection_loss,
     set_criterion,
     set_progress,
+    unjudged_cells,
 )
 
 pytestmark = pytest.mark.train_env
@@ -148,3 +149,26 @@ def test_an_object_that_is_not_judged_is_no_background(name: str) -> None:
     # Stride 8: the cell of 40..48; stride 16: that of 32..48; stride 32: that of 32..64.
     assert cells == [5 * 8 + 5, 64 + 2 * 4 + 2, 64 + 16 + 3]
     assert (left_out[:, 1, cells] == 0).all()
+
+
+def test_the_mask_of_many_objects_at_once_is_that_of_each_by_itself() -> None:
+    rng = np.random.default_rng(2)
+    corner = rng.uniform(0, 90, (40, 2))
+    boxes = np.concatenate([corner, corner + rng.uniform(0.5, 30, (40, 2))], 1)
+    rows, labels = rng.integers(0, 3, (40, 1)), rng.integers(0, 4, (40, 1))
+    every = torch.from_numpy(np.concatenate([rows, labels, boxes], 1)).float()
+    strides, hw = (4, 8, 16), (64, 96)
+    shape = (3, sum(hw[0] // s * (hw[1] // s) for s in strides), 4)
+    expected = np.zeros(shape, bool)
+    for row, label, x1, y1, x2, y2 in every.numpy():
+        cell = 0
+        for stride in strides:
+            for y in range(0, hw[0], stride):
+                for x in range(0, hw[1], stride):
+                    meets = x + stride > x1 and x < x2 and y + stride > y1 and y < y2
+                    expected[int(row), cell, int(label)] |= meets
+                    cell += 1
+    mask = unjudged_cells(every, shape, strides, hw)
+    assert mask is not None
+    np.testing.assert_array_equal(mask.numpy(), expected)
+    assert unjudged_cells(every[:0], shape, strides, hw) is None

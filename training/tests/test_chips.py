@@ -13,7 +13,7 @@ from windhover.errors import DataError
 from windhover_sim.config import SCENE_LABELS
 from windhover_sim.truth import SceneTruth
 from windhover_training.data.augment.chip_crops import ChipSampler, load_chips
-from windhover_training.data.augment.crops import Sample
+from windhover_training.data.augment.samples import Sample
 from windhover_training.data.convert.real_chips import SIZE, cut_chips, cut_person, is_held_out
 from windhover_training.data.render.chips import (
     ChipPart,

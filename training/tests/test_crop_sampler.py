@@ -6,13 +6,10 @@ import numpy as np
 import pytest
 
 from windhover_training.config import Augmentation
-from windhover_training.data.augment.crops import (
-    CropSampler,
-    Sample,
-    change_intensity,
-    fade_object,
-    warp_and_clip_boxes,
-)
+from windhover_training.data.augment.apply import change_thermal, fade_object
+from windhover_training.data.augment.crops import CropSampler, warp_and_clip_boxes
+from windhover_training.data.augment.params import Fade, ThermalParams
+from windhover_training.data.augment.samples import Sample
 
 PLAIN = Augmentation(
     stretch=0, invert=0, gain=(1, 1), level=0, gradient=0, blur=0, noise=0, wide_probability=0
@@ -62,18 +59,17 @@ def test_the_same_seed_draws_the_same_crop() -> None:
 
 
 def test_inversion_turns_warm_into_cold() -> None:
-    a = PLAIN.model_copy(update={"invert": 1.0})
-    out = change_intensity(np.array([[0, 200]], np.uint8), a, np.random.default_rng(0))
+    out = change_thermal(np.array([[0, 200]], np.float32), ThermalParams(invert=True))
     np.testing.assert_array_equal(out, [[255, 55]])
 
 
 def test_fading_changes_the_object_and_leaves_the_ground() -> None:
     box = np.array([20, 30, 36, 60], np.float32)
     seen = []
-    for seed in range(30):
-        crop = np.full((80, 80), 100, np.uint8)
+    for ends in np.linspace(-1.0, 0.9, 30):
+        crop = np.full((80, 80), 100, np.float32)
         crop[30:60, 20:36] = 200
-        fade_object(crop, box, np.random.default_rng(seed))
+        fade_object(crop, Fade(box, float(ends), float(ends)))
         seen.append(int(crop[45, 28]))
         outside = crop.copy()
         outside[28:62, 18:38] = 100
@@ -83,7 +79,7 @@ def test_fading_changes_the_object_and_leaves_the_ground() -> None:
 
 
 def test_an_object_at_the_rim_can_be_faded() -> None:
-    crop = np.full((40, 40), 90, np.uint8)
-    fade_object(crop, np.array([0, 0, 3, 40], np.float32), np.random.default_rng(0))
-    fade_object(crop, np.array([37, 37, 40, 40], np.float32), np.random.default_rng(0))
+    crop = np.full((40, 40), 90, np.float32)
+    fade_object(crop, Fade(np.array([0, 0, 3, 40], np.float32), 0.5, -0.5))
+    fade_object(crop, Fade(np.array([37, 37, 40, 40], np.float32), -1.0, 0.9))
     np.testing.assert_array_equal(crop, 90)

@@ -10,9 +10,16 @@ import numpy as np
 import pytest
 
 from windhover.errors import DataError
-from windhover_training.data.augment.crops import Sample
-from windhover_training.data.augment.cutouts import LENGTHS_M, paste, read_cutouts, weapon_mask
+from windhover_training.data.augment.cutouts import (
+    LENGTHS_M,
+    draw_patch,
+    lay_colour,
+    lay_thermal,
+    read_cutouts,
+    weapon_mask,
+)
 from windhover_training.data.augment.rgbt_crops import PERSON, WEAPON, RgbtSampler
+from windhover_training.data.augment.samples import Sample
 from windhover_training.fusion_config import RgbtAugmentation
 
 
@@ -59,10 +66,13 @@ def test_pasted_at_the_scale_beside_the_person(close_ups: Path) -> None:
     scale = 21.0
     sides, warmth = [], []
     for _ in range(200):
-        frame = np.full((200, 200, 4), 120, np.uint8)
-        before = frame.copy()
-        box = paste(frame, cutout, person, scale, rng)
-        assert box is not None
+        frame = np.full((200, 200, 4), 120, np.float32)
+        drawn = draw_patch(200, cutout, person, scale, rng)
+        assert drawn is not None
+        patch, box = drawn
+        lay_colour(frame[..., :3], patch)
+        lay_thermal(frame[..., 3], patch)
+        frame, before = frame.round(), np.full((200, 200, 4), 120)
         changed = np.argwhere((frame != before).any(axis=2))[:, ::-1]
         # All that was changed is in the box, but for its soft rim.
         assert (changed >= box[:2] - 2).all()
@@ -81,10 +91,8 @@ def test_pasted_at_the_scale_beside_the_person(close_ups: Path) -> None:
 
 def test_nothing_is_pasted_beyond_the_frame(close_ups: Path) -> None:
     (cutout,) = read_cutouts(close_ups)
-    frame = np.full((40, 40, 4), 120, np.uint8)
     corner = np.float32([0, 0, 4, 4])
-    assert paste(frame, cutout, corner, 80.0, np.random.default_rng(0)) is None
-    assert (frame == 120).all()
+    assert draw_patch(40, cutout, corner, 80.0, np.random.default_rng(0)) is None
 
 
 def test_the_sampler_arms_the_unarmed_only(close_ups: Path) -> None:

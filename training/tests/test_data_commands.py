@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from windhover_training.cli import main
-from windhover_training.data.augment.crops import load_samples
+from windhover_training.data.augment.samples import load_samples
 from windhover_training.data.readers.dataset import load_set
 
 SPLIT = "test: [day-60m-00100]\nval: [night-60m-00110]\n"

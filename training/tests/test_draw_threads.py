@@ -11,7 +11,9 @@ import pytest
 pytest.importorskip("torch", reason="needs the training environment: make train-env")
 
 from windhover_training.config import Augmentation
-from windhover_training.data.augment.crops import CropSampler, Sample
+from windhover_training.data.augment.crops import CropSampler
+from windhover_training.data.augment.params import CropParams
+from windhover_training.data.augment.samples import Sample
 from windhover_training.engine.batches import Crop, Prefetcher
 from windhover_training.engine.settings import Share
 from windhover_training.phases.training import mixed
@@ -31,9 +33,9 @@ class Meeting(CropSampler):
 
     meet = threading.Barrier(2)
 
-    def draw(self) -> Crop:
+    def draw_params(self) -> CropParams:
         self.meet.wait(60)
-        return super().draw()
+        return super().draw_params()
 
 
 def assert_same(a: list[Crop], b: list[Crop]) -> None:

@@ -18,8 +18,8 @@ import torch
 
 from windhover.errors import ConfigError
 from windhover_training.config import ModelSpec
-from windhover_training.data.augment.crops import Sample, ignored
-from windhover_training.data.augment.real_rgb import HeldCrop, RealRgbSampler, compose, load_real
+from windhover_training.data.augment.real_rgb import RealRgbSampler, compose, load_real
+from windhover_training.data.augment.samples import HeldCrop, Sample, ignored
 from windhover_training.engine.batches import collate
 from windhover_training.engine.fusion import RgbtModel
 from windhover_training.engine.hold import Holder, watched

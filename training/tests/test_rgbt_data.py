@@ -17,14 +17,15 @@ from windhover.errors import DataError
 from windhover_evaluation.detection.truth_file import load_truth
 from windhover_training.cli import main
 from windhover_training.config import Augmentation
-from windhover_training.data.augment.crops import Sample
+from windhover_training.data.augment.apply import unseen
+from windhover_training.data.augment.params import CropParams
 from windhover_training.data.augment.rgbt_crops import (
     RgbtSampler,
     ThermalOnlySampler,
     load_frames,
     load_thermal,
-    unseen,
 )
+from windhover_training.data.augment.samples import Sample
 from windhover_training.data.render import rgbt_scenes as synth
 from windhover_training.data.render.rgbt_scenes import (
     RGBT_LABELS,
@@ -45,7 +46,6 @@ pytestmark = pytest.mark.train_env
 
 THERMAL_N = Path(__file__).parents[2] / "models/thermal-n/float.onnx"
 EMPTY = (np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
-CROP = (np.zeros((64, 64, 4), np.uint8), *EMPTY)
 PLAIN = RgbtAugmentation(
     on_object=1,
     misregistration=0,
@@ -249,9 +249,13 @@ def test_armed_crowds_take_their_share(scenes: Path, monkeypatch) -> None:
         "windhover_training.phases.fusion.load_frames",
         lambda _, split: [Sample(np.zeros((80, 80, 4), np.uint8), *EMPTY, split)],
     )
-    monkeypatch.setattr(
-        RgbtSampler, "draw", lambda self: taken.append(self.samples[0].flight) or CROP
-    )
+    drawn = RgbtSampler.draw_params
+
+    def note(self: RgbtSampler) -> CropParams:
+        taken.append(self.samples[0].flight)
+        return drawn(self)
+
+    monkeypatch.setattr(RgbtSampler, "draw_params", note)
     config = tiny_fusion(scenes, armed_share=0.5)
     source, _ = source_of(config)
     source(Share(8))(0)

@@ -11,7 +11,7 @@ import pytest
 
 from windhover.command_line import INTERRUPTED
 from windhover_training.cli import main
-from windhover_training.data.augment.crops import load_samples
+from windhover_training.data.augment.samples import load_samples
 from windhover_training.data.render import thermal_scenes as scenes
 from windhover_training.data.render.thermal_scenes import FRAMES, draw_config, render_split
 

@@ -16,8 +16,9 @@ import numpy as np
 
 from windhover.errors import DataError
 from windhover_training.config import Augmentation, LossConfig
-from windhover_training.data.augment.crops import CropSampler, Sample, cover_unlabelled
+from windhover_training.data.augment.crops import CropSampler
 from windhover_training.data.augment.heavy import HeavyAugmentation, HeavySampler
+from windhover_training.data.augment.samples import Sample, cover_unlabelled
 from windhover_training.data.readers.pictures import load_pictures
 from windhover_training.detector_config import DetectorConfig
 from windhover_training.engine.batches import collate

@@ -7,10 +7,10 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from .config import Augmentation, RenderedMix, class_ids
-from .training_config import NetworkConfig
+from .training_config import CropConfig
 
 
-class DetectorConfig(NetworkConfig):
+class DetectorConfig(CropConfig):
     """One run of ``train detector``: crops of one camera at native scale.
 
     Attributes:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from .config import Augmentation, Range, Strict
-from .training_config import NetworkConfig
+from .training_config import CropConfig
 
 
 class RgbtAugmentation(Strict):
@@ -47,6 +47,24 @@ class ClearConfig(Strict):
     score: float = Field(0.1, gt=0, lt=1)
 
 
+class SceneStream(Strict):
+    """Scenes that are rendered while training reads them, in place of a set on disk.
+
+    Attributes:
+        scenes: in the pool of each split at a time.
+        first: number of the first scene of each split; 0 is that of ``data render-rgbt``.
+        frames: of each scene.
+        steps: training steps after which the oldest scene makes way for the next.
+        jobs: processes that render, beside those that train.
+    """
+
+    scenes: int = Field(64, gt=0)
+    first: int = Field(0, ge=0)
+    frames: int = Field(4, gt=0)
+    steps: int = Field(4, gt=0)
+    jobs: int = Field(1, gt=0, le=256)
+
+
 class RealRgb(Strict):
     """Real RGB pictures in every batch, with thermal blank.
 
@@ -68,10 +86,11 @@ class RealRgb(Strict):
     augmentation: RgbtAugmentation = RgbtAugmentation()
 
 
-class FusionConfig(NetworkConfig):
+class FusionConfig(CropConfig):
     """One run of ``train fusion``.
 
     Attributes:
+        data: set of ``data render-rgbt``, or scenes that are made as they are needed.
         armed_share: share of a batch that comes from the set's split of armed crowds.
         clear: how empty scenes are shown.
         thermal_only: HIT-UAV, converted; its crops have no RGB.
@@ -88,7 +107,7 @@ class FusionConfig(NetworkConfig):
 
     fusion: Literal["cbam", "early", "rgb", "thermal"] = "cbam"
     levels: tuple[Literal["p2", "p3", "p4", "p5"], ...] = ("p3",)
-    data: Path
+    data: Path | SceneStream
     armed_share: float = Field(0.0, ge=0, le=0.9)
     clear: ClearConfig = ClearConfig()
     thermal_only: Path | None = None
@@ -102,6 +121,12 @@ class FusionConfig(NetworkConfig):
     head_classes: int | None = Field(None, gt=0)
     stock: Path | None = None
     real_rgb: tuple[RealRgb, ...] = ()
+
+    @model_validator(mode="after")
+    def _what_scenes_lack(self) -> FusionConfig:
+        if isinstance(self.data, SceneStream) and self.clear.mined:
+            raise ValueError("clear.mined looks at a set on disk; make one, or set it to 0")
+        return self
 
     @property
     def channels(self) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from .config import Range, Strict
-from .training_config import NetworkConfig
+from .training_config import CropConfig
 
 
 class ChipAugmentation(Strict):
@@ -53,7 +53,7 @@ class ChipPool(Strict):
     empty_weight: float = Field(0.8, gt=0)
 
 
-class SecondLookConfig(NetworkConfig):
+class SecondLookConfig(CropConfig):
     """One run of ``train second-look``.
 
     Attributes:

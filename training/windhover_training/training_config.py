@@ -240,7 +240,8 @@ class NetworkConfig(TrainingConfig):
     @property
     def val_root(self) -> Path | None:
         """Set that validates: ``val_data``, else the one that is trained on, if it is one."""
-        return self.val_data or getattr(self, "data", None)
+        own = getattr(self, "data", None)
+        return self.val_data or (own if isinstance(own, Path) else None)
 
     @property
     def val_hw(self) -> tuple[int, int] | None:
@@ -252,3 +253,18 @@ class NetworkConfig(TrainingConfig):
         """For each label the class of a float.onnx that it takes."""
         taken = self.pretrained_classes
         return list(range(len(self.labels)) if taken is None else taken)
+
+
+class CropConfig(NetworkConfig):
+    """What a phase that is trained on crops of frames says of how they are made.
+
+    Attributes:
+        crops: ``opencv`` makes them on the CPU, ``torch`` on the device that is trained on;
+            ``auto`` is ``torch`` on a GPU and ``opencv`` without one. Both make the same crops
+            but for rounding and the noise's own values.
+        frames_share: largest part of a GPU's free memory that frames may take with ``torch``;
+            windows of the other frames are sent for each crop.
+    """
+
+    crops: Literal["auto", "opencv", "torch"] = "auto"
+    frames_share: float = Field(0.5, ge=0, le=0.9)

@@ -8,15 +8,32 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import torch
 
-from windhover_training.data.augment.crops import Crop, ignored
-from windhover_training.data.augment.real_rgb import HeldCrop
+from windhover_training.data.augment.samples import (
+    Boxes,
+    Classes,
+    Crop,
+    HeldCrop,
+    Pixels,
+    ignored,
+)
 
+from .frame_store import send, upload
+from .render import DeviceCrop
+
+#: What a step draws: crops that are made, or that their device makes.
+DrawnCrop = Crop | DeviceCrop
 #: Step number -> this process's crops of the step.
-DrawBatch = Callable[[int], list[Crop]]
+DrawBatch = Callable[[int], Sequence[DrawnCrop]]
 
 
-def collate(crops: Iterable[Crop], device: torch.device | str = "cpu") -> dict[str, torch.Tensor]:
+def collate(
+    crops: Iterable[DrawnCrop], device: torch.device | str = "cpu"
+) -> dict[str, torch.Tensor]:
     """Stack crops into the batch that Ultralytics' detection loss takes.
+
+    Args:
+        crops: all of one kind and size.
+        device: where the batch is wanted; crops that a device makes are made on theirs.
 
     Returns:
         ``img`` (B, C, S, S) float 0..1 channels-last, ``batch_idx`` (M,), ``cls`` (M, 1)
@@ -24,31 +41,58 @@ def collate(crops: Iterable[Crop], device: torch.device | str = "cpu") -> dict[s
         objects with a class below 0: row in the batch, class, x1, y1, x2, y2 in pixels;
         ``held`` (H,) rows of the crops that are held near the start.
     """
-    crops = list(crops)
-    held = [row for row, crop in enumerate(crops) if isinstance(crop, HeldCrop)]
-    images, index, classes, boxes, unjudged = [], [], [], [], [np.empty((0, 6), np.float32)]
-    for i, (pixels, every_box, every_label) in enumerate(crops):
+    made: list[Crop] = []
+    drawn: list[DeviceCrop] = []
+    for crop in crops:
+        if isinstance(crop, DeviceCrop):
+            drawn.append(crop)
+        else:
+            made.append(crop)
+    if drawn:
+        images = drawn[0].renderer.render(drawn)
+        truths = [(crop.params.boxes, crop.params.classes) for crop in drawn]
+        held = [row for row, crop in enumerate(drawn) if crop.params.held]
+    else:
+        images = _stacked([crop[0] for crop in made], torch.device(device))
+        truths = [(crop[1], crop[2]) for crop in made]
+        held = [row for row, crop in enumerate(made) if isinstance(crop, HeldCrop)]
+    height, width = images.shape[2:]
+    return {"img": images, **_targets(truths, held, (width, height), torch.device(device))}
+
+
+def _stacked(pictures: Sequence[Pixels], device: torch.device) -> torch.Tensor:
+    """``(B, C, H, W)`` float 0..1, channels-last as the pictures are."""
+    pixels = send(torch.from_numpy(np.stack(pictures)), device)
+    pixels = pixels[..., None] if pixels.dim() == 3 else pixels
+    images = pixels.permute(0, 3, 1, 2).float().div_(255)
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def _targets(
+    truths: Sequence[tuple[Boxes, Classes]],
+    held: Sequence[int],
+    size: tuple[int, int],
+    device: torch.device,
+) -> dict[str, torch.Tensor]:
+    """What is to be found in a batch, and what is not judged."""
+    index, classes, boxes, unjudged = [], [], [], [np.empty((0, 6), np.float32)]
+    for i, (every_box, every_label) in enumerate(truths):
         judged = every_label >= 0
         xyxy, labels = every_box[judged], every_label[judged]
         others = ignored(every_label[~judged])
         rows = np.stack([np.full(len(others), i), others], axis=1)
         unjudged.append(np.concatenate([rows, every_box[~judged]], axis=1).astype(np.float32))
-        height, width = pixels.shape[:2]
-        planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-        images.append(torch.from_numpy(np.ascontiguousarray(planes)))
         centre = (xyxy[:, :2] + xyxy[:, 2:]) / 2
-        size = np.array((width, height, width, height), np.float32)
-        boxes.append(np.concatenate([centre, xyxy[:, 2:] - xyxy[:, :2]], axis=1) / size)
+        xywh = np.concatenate([centre, xyxy[:, 2:] - xyxy[:, :2]], axis=1)
+        boxes.append(xywh / np.array(size * 2, np.float32))
         classes.append(labels)
         index.append(np.full(len(labels), i))
-    stacked = torch.stack(images).to(device).float().div_(255)
     return {
-        "img": stacked.contiguous(memory_format=torch.channels_last),
-        "batch_idx": torch.from_numpy(np.concatenate(index)).float().to(device),
-        "cls": torch.from_numpy(np.concatenate(classes)).float()[:, None].to(device),
-        "bboxes": torch.from_numpy(np.concatenate(boxes)).float().to(device),
-        "ignored": torch.from_numpy(np.concatenate(unjudged)).to(device),
-        "held": torch.tensor(held, dtype=torch.int64, device=device),
+        "batch_idx": upload(np.concatenate(index).astype(np.float32), device),
+        "cls": upload(np.concatenate(classes).astype(np.float32)[:, None], device),
+        "bboxes": upload(np.concatenate(boxes).astype(np.float32), device),
+        "ignored": upload(np.concatenate(unjudged), device),
+        "held": upload(np.array(held, np.int64), device),
     }
 
 
@@ -69,9 +113,9 @@ class Prefetcher:
         self._draw, self._last = draw, last
         self._pool = ThreadPoolExecutor(workers) if workers else None
         self._workers = workers
-        self._waiting: dict[int, Future[list[Crop]]] = {}
+        self._waiting: dict[int, Future[Sequence[DrawnCrop]]] = {}
 
-    def __call__(self, step: int) -> Sequence[Crop]:
+    def __call__(self, step: int) -> Sequence[DrawnCrop]:
         """The images of a step."""
         if self._pool is None:
             return self._draw(step)

@@ -21,11 +21,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from windhover_training.data.augment.crops import Crop
-
 from ..runs import Run
 from .averaging import Model, WeightAverage, share_gradients, share_start
-from .batches import DrawBatch, Prefetcher, collate
+from .batches import DrawBatch, DrawnCrop, Prefetcher, collate
 from .learner import keep_statistics, layer_rate, parameter_groups
 from .memory import is_out_of_memory
 from .objective import Objective, detection_loss, set_progress
@@ -276,7 +274,7 @@ def _validate(state: _State, validation: Validation, watch: Watch) -> None:
 
 def _step(
     state: _State,
-    crops: Sequence[Crop],
+    crops: Sequence[DrawnCrop],
     part: float,
     objective: Objective,
     watch: Watch | None = None,
@@ -300,7 +298,7 @@ def _step(
 
 
 def _gradients(
-    state: _State, crops: Sequence[Crop], objective: Objective, watch: Watch | None
+    state: _State, crops: Sequence[DrawnCrop], objective: Objective, watch: Watch | None
 ) -> dict[str, float]:
     """Sum the gradients of a step's crops, in as many forward passes as memory asks for.
 
@@ -328,7 +326,9 @@ def _gradients(
             watch.say(said)
 
 
-def _accumulate(state: _State, crops: Sequence[Crop], objective: Objective) -> dict[str, float]:
+def _accumulate(
+    state: _State, crops: Sequence[DrawnCrop], objective: Objective
+) -> dict[str, float]:
     state.optimiser.zero_grad(set_to_none=True)
     totals: dict[str, float] = {}
     for start in range(0, len(crops), state.chunk):

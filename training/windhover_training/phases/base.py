@@ -21,7 +21,7 @@ from ..runs import Run, RunState
 C = TypeVar("C", bound=Strict)
 
 # What may change between the parts of one run: none of it changes what is learnt.
-_FREE_KEYS = frozenset({"checkpoint_seconds", "device", "workers"})
+_FREE_KEYS = frozenset({"checkpoint_seconds", "device", "workers", "jobs", "frames_share"})
 
 
 @dataclass(frozen=True)

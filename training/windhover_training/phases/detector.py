@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from windhover_training.data.augment.crops import CropSampler, load_samples
+from windhover_training.data.augment.crops import CropSampler
+from windhover_training.data.augment.samples import load_samples
 
 from ..config import class_ids
 from ..detector_config import DetectorConfig
@@ -19,6 +20,7 @@ from .labels import check_numbers
 from .training import (
     TrainingSetup,
     images_of,
+    maker_of,
     metrics_of,
     mixed,
     run_training,
@@ -57,10 +59,12 @@ def samplers_of(config: DetectorConfig, unreadable: dict[str, str]) -> list[Crop
 
 def _start(config: DetectorConfig, _: int) -> TrainingSetup:
     model = build_model(config.model, config.channels, len(config.labels))
-    model.to(choose_device(config.device))
+    device = choose_device(config.device)
+    model.to(device)
     unreadable: dict[str, str] = {}
     samplers = samplers_of(config, unreadable)
-    source = mixed(samplers, [config.rendered.share] * (len(samplers) - 1), config.seed)
+    rendered = [config.rendered.share] * (len(samplers) - 1)
+    source = mixed(samplers, rendered, config.seed, maker_of(config, device))
     take_start(model, config, source)
     set_criterion(model, config.loss)
     return TrainingSetup(model, images_of(samplers), source, unreadable=unreadable)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from windhover_training.data.augment.crops import CropSampler, Sample
 from windhover_training.data.augment.cutouts import read_cutouts
 from windhover_training.data.augment.real_rgb import RealRgbSampler, load_real
 from windhover_training.data.augment.rgbt_crops import (
@@ -18,7 +20,9 @@ from windhover_training.data.augment.rgbt_crops import (
     load_frames,
     load_thermal,
 )
+from windhover_training.data.augment.samples import Sample
 from windhover_training.data.readers.pictures import read_truth
+from windhover_training.data.render.live_scenes import LiveSampler, LiveScenes, render_processes
 
 from ..config import class_ids
 from ..engine.fusion import RgbtModel
@@ -29,16 +33,18 @@ from ..engine.objective import set_criterion
 from ..engine.stock import COCO_ROWS, begin_as_stock, class_layers, read_stock
 from ..engine.teachers import read_holder
 from ..engine.validation import Validator
-from ..fusion_config import FusionConfig, RealRgb
+from ..fusion_config import FusionConfig, RealRgb, SceneStream
 from ..progress import progress_bar
 from ..runs import Run
 from .base import Phase, RequiredInput
 from .labels import check_numbers
 from .training import (
+    Sampler,
     Source,
     TrainingResult,
     TrainingSetup,
     images_of,
+    maker_of,
     metrics_of,
     mixed,
     recalibrate,
@@ -65,26 +71,37 @@ def build_fusion(config: FusionConfig) -> RgbtModel:
     return model.to(choose_device(config.device))
 
 
-def source_of(config: FusionConfig, places: Places | None = None) -> tuple[Source, int]:
+def source_of(
+    config: FusionConfig, places: Places | None = None, render: Executor | None = None
+) -> tuple[Source, int]:
     """What draws a step's crops, and how many frames it draws from.
 
     Args:
         config: the run's settings.
         places: x, y of hard negatives in empty scenes, by row of the split ``clear``.
+        render: processes that make scenes as they are needed, where ``data`` asks for that.
     """
-    check_numbers(config.data, ["train"], config.labels)
+    if isinstance(config.data, Path):
+        check_numbers(config.data, ["train"], config.labels)
     start = np.random.default_rng(config.seed)
     cutouts = read_cutouts(config.cutouts) if config.cutouts is not None else ()
 
-    def of_split(split: str) -> RgbtSampler:
-        frames = load_frames(config.data, split)
-        if split == CLEAR and places:
-            frames = [_with_places(frame, places.get(row)) for row, frame in enumerate(frames)]
+    def over(frames: list[Sample]) -> RgbtSampler:
         return RgbtSampler(
             frames, config.imgsz, config.class_weights, config.augmentation, start, cutouts
         )
 
-    samplers: list[CropSampler] = [of_split("train")]
+    def of_split(split: str) -> Sampler:
+        data = config.data
+        if isinstance(data, SceneStream):
+            assert render is not None
+            return LiveSampler(LiveScenes(split, data, render), over, data.scenes * data.frames)
+        frames = load_frames(data, split)
+        if split == CLEAR and places:
+            frames = [_with_places(frame, places.get(row)) for row, frame in enumerate(frames)]
+        return over(frames)
+
+    samplers: list[Sampler] = [of_split("train")]
     shares: list[float] = []
     if config.armed_share:
         samplers.append(of_split("armed"))
@@ -109,7 +126,8 @@ def source_of(config: FusionConfig, places: Places | None = None) -> tuple[Sourc
     for real_rgb in config.real_rgb:
         samplers.append(_real_sampler(config, real_rgb, start))
         shares.append(real_rgb.share)
-    return mixed(samplers, shares, config.seed), images_of(samplers)
+    make = maker_of(config, choose_device(config.device))
+    return mixed(samplers, shares, config.seed, make), images_of(samplers)
 
 
 def _real_sampler(config: FusionConfig, own: RealRgb, rng: np.random.Generator) -> RealRgbSampler:
@@ -163,6 +181,7 @@ def _with_places(frame: Sample, places: Sequence[Place] | None) -> Sample:
 
 def mine_clear(config: FusionConfig, run: Run) -> Places:
     """Middles of what the starting weights wrongly find, kept in the run's folder."""
+    assert isinstance(config.data, Path)
     truth = read_truth(config.data / "truth" / f"{CLEAR}.json")["images"]
     if not (run.folder / _MINED).is_file():
         height, width = (-(-truth[0][side] // _STRIDE) * _STRIDE for side in ("height", "width"))
@@ -182,17 +201,25 @@ def mine_clear(config: FusionConfig, run: Run) -> Places:
 
 
 def _start(config: FusionConfig, places: Places, _: int) -> TrainingSetup:
-    source, images = source_of(config, places)
-    model = prepare(config, source)
-    set_criterion(model, config.loss)
-    return TrainingSetup(model, images, source, holder=_holder(config))
+    with ExitStack() as stack:
+        render = None
+        if isinstance(config.data, SceneStream):
+            render = render_processes(config.data.jobs)
+            stack.callback(render.shutdown, cancel_futures=True)
+        source, images = source_of(config, places, render)
+        model = prepare(config, source)
+        set_criterion(model, config.loss)
+        holder = _holder(config)
+        return TrainingSetup(model, images, source, holder=holder, close=stack.pop_all().close)
 
 
 def _needs(config: FusionConfig) -> list[RequiredInput]:
     wanted = {"train": 1.0, "armed": config.armed_share, CLEAR: config.clear.share}
     splits = [split for split, share in wanted.items() if share]
-    render = f"windhover-train data render-rgbt --out {config.data}"
-    needed = [RequiredInput(config.data / "truth" / f"{split}.json", render) for split in splits]
+    render, needed = "windhover-train data render-rgbt", []
+    if isinstance(config.data, Path):
+        truth, made_by = config.data / "truth", f"{render} --out {config.data}"
+        needed = [RequiredInput(truth / f"{split}.json", made_by) for split in splits]
     if config.thermal_only is not None and config.thermal_share:
         convert = f"windhover-train data convert hit-uav ROOT --out {config.thermal_only}"
         needed.append(RequiredInput(config.thermal_only / "truth" / "train.json", convert))

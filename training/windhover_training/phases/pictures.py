@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from windhover_training.data.augment.crops import Crop
 from windhover_training.data.augment.heavy import HeavyAugmentation, HeavySampler
+from windhover_training.data.augment.samples import Crop
 from windhover_training.data.readers.pictures import Picture, load_pictures
 
 from ..config import class_ids

@@ -20,6 +20,7 @@ from .base import Phase, RequiredInput
 from .training import (
     TrainingSetup,
     images_of,
+    maker_of,
     metrics_of,
     mixed,
     recalibrate,
@@ -54,9 +55,11 @@ def samplers_of(config: SecondLookConfig) -> list[ChipSampler]:
 
 def _start(config: SecondLookConfig, _: int) -> TrainingSetup:
     model = build_model(config.model, config.channels, len(config.labels))
-    model.to(choose_device(config.device))
+    device = choose_device(config.device)
+    model.to(device)
     samplers = samplers_of(config)
-    source = mixed(samplers, [pool.share for pool in config.pools[1:]], config.seed)
+    shares = [pool.share for pool in config.pools[1:]]
+    source = mixed(samplers, shares, config.seed, maker_of(config, device))
     if config.stock is not None and config.pretrained is None:
         # No class of COCO is a weapon: the class rows begin at nothing.
         warm_start(model, read_stock(config.stock), [None] * len(config.labels))

@@ -7,16 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from ultralytics.nn.tasks import DetectionModel
 
-from windhover_training.data.augment.crops import Crop, CropSampler
+from windhover_training.data.augment.apply import apply
+from windhover_training.data.augment.crops import CropSampler
+from windhover_training.data.augment.params import CropParams
+from windhover_training.data.augment.samples import Crop
 from windhover_training.data.readers.pictures import read_truth
 
-from ..engine.batches import DrawBatch, collate
+from ..engine.batches import DrawBatch, DrawnCrop, collate
+from ..engine.frame_store import FrameStore
 from ..engine.hold import Holder
 from ..engine.learner import student_of
 from ..engine.loop import Validation, short_float, train
@@ -25,12 +29,13 @@ from ..engine.model import save_weights, take_weights
 from ..engine.objective import Objective, detection_loss
 from ..engine.place import place
 from ..engine.processes import run_distributed
+from ..engine.render import CropRenderer
 from ..engine.settings import Share, plan_of, portions
 from ..engine.teachers import read_holder
 from ..engine.validation import Validator
 from ..engine.warm_start import read_weights, recalibrate_batchnorm, warm_start
 from ..runs import Run
-from ..training_config import NetworkConfig
+from ..training_config import CropConfig, NetworkConfig
 from .base import RequiredInput
 
 RECALIBRATION_BATCHES = 12
@@ -40,6 +45,21 @@ _STRIDE = 32
 
 #: A process's share of each step -> what draws it; what is drawn depends on the step alone.
 Source = Callable[[Share], DrawBatch]
+
+
+class Sampler(Protocol):
+    """What draws crops from a pool of frames, which may change from step to step."""
+
+    @property
+    def frames(self) -> int:
+        """Pictures in the pool."""
+
+    def at(self, step: int) -> CropSampler:
+        """What draws the crops of a step."""
+
+
+#: What was drawn for a crop -> the crop, made or for its device to make.
+Maker = Callable[[CropParams], DrawnCrop]
 
 
 @dataclass(frozen=True)
@@ -56,6 +76,7 @@ class TrainingSetup:
         wrap: puts the model into one that has more to learn and has it as ``student``.
         unreadable: files that could not be read and were passed over, and why; filled while
             images are drawn.
+        close: ends what draws images, after the last step.
     """
 
     model: DetectionModel
@@ -65,6 +86,7 @@ class TrainingSetup:
     holder: Holder | None = None
     wrap: Callable[[DetectionModel], torch.nn.Module] | None = None
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    close: Callable[[], None] = lambda: None
 
 
 #: Rank of a process -> what it begins with; picklable, where there is more than one process.
@@ -120,7 +142,11 @@ def _train(
     start: Start, config: NetworkConfig, run: Run, title: str | None, rank: int
 ) -> TrainingResult | None:
     with told_in_one_line(config.device):
-        return _train_here(start(rank), config, run, title, rank)
+        begun = start(rank)
+        try:
+            return _train_here(begun, config, run, title, rank)
+        finally:
+            begun.close()
 
 
 def _train_here(
@@ -214,7 +240,24 @@ def recalibrate(model: DetectionModel, config: NetworkConfig, source: Source) ->
     recalibrate_batchnorm(model, [batch["img"] for batch in batches])
 
 
-def mixed(samplers: Sequence[CropSampler], shares: Sequence[float], seed: int) -> Source:
+def maker_of(config: CropConfig, device: torch.device) -> Maker:
+    """What makes the pixels of crops: OpenCV where they are drawn, or the device itself.
+
+    Args:
+        config: of the phase; says which.
+        device: that is trained on.
+    """
+    if config.crops == "opencv" or (config.crops == "auto" and device.type == "cpu"):
+        return apply
+    return CropRenderer(FrameStore(device, config.frames_share)).prepare
+
+
+def mixed(
+    samplers: Sequence[Sampler],
+    shares: Sequence[float],
+    seed: int,
+    make: Maker = apply,
+) -> Source:
     """Draw each crop of a step from the seed, the step and its place in it alone.
 
     So a step shows the same crops however many processes share it, and threads may draw
@@ -224,14 +267,20 @@ def mixed(samplers: Sequence[CropSampler], shares: Sequence[float], seed: int) -
         samplers: of the sets that are mixed.
         shares: of a step that comes from each but the first, which takes the rest.
         seed: of the run.
+        make: makes the crops that are drawn; see :func:`maker_of`.
     """
 
     def source(share: Share) -> DrawBatch:
         order = mix_order(share.images, shares)
 
-        def draw(step: int) -> list[Crop]:
+        def draw(step: int) -> list[DrawnCrop]:
             return [
-                samplers[order[i]].drawing_from(np.random.default_rng((seed, step, i))).draw()
+                make(
+                    samplers[order[i]]
+                    .at(0 if step >= FAR else step)
+                    .drawing_from(np.random.default_rng((seed, step, i)))
+                    .draw_params()
+                )
                 for i in share.numbers
             ]
 
@@ -257,9 +306,9 @@ def mix_order(images: int, shares: Sequence[float]) -> list[int]:
     return [which for _, which in sorted(places)][:images]
 
 
-def images_of(samplers: Sequence[CropSampler]) -> int:
+def images_of(samplers: Sequence[Sampler]) -> int:
     """Pictures that some samplers draw from: those of an epoch."""
-    return sum(len(sampler.samples) for sampler in samplers)
+    return sum(sampler.frames for sampler in samplers)
 
 
 def _keep(

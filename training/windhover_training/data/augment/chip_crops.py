@@ -6,13 +6,18 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from windhover.errors import DataError
 from windhover_training.config import Augmentation, Range
-from windhover_training.data.augment.crops import Crop, CropSampler, Sample, warp_and_clip_boxes
+from windhover_training.data.augment.crops import CropSampler, centred, warp_and_clip_boxes
+from windhover_training.data.augment.params import (
+    ColourParams,
+    ColourView,
+    CropParams,
+    draw_noise,
+)
+from windhover_training.data.augment.samples import Sample
 from windhover_training.data.readers.pictures import Reader, load_pictures
 from windhover_training.second_look_config import ChipAugmentation
 
@@ -60,64 +65,51 @@ class ChipSampler(CropSampler):
         # A video of 40 equal frames counts as 6.
         return float(value / np.sqrt(flight_images))
 
-    def draw(self) -> Crop:
-        """Draw one chip: ``(size, size, 3)`` uint8, boxes and classes."""
-        rng = self.rng
-        sample = self.samples[int(np.searchsorted(self.cumulative, rng.random()))]
+    def draw_params(self) -> CropParams:
+        """Draw all that decides one chip of three channels."""
+        rng, shift = self.rng, self.change.shift
+        sample = self._draw_sample()
         low, high = self.scale
         scale = math.exp(rng.uniform(math.log(low), math.log(high)))
-        matrix = self._chip_matrix(sample, scale)
-        warped = cv2.warpAffine(
-            sample.pixels,
-            matrix,
-            (self.size, self.size),
-            flags=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
+        height, width = sample.pixels.shape[:2]
+        x, y = (rng.uniform(-shift, shift, 2) / scale).tolist()
+        across, along, turned = rng.choice([-1.0, 1.0], 3).tolist()
+        matrix = centred(
+            scale * across,
+            scale * along,
+            turned > 0,
+            (width / 2 + x, height / 2 + y),
+            self.size / 2,
         )
         boxes, classes = warp_and_clip_boxes(sample.boxes, sample.classes, matrix, self.size)
-        return change_light(np.asarray(warped, np.uint8), self.change, rng), boxes, classes
-
-    def _chip_matrix(self, sample: Sample, scale: float) -> NDArray[np.float64]:
-        rng, shift = self.rng, self.change.shift
-        height, width = sample.pixels.shape[:2]
-        centre = np.array([width, height]) / 2 + rng.uniform(-shift, shift, 2) / scale
-        linear = np.diag(scale * rng.choice([-1.0, 1.0], 2))
-        if rng.random() < 0.5:
-            linear = np.array([[0.0, 1.0], [1.0, 0.0]]) @ linear
-        # Boxes measure from the pixel's outer corner, warpAffine from its centre: shift by half.
-        offset = self.size / 2 - linear @ centre
-        return np.hstack([linear, (offset + linear @ (0.5, 0.5) - 0.5)[:, None]])
+        return CropParams(
+            sample=sample,
+            size=self.size,
+            fill=None,
+            rgb=ColourView(matrix, draw_light(self.change, self.size, rng)),
+            thermal=None,
+            boxes=boxes,
+            classes=classes,
+        )
 
 
-def change_light(
-    chip: NDArray[np.uint8], a: ChipAugmentation, rng: np.random.Generator
-) -> NDArray[np.uint8]:
-    """Change brightness, colour, contrast, sharpness and noise as other cameras and hours would.
+def draw_light(a: ChipAugmentation, size: int, rng: np.random.Generator) -> ColourParams:
+    """Draw brightness, colour, contrast, sharpness and noise of other cameras and hours.
 
     Args:
-        chip: ``(S, S, 3)`` uint8.
         a: ranges and probabilities.
+        size: side of the chip, pixels.
         rng: source of randomness.
-
-    Returns:
-        ``(S, S, 3)`` uint8.
     """
-    if rng.random() < a.coarse:
-        side = max(16, int(chip.shape[0] * rng.uniform(0.4, 0.9)))
-        small = cv2.resize(chip, (side, side), interpolation=cv2.INTER_AREA)
-        chip = np.asarray(cv2.resize(small, chip.shape[:2], interpolation=cv2.INTER_LINEAR))
-    x = chip.astype(np.float32)
     low, high = a.gain
-    x *= math.exp(rng.uniform(math.log(low), math.log(high)))
-    x *= 1 + rng.uniform(-a.tint, a.tint, 3).astype(np.float32)
-    if rng.random() < a.contrast:
-        mean = x.mean()
-        x = mean + (x - mean) * np.float32(rng.uniform(0.0, 1.4))
-    if rng.random() < a.grey:
-        x = np.repeat(x.mean(axis=2, keepdims=True), 3, axis=2)
-    if rng.random() < a.blur:
-        x = np.asarray(cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 1.2)), np.float32)
-    if rng.random() < a.noise:
-        level = np.float32(rng.uniform(0, a.noise_level))
-        x = x + rng.standard_normal(x.shape, np.float32) * level
-    return np.asarray(x.clip(0, 255).round(), np.uint8)
+    light = math.exp(rng.uniform(math.log(low), math.log(high)))
+    blue, green, red = (light * (1 + rng.uniform(-a.tint, a.tint, 3))).tolist()
+    coarse, contrast, grey, blur, noise = rng.random(5).tolist()
+    return ColourParams(
+        coarse=max(16, int(size * rng.uniform(0.4, 0.9))) if coarse < a.coarse else 0,
+        gain=(blue, green, red),
+        contrast=float(rng.uniform(0.0, 1.4)) if contrast < a.contrast else 1.0,
+        saturation=0.0 if grey < a.grey else 1.0,
+        blur=float(rng.uniform(0.4, 1.2)) if blur < a.blur else 0.0,
+        noise=draw_noise(float(rng.uniform(0, a.noise_level)), rng) if noise < a.noise else None,
+    )

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windhover.errors import DataError
+from windhover_training.data.augment.params import Patch
 
 #: Length of each kind in metres, from butt to muzzle.
 LENGTHS_M: Final = {"rifle": (0.75, 1.1), "shotgun": (0.9, 1.25)}
@@ -135,24 +136,25 @@ def _lay_flat(kind: str, pixels: NDArray[np.uint8], mask: NDArray[np.uint8]) -> 
     return Cutout(kind, np.asarray(bgr, np.uint8), alpha.astype(np.float32))
 
 
-def paste(
-    frame: NDArray[np.uint8],
+def draw_patch(
+    size: int,
     cutout: Cutout,
     person: NDArray[np.float32],
     pixels_per_metre: float,
     rng: np.random.Generator,
-) -> NDArray[np.float32] | None:
-    """Lay a cut-out beside the hands of a person, in place.
+) -> tuple[Patch, NDArray[np.float32]] | None:
+    """Draw how a cut-out lies beside the hands of a person.
 
     Args:
-        frame: ``(H, W, 4)`` B, G, R, T; changed.
+        size: side of the crop, pixels.
         cutout: what.
-        person: x1, y1, x2, y2 in pixels of the frame.
+        person: x1, y1, x2, y2 in pixels of the crop.
         pixels_per_metre: scale of the ground there.
         rng: source of length, turn, place, light and warmth.
 
     Returns:
-        ``(4,)`` box of what was pasted, or ``None`` where it would leave the frame.
+        What is to be laid over the crop, and the ``(4,)`` box of it; ``None`` where it would
+        leave the crop.
     """
     metres = rng.uniform(*LENGTHS_M[cutout.kind])
     # Foreshortened, since it is rarely held square to the view.
@@ -172,36 +174,45 @@ def paste(
     corners += matrix[:, 2]
     low = np.floor(corners.min(axis=0)).astype(int) - 1
     high = np.ceil(corners.max(axis=0)).astype(int) + 2
-    if low.min() < 0 or high[0] > frame.shape[1] or high[1] > frame.shape[0]:
+    if low.min() < 0 or high.max() > size:
         return None
     matrix[:, 2] -= low
-    size = (int(high[0] - low[0]), int(high[1] - low[1]))
+    extent = (int(high[0] - low[0]), int(high[1] - low[1]))
     # An averaged shrink: twenty pixels are made of a hundred.
     fine = 4
-    big = (size[0] * fine, size[1] * fine)
-    alpha = cv2.resize(cv2.warpAffine(cutout.alpha, matrix * fine, big), size, None, 0, 0, 3)
+    big = (extent[0] * fine, extent[1] * fine)
+    alpha = cv2.resize(cv2.warpAffine(cutout.alpha, matrix * fine, big), extent, None, 0, 0, 3)
     if float(alpha.max()) < 0.3:
         return None
-    bgr = cv2.resize(cv2.warpAffine(cutout.bgr, matrix * fine, big), size, None, 0, 0, 3)
-    window = frame[low[1] : high[1], low[0] : high[0]]
-    _blend(window, np.asarray(alpha, np.float32), bgr.astype(np.float32), rng)
+    bgr = cv2.resize(cv2.warpAffine(cutout.bgr, matrix * fine, big), extent, None, 0, 0, 3)
     rows, columns = np.nonzero(alpha > 0.3)
     corner = np.array([columns.min(), rows.min()])
     far = np.array([columns.max() + 1, rows.max() + 1])
-    return np.concatenate([corner + low, far + low]).astype(np.float32)
+    box = np.concatenate([corner + low, far + low]).astype(np.float32)
+    patch = Patch(
+        corner=(int(low[0]), int(low[1])),
+        alpha=np.asarray(alpha, np.float32),
+        bgr=np.asarray(bgr, np.float32),
+        light=float(rng.uniform(0.6, 1.4)),
+        warmth=float(rng.normal(0, 10)),
+    )
+    return patch, box
 
 
-def _blend(
-    window: NDArray[np.uint8],
-    alpha: NDArray[np.float32],
-    bgr: NDArray[np.float32],
-    rng: np.random.Generator,
-) -> None:
-    """Mix in under the frame's own light; in thermal it is as warm as what is around."""
-    light = float(np.clip(window[..., :3].mean() / 110, 0.08, 1.3))
-    around = float(np.percentile(window[..., 3], 25))
-    layer = np.dstack([bgr * light * rng.uniform(0.6, 1.4), np.full(alpha.shape, around)])
-    layer[..., 3] += rng.normal(0, 10)
-    share = alpha[..., None]
-    mixed = window * (1 - share) + np.clip(layer, 0, 255) * share
-    window[:] = np.rint(mixed).astype(np.uint8)
+def lay_colour(crop: NDArray[np.float32], patch: Patch) -> None:
+    """Lay a patch into ``(S, S, 3)`` under the crop's own light, in place."""
+    x, y = patch.corner
+    height, width = patch.alpha.shape
+    window = crop[y : y + height, x : x + width]
+    light = min(max(float(window.mean()) / 110, 0.08), 1.3) * patch.light
+    layer = np.minimum(patch.bgr * light, 255)
+    window += patch.alpha[..., None] * (layer - window)
+
+
+def lay_thermal(crop: NDArray[np.float32], patch: Patch) -> None:
+    """Lay a patch into ``(S, S)`` thermal, in place: it is as warm as what is around."""
+    x, y = patch.corner
+    height, width = patch.alpha.shape
+    window = crop[y : y + height, x : x + width]
+    level = min(max(float(np.percentile(window, 25)) + patch.warmth, 0.0), 255.0)
+    window += patch.alpha * (level - window)

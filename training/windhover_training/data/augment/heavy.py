@@ -23,7 +23,7 @@ from pydantic import Field
 from windhover.errors import DataError, EncodingError, SourceError
 from windhover.imaging.letterbox import FILL
 from windhover_training.config import Range, Strict
-from windhover_training.data.augment.crops import Crop, cover_unlabelled
+from windhover_training.data.augment.samples import Crop, cover_unlabelled
 from windhover_training.data.augment.warp import random_homography, warp_boxes, warp_pixels
 from windhover_training.data.readers.pictures import Picture, Reader
 
@@ -106,7 +106,7 @@ class HeavySampler:
             augmentation: how.
             seed: of everything.
             unlabelled: classes that the pictures show without a box; see
-                :func:`.crops.cover_unlabelled`.
+                :func:`.samples.cover_unlabelled`.
         """
         self.unlabelled = tuple(unlabelled)
         self.pictures, self.size, self.channels = pictures, size, channels

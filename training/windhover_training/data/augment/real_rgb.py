@@ -8,36 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from windhover.errors import DataError
+from windhover.imaging.letterbox import FILL
 from windhover_training.config import Range
-from windhover_training.data.augment.crops import Sample, ignored, warp_and_clip_boxes
-from windhover_training.data.augment.rgbt_crops import RgbtSampler, blank_level, change_colour
+from windhover_training.data.augment.crops import warp_and_clip_boxes
+from windhover_training.data.augment.params import ColourView, CropParams
+from windhover_training.data.augment.rgbt_crops import RgbtSampler, blank_level, draw_colour
+from windhover_training.data.augment.samples import Sample, add_unlabelled
 from windhover_training.data.readers.pictures import Reader, load_pictures
 from windhover_training.fusion_config import RgbtAugmentation
 
 #: An object of a picture that was made small is judged from this height, pixels, and where
 #: at least this share of it is in view.
 LEAST_HEIGHT, LEAST_SHARE = 9.0, 0.5
-
-
-class HeldCrop(NamedTuple):
-    """A crop of a real picture, whose scores may be held near those of the start.
-
-    Attributes:
-        pixels: ``(S, S, 4)`` uint8.
-        boxes: ``(N, 4)`` float32 x1, y1, x2, y2 in its pixels.
-        classes: ``(N,)`` int64; below 0 what is not judged.
-    """
-
-    pixels: NDArray[np.uint8]
-    boxes: NDArray[np.float32]
-    classes: NDArray[np.int64]
 
 
 def load_real(root: Path, splits: Sequence[str], labels: Sequence[str]) -> list[Sample]:
@@ -80,24 +67,29 @@ class RealRgbSampler(RgbtSampler):
         super().__init__(samples, size, class_weights, augmentation, rng)
         self.unlabelled, self.mosaic = tuple(unlabelled), mosaic
 
-    def draw(self) -> HeldCrop:
-        """Draw one crop; a class that is not labelled has a box over all that is not judged."""
-        a, rng = self.augmentation, self.rng
+    def draw_params(self) -> CropParams:
+        """Draw all that decides one crop.
+
+        A class that is not labelled has a box over all that is not judged.
+        """
+        rng = self.rng
         if self.mosaic is not None:
             sample, scale = compose(self.samples, self.size, self.mosaic, rng), 1.0
         else:
-            sample = self.samples[int(np.searchsorted(self.cumulative, rng.random()))]
-            low, high = a.scale_wide if rng.random() < a.wide_probability else a.scale_near
-            scale = float(np.exp(rng.uniform(np.log(low), np.log(high))))
+            sample, scale = self._draw_sample(), self._draw_scale()
         matrix = self._warp(sample, scale)
-        rgb = change_colour(self._cut(sample.pixels, slice(0, 3), matrix, scale), self.faults, rng)
         boxes, classes = warp_and_clip_boxes(sample.boxes, sample.classes, matrix, self.size)
-        over_all = np.tile(
-            np.array([0, 0, self.size, self.size], np.float32), (len(self.unlabelled), 1)
+        boxes, classes = add_unlabelled(boxes, classes, self.unlabelled, self.size, self.size)
+        return CropParams(
+            sample=sample,
+            size=self.size,
+            fill=float(FILL),
+            rgb=ColourView(matrix, draw_colour(self.faults, rng)),
+            thermal=blank_level(rng),
+            boxes=boxes,
+            classes=classes,
+            held=True,
         )
-        classes = np.concatenate([classes, ignored(np.array(self.unlabelled, np.int64))])
-        thermal = np.full((self.size, self.size), blank_level(rng), np.uint8)
-        return HeldCrop(np.dstack([rgb, thermal]), np.concatenate([boxes, over_all]), classes)
 
 
 def compose(

@@ -9,34 +9,47 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from windhover.errors import DataError
 from windhover.files import atomic_path
 from windhover.imaging.letterbox import FILL
 from windhover_training.config import Augmentation
 from windhover_training.data.augment.crops import (
-    Crop,
     CropSampler,
-    Sample,
-    change_intensity,
-    ignored,
-    load_samples,
+    draw_intensity,
     warp_and_clip_boxes,
 )
-from windhover_training.data.augment.cutouts import Cutout, paste
+from windhover_training.data.augment.cutouts import Cutout, draw_patch
+from windhover_training.data.augment.params import (
+    ColourParams,
+    ColourView,
+    CropParams,
+    Matrix,
+    Patch,
+    ThermalView,
+    draw_noise,
+)
+from windhover_training.data.augment.samples import (
+    Boxes,
+    Classes,
+    Pixels,
+    Sample,
+    ignored,
+    load_samples,
+)
 from windhover_training.data.render.rgbt_scenes import RGBT_LABELS
 from windhover_training.fusion_config import RgbtAugmentation
 
 PERSON, WEAPON = (RGBT_LABELS.index(name) for name in ("person", "weapon"))
-Pixels = NDArray[np.uint8]
 
 
 def load_frames(root: Path, split: str) -> list[Sample]:
@@ -67,15 +80,29 @@ def load_frames(root: Path, split: str) -> list[Sample]:
         rows.setdefault(row["image_id"], []).append(row)
     samples = []
     for pixels, image in zip(array, images, strict=True):
-        own = rows.get(image["id"], [])
-        xywh = np.array([r["bbox"] for r in own], np.float32).reshape(-1, 4)
-        boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
-        classes = np.array([r["category_id"] for r in own], np.int64)
-        hidden = np.array([bool(r["iscrowd"]) for r in own], bool)
-        classes[hidden] = ignored(classes[hidden])
         scale = float(image.get("pixels_per_metre", 0.0))
-        samples.append(Sample(pixels, boxes, classes, image["flight"], scale))
+        own = rows.get(image["id"], [])
+        samples.append(frame_sample(pixels, own, image["flight"], scale))
     return samples
+
+
+def frame_sample(
+    pixels: Pixels, rows: Sequence[dict[str, Any]], flight: str, pixels_per_metre: float
+) -> Sample:
+    """A frame with its truth.
+
+    Args:
+        pixels: ``(H, W, 4)`` uint8 B, G, R, T.
+        rows: COCO annotations of it.
+        flight: flight or scene that it is of.
+        pixels_per_metre: scale of the ground in its middle; 0 if not known.
+    """
+    xywh = np.array([r["bbox"] for r in rows], np.float32).reshape(-1, 4)
+    boxes = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+    classes = np.array([r["category_id"] for r in rows], np.int64)
+    hidden = np.array([bool(r["iscrowd"]) for r in rows], bool)
+    classes[hidden] = ignored(classes[hidden])
+    return Sample(pixels, boxes, classes, flight, pixels_per_metre)
 
 
 def _packed(root: Path, split: str, images: list[dict[str, Any]]) -> Pixels:
@@ -165,93 +192,72 @@ class RgbtSampler(CropSampler):
         )
         super().__init__(samples, size, class_weights, shared, rng)
 
-    def draw(self) -> Crop:
-        """Draw one crop: ``(size, size, 4)`` uint8, boxes and classes."""
-        a, rng = self.augmentation, self.rng
-        sample = self.samples[int(np.searchsorted(self.cumulative, rng.random()))]
-        low, high = a.scale_wide if rng.random() < a.wide_probability else a.scale_near
-        scale = float(np.exp(rng.uniform(np.log(low), np.log(high))))
+    def draw_params(self) -> CropParams:
+        """Draw all that decides one crop of four channels."""
+        rng = self.rng
+        sample = self._draw_sample()
+        scale = self._draw_scale()
         matrix = self._warp(sample, scale)
-        apart = matrix.copy()
-        apart[:, 2] += rng.normal(0, self.faults.misregistration, 2) * scale
-        if rng.random() < self.faults.stale_thermal:
-            apart[:, 2] += rng.uniform(-24, 24, 2)
-        rgb = self._cut(sample.pixels, slice(0, 3), matrix, scale)
-        thermal = self._cut(sample.pixels, slice(3, 4), apart, scale)
         boxes, classes = warp_and_clip_boxes(sample.boxes, sample.classes, matrix, self.size)
+        patches: tuple[Patch, ...] = ()
         if self.cutouts and sample.pixels_per_metre:
-            both = np.dstack([rgb, thermal])
-            boxes, classes = self._arm(both, boxes, classes, sample.pixels_per_metre * scale)
-            rgb, thermal = both[..., :3], both[..., 3]
-        rgb = change_colour(rgb, self.faults, rng)
-        thermal = np.where(unseen(thermal), 0, change_intensity(thermal, a, rng))
+            boxes, classes, patches = self._arm(boxes, classes, sample.pixels_per_metre * scale)
+        rgb: ColourView | int = ColourView(matrix, draw_colour(self.faults, rng))
+        thermal: ThermalView | int = self._draw_thermal(matrix, scale)
         which = rng.random()
         if which < self.faults.blank_rgb:
-            rgb = np.full_like(rgb, blank_level(rng))
+            rgb = blank_level(rng)
             # Thermal hardly shows a weapon: without RGB nothing is to be claimed.
             seen = (classes != WEAPON) & (classes != ignored(WEAPON))
             boxes, classes = boxes[seen], classes[seen]
         elif which < self.faults.blank_rgb + self.faults.blank_thermal:
-            thermal = np.full_like(thermal, blank_level(rng))
-        return np.dstack([rgb, thermal]), boxes, classes
+            thermal = blank_level(rng)
+        return CropParams(
+            sample=sample,
+            size=self.size,
+            fill=float(FILL),
+            rgb=rgb,
+            thermal=thermal,
+            boxes=boxes,
+            classes=classes,
+            patches=patches,
+        )
+
+    def _draw_thermal(self, matrix: Matrix, scale: float) -> ThermalView:
+        rng, apart = self.rng, matrix.copy()
+        apart[:, 2] += rng.normal(0, self.faults.misregistration, 2) * scale
+        if rng.random() < self.faults.stale_thermal:
+            apart[:, 2] += rng.uniform(-24, 24, 2)
+        change = draw_intensity(self.augmentation, rng, keep_empty=True)
+        return ThermalView(apart, change, (3, 4))
 
     def _arm(
-        self,
-        crop: Pixels,
-        boxes: NDArray[np.float32],
-        classes: NDArray[np.int64],
-        pixels_per_metre: float,
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Paste weapons beside some of the unarmed; returns all boxes and classes."""
+        self, boxes: Boxes, classes: Classes, pixels_per_metre: float
+    ) -> tuple[Boxes, Classes, tuple[Patch, ...]]:
+        """Lay weapons beside some of the unarmed; returns all boxes and classes."""
         rng, weapons = self.rng, boxes[classes == WEAPON]
-        pasted = []
+        drawn = []
         for person in boxes[classes == PERSON]:
             meets = (weapons[:, :2] < person[2:]) & (weapons[:, 2:] > person[:2])
             if meets.all(axis=1).any() or rng.random() >= self.faults.paste:
                 continue
             cutout = self.cutouts[int(rng.integers(len(self.cutouts)))]
-            box = paste(crop, cutout, person, pixels_per_metre, rng)
-            if box is not None:
-                pasted.append(box)
-        if not pasted:
-            return boxes, classes
-        ids = np.full(len(pasted), WEAPON, np.int64)
-        return np.concatenate([boxes, pasted]).astype(np.float32), np.concatenate([classes, ids])
-
-    def _cut(
-        self, pixels: Pixels, channels: slice, matrix: NDArray[np.float64], scale: float
-    ) -> Pixels:
-        """Warp some channels, reading no more of the frame than the crop shows."""
-        corners = np.array([[0, 0], [self.size, 0], [0, self.size], [self.size, self.size]])
-        there = (corners - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
-        x0, y0 = np.maximum(np.floor(there.min(axis=0)).astype(int) - 2, 0)
-        x1, y1 = np.ceil(there.max(axis=0)).astype(int) + 3
-        part = np.ascontiguousarray(pixels[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1), channels])
-        moved = matrix.copy()
-        moved[:, 2] += matrix[:, :2] @ (x0, y0)
-        flags = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        size = (self.size, self.size)
-        fill = [float(FILL)] * part.shape[2]
-        return np.asarray(cv2.warpAffine(part, moved, size, flags=flags, borderValue=fill))
+            found = draw_patch(self.size, cutout, person, pixels_per_metre, rng)
+            if found is not None:
+                drawn.append(found)
+        if not drawn:
+            return boxes, classes, ()
+        ids = np.full(len(drawn), WEAPON, np.int64)
+        boxes = np.concatenate([boxes, [box for _, box in drawn]]).astype(np.float32)
+        return boxes, np.concatenate([classes, ids]), tuple(patch for patch, _ in drawn)
 
 
 class ThermalOnlySampler(CropSampler):
     """Draws four-channel crops from thermal pictures that no RGB belongs to."""
 
-    def draw(self) -> Crop:
-        """Draw one crop: ``(size, size, 4)`` uint8 with B, G, R blank, boxes and classes."""
-        thermal, boxes, classes = super().draw()
-        rgb = np.full((*thermal.shape, 3), blank_level(self.rng), np.uint8)
-        return np.dstack([rgb, thermal]), boxes, classes
-
-
-def unseen(thermal: Pixels) -> NDArray[np.bool_]:
-    """Where a registered ``(H, W)`` thermal picture shows nothing: 0 over a wide area.
-
-    Single pixels of 0 are merely the coldest of a tone-mapped picture.
-    """
-    empty = (thermal == 0).astype(np.uint8)
-    return cv2.morphologyEx(empty, cv2.MORPH_OPEN, np.ones((17, 17), np.uint8)).astype(bool)
+    def draw_params(self) -> CropParams:
+        """Draw all that decides one crop of four channels, B, G, R blank."""
+        return replace(super().draw_params(), rgb=blank_level(self.rng))
 
 
 def load_thermal(
@@ -264,7 +270,7 @@ def load_thermal(
         split: name of the split.
         classes: its class ids to the model's. Objects of any other class are blurred away:
             neither taught nor left in the picture as background.
-        unreadable: receives the files that can't be read; see :func:`.crops.load_samples`.
+        unreadable: receives the files that can't be read; see :func:`.samples.load_samples`.
     """
     renamed = []
     for sample in load_samples(root, [split], unreadable):
@@ -285,15 +291,15 @@ def blank_level(rng: np.random.Generator) -> int:
     return int(rng.choice([0, FILL, int(rng.integers(256))], p=[0.7, 0.15, 0.15]))
 
 
-def change_colour(crop: Pixels, a: RgbtAugmentation, rng: np.random.Generator) -> Pixels:
-    """Change exposure, tint, sharpness and noise of a ``(H, W, 3)`` uint8 picture."""
-    gain = np.exp(rng.uniform(*np.log(a.rgb_gain))) * (1 + rng.uniform(-1, 1, 3) * a.rgb_tint)
-    x = crop * gain.astype(np.float32)
-    if rng.random() < 0.3:
-        grey = x.mean(axis=2, keepdims=True)
-        x = grey + (x - grey) * np.float32(rng.uniform(0.2, 1.3))
-    if rng.random() < a.blur:
-        x = cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 1.0))
-    if rng.random() < 0.3:
-        x += rng.standard_normal(x.shape, np.float32) * np.float32(rng.uniform(0, a.rgb_noise))
-    return np.asarray(x.clip(0, 255), np.uint8)
+def draw_colour(a: RgbtAugmentation, rng: np.random.Generator) -> ColourParams:
+    """Draw exposure, tint, saturation, sharpness and noise of an RGB picture."""
+    low, high = a.rgb_gain
+    exposure = math.exp(rng.uniform(math.log(low), math.log(high)))
+    blue, green, red = (exposure * (1 + rng.uniform(-1, 1, 3) * a.rgb_tint)).tolist()
+    grey, blur, noise = rng.random(3).tolist()
+    return ColourParams(
+        gain=(blue, green, red),
+        saturation=float(rng.uniform(0.2, 1.3)) if grey < 0.3 else 1.0,
+        blur=float(rng.uniform(0.4, 1.0)) if blur < a.blur else 0.0,
+        noise=draw_noise(float(rng.uniform(0, a.rgb_noise)), rng) if noise < 0.3 else None,
+    )

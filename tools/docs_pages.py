@@ -138,7 +138,7 @@ def bundle_page() -> str:
 
     models = [
         manifest.Manifest, manifest.InputSpec, manifest.HeadSpec, manifest.OutputSpec,
-        manifest.Thresholds, manifest.FileSpec,
+        manifest.Thresholds, manifest.SecondLookSpec, manifest.FileSpec,
     ]  # fmt: skip
     parts = [
         "# Model bundle",
@@ -152,6 +152,13 @@ def bundle_page() -> str:
         "",
         "A name such as `thermal-n` is looked up in `$WINDHOVER_MODELS`, then in the checkout's "
         "`models/`, then in `share/windhover_models/models` of each ROS prefix; a path is a path.",
+        "",
+        "`operating_points` names sets of thresholds a label. `balanced` is what `thresholds` "
+        "says: best F1. `quiet` lets fewer false alarms through and misses more. The detector's "
+        "parameter `operating_point` chooses one, and so does `--operating-point` of `up`, "
+        "`replay`, `predict` and `evaluate`; a point that the bundle lacks is refused. Bundles "
+        "from before there were points have `balanced` alone. A second look keeps the "
+        "thresholds of its own bundle at every point.",
         "",
     ]
     for model in models:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -145,6 +146,18 @@ def blob_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "blob"
     build_blob_bundle(folder, height=256, width=320)
     return folder
+
+
+def with_quiet_point(bundle: Path, out: Path, quiet: dict[str, float]) -> Path:
+    """A copy of a bundle that has the operating point ``quiet`` as well."""
+    from windhover.model import Bundle, write_bundle
+
+    shutil.copytree(bundle, out)
+    known = Bundle.load(out)
+    balanced = dict(zip(known.labels, known.thresholds.score_vector(known.labels), strict=True))
+    manifest = known.model_dump(mode="json", exclude={"format", "files"}, exclude_none=True)
+    write_bundle(out, {**manifest, "operating_points": {"balanced": balanced, "quiet": quiet}})
+    return out
 
 
 def blob_image(step: int, height: int = 256, width: int = 320) -> np.ndarray[Any, Any]:

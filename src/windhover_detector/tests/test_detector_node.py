@@ -22,6 +22,7 @@ from tests.support.fixtures import (
     blob_image,
     problems,
     wait_for,
+    with_quiet_point,
 )
 from windhover_detector.node import DetectorNode
 from windhover_ros import qos
@@ -260,6 +261,28 @@ def test_the_threshold_can_be_changed_in_flight(linked):
     (bad,) = node.set_parameters([Parameter("score_threshold", value=1.5)])
     assert not bad.successful
     assert "score_threshold" in bad.reason
+
+
+def test_the_operating_point_is_a_parameter(nodes, blob_bundle, tmp_path):
+    quiet = with_quiet_point(blob_bundle, tmp_path / "quiet", {"person": 1.0, "vehicle": 0.25})
+    link = BlockingSlot()
+    values = {"model": str(quiet), "operating_point": "quiet", **FAST}
+    node = DetectorNode(values, frames=link)
+    results = []
+    node.on_result(lambda _, found, __: results.append(found))
+    nodes.add(node)
+    assert node.bring_up()
+    assert node.least_scores(node.bundle) == (1.0, 0.25)
+    give(link, frame())
+    wait_for(lambda: results, "a result")
+    assert [found.labels[k] for found in results for k in found.class_ids] == ["vehicle"]
+    assert node.health.report().values["operating_point"] == "quiet"
+
+
+def test_an_operating_point_that_the_bundle_lacks_is_named(nodes, blob_bundle):
+    node = nodes.add(DetectorNode({"model": str(blob_bundle), "operating_point": "quiet", **FAST}))
+    assert not node.bring_up()
+    assert "no operating point 'quiet'; it has balanced" in node.health.report().message
 
 
 def test_altitude_outside_the_models_band_is_flagged_not_hidden(nodes, linked):

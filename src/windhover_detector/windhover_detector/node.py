@@ -111,10 +111,14 @@ class DetectorNode(StageNode[DetectorParams]):
         self._listeners.append(listener)
 
     def thresholds_for(self, bundle: Bundle) -> Thresholds:
-        """What a detection must exceed: the bundle's scores, or ``score_threshold`` for all."""
+        """What a detection must exceed, by ``score_threshold`` or ``operating_point``.
+
+        Raises:
+            ConfigError: the bundle has no such operating point.
+        """
         score = self.params.score_threshold
         if score == 0.0:
-            return bundle.thresholds
+            return bundle.thresholds_at(self.params.operating_point)
         return bundle.thresholds.model_copy(update={"score": score, "per_class": {}})
 
     def least_scores(self, bundle: Bundle) -> tuple[float, ...]:
@@ -135,6 +139,7 @@ class DetectorNode(StageNode[DetectorParams]):
         self.health.timings["second_look"].clear()
         for key, value in self._detector.facts().items():
             self.health.set(key, value)
+        self.health.set("operating_point", self.params.operating_point)
         if not self._linked:
             self._subscribe(bundle)
         if self.looking.is_open and self._needs_attitude:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from windhover.inference import BACKENDS
+from windhover.model.manifest import DEFAULT_POINT
 from windhover_detector.looking import SecondLookParams
 from windhover_ros.drone import AltitudeParams, AttitudeParams
 from windhover_ros.lifecycle import StageParams
@@ -40,12 +41,17 @@ class DetectorParams(AltitudeParams, AttitudeParams, StageParams):
     cpu_threads: int = read_only(
         0, ge=0, le=256, description="threads of the cpu backend; 0 = one a core"
     )
+    operating_point: str = read_only(
+        DEFAULT_POINT,
+        description="which of the bundle's thresholds a class: balanced (best F1), or quiet (few "
+        "false alarms) where the bundle has it",
+    )
     score_threshold: float = Field(
         0.0,
         ge=0.0,
         le=1.0,
-        description="least score of a detection; 0 = as the bundle was tuned. Below the tracker's "
-        "low_score nothing is gained",
+        description="least score of a detection of any class; 0 = as operating_point says. Below "
+        "the tracker's low_score nothing is gained",
     )
     clip_boxes: bool = read_only(
         False,

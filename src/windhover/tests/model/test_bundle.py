@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from windhover.errors import BundleError
+from windhover.errors import BundleError, ConfigError
 from windhover.imaging.agc import ToneConfig
 from windhover.model.bundle import Bundle, file_sha256, write_bundle
 from windhover.model.manifest import Role
@@ -311,3 +311,48 @@ def test_a_model_file_is_refused_with_the_command_that_makes_a_bundle_of_it(tmp_
     (tmp_path / name).write_bytes(b"weights")
     with pytest.raises(BundleError, match=f"windhover-train import .*{name} --calibration"):
         Bundle.load(tmp_path / name)
+
+
+def with_points(scores: dict[str, dict[str, float]]) -> dict[str, Any]:
+    return {**manifest(), "operating_points": scores}
+
+
+BALANCED = {"person": 0.3, "vehicle": 0.4}
+
+
+def test_operating_points_are_read_and_chosen_by_name(folder: Path) -> None:
+    quiet = {"person": 0.6, "vehicle": 0.5}
+    bundle = write_bundle(folder, with_points({"quiet": quiet, "balanced": BALANCED}))
+    assert bundle.point_names == ("balanced", "quiet")
+    assert bundle.thresholds_at() == bundle.thresholds
+    found = bundle.thresholds_at("quiet")
+    assert found.score_vector(bundle.labels) == (0.6, 0.5)
+    assert (found.score, found.iou, found.max_detections) == (0.5, 0.5, 300)
+    with pytest.raises(ConfigError, match=r"has no operating point 'loud'; it has balanced, quiet"):
+        bundle.thresholds_at("loud")
+
+
+def test_a_bundle_from_before_operating_points_has_its_own_thresholds(folder: Path) -> None:
+    bundle = Bundle.load(folder)
+    assert bundle.point_names == ("balanced",)
+    assert bundle.thresholds_at("balanced").score_vector(bundle.labels) == (0.3, 0.4)
+    with pytest.raises(ConfigError, match="no operating point 'quiet'; it has balanced"):
+        bundle.thresholds_at("quiet")
+
+
+@pytest.mark.parametrize(
+    ("points", "problem"),
+    [
+        ({"balanced": BALANCED, "quiet": {"person": 0.6}}, "quiet must give a score for each"),
+        ({"balanced": {**BALANCED, "tree": 0.1}}, "balanced must give a score for each"),
+        ({"quiet": BALANCED}, "operating_points must have balanced"),
+        ({"balanced": {"person": 0.2, "vehicle": 0.4}}, "thresholds must be those of"),
+        ({"balanced": BALANCED, "Quiet!": BALANCED}, "operating_points"),
+        ({"balanced": {"person": 1.2, "vehicle": 0.4}}, "operating_points"),
+    ],
+)
+def test_operating_points_that_make_no_sense_are_refused(
+    folder: Path, points: dict[str, dict[str, float]], problem: str
+) -> None:
+    edit(folder, lambda data: data.update(operating_points=points))
+    assert problem in refusal(folder)

@@ -23,7 +23,7 @@ from windhover.inference.base import Backend
 from windhover.model.bundle import Bundle
 from windhover.model.decode import Decoder
 from windhover.model.input_checks import colour_warning
-from windhover.model.manifest import Thresholds
+from windhover.model.manifest import DEFAULT_POINT, Thresholds
 from windhover.model.nms import nms
 from windhover.model.pictures import ModelInput, Picture, to_frame
 from windhover.types import Detections, Frame, Tracks
@@ -86,13 +86,15 @@ class Detector:
         bundle: a loaded bundle.
         backend: ``auto``, the name of a backend, or one that is open already.
         thresholds: to use in place of the bundle's own.
+        operating_point: which of the bundle's own to use: ``balanced``, or ``quiet`` where the
+            bundle has it.
         options: the backend's own options (see
             :func:`~windhover.inference.open_backend`).
 
     Raises:
         BackendError: the backend can't be opened.
         BundleError: the bundle's graph is not the one it declares.
-        ConfigError: an option or a label in ``thresholds`` is unknown.
+        ConfigError: an option, the operating point or a label in ``thresholds`` is unknown.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Detector:
         backend: Backend | str = "auto",
         *,
         thresholds: Thresholds | None = None,
+        operating_point: str = DEFAULT_POINT,
         second_look: bool = True,
         **options: Any,
     ) -> None:
@@ -109,7 +112,7 @@ class Detector:
         self.second_pass: SecondPass | None = None
         #: Why a second look that the bundle has cannot run; "" where it can.
         self.second_look_problem = ""
-        self.use_thresholds(bundle.thresholds if thresholds is None else thresholds)
+        self.use_thresholds(thresholds or bundle.thresholds_at(operating_point))
         self._input = np.empty(bundle.input.shape, np.uint8)
         # Images with one channel have no channel axis on the way here.
         self._canvas = self._input[0, :, :, 0] if bundle.modality == "thermal" else self._input[0]
@@ -138,6 +141,7 @@ class Detector:
         backend: str = "auto",
         *,
         thresholds: Thresholds | None = None,
+        operating_point: str = DEFAULT_POINT,
         **options: Any,
     ) -> Detector:
         """Load a bundle by path or name and open a backend for it.
@@ -145,9 +149,15 @@ class Detector:
         Raises:
             BundleError: the bundle is missing or damaged.
             BackendError: the backend can't be opened.
-            ConfigError: an option or a label in ``thresholds`` is unknown.
+            ConfigError: an option, the operating point or a label in ``thresholds`` is unknown.
         """
-        return cls(Bundle.load(model), backend, thresholds=thresholds, **options)
+        return cls(
+            Bundle.load(model),
+            backend,
+            thresholds=thresholds,
+            operating_point=operating_point,
+            **options,
+        )
 
     def use_thresholds(self, thresholds: Thresholds) -> None:
         """Cut detections by other thresholds from the next frame on.

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from windhover.errors import ConfigError
 from windhover.imaging.agc import ToneConfig
 
 FORMAT_VERSION = 1
@@ -21,6 +22,9 @@ FORMAT_VERSION = 1
 
 CHANNEL_COUNT = {"rgb": 3, "thermal": 1, "rgbt": 4}
 """Image planes each kind of model takes: B,G,R / T / B,G,R,T."""
+
+DEFAULT_POINT = "balanced"
+"""The operating point that ``thresholds`` stands for, which every bundle has."""
 
 REG_MAX = {"yolo11": 16, "yolo26": 1}
 """Distance bins per box side of each head family; 1 means no distribution."""
@@ -51,6 +55,7 @@ class _Strict(BaseModel):
 
 
 Label = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^\S(.*\S)?$")]
+PointName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -207,7 +212,16 @@ class SecondLookSpec(_Strict):
 
 
 class Manifest(_Strict):
-    """All of ``bundle.yaml``."""
+    """All of ``bundle.yaml``.
+
+    Attributes:
+        thresholds: what is cut by default: the operating point ``balanced``.
+        operating_points: name -> label -> least score of each label, for ``balanced``
+            (best F1) and others, such as ``quiet`` (few false alarms). Bundles from before
+            they existed have none: ``thresholds`` is their ``balanced``.
+        second_look: a second graph inside the bundle.
+        provenance: where the model came from and what it scores, for the card.
+    """
 
     format: Literal[1]
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -218,6 +232,7 @@ class Manifest(_Strict):
     tone: ToneConfig = ToneConfig()
     head: HeadSpec
     thresholds: Thresholds = Thresholds()
+    operating_points: dict[PointName, dict[Label, Fraction]] = Field(default_factory=dict)
     second_look: SecondLookSpec | None = None
     provenance: dict[str, Any] = Field(default_factory=dict)
     files: dict[Role, FileSpec] = Field(min_length=1)
@@ -246,11 +261,47 @@ class Manifest(_Strict):
         unknown = sorted(set(self.thresholds.per_class) - set(self.labels))
         if unknown:
             raise ValueError(f"thresholds.per_class names {unknown}, which are not labels")
+        self._check_points()
         if self.second_look is not None:
             absent = sorted(set(self.second_look.look_at) - set(self.labels))
             if absent:
                 raise ValueError(f"second_look.look_at names {absent}, which are not labels")
         return self
+
+    def _check_points(self) -> None:
+        for point, scores in self.operating_points.items():
+            if set(scores) != set(self.labels):
+                raise ValueError(f"operating_points.{point} must give a score for each label")
+        balanced = self.operating_points.get(DEFAULT_POINT)
+        if self.operating_points and balanced is None:
+            raise ValueError(f"operating_points must have {DEFAULT_POINT}")
+        if balanced is not None:
+            own = dict(zip(self.labels, self.thresholds.score_vector(self.labels), strict=True))
+            if own != balanced:
+                raise ValueError(f"thresholds must be those of operating_points.{DEFAULT_POINT}")
+
+    @property
+    def point_names(self) -> tuple[str, ...]:
+        """The operating points that there are, the default one first."""
+        return (DEFAULT_POINT, *(name for name in self.operating_points if name != DEFAULT_POINT))
+
+    def thresholds_at(self, point: str = DEFAULT_POINT) -> Thresholds:
+        """Thresholds of an operating point.
+
+        Raises:
+            ConfigError: there is none of that name.
+        """
+        if point not in self.point_names:
+            raise ConfigError(
+                f"{self.name} {self.version} has no operating point {point!r}; it has "
+                f"{', '.join(self.point_names)}"
+            )
+        if point == DEFAULT_POINT:
+            return self.thresholds
+        scores = self.operating_points[point]
+        return self.thresholds.model_copy(
+            update={"score": min(scores.values()), "per_class": dict(scores)}
+        )
 
     def output_shape(self, output: OutputSpec) -> tuple[int, int, int, int]:
         """Shape that the graph must give ``output``."""

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.support.fixtures import PERSON_BOX, VEHICLE_BOX, blob_image
+from tests.support.fixtures import PERSON_BOX, VEHICLE_BOX, blob_image, with_quiet_point
 from windhover.types import Frame
 from windhover_bringup.cli import main
 from windhover_bringup.prediction.run import COLOUR_MODEL, THERMAL_MODEL, default_model
@@ -72,6 +72,14 @@ def test_classes_and_threshold_choose_what_is_kept(pictures, blob_bundle, tmp_pa
     assert "3 with objects: 3 person;" in capsys.readouterr().out
     assert predict(pictures, blob_bundle, tmp_path / "c", "--conf", "1") == 0
     assert "0 with objects: nothing;" in capsys.readouterr().out
+
+
+def test_an_operating_point_chooses_the_thresholds(pictures, blob_bundle, tmp_path, capsys):
+    quiet = with_quiet_point(blob_bundle, tmp_path / "quiet", {"person": 1.0, "vehicle": 0.25})
+    assert predict(pictures, quiet, tmp_path / "a") == 0
+    assert "3 person, 3 vehicle" in capsys.readouterr().out
+    assert predict(pictures, quiet, tmp_path / "b", "--operating-point", "quiet") == 0
+    assert "3 with objects: 3 vehicle;" in capsys.readouterr().out
 
 
 def test_pictures_become_a_video_too_and_a_video_is_read(pictures, blob_bundle, tmp_path, capsys):
@@ -164,6 +172,7 @@ def test_without_out_nothing_is_overwritten(pictures, blob_bundle, tmp_path, mon
     [
         (["--classes", "person,dog"], "no class dog; the model has person, vehicle"),
         (["--conf", "2"], "--conf"),
+        (["--operating-point", "quiet"], "no operating point 'quiet'; it has balanced"),
         (["--fps", "0"], "--fps"),
         (["--palette", "plaid"], "palette must be"),
         (["--model", "/nowhere"], "/nowhere"),

@@ -64,6 +64,7 @@ def detections(
         str | None, typer.Option(help="Score these labels only, such as person,vehicle.")
     ] = None,
     label_map: options.LabelMap = None,
+    operating_point: options.OperatingPoint = "balanced",
     palette: options.Palette = "auto",
     baseline: _BaselineOption = None,
     tolerance: _ToleranceOption = 0.01,
@@ -83,7 +84,15 @@ def detections(
         chosen = _labels(labels, detector.labels)
         with progress("detecting", len(known.images)) as bar:
             result = evaluate_model(
-                detector, images, known, out, chosen, bar.update, before, known_palette(palette)
+                detector,
+                images,
+                known,
+                out,
+                chosen,
+                bar.update,
+                before,
+                known_palette(palette),
+                operating_point,
             )
     _print_detections(result.scores)
     for warning in result.warnings:
@@ -168,6 +177,7 @@ def bag(
     duration: options.Duration = None,
     remap: options.Remap = None,
     label_map: options.LabelMap = None,
+    operating_point: options.GivenOperatingPoint = None,
     baseline: _BaselineOption = None,
     tolerance: _ToleranceOption = 0.01,
     ratio: _RatioOption = 0.25,
@@ -199,7 +209,9 @@ def bag(
     mapping = parse_mapping(label_map or [])
     part = BagPart(start, duration, remap or [])
     stamps = "now" if rate > 0.0 else "source"
-    settings = settings_of_bag(bags[0], part, stamps, config, model, backend, rate)
+    settings = settings_of_bag(
+        bags[0], part, stamps, config, model, backend, rate, operating_point
+    )
     if len(bags) > 1 or cluster is not None:
         if rate > 0.0 and (workers > 1 or cluster is not None):
             raise ConfigError(
@@ -209,6 +221,7 @@ def bag(
         given = {
             "--model": model, "--backend": backend, "--config": config, "--rate": rate,
             "--start": start, "--duration": duration, "--tolerance": tolerance, "--ratio": ratio,
+            "--operating-point": operating_point,
         }  # fmt: skip
         words = [str(word) for pair in given.items() if pair[1] is not None for word in pair]
         words += [word for rule in remap or [] for word in ("--remap", rule)]

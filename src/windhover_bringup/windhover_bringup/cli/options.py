@@ -11,14 +11,20 @@ from windhover.errors import SourceError
 
 _BUNDLE = "Bundle folder, or its name in models/."
 _BACKEND = "auto, cpu, qnn or dlc."
+_POINT = (
+    "The model's thresholds: balanced (best F1), or quiet (few false alarms) where it has them."
+)
 
 Model = Annotated[str, typer.Option(help=_BUNDLE)]
 ModelArgument = Annotated[str, typer.Argument(help=_BUNDLE)]
 Backend = Annotated[str, typer.Option(help=_BACKEND)]
 
+OperatingPoint = Annotated[str, typer.Option(help=_POINT)]
+
 # None leaves what the config says.
 GivenModel = Annotated[str | None, typer.Option(help=_BUNDLE)]
 GivenBackend = Annotated[str | None, typer.Option(help=_BACKEND)]
+GivenOperatingPoint = Annotated[str | None, typer.Option(help=_POINT)]
 ConfigFile = Annotated[
     str | None, typer.Option(help="ROS parameter file, or the name of one in config/.")
 ]

@@ -35,8 +35,13 @@ def predict(
     ] = None,
     conf: Annotated[
         float | None,
-        typer.Option(help="Score threshold; default the model's own.", min=0.0, max=1.0),
+        typer.Option(
+            help="Score threshold of all classes; default those of --operating-point.",
+            min=0.0,
+            max=1.0,
+        ),
     ] = None,
+    operating_point: options.OperatingPoint = "balanced",
     classes: Annotated[
         str | None, typer.Option(help="Keep these only, by name or number: person,vehicle.")
     ] = None,
@@ -91,13 +96,14 @@ def predict(
         )
     first = None if is_device(source) else _first_frame(source)
     bundle = Bundle.load(model or default_model(first))
+    limits = _thresholds(bundle, conf, operating_point)
     wanted = options.split_list(classes)
     class_filter(bundle.labels, wanted)  # a mistyped class shows before anything is opened
     folder = out or next_part(Path("out/predict"))
     unreadable: list[str] = []
     opened = _open(source, bundle, fps, palette, lambda error: unreadable.append(str(error)))
     try:
-        with Detector(bundle, backend, thresholds=_thresholds(bundle, conf)) as detector:
+        with Detector(bundle, backend, thresholds=limits) as detector:
             typer.echo(start_block(_rows(detector, source, folder, save)), err=True)
             warning = colour_warning(first, detector) if first is not None else None
             if warning:
@@ -129,10 +135,10 @@ def _rows(detector: Detector, source: str, folder: Path, save: bool) -> dict[str
     }
 
 
-def _thresholds(bundle: Bundle, conf: float | None) -> Thresholds:
+def _thresholds(bundle: Bundle, conf: float | None, point: str) -> Thresholds:
     from windhover.model.manifest import Thresholds
 
-    own = bundle.thresholds
+    own = bundle.thresholds_at(point)
     if conf is None:
         return own
     return Thresholds(score=conf, iou=own.iou, max_detections=own.max_detections)

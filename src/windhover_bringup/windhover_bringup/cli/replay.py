@@ -22,6 +22,7 @@ def replay(
     duration: options.Duration = None,
     remap: options.Remap = None,
     label_map: options.LabelMap = None,
+    operating_point: options.GivenOperatingPoint = None,
 ) -> None:
     """Replay a recording through the chain with its own stamps; by default no frame is dropped."""
     from windhover_bringup.runtime.bag_playback import BagPart, settings_of_bag
@@ -30,7 +31,7 @@ def replay(
     from windhover_evaluation.detection.categories import parse_mapping
 
     part = BagPart(start, duration, remap or [])
-    settings = settings_of_bag(bag, part, "source", config, model, backend, rate)
+    settings = settings_of_bag(bag, part, "source", config, model, backend, rate, operating_point)
     spec = ScoringSpec(
         truth, part.is_part, warnings=[LOWER_BOUND], mapping=parse_mapping(label_map or [])
     )

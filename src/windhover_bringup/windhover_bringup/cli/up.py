@@ -25,6 +25,7 @@ def up(
     ] = None,
     model: options.GivenModel = None,
     backend: options.GivenBackend = None,
+    operating_point: options.GivenOperatingPoint = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for a recording (bag/) and metrics.json.")
     ] = None,
@@ -44,7 +45,9 @@ def up(
     """Run source, detector and tracker as ROS nodes until the source ends or Ctrl-C."""
     from windhover_bringup.runtime.settings import settings_of
 
-    settings = settings_of(config, source, model, backend, frames, rate)
+    settings = settings_of(
+        config, source, model, backend, frames, rate, operating_point=operating_point
+    )
     if node_per_process:
         from windhover_bringup.runtime.processes import run_processes
 

@@ -68,6 +68,7 @@ def settings_of_bag(
     model: str | None,
     backend: str | None,
     rate: float,
+    operating_point: str | None = None,
 ) -> Config:
     """The config of a run that plays a bag.
 
@@ -79,11 +80,14 @@ def settings_of_bag(
         model: bundle; ``None`` leaves the config's.
         backend: of the detector; ``None`` leaves the config's.
         rate: of the recording; 0 loses no frame.
+        operating_point: which of the model's thresholds; ``None`` leaves the config's.
 
     Raises:
         WindhoverError: an input is wrong.
     """
-    settings = settings_of(config, part.source(bag), model, backend, rate=rate)
+    settings = settings_of(
+        config, part.source(bag), model, backend, rate=rate, operating_point=operating_point
+    )
     for camera in ("rgb", "thermal"):
         settings = settings.with_values(f"{camera}_camera", stamps=stamps)
     return settings

@@ -22,6 +22,7 @@ def settings_of(
     frames: int | None = None,
     rate: float | None = None,
     namespace: str | None = None,
+    operating_point: str | None = None,
 ) -> Config:
     """A config with the process's ROS arguments and then other values over it.
 
@@ -36,6 +37,7 @@ def settings_of(
         frames: end after so many.
         rate: speed of recorded frames; on an HTP emulator it is 0 unless given.
         namespace: of all nodes.
+        operating_point: which of the model's thresholds, such as ``quiet``.
 
     Raises:
         ConfigError: a value is unknown or out of range.
@@ -44,7 +46,9 @@ def settings_of(
     prepare_environment()
     arguments = parse_ros_arguments(ros_arguments())
     settings = Config.load(config, arguments, namespace)
-    settings = settings.with_values("detector", model=model, backend=backend)
+    settings = settings.with_values(
+        "detector", model=model, backend=backend, operating_point=operating_point
+    )
     settings.validate()
     if emulates(settings["detector"].get("backend", "auto")):
         # Seconds a frame: at a recording's own pace nearly all frames would be lost.

@@ -21,7 +21,7 @@ from windhover.imaging.formats import Modality
 from windhover.machine import machine_facts
 from windhover.model.bundle import Bundle
 from windhover.model.detector import Detector
-from windhover.model.manifest import Thresholds
+from windhover.model.manifest import DEFAULT_POINT, Thresholds
 from windhover.sources.palette import Palette
 from windhover.types import Detections
 from windhover_evaluation.detection.confusion import confusion
@@ -126,6 +126,7 @@ def evaluate_model(
     progress: Progress | None = None,
     baseline: Baseline | None = None,
     palette: Palette = "auto",
+    operating_point: str = DEFAULT_POINT,
 ) -> Evaluation:
     """Detect in every image of a truth file, score it and write the results.
 
@@ -143,17 +144,20 @@ def evaluate_model(
         progress: called after each image.
         baseline: an earlier run to compare this one with.
         palette: what thermal pictures without counts are in.
+        operating_point: whose thresholds decide precision and recall.
 
     Raises:
         DataError: the truth can't be used or holds nothing to score, none of its images
             can be read, one has another size than the truth gives, or a result can't be
             written.
-        ConfigError: a label is none of the model's, or the model is for other images.
+        ConfigError: a label is none of the model's, the model has no such operating point, or
+            it is for other images.
         BackendError: inference failed.
     """
     if not isinstance(truth, Truth):
         truth = load_truth(truth, detector.labels)
-    thresholds = detector.bundle.thresholds.score_vector(detector.labels)
+    point = detector.bundle.thresholds_at(operating_point)
+    thresholds = point.score_vector(detector.labels)
     by_label = dict(zip(detector.labels, thresholds, strict=True))
     # Before the images are gone through, so that a mistyped label shows at once.
     chosen = label_numbers(truth, labels)
@@ -170,7 +174,10 @@ def evaluate_model(
     limits[chosen] = np.array(thresholds, np.float32)[chosen]
     examples = _examples(pictures, predictions, limits)
     latency = timings.summaries()
-    facts = _facts(detector, truth, Path(images_dir))
+    facts = {
+        **_facts(detector, truth, Path(images_dir)),
+        "operating_point": operating_point,
+    }
     out = Path(out_dir)
     files = {
         name: out / name

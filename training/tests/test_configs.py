@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ KINDS = {
     "release_": "release",
     "rgbt_ablation": "ablation",
     "rgbt_n": "fusion",
+    "rgbt_n_interpolated": "interpolate",
     "rgbt_n_weapons": "weapons",
     "second_look": "second-look",
     "teacher": "bootstrap",
@@ -159,3 +161,22 @@ def test_what_a_phase_lacks_is_named_with_a_command_that_exists(tmp_path: Path) 
 def test_the_guides_augmentation_is_the_default() -> None:
     written = yaml.safe_load((CONFIGS / "bootstrap.yaml").read_text())["augmentation"]
     assert HeavyAugmentation(**written) == HeavyAugmentation()
+
+
+@pytest.mark.parametrize("name", ["rgbt_n_stock", "second_look", "thermal_n", "thermal_n_3"])
+def test_every_set_of_a_released_model_is_in_the_manual_with_its_licence(name: str) -> None:
+    text = (CONFIGS / f"{name}.yaml").read_text()
+    lines = [line.split("#", 1)[0] for line in text.splitlines()]
+    used = {
+        match[1]
+        for line in lines
+        for match in re.finditer(r"training/workspace/([\w.]+)(?!/)", line)
+        if match[1] != "runs"
+    }
+    assert used
+    rows = (REPOSITORY / "docs/guides/train.md").read_text().splitlines()
+    cells = [row.split("|") for row in rows if row.startswith("| `")]
+    listed = {row[1].strip(" `"): row for row in cells if len(row) == 6}
+    missing = sorted(used - listed.keys())
+    assert not missing, f"{name}: {missing} in no row of docs/guides/train.md"
+    assert all(listed[each][3].strip() for each in used)

@@ -54,6 +54,9 @@ PHASES: Mapping[str, Entry] = {
     "second-look": Entry(
         "train second-look", "second_look", "Train what finds weapons in chips of people."
     ),
+    "interpolate": Entry(
+        "train interpolate", "interpolate", "Mix a trained model's weights with stock's."
+    ),
     "weapons": Entry(
         "train weapons", "weapons", "Go on with a fusion model on pasted weapons of real outline."
     ),

@@ -1,0 +1,131 @@
+"""Weights between those that a network began with and those that it has."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="needs the training environment: make train-env")
+
+import numpy as np
+import onnx
+import torch
+import yaml
+
+from windhover_training.cli import main
+from windhover_training.config import ModelSpec
+from windhover_training.engine.fusion import RgbtModel
+from windhover_training.engine.interpolate import interpolate, share_of
+from windhover_training.engine.model import build_as, build_model, load_weights, raw_heads
+from windhover_training.engine.stock import begin_as_stock, read_stock
+from windhover_training.engine.warm_start import read_weights, warm_start
+from windhover_training.export.graph import export_core, finish_float
+
+pytestmark = pytest.mark.train_env
+
+LABELS = ["person", "weapon", "motorcycle", "vehicle"]
+SPEC = ModelSpec(model="yolo11n.yaml", labels=LABELS, fusion="cbam", head_classes=80)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stock weights, and the float.onnx of a network that began as them and went elsewhere."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(3)
+    stock = build_model("yolo11n.yaml", 3, 80).eval().fuse(verbose=False)
+    np.savez(folder / "stock.npz", **{
+        name: value.numpy() for name, value in stock.state_dict().items() if ".dfl." not in name
+    })  # fmt: skip
+    trained = build_as(SPEC)
+    begin_as_stock(trained, read_stock(folder / "stock.npz"), LABELS)
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.02)
+    onnx.save(finish_float(export_core(trained.eval(), 192, 192, 4)), folder / "float.onnx")
+    return folder
+
+
+def start_of(files: Path) -> RgbtModel:
+    model = build_as(SPEC)
+    assert isinstance(model, RgbtModel)
+    begin_as_stock(model, read_stock(files / "stock.npz"), LABELS)
+    return model.eval()
+
+
+def trained_of(files: Path) -> RgbtModel:
+    model = build_as(SPEC)
+    assert isinstance(model, RgbtModel)
+    warm_start(model, read_weights(files / "float.onnx"), [0, 1, 2, 3])
+    return model.eval()
+
+
+def heads(model: RgbtModel) -> list[torch.Tensor]:
+    picture = torch.rand(1, 4, 192, 192, generator=torch.Generator().manual_seed(7))
+    with torch.no_grad():
+        return raw_heads(model, picture)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_the_ends_of_the_line_are_the_two_networks(files: Path, share: float) -> None:
+    mixed = trained_of(files)
+    interpolate(mixed, start_of(files), share, {})
+    expected = start_of(files) if share else trained_of(files)
+    for own, other in zip(heads(mixed), heads(expected), strict=True):
+        torch.testing.assert_close(own, other, atol=1e-4, rtol=1e-4)
+
+
+def test_parts_have_shares_of_their_own(files: Path) -> None:
+    mixed, start, end = trained_of(files), start_of(files), trained_of(files)
+    interpolate(mixed, start, 0.25, {"colour.": 1.0, "colour.0.": 0.0})
+    own, first, last = mixed.state_dict(), start.state_dict(), end.state_dict()
+    for name, share in (
+        ("colour.2.cv1.conv.weight", 1.0),
+        ("colour.0.conv.weight", 0.0),
+        ("model.9.cv1.conv.weight", 0.25),
+        ("model.9.cv1.bn.bias", 0.25),
+        ("merges.4.mix.weight", 0.25),
+    ):
+        expected = (1 - share) * last[name] + share * first[name]
+        torch.testing.assert_close(own[name], expected)
+        assert not torch.equal(first[name], last[name]), name
+
+
+def test_the_longest_beginning_counts() -> None:
+    parts = {"model.2": 0.1, "model.23.": 0.2, "model.23.cv3": 0.3}
+    assert share_of("model.23.cv3.0.0.conv.weight", 0.5, parts) == 0.3
+    assert share_of("model.23.cv2.0.0.conv.weight", 0.5, parts) == 0.2
+    assert share_of("colour.0.conv.weight", 0.5, parts) == 0.5
+
+
+def test_the_phase_writes_a_checkpoint_that_a_release_takes(files: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    values = {
+        "name": "mixed", "labels": LABELS, "trained": str(files / "float.onnx"),
+        "stock": str(files / "stock.npz"), "stock_share": 0.5, "height": 192, "width": 192,
+    }  # fmt: skip
+    config.write_text(yaml.safe_dump(values))
+    arguments = ["train", "interpolate", "--config", str(config), "--run", str(tmp_path / "run")]
+    assert main(arguments) == 0
+    assert json.loads((tmp_path / "run/metrics.json").read_text())["checkpoint"] == "final.pt"
+    model, spec = load_weights(tmp_path / "run/final.pt")
+    assert spec.labels == LABELS
+    expected = trained_of(files)
+    interpolate(expected, start_of(files), 0.5, {})
+    assert isinstance(model, RgbtModel)
+    for own, other in zip(heads(model), heads(expected), strict=True):
+        torch.testing.assert_close(own, other)
+
+
+def test_without_its_inputs_it_says_what_makes_them(files: Path, tmp_path: Path, capsys) -> None:
+    config = tmp_path / "config.yaml"
+    values = {
+        "name": "mixed", "labels": LABELS, "trained": str(files / "float.onnx"),
+        "stock": str(tmp_path / "none.npz"), "stock_share": 0.5,
+    }  # fmt: skip
+    config.write_text(yaml.safe_dump(values))
+    assert main(["train", "interpolate", "--config", str(config), "--run", str(tmp_path / "r")])
+    error = capsys.readouterr().err
+    assert "none.npz" in error
+    assert error.count("\n") == 1

@@ -19,7 +19,12 @@ from windhover.model import Bundle
 from windhover.model.detector import Detector
 from windhover.types import Frame
 from windhover_training.cli import main
-from windhover_training.config import Augmentation, QuantisationConfig, ReleaseConfig
+from windhover_training.config import (
+    Augmentation,
+    LabelledSplit,
+    QuantisationConfig,
+    ReleaseConfig,
+)
 from windhover_training.detector_config import DetectorConfig
 from windhover_training.engine.batches import DrawBatch
 from windhover_training.engine.model import build_model, load_model, load_weights, raw_heads
@@ -98,7 +103,7 @@ def test_the_loss_falls_and_the_export_equals_torch(data: Path, tmp_path: Path) 
         width=160,
         calibration=QuantisationConfig(data=[data], images=4),
         scores={},
-        thresholds_on=(data, "test"),
+        thresholds_on=(LabelledSplit(data=data, split="test"),),
         provenance={},
     )
     bundle = export(config, tmp_path / "bundle")

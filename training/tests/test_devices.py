@@ -129,7 +129,7 @@ def settings(
             release = {
                 "name": "tiny", "version": "0", "checkpoint": weights(labels), "height": 128,
                 "width": 160, "calibration": {"data": [str(data)], "images": 1}, "scores": {},
-                "thresholds_on": [str(data), "test"], "provenance": {},
+                "thresholds_on": [{"data": str(data), "split": "test"}], "provenance": {},
             }  # fmt: skip
             (tmp_path / "release.yaml").write_text(yaml.safe_dump(release))
             return {

@@ -281,7 +281,7 @@ def test_weights_that_ultralytics_stripped_can_be_exported(
     release = {
         "name": "tiny", "version": "0", "checkpoint": str(trained.weights), "height": SIDE,
         "width": SIDE, "calibration": {"data": [str(data)], "images": 2}, "scores": {},
-        "thresholds_on": [str(data), "test"], "provenance": {},
+        "thresholds_on": [{"data": str(data), "split": "test"}], "provenance": {},
     }  # fmt: skip
     (tmp_path / "release.yaml").write_text(yaml.safe_dump(release))
     command = ["export", "onnx", "--config", str(tmp_path / "release.yaml")]

@@ -37,7 +37,7 @@ def config(tiny: Path, convert, tmp_path: Path) -> Path:
     release = {
         "name": "tiny", "version": "0", "checkpoint": str(checkpoint), "height": 128, "width": 160,
         "calibration": {"data": [data], "images": 2}, "scores": {},
-        "thresholds_on": [data, "test"], "provenance": {},
+        "thresholds_on": [{"data": data, "split": "test"}], "provenance": {},
     }  # fmt: skip
     (tmp_path / "release.yaml").write_text(yaml.safe_dump(release))
     values = {
@@ -109,8 +109,8 @@ def test_two_backbones_are_trained_too(
     checkpoint = save_weights(Run(tmp_path / "run"), build_as(spec), spec)
     release = {
         "name": "two", "version": "0", "checkpoint": str(checkpoint), "height": 128, "width": 160,
-        "calibration": {"data": [data], "images": 1}, "scores": {}, "thresholds_on": [data, "val"],
-        "provenance": {},
+        "calibration": {"data": [data], "images": 1}, "scores": {},
+        "thresholds_on": [{"data": data, "split": "val"}], "provenance": {},
     }  # fmt: skip
     (tmp_path / "release.yaml").write_text(yaml.safe_dump(release))
     values = {

@@ -14,7 +14,9 @@ import torch
 import yaml
 
 from windhover.errors import ConfigError, DataError
-from windhover.model import Bundle
+from windhover.model import Bundle, write_bundle
+from windhover.model.bundle import file_sha256
+from windhover_sim.blob_bundle import build_blob_bundle
 from windhover_training.cli import main
 from windhover_training.config import ModelSpec, ReleaseConfig
 from windhover_training.engine.model import build_model, save_weights
@@ -45,9 +47,9 @@ def config(tiny: Path, convert, tmp_path: Path) -> Path:
         "width": 160,
         "calibration": {"data": [str(tmp_path / "data")], "images": 2},
         "scores": {"held-out": [str(tmp_path / "data"), "test"]},
-        "thresholds_on": [str(tmp_path / "data"), "test"],
+        "thresholds_on": [{"data": str(tmp_path / "data"), "split": "test"}],
         "least_precision": {"person": 0.5},
-        "quiet_on": [str(tmp_path / "data"), "test"],
+        "quiet_on": [{"data": str(tmp_path / "data"), "split": "test"}],
         "htp_frames": 1,
         "jobs": 2,
         "provenance": {**text, "data": ["none"], "limits": ["all"]},
@@ -68,14 +70,21 @@ def test_a_release_is_written_judged_and_not_ready(
     assert {role.value for role in bundle.files} == {
         "float_onnx", "int8_onnx", "int8_dlc", "qcs8550_bin",
     }  # fmt: skip
-    assert "at least person 0.5, raised until" in bundle.provenance["thresholds"]
+    assert "at least person 0.5; quiet: raised until each" in bundle.provenance["thresholds"]
     judged = bundle.provenance["checklist"]
     assert judged["status"] == "not ready"
     assert {item["status"] for item in judged["items"]} >= {"pass", "not measured"}
     rows = bundle.provenance["fidelity"]["sets"]["held-out"]
     assert [title.split(",")[0] for title in rows] == ["float.onnx", "int8.onnx", "int8.dlc"]
     card = (tmp_path / "bundle/README.md").read_text()
-    assert "at most 1% of the scenes of test" in card
+    assert "at most 1% of the images of data/test" in card
+    assert set(bundle.operating_points) == {"balanced", "quiet"}
+    quiet = bundle.thresholds_at("quiet").score_vector(bundle.labels)
+    pairs = zip(bundle.thresholds.score_vector(bundle.labels), quiet, strict=True)
+    assert all(low <= high for low, high in pairs)
+    assert "| operating point | person | vehicle | two-wheeler | empty frames" in card
+    scored = bundle.provenance["metrics"]["held-out"]["int8"]
+    assert scored["points"]["quiet"].keys() == scored["all"].keys()
     assert "## Release checklist: not ready" in card
     assert "int8.dlc, HTP emulator on x86_64" in card
     assert (tmp_path / "report/verify.md").read_text().startswith("### held-out")
@@ -114,6 +123,44 @@ def test_a_release_is_written_judged_and_not_ready(
     assert (tmp_path / "new/bundle.yaml").read_text() == before
     assert main([*build, "--force"]) == 0
     assert Bundle.load(tmp_path / "new").labels == tuple(LABELS)
+
+
+def test_the_graphs_and_the_second_look_of_a_release_can_be_kept(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Thresholds are chosen again; what is signed and flown otherwise stays to the byte."""
+    pytest.importorskip("onnxruntime_qnn", reason="no HTP emulator: make train-env installs it")
+    first = tmp_path / "first"
+    assert main(["export", "onnx", "--config", str(config), "--out", str(first)]) == 0
+    second = build_blob_bundle(first / "second_look", channels="rgb", height=160, width=160)
+    manifest = Bundle.load(first).model_dump(mode="json", exclude={"format", "files"})
+    manifest["second_look"] = {
+        "bundle": "second_look", "sha256": file_sha256(second.root / "bundle.yaml"), "span_m": 2.9,
+        "look_at": ["person"],
+    }  # fmt: skip
+    write_bundle(first, manifest)
+    out = tmp_path / "second"
+    given = ["release", "--config", str(config), "--out", str(out), "--keep", str(first)]
+    given += ["--report", str(tmp_path / "report")]
+    assert main(given) == 2
+    assert "has no scores of held-out; leave --keep out" in capsys.readouterr().err
+    scores = {"images": 1, "all": {"person": {"boxes": 3, "ap50": 0.5, "ap50_95": 0.25,
+                                              "precision": 0.9, "recall": 0.1}}}  # fmt: skip
+    manifest["provenance"] = {"metrics": {"held-out": {"float": scores, "int8": scores}}}
+    write_bundle(first, manifest)
+    values = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump({**values, "htp_frames": 0, "version": "0.0.1"}))
+    assert main(given) == 0
+    before, after = Bundle.load(first), Bundle.load(out)
+    assert after.files == before.files
+    assert after.second_look == before.second_look
+    assert after.load_second_look() is not None
+    assert (after.version, set(after.operating_points)) == ("0.0.1", {"balanced", "quiet"})
+    assert after.head == before.head
+    # AP is that of the kept graphs; precision and recall are of the new thresholds.
+    held = after.provenance["metrics"]["held-out"]
+    assert held["float"]["all"] == {"person": {"boxes": 3, "ap50": 0.5, "ap50_95": 0.25}}
+    assert set(held["int8"]["points"]["quiet"]) == {"person"}
 
 
 def test_missing_figures_are_named_before_any_work(config: Path, tmp_path: Path) -> None:

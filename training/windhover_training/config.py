@@ -120,6 +120,22 @@ class QuantisationConfig(Strict):
     seed: int = 0
 
 
+class LabelledSplit(Strict):
+    """A split that thresholds are chosen on.
+
+    Attributes:
+        data: converted or rendered set.
+        split: of it.
+        labelled: labels that count there; empty for all that it holds.
+        frames: so many images, evenly from all; None for all.
+    """
+
+    data: Path
+    split: str
+    frames: int | None = Field(None, gt=0)
+    labelled: tuple[str, ...] = ()
+
+
 class ReleaseConfig(Strict):
     """One model bundle: what it is made from and what it is scored on.
 
@@ -128,12 +144,16 @@ class ReleaseConfig(Strict):
             released bundle, whose float.onnx is quantised again.
         quantised: int8.onnx that ``train qat`` made, instead of quantising here.
         scores: name of a set -> folder and split that are reported.
-        thresholds_on: folder and split that thresholds are chosen on, for the best F1.
+        thresholds_on: splits that the operating point ``balanced`` is chosen on: the best mean
+            F1 of all of them.
         least_precision: of some labels, which their thresholds are to reach there.
         least_score: of some labels, below which their thresholds may not be; for a label that
             a model hardly knows.
-        quiet_on: folder and split with nothing to find: thresholds are raised until each class
-            is found in no more than ``alarms`` of its images, a share. Not ``empty``.
+        quiet_on: splits with nothing to find (of ``labelled``): for ``quiet`` thresholds are
+            raised until each class is found in no more than ``alarms`` of their images, a
+            share. Not ``empty``.
+        point_frames: images of each set that precision and recall are counted on where a
+            released bundle gets other operating points; None for all.
         empty: folder and split with nothing to find, for false alarms.
         ablation: metrics.json of ``train ablation``.
         tracking: metrics.json of a flight through detector and tracker, as ``windhover demo``
@@ -153,11 +173,12 @@ class ReleaseConfig(Strict):
     calibration: QuantisationConfig
     iou: float = Field(0.6, gt=0, lt=1)
     scores: dict[str, tuple[Path, str]]
-    thresholds_on: tuple[Path, str]
+    thresholds_on: tuple[LabelledSplit, ...] = Field(min_length=1)
     least_precision: dict[str, float] = {}
     least_score: dict[str, float] = {}
-    quiet_on: tuple[Path, str] | None = None
+    quiet_on: tuple[LabelledSplit, ...] = ()
     alarms: float = Field(0.01, gt=0, lt=1)
+    point_frames: int | None = Field(None, gt=0)
     empty: tuple[Path, str] | None = None
     ablation: Path | None = None
     tracking: Path | None = None

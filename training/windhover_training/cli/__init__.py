@@ -16,7 +16,7 @@ from typer.main import get_command
 from windhover.command_line import run_command
 
 from ..phases.registry import FORMER_NAMES
-from . import chips, data, doctor, export, import_model, profile, render_rgbt, run, train
+from . import chips, data, doctor, export, import_model, mosaic, profile, render_rgbt, run, train
 from .phase import add_phase
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app = typer.Typer(
 data.app.command("render-rgbt")(render_rgbt.render_rgbt)
 data.app.command("render-chips")(chips.render_chips)
 data.app.command("cut-chips")(chips.cut_chips)
+data.app.command("mosaic")(mosaic.mosaic)
 app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
 app.add_typer(export.app, name="export")

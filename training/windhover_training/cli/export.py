@@ -125,6 +125,13 @@ def release_bundle(
         Path | None,
         typer.Option(help="folder for the comparison with the HTP [default: as verify's]"),
     ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            help="released bundle whose graphs and second look stay as they are, in place of the "
+            "checkpoint: thresholds, scores and card are made again"
+        ),
+    ] = None,
     force: Force = False,
 ) -> None:
     """Export, compile, choose thresholds, score, judge the checklist, write bundle and card."""
@@ -134,7 +141,9 @@ def release_bundle(
     settings = load_config(config, ReleaseConfig)
     folder = report or WORKSPACE / "verify" / f"{settings.name}-{settings.version}"
     with new_folder(out, force=force, mark=MANIFEST_NAME) as part, _report(folder, force) as other:
-        items = release(settings, part, other, profile, say=lambda text: typer.echo(text, err=True))
+        items = release(
+            settings, part, other, profile, lambda text: typer.echo(text, err=True), keep
+        )
     for item in items:
         typer.echo(f"{item.status:<13} {item.name}: {item.figure}")
     state = "ready" if is_ready(items) else "not ready"

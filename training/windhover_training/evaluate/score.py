@@ -5,8 +5,7 @@ Letterbox, decode, NMS and AP are windhover's: what is measured here is what run
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,19 +14,23 @@ import numpy as np
 
 from windhover.model import Bundle, Thresholds
 from windhover.model.detector import Detector
+from windhover.model.manifest import DEFAULT_POINT
 from windhover.types import Frame
+from windhover_evaluation.detection.coco import ClassMatches, match
 from windhover_evaluation.detection.frames import picture_files, read_cameras
+from windhover_evaluation.detection.intervals import ap50_intervals
+from windhover_evaluation.detection.operating_points import ratio
 from windhover_evaluation.detection.scores import (
     ClassScores,
     Predictions,
     evaluate_detections,
+    matching_boxes,
 )
 from windhover_evaluation.detection.truth import Truth
 from windhover_evaluation.detection.truth_file import load_truth
 from windhover_evaluation.fidelity.variants import sample_images
+from windhover_training.data.readers.dataset import load_set
 
-# A handful of sure finds says little of the precision: a twentieth must be found.
-_LEAST_RECALL = 0.05
 CANDIDATE_SCORE = 0.005  # AP needs the whole curve, far below any threshold of use
 
 
@@ -54,6 +57,8 @@ def predict(
 ) -> Predictions:
     """Run one of a bundle's graphs over the images of a truth; a camera that is missing is black.
 
+    It is the first look alone: a second one has figures of its own.
+
     Args:
         bundle: of any channels.
         precision: ``float`` or ``int8``.
@@ -68,7 +73,8 @@ def predict(
     )
     folder = data / "images" / split
     frames = []
-    with Detector(bundle, "cpu", thresholds=limits, precision=precision, threads=threads) as model:
+    options: dict[str, Any] = {"precision": precision, "threads": threads}
+    with Detector(bundle, "cpu", thresholds=limits, second_look=False, **options) as model:
         for row, image in enumerate(truth.images):
             files = picture_files(image, folder, bundle.modality)
             lone = None if bundle.modality == "rgbt" else bundle.modality
@@ -77,11 +83,18 @@ def predict(
     return Predictions.collect(frames)
 
 
-def _found_in(
-    bundle: Bundle, precision: str, data: Path, split: str, threads: int = 1
+def found_in(
+    bundle: Bundle,
+    precision: str,
+    data: Path,
+    split: str,
+    threads: int = 1,
+    frames: int | None = None,
 ) -> tuple[Truth, Predictions]:
-    """A whole split's truth, and what a graph finds in it."""
+    """A split's truth, and what a graph finds in it; of ``frames`` images, evenly, or of all."""
     truth = grouped_truth(data / "truth" / f"{split}.json", bundle.labels)
+    if frames is not None:
+        truth = sample_images(truth, frames)
     return truth, predict(bundle, precision, data, split, truth, threads)
 
 
@@ -91,17 +104,71 @@ def score(
     """AP50 and AP50-95 per class, in all and by time of day and altitude.
 
     Returns:
-        Plain values: ``images``, ``all`` and one entry a group, each label -> scores.
+        Plain values: ``images``, ``all`` and one entry a group, each label -> scores at the
+        default operating point; under ``points`` as :func:`score_points`.
     """
-    truth, found = _found_in(bundle, precision, data, split, threads)
-    limits = bundle.thresholds
-    by_label = dict(zip(bundle.labels, limits.score_vector(bundle.labels), strict=True))
-    result = evaluate_detections(truth, found, by_label)
+    truth, found = found_in(bundle, precision, data, split, threads)
+    result = evaluate_detections(truth, found, _limits(bundle, DEFAULT_POINT))
     tables: dict[str, dict[str, Any]] = {"all": _table(result.classes)}
     for parts in result.groups.values():
         for name, part in parts.items():
             tables[name] = {"images": part.images, **_table(part.classes)}
-    return {"images": result.images, **tables}
+    return {"images": result.images, **tables, "points": _points(bundle, truth, found, data, split)}
+
+
+def score_points(
+    bundle: Bundle, data: Path, split: str, frames: int | None = None
+) -> dict[str, Any]:
+    """What int8.onnx finds at each operating point.
+
+    Args:
+        bundle: with its points.
+        data: converted or rendered set.
+        split: of it.
+        frames: so many images, evenly from all; None for all.
+
+    Returns:
+        Plain values: ``images``, ``flights``, ``ap50`` (label -> value, and the interval over
+        flights), and each point: label -> precision and recall.
+    """
+    truth, found = found_in(bundle, "int8", data, split, frames=frames)
+    return _points(bundle, truth, found, data, split)
+
+
+def _points(
+    bundle: Bundle, truth: Truth, found: Predictions, data: Path, split: str
+) -> dict[str, Any]:
+    names = {frame.name: frame.flight for frame in load_set(data).splits[split]}
+    flights = [names[Path(image.file_name).stem] for image in truth.images]
+    numbers = range(len(bundle.labels))
+    found_by_label = match(*matching_boxes(truth, found), range(len(truth.images)), numbers)
+    intervals = ap50_intervals(truth, found_by_label, flights)
+    labelled = [
+        (label, each)
+        for label, each in zip(bundle.labels, found_by_label, strict=True)
+        if label in intervals
+    ]
+    return {
+        "images": len(truth.images),
+        "flights": len(set(flights)),
+        "ap50": {
+            label: [_round(each.ap50), *map(_round, intervals[label])] for label, each in labelled
+        },
+        **{
+            point: {label: _counted(each, limits[label]) for label, each in labelled}
+            for point, limits in ((p, _limits(bundle, p)) for p in bundle.point_names)
+        },
+    }
+
+
+def _counted(found: ClassMatches, threshold: float) -> dict[str, float]:
+    """Precision and recall of what scores above a threshold, as the decoder compares."""
+    kept = int(np.count_nonzero(found.scores > np.float32(threshold)))
+    right = int(np.count_nonzero(found.correct[:kept]))
+    return {
+        "precision": _round(ratio(right, kept)),
+        "recall": _round(ratio(right, found.truths)),
+    }
 
 
 def quick_score(
@@ -115,61 +182,24 @@ def quick_score(
     return {"map50": _round(result.map50), **known}
 
 
-def false_alarms(bundle: Bundle, data: Path, split: str) -> tuple[int, int]:
-    """Images without anything to find, and in how many of them int8.onnx finds something."""
-    truth, found = _found_in(bundle, "int8", data, split)
-    limits = dict(zip(bundle.labels, bundle.thresholds.score_vector(bundle.labels), strict=True))
-    result = evaluate_detections(truth, found, limits)
-    return result.empty_images, result.empty_images_with_detections
+def false_alarms(bundle: Bundle, data: Path, split: str) -> dict[str, tuple[int, int]]:
+    """How often int8.onnx finds something where there is nothing, at each operating point.
 
-
-def best_thresholds(
-    bundle: Bundle,
-    precision: str,
-    data: Path,
-    split: str,
-    least_precision: Mapping[str, float] | None = None,
-) -> dict[str, float]:
-    """Score of best F1 per label on a split that is not the test split.
-
-    Args:
-        bundle: whose graph is looked at.
-        precision: ``float`` or ``int8``.
-        data: data set.
-        split: of it.
-        least_precision: of some labels; the best F1 is then sought where the precision is
-            at least this, or where it is highest if it never is.
+    Returns:
+        Operating point -> images without anything to find, and in how many of them something
+        is found.
     """
-    truth, found = _found_in(bundle, precision, data, split)
-    result = evaluate_detections(truth, found, CANDIDATE_SCORE)
-    wanted = least_precision or {}
-    return {
-        c.label: round(c.curve.threshold(c.curve.best(wanted.get(c.label, 0.0), _LEAST_RECALL)), 3)
-        for c in result.classes
-        if len(c.curve.scores) and c.truths
-    }
+    truth, found = found_in(bundle, "int8", data, split)
+    counts = {}
+    for point in bundle.point_names:
+        result = evaluate_detections(truth, found, _limits(bundle, point))
+        counts[point] = result.empty_images, result.empty_images_with_detections
+    return counts
 
 
-def quiet_thresholds(
-    bundle: Bundle, precision: str, data: Path, split: str, alarms: float
-) -> dict[str, float]:
-    """Score per label above which it is found in no more than a share of empty images.
-
-    Args:
-        bundle: whose graph is looked at.
-        precision: ``float`` or ``int8``.
-        data: data set.
-        split: of it, with nothing to find; not the one that false alarms are reported of.
-        alarms: share of the images, 0..1, for each label by itself.
-    """
-    truth, found = _found_in(bundle, precision, data, split)
-    surest = np.zeros((len(bundle.labels), len(truth.images)))
-    np.maximum.at(surest, (found.label_ids, found.image_rows), found.scores)
-    limits = np.quantile(surest, 1 - alarms, axis=1, method="higher")
-    return {
-        label: math.ceil(limit * 1000) / 1000
-        for label, limit in zip(bundle.labels, limits.tolist(), strict=True)
-    }
+def _limits(bundle: Bundle, point: str) -> dict[str, float]:
+    scores = bundle.thresholds_at(point).score_vector(bundle.labels)
+    return dict(zip(bundle.labels, scores, strict=True))
 
 
 def _table(classes: Sequence[ClassScores]) -> dict[str, dict[str, float | int]]:

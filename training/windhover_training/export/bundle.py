@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +16,7 @@ from windhover.errors import DataError
 from windhover.imaging.formats import Modality, to_channels
 from windhover.imaging.letterbox import Letterbox
 from windhover.model import Bundle, write_bundle
-from windhover.model.manifest import CHANNEL_COUNT, REG_MAX
+from windhover.model.manifest import CHANNEL_COUNT, REG_MAX, STANDARD_FILES
 from windhover.types import Frame
 from windhover_evaluation.detection.frames import read_cameras
 from windhover_training.data.readers.dataset import load_set
@@ -122,6 +123,30 @@ def export_graphs(config: ReleaseConfig, out: Path) -> ExportedGraphs:
     return ExportedGraphs(labels, channels, output_quantisation(quantised), reg_max)
 
 
+def keep_graphs(source: Path, out: Path) -> ExportedGraphs:
+    """Copy the graphs of a released bundle, which stay what they are.
+
+    Args:
+        source: its folder.
+        out: bundle folder, made if needed.
+
+    Raises:
+        BundleError: it is damaged.
+    """
+    bundle = Bundle.load(source)
+    out.mkdir(parents=True, exist_ok=True)
+    for role in bundle.files:
+        shutil.copyfile(bundle.root / bundle.files[role].path, out / STANDARD_FILES[role])
+    quantisation = {
+        output.name: (output.scale, output.zero_point)
+        for output in bundle.head.outputs
+        if output.scale is not None and output.zero_point is not None
+    }
+    return ExportedGraphs(
+        list(bundle.labels), bundle.modality, quantisation, bundle.head.reg_max
+    )
+
+
 def write_float(core: onnx.ModelProto, labels: Sequence[str], out: Path) -> Bundle:
     """Write a bundle of float.onnx alone, for scoring a graph that is not released.
 
@@ -174,6 +199,8 @@ def write(
     exported: ExportedGraphs,
     thresholds: dict[str, Any],
     provenance: dict[str, Any],
+    points: Mapping[str, Mapping[str, float]] | None = None,
+    second_look: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Write ``bundle.yaml`` over the graphs in ``out`` and read it back verified."""
     outputs: list[dict[str, Any]] = []
@@ -202,6 +229,8 @@ def write(
             "outputs": outputs,
         },
         "thresholds": thresholds,
+        **({"operating_points": points} if points else {}),
+        **({"second_look": second_look} if second_look else {}),
         "provenance": provenance,
     }
     return write_bundle(out, manifest)

@@ -13,6 +13,12 @@ from windhover.model.manifest import SecondLookSpec
 CARD_KEYS = {"summary", "use", "data", "split", "training", "measured", "limits", "licence"}
 
 
+_POINTS_READ = (
+    "INT8 on images of each set: AP50 with the middle 90 % of its values when as many flights, "
+    "scenes or sequences are drawn with replacement; recall (precision) at each point."
+)
+
+
 def write_card(bundle: Bundle, path: Path) -> None:
     """Write a Markdown card from the bundle's own manifest, so that the two agree."""
     p = bundle.provenance
@@ -31,7 +37,7 @@ def write_card(bundle: Bundle, path: Path) -> None:
     if "checklist" in p:
         lines += [f"## Release checklist: {p['checklist']['status']}", ""]
         lines += [*_checklist(p["checklist"]["items"]), ""]
-    lines += ["## Thresholds", "", _thresholds(bundle), ""]
+    lines += ["## Operating points", "", *_points(bundle), ""]
     lines += ["## Limits", "", *(f"- {item}" for item in p["limits"]), ""]
     lines += ["## Licence", "", p["licence"], ""]
     path.write_text("\n".join(lines))
@@ -54,7 +60,7 @@ def _table(precisions: dict[str, dict[str, Any]]) -> list[str]:
     ]
     floats, integers = precisions["float"], precisions["int8"]
     for group, classes in floats.items():
-        if group == "images":
+        if group in ("images", "points"):
             continue
         for label, scores in classes.items():
             if label == "images":
@@ -102,7 +108,39 @@ def _checklist(items: list[dict[str, str]]) -> list[str]:
     ]
 
 
-def _thresholds(bundle: Bundle) -> str:
-    scores = bundle.thresholds.score_vector(bundle.labels)
-    each = ", ".join(f"{n} {s:.3f}" for n, s in zip(bundle.labels, scores, strict=True))
-    return f"Score: {each} ({bundle.provenance['thresholds']}); NMS IoU {bundle.thresholds.iou}."
+def _points(bundle: Bundle) -> list[str]:
+    """Thresholds, what they find and how often they are wrong, at each operating point."""
+    p = bundle.provenance
+    lines = [
+        f"Scores are cut by class: {p['thresholds']}. NMS IoU {bundle.thresholds.iou}.",
+        "",
+        f"| operating point | {' | '.join(bundle.labels)} | empty frames with a find |",
+        f"|---|{'---:|' * (len(bundle.labels) + 1)}",
+    ]
+    for point in bundle.point_names:
+        scores = bundle.thresholds_at(point).score_vector(bundle.labels)
+        images, found = p.get("alarms", {}).get(point, (0, 0))
+        alarms = f"{found} of {images}" if images else "not measured"
+        lines.append(f"| {point} | {' | '.join(f'{s:.3f}' for s in scores)} | {alarms} |")
+    lines += ["", _POINTS_READ, ""]
+    lines += [f"| set | images of flights | class | AP50 | {' | '.join(bundle.point_names)} |"]
+    lines += [f"|---|---|---|---:|{'---:|' * len(bundle.point_names)}"]
+    for name, precisions in p["metrics"].items():
+        found = precisions["int8"].get("points")
+        if found is None:
+            continue
+        for label, (ap50, low, high) in found["ap50"].items():
+            cells = [_at(found[point].get(label)) for point in bundle.point_names]
+            lines.append(
+                f"| {name} | {found['images']} of {found['flights']} | {label} | "
+                f"{ap50:.3f} ({low:.3f}-{high:.3f}) | {' | '.join(cells)} |"
+            )
+    return lines
+
+
+def _at(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    precision = row["precision"]
+    known = precision is not None and math.isfinite(precision)
+    return f"{row['recall']:.3f} ({f'{precision:.3f}' if known else 'nothing found'})"

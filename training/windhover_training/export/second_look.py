@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -67,6 +68,27 @@ def _judged(chip: Picture) -> bool | None:
     if not len(chip.classes):
         return False
     return True if bool((chip.classes >= 0).any()) else None
+
+
+def keep_second_look(source: Path, out: Path) -> dict[str, Any] | None:
+    """Copy a bundle's second look, if it has one, into another one as it is.
+
+    Args:
+        source: folder of the bundle that has it.
+        out: folder of the other; the graph must not be there yet.
+
+    Returns:
+        What the other's manifest says under ``second_look``.
+
+    Raises:
+        BundleError: the bundle or its second look is damaged.
+    """
+    bundle = Bundle.load(source)
+    second = bundle.load_second_look()
+    if second is None or bundle.second_look is None:
+        return None
+    shutil.copytree(second.root, out / bundle.second_look.bundle)
+    return bundle.second_look.model_dump(mode="json")
 
 
 def attach_second_look(

@@ -15,7 +15,7 @@ from windhover.machine import machine_facts
 from windhover.model import Bundle
 from windhover_evaluation.fidelity.agreement import Fidelity
 
-from ..config import QuantisationConfig, ReleaseConfig, Strict
+from ..config import LabelledSplit, QuantisationConfig, ReleaseConfig, Strict
 from ..device.transport import open_device
 from ..engine.validation import Validator
 from ..evaluate.candidate import (
@@ -144,7 +144,7 @@ def _export(config: BenchmarkConfig, candidate: CandidateConfig, own: Run) -> Bu
             data=[config.data], images=config.calibration_images, seed=config.seed
         ),
         scores={},
-        thresholds_on=(config.data, config.val),
+        thresholds_on=(LabelledSplit(data=config.data, split=config.val),),
         provenance={},
     )
     out = own.folder / "bundle"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,18 @@ from windhover.errors import ConfigError, DataError
 from windhover.inference.build import build_htp_files
 from windhover.inference.qnn_api.library import load_libraries
 from windhover.model import Bundle
+from windhover.model.manifest import DEFAULT_POINT
 from windhover_evaluation.fan_out import open_workers
 from windhover_evaluation.fidelity.variants import variant_names
 from windhover_training.data.readers.dataset import load_set
 
-from ..config import ReleaseConfig
-from ..evaluate.score import best_thresholds, false_alarms, quiet_thresholds, score
+from ..config import LabelledSplit, ReleaseConfig
+from ..evaluate.points import QUIET, choose_points
+from ..evaluate.score import false_alarms, score, score_points
 from ..evaluate.stress import stress
-from ..export.bundle import export_graphs, write
+from ..export.bundle import export_graphs, keep_graphs, write
 from ..export.card import CARD_KEYS, write_card
+from ..export.second_look import keep_second_look
 from ..runs import environment
 from .checklist import Evidence, Item, as_dict, checklist
 from .verify import verify
@@ -41,11 +44,12 @@ def release(
     report: Path,
     profile: Path | None = None,
     say: Say = lambda _: None,
+    keep: Path | None = None,
 ) -> list[Item]:
     """Write a whole bundle: graphs, thresholds, measured metrics, checklist, model card.
 
-    Thresholds are those of best F1 of the INT8 graph on a split that is neither trained
-    nor reported. The bundle is written whatever the checklist says; its status is in
+    Thresholds are chosen on the INT8 graph, on splits that are neither trained nor reported
+    (:mod:`..evaluate.points`). The bundle is written whatever the checklist says; its status is in
     bundle.yaml and on the card.
 
     Args:
@@ -54,6 +58,8 @@ def release(
         report: folder for the comparison of float, INT8 and HTP.
         profile: what ``windhover-train profile`` wrote, if a device was at hand.
         say: receives a line for each step.
+        keep: released bundle whose graphs and second look are taken as they are, in place of
+            the config's checkpoint; thresholds, scores and card are made again.
 
     Returns:
         The checklist.
@@ -67,30 +73,45 @@ def release(
     lacking = sorted(CARD_KEYS - config.provenance.keys())
     if lacking:
         raise ConfigError(f"the card needs provenance.{', provenance.'.join(lacking)}; write them")
+    if keep is not None:
+        _require_scores(config, Bundle.load(keep))
     given = {"profile": profile, "ablation": config.ablation, "tracking": config.tracking}
     sources = {name: path for name, path in given.items() if path is not None}
     figures = {name: _read(path) for name, path in sources.items()}
-    say("exporting and quantising")
-    exported = export_graphs(config, out)
+    second_look = None
+    if keep is None:
+        say("exporting and quantising")
+        exported = export_graphs(config, out)
+    else:
+        exported = keep_graphs(keep, out)
+        second_look = keep_second_look(keep, out)
     bundle = write(config, out, exported, {"iou": config.iou}, {})
     say("choosing thresholds on the INT8 graph")
-    per_class = _thresholds(config, bundle)
+    points = choose_points(config, bundle)
+    balanced = points[DEFAULT_POINT]
     thresholds = {
-        "score": min(per_class.values(), default=bundle.thresholds.score),
+        "score": min(balanced.values()),
         "iou": config.iou,
         "max_detections": 300,
-        "per_class": per_class,
+        "per_class": balanced,
     }
-    say("compiling for the HTP")
-    build_htp_files(out, config.soc)
-    bundle = write(config, out, exported, thresholds, {})
-    say("scoring float.onnx and int8.onnx")
-    metrics = score_all(config, bundle)
+    if keep is None:
+        say("compiling for the HTP")
+        build_htp_files(out, config.soc)
+    bundle = write(config, out, exported, thresholds, {}, points, second_look)
+    if keep is None:
+        say("scoring float.onnx and int8.onnx")
+        metrics = score_all(config, bundle)
+    else:
+        say("counting what is found at each operating point")
+        metrics = _rescored(config, bundle, Bundle.load(keep))
     fidelity = None
     if config.htp_frames:
         say(f"comparing with the HTP on {config.htp_frames} images a set")
         names = variant_names("cpu,dlc")
         fidelity = verify(config, bundle, names, config.htp_frames, report).as_dict()
+    elif keep is not None:
+        fidelity = Bundle.load(keep).provenance.get("fidelity")
     say("changing images by occlusion, glare and blur")
     first = next(iter(config.scores.values()), None)
     evidence = Evidence(
@@ -99,7 +120,7 @@ def release(
         scenes=_scenes(config),
         profile=figures.get("profile"),
         ablation=figures.get("ablation"),
-        alarms=None if config.empty is None else false_alarms(bundle, *config.empty),
+        alarms={} if config.empty is None else false_alarms(bundle, *config.empty),
         stress={} if first is None else stress(bundle, *first, config.stress_frames),
         tracking=figures.get("tracking"),
         sources=sources,
@@ -108,6 +129,7 @@ def release(
     provenance = {
         **config.provenance,
         "thresholds": _how_chosen(config),
+        **({"alarms": {k: list(v) for k, v in evidence.alarms.items()}} if evidence.alarms else {}),
         "metrics": metrics,
         **({"fidelity": fidelity} if fidelity else {}),
         "checklist": as_dict(items),
@@ -117,34 +139,71 @@ def release(
         },
         "git": environment()["git"],
     }
-    bundle = write(config, out, exported, thresholds, provenance)
+    bundle = write(config, out, exported, thresholds, provenance, points, second_look)
     write_card(bundle, out / "README.md")
     return items
 
 
 def _how_chosen(config: ReleaseConfig) -> str:
     """In words, for the card."""
-    words = f"best F1 of the INT8 graph on {config.thresholds_on[1]}"
+    words = f"best mean F1 of the INT8 graph on {_listed(config.thresholds_on)}"
     if config.least_precision:
         each = ", ".join(f"{label} {least}" for label, least in config.least_precision.items())
         words += f" where the precision is at least {each}"
     for label, least in config.least_score.items():
         words += f", {label} at least {least}"
-    if config.quiet_on is not None:
+    if config.quiet_on:
         words += (
-            f", raised until each class is found in at most {config.alarms:.0%} of the scenes "
-            f"of {config.quiet_on[1]}, in which there is nothing"
+            f"; {QUIET}: raised until each class is found in at most {config.alarms:.0%} of the "
+            f"images of {_listed(config.quiet_on)}, in which there is nothing of it"
         )
     return words
 
 
-def _thresholds(config: ReleaseConfig, bundle: Bundle) -> dict[str, float]:
-    chosen = best_thresholds(bundle, "int8", *config.thresholds_on, config.least_precision)
-    least = {label: config.least_score.get(label, 0.0) for label in chosen}
-    if config.quiet_on is not None:
-        quiet = quiet_thresholds(bundle, "int8", *config.quiet_on, config.alarms)
-        least = {label: max(score, quiet[label]) for label, score in least.items()}
-    return {label: max(score, least[label]) for label, score in chosen.items()}
+def _listed(sets: Sequence[LabelledSplit]) -> str:
+    return ", ".join(f"{each.data.name}/{each.split}" for each in sets)
+
+
+def _rescored(config: ReleaseConfig, bundle: Bundle, kept: Bundle) -> dict[str, dict[str, Any]]:
+    """AP as the kept graphs have it, and what int8.onnx finds at the new operating points."""
+    known: Mapping[str, Any] = kept.provenance["metrics"]
+    scores: dict[str, dict[str, Any]] = {}
+    for name, place in config.scores.items():
+        scores[name] = {p: _without_points(known[name][p]) for p in ("float", "int8")}
+        labels = list(known[name]["int8"]["all"])
+        found = score_points(bundle, *place, config.point_frames)
+        scores[name]["int8"]["points"] = {
+            key: {label: value[label] for label in labels if label in value}
+            if isinstance(value, dict)
+            else value
+            for key, value in found.items()
+        }
+    return scores
+
+
+def _require_scores(config: ReleaseConfig, kept: Bundle) -> None:
+    """Refuse to keep graphs that were never scored on a set of the config."""
+    known = kept.provenance.get("metrics", {})
+    missing = [name for name in config.scores if name not in known]
+    if missing:
+        raise ConfigError(
+            f"{kept.root} has no scores of {', '.join(missing)}; leave --keep out, or that set"
+        )
+
+
+def _without_points(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Scores that do not depend on thresholds."""
+    own = {"precision", "recall"}
+    return {
+        group: {
+            label: {k: v for k, v in row.items() if k not in own} if isinstance(row, dict) else row
+            for label, row in rows.items()
+        }
+        if isinstance(rows, dict)
+        else rows
+        for group, rows in scores.items()
+        if group != "points"
+    }
 
 
 def score_all(config: ReleaseConfig, bundle: Bundle) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,47 @@
+"""Thresholds of best F1 over several sets, and those that let few false alarms through."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from windhover_evaluation.detection.operating_points import PrCurve
+from windhover_training.evaluate.points import best_score
+
+
+def curve(scores: list[float], right: list[bool], truths: int) -> PrCurve:
+    """Of detections, best first, of which some are right."""
+    hits = np.cumsum(right)
+    return PrCurve(np.array(scores, np.float32), hits / np.arange(1, len(right) + 1), hits / truths)
+
+
+def test_one_curve_is_cut_where_its_f1_is_best() -> None:
+    one = curve([0.9, 0.8, 0.7, 0.3, 0.2], [True, True, True, False, False], 3)
+    assert 0.3 <= best_score([one]) < 0.7
+
+
+def test_each_set_counts_alike_whatever_its_size() -> None:
+    """A hundred objects that are found at 0.9 do not hide four that are found at 0.4."""
+    sure = curve([0.9] * 100, [True] * 100, 100)
+    unsure = curve([0.4] * 4 + [0.2] * 4, [True] * 4 + [False] * 4, 4)
+    assert 0.2 <= best_score([sure, unsure]) < 0.4
+    assert best_score([sure, unsure]) == best_score([unsure, sure])
+
+
+def test_false_alarms_of_one_set_raise_what_the_other_would_take() -> None:
+    clean = curve([0.5, 0.3], [True, True], 2)
+    noisy = curve([0.6, 0.35, 0.34, 0.33, 0.32, 0.31], [True] + [False] * 5, 1)
+    assert best_score([clean]) < 0.3
+    assert best_score([clean, noisy]) >= 0.35
+
+
+def test_a_least_precision_raises_the_threshold() -> None:
+    one = curve([0.9, 0.8, 0.7, 0.6, 0.5], [True, False, True, False, True], 3)
+    assert best_score([one]) < 0.5
+    assert best_score([one], least_precision=0.99) >= 0.8
+
+
+@pytest.mark.parametrize("precision", [0.0, 0.9])
+def test_where_nothing_is_right_a_threshold_is_given_all_the_same(precision: float) -> None:
+    none = curve([0.5, 0.4], [False, False], 2)
+    assert 0.0 < best_score([none], precision) < 1.0

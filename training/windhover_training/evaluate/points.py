@@ -1,0 +1,125 @@
+"""Operating points: thresholds a class at best F1, and where little is found that is nothing.
+
+``balanced`` has the best mean F1 over several sets, each counted alike: one set's light and
+camera must not decide what is cut in another's. ``quiet`` is raised until each class is found
+in hardly any image without one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windhover.model import Bundle, Thresholds
+from windhover.model.manifest import DEFAULT_POINT
+from windhover_evaluation.detection.operating_points import PrCurve
+from windhover_evaluation.detection.scores import evaluate_detections
+
+from ..config import LabelledSplit, ReleaseConfig
+from .score import CANDIDATE_SCORE, found_in
+
+QUIET = "quiet"
+# A handful of sure finds says little of the precision: a twentieth must be found.
+_LEAST_RECALL = 0.05
+#: Thresholds that are tried.
+_GRID = np.round(np.arange(0.02, 0.98, 0.001), 3)
+
+Points = dict[str, dict[str, float]]
+
+
+def choose_points(config: ReleaseConfig, bundle: Bundle) -> Points:
+    """Thresholds of a bundle's INT8 graph at each operating point.
+
+    Args:
+        config: names the sets that they are chosen on, and what bounds them.
+        bundle: whose graph is looked at.
+
+    Returns:
+        ``balanced``, and ``quiet`` where the config names images without anything to find;
+        each label -> score. A label that no set holds has the default of a manifest.
+
+    Raises:
+        DataError: a set is missing.
+    """
+    chosen = balanced_scores(bundle, config.thresholds_on, config.least_precision)
+    default = Thresholds().score
+    balanced = {
+        label: max(chosen.get(label, default), config.least_score.get(label, 0.0))
+        for label in bundle.labels
+    }
+    if not config.quiet_on:
+        return {DEFAULT_POINT: balanced}
+    quiet = quiet_scores(bundle, config.quiet_on, config.alarms)
+    raised = {label: max(score, quiet.get(label, 0.0)) for label, score in balanced.items()}
+    return {DEFAULT_POINT: balanced, QUIET: raised}
+
+
+def balanced_scores(
+    bundle: Bundle, sets: Sequence[LabelledSplit], least_precision: Mapping[str, float]
+) -> dict[str, float]:
+    """Score of the best mean F1 per label, over the sets that hold it.
+
+    Args:
+        bundle: whose int8.onnx is looked at.
+        sets: to choose on; none that scores are reported of.
+        least_precision: of some labels; the best F1 is then sought where the mean precision
+            is at least this, or where it is highest if it never is.
+    """
+    curves: dict[str, list[PrCurve]] = {}
+    for each in sets:
+        truth, found = found_in(bundle, "int8", each.data, each.split, frames=each.frames)
+        for scores in evaluate_detections(truth, found, CANDIDATE_SCORE).classes:
+            judged = not each.labelled or scores.label in each.labelled
+            if judged and scores.truths and len(scores.curve.scores):
+                curves.setdefault(scores.label, []).append(scores.curve)
+    return {
+        label: best_score(found, least_precision.get(label, 0.0)) for label, found in curves.items()
+    }
+
+
+def best_score(curves: Sequence[PrCurve], least_precision: float = 0.0) -> float:
+    """The threshold of the best mean F1 over some curves of one class."""
+    found = np.stack([_at_grid(curve) for curve in curves])
+    precision, recall = found[:, 0], found[:, 1]
+    f1 = (2 * precision * recall / np.maximum(precision + recall, 1e-9)).mean(axis=0)
+    precision, recall = precision.mean(axis=0), recall.mean(axis=0)
+    known = recall >= min(_LEAST_RECALL, float(recall.max()))
+    enough = known & (precision >= least_precision)
+    of, value = (enough, f1) if enough.any() else (known, precision)
+    return float(_GRID[int(np.where(of, value, -1.0).argmax())])
+
+
+def _at_grid(curve: PrCurve) -> NDArray[np.float64]:
+    """``(2, len(_GRID))``: precision and recall of what scores above each threshold."""
+    above = np.searchsorted(-curve.scores, -_GRID, side="left")
+    ends = np.maximum(above - 1, 0)
+    return np.stack([curve.precision[ends], curve.recall[ends]]) * (above > 0)
+
+
+def quiet_scores(
+    bundle: Bundle, sets: Sequence[LabelledSplit], alarms: float
+) -> dict[str, float]:
+    """Score per label above which it is found in no more than a share of empty images.
+
+    Args:
+        bundle: whose int8.onnx is looked at.
+        sets: with nothing to find of the labels that they name, taken together; none that
+            false alarms are reported of.
+        alarms: share of the images, 0..1, for each label by itself.
+    """
+    surest: dict[str, list[float]] = {label: [] for label in bundle.labels}
+    for each in sets:
+        truth, found = found_in(bundle, "int8", each.data, each.split, frames=each.frames)
+        best = np.zeros((len(bundle.labels), len(truth.images)))
+        np.maximum.at(best, (found.label_ids, found.image_rows), found.scores)
+        for row, label in enumerate(bundle.labels):
+            if not each.labelled or label in each.labelled:
+                surest[label] += best[row].tolist()
+    return {
+        label: math.ceil(float(np.quantile(scores, 1 - alarms, method="higher")) * 1000) / 1000
+        for label, scores in surest.items()
+        if scores
+    }

@@ -39,7 +39,7 @@ def model_table(folder: Path, version: str) -> dict[str, Any]:
         "commit": str(known["git"])[:12] if "git" in known else _last_commit(folder),
         "machine": "x86-64, ONNX Runtime CPU",
         "command": f"the release of models/{folder.relative_to(ROOT / 'models')}, see its card",
-        "unit": "AP at IoU 0.5; recall and precision of INT8 at the bundle's thresholds",
+        "unit": "AP at IoU 0.5; recall and precision of INT8 at the balanced operating point",
         "columns": _COLUMNS,
         "rows": [row for name, scores in known["metrics"].items() for row in _rows(name, scores)],
         "notes": [f"ONNX Runtime {tools['onnxruntime']}"] if "onnxruntime" in tools else [],
@@ -57,11 +57,20 @@ def _rows(name: str, scores: Mapping[str, Any]) -> Iterator[list[str]]:
         for label, row in quantised.items():
             if label == "images":
                 continue
-            point = f"{_number(row['recall'])} ({_number(row['precision'])})"
+            point = _balanced(scores["int8"], group, label)
             yield [
                 name, group, label, str(row["boxes"]), _number(exact[label]["ap50"]),
                 _number(row["ap50"]), point,
             ]  # fmt: skip
+
+
+def _balanced(scores: Mapping[str, Any], group: str, label: str) -> str:
+    """Recall and precision at the default operating point, where they were counted."""
+    counted = scores.get("points", {}).get("balanced")
+    found = scores[group][label] if counted is None else counted[label] if group == "all" else {}
+    if "recall" not in found:
+        return ""
+    return f"{_number(found['recall'])} ({_number(found['precision'])})"
 
 
 def _number(value: float | None) -> str:

@@ -151,7 +151,7 @@ def fly(frames: Path, rate_hz: float, words: list[str]) -> int:
     def opened(uri: str, *_: object, **__: object) -> PlayedCamera:
         return PlayedCamera(frames, "rgb" if "rgb" in uri else "thermal", rate_hz)
 
-    base.open_source = opened
+    base.open_source = opened  # type: ignore[attr-defined, assignment]
     return windhover(words)
 
 

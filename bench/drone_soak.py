@@ -1,6 +1,6 @@
 """The drone's config for two hours: whether memory stays flat and the recording whole.
 
-    python -m bench.drone_soak [--minutes 120] [--rate 0.5] [--json FILE]
+    python -m bench.drone_soak [--minutes 120] [--rate 0.5] [--out bench/results/0.2.0]
 
 ``windhover up`` runs with config/qcs8550.yaml: both cameras, rgbt-n with its second look,
 monitor and recorder in one process. The backend is the CPU, for there is no HTP here, and the
@@ -12,8 +12,6 @@ gives it. The world runs slowly: a step of 1/30 s a frame, there and back.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import shutil
 import signal
 import subprocess
@@ -22,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +29,8 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 from rosbags.highlevel import AnyReader
+
+from bench.table import ResultTable, add_out, save
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = (3840, 2160)
@@ -47,7 +47,8 @@ class DroneSoak:
         minutes: that it ran, after the first five.
         frames: detections that were published.
         rate_hz: of them.
-        rss_mib: memory of the process and its children, each minute.
+        anon_mib: memory of the process and its children that no file backs, each minute:
+            resident pages of files come and go with what else the machine does.
         growth_mib: mean of the last ten minutes less mean of the first ten.
         found: mean detections a frame.
         recorded: messages of each topic.
@@ -58,7 +59,7 @@ class DroneSoak:
     minutes: float
     frames: int
     rate_hz: float
-    rss_mib: list[float]
+    anon_mib: list[float]
     growth_mib: float
     found: float
     recorded: dict[str, int]
@@ -155,15 +156,15 @@ def fly(frames: Path, rate_hz: float, words: list[str]) -> int:
     return windhover(words)
 
 
-def rss_mib(pid: int) -> float:
-    """Resident memory of a process and its children."""
+def anon_mib(pid: int) -> float:
+    """Resident memory of a process and its children that no file backs."""
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    family = [pid, *(int(child) for task in tasks for child in task.read_text().split())]
-    pages = 0
-    for each in family:
+    kib = 0
+    for each in (pid, *(int(child) for task in tasks for child in task.read_text().split())):
         with suppress(OSError):
-            pages += int(Path(f"/proc/{each}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+            lines = Path(f"/proc/{each}/status").read_text(encoding="utf-8").splitlines()
+            kib += sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
+    return kib / 1024
 
 
 def soak(folder: Path, minutes: float, rate_hz: float) -> DroneSoak:
@@ -184,21 +185,21 @@ def soak(folder: Path, minutes: float, rate_hz: float) -> DroneSoak:
         )  # fmt: skip
     try:
         time.sleep(WARM_UP_MIN * 60)
-        begun, rss = time.monotonic(), [rss_mib(process.pid)]
+        begun, used = time.monotonic(), [anon_mib(process.pid)]
         while time.monotonic() - begun < minutes * 60 and process.poll() is None:
             time.sleep(60.0)
-            rss.append(rss_mib(process.pid))
-            print(f"{len(rss) - 1:4d} min {rss[-1]:8.1f} MiB", flush=True)
+            used.append(anon_mib(process.pid))
+            print(f"{len(used) - 1:4d} min {used[-1]:8.1f} MiB", flush=True)
         ran = (time.monotonic() - begun) / 60
     finally:
         process.send_signal(signal.SIGINT)
         ended = process.wait(120.0)
     recorded, found, gaps = read_back(out / "bag")
     count = recorded.get("/detections", 0)
-    ten = max(1, min(10, len(rss) // 2))
-    growth = float(np.mean(rss[-ten:]) - np.mean(rss[:ten]))
+    ten = max(1, min(10, len(used) // 2))
+    growth = float(np.mean(used[-ten:]) - np.mean(used[:ten]))
     rate = count / ((ran + WARM_UP_MIN) * 60)
-    return DroneSoak(ran, count, rate, rss, growth, found, recorded, gaps, ended)
+    return DroneSoak(ran, count, rate, used, growth, found, recorded, gaps, ended)
 
 
 def read_back(bag: Path) -> tuple[dict[str, int], float, int]:
@@ -219,28 +220,48 @@ def read_back(bag: Path) -> tuple[dict[str, int], float, int]:
     return counts, found / max(1, counts.get("/detections", 0)), gaps
 
 
+def table(soaked: DroneSoak) -> ResultTable:
+    """The result as a table of one row."""
+    images = sum(n for topic, n in soaked.recorded.items() if topic.endswith("/compressed"))
+    row = (
+        f"{soaked.minutes:.0f} min at {soaked.rate_hz:.2f} frames/s",
+        str(soaked.frames),
+        f"{soaked.found:.1f}",
+        f"{soaked.anon_mib[0]:.1f} to {soaked.anon_mib[-1]:.1f}",
+        f"{soaked.growth_mib:+.1f}",
+        f"{soaked.recorded.get('/tracks', 0)} tracks, {images} images, {soaked.gaps} gaps",
+        "yes" if soaked.ended == 0 else f"no, ended with {soaked.ended}",
+    )
+    return ResultTable(
+        "The drone's config for hours: rendered 4K NV12 and thermal",
+        "memory that no file backs, MiB",
+        ("run", "frames", "found a frame", "memory", "growth (< 5 asked)", "recording", "intact"),
+        [row],
+        [
+            "config/qcs8550.yaml with the cameras played and the backend cpu: rgbt-n with its "
+            "second look, monitor and recorder in one process.",
+            "Growth is the mean of the last ten minutes less that of the first ten; five minutes "
+            "before are not counted. A gap is a frame whose detections or tracks are missing.",
+        ],
+    )
+
+
 def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--minutes", type=float, default=120.0)
     parser.add_argument("--rate", type=float, default=0.5, help="frames a second")
-    parser.add_argument("--json", type=Path, help="where the result is written")
     parser.add_argument("--keep", type=Path, help="folder to work in, kept")
     parser.add_argument("--fly", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
+    add_out(parser)
     asked = parser.parse_args()
     if asked.fly:
         return fly(asked.fly, asked.rate, asked.words)
     with tempfile.TemporaryDirectory(prefix="windhover-") as folder:
-        result = soak(asked.keep or Path(folder), asked.minutes, asked.rate)
-    if asked.json:
-        asked.json.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
-    print(
-        f"{result.minutes:.0f} min, {result.frames} frames at {result.rate_hz:.2f} a second with "
-        f"{result.found:.1f} detections each; RSS {result.rss_mib[0]:.1f} to "
-        f"{result.rss_mib[-1]:.1f} MiB, {result.growth_mib:+.1f}; recorded {result.recorded}, "
-        f"{result.gaps} gaps; ended with {result.ended}"
-    )
+        result = table(soak(asked.keep or Path(folder), asked.minutes, asked.rate))
+    print(" | ".join(result.rows[0]))
+    save({"drone-soak": result}, asked.out, "bench.drone_soak")
     return 0
 
 

@@ -99,9 +99,7 @@ def _at_grid(curve: PrCurve) -> NDArray[np.float64]:
     return np.stack([curve.precision[ends], curve.recall[ends]]) * (above > 0)
 
 
-def quiet_scores(
-    bundle: Bundle, sets: Sequence[LabelledSplit], alarms: float
-) -> dict[str, float]:
+def quiet_scores(bundle: Bundle, sets: Sequence[LabelledSplit], alarms: float) -> dict[str, float]:
     """Score per label above which it is found in no more than a share of empty images.
 
     Args:

@@ -142,9 +142,7 @@ def keep_graphs(source: Path, out: Path) -> ExportedGraphs:
         for output in bundle.head.outputs
         if output.scale is not None and output.zero_point is not None
     }
-    return ExportedGraphs(
-        list(bundle.labels), bundle.modality, quantisation, bundle.head.reg_max
-    )
+    return ExportedGraphs(list(bundle.labels), bundle.modality, quantisation, bundle.head.reg_max)
 
 
 def write_float(core: onnx.ModelProto, labels: Sequence[str], out: Path) -> Bundle:

@@ -209,9 +209,7 @@ def bag(
     mapping = parse_mapping(label_map or [])
     part = BagPart(start, duration, remap or [])
     stamps = "now" if rate > 0.0 else "source"
-    settings = settings_of_bag(
-        bags[0], part, stamps, config, model, backend, rate, operating_point
-    )
+    settings = settings_of_bag(bags[0], part, stamps, config, model, backend, rate, operating_point)
     if len(bags) > 1 or cluster is not None:
         if rate > 0.0 and (workers > 1 or cluster is not None):
             raise ConfigError(

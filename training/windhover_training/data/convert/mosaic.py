@@ -16,8 +16,8 @@ import numpy as np
 
 from windhover.errors import DataError
 from windhover_training.config import Range
-from windhover_training.data.augment.crops import Sample
 from windhover_training.data.augment.real_rgb import compose, load_real
+from windhover_training.data.augment.samples import Sample
 from windhover_training.data.convert.truth_file import write_truth
 from windhover_training.data.readers.dataset import load_set
 

@@ -15,13 +15,11 @@ import pytest
 
 import windhover_sim
 from tests.support.fixtures import PATIENCE_S
-from tests.support.processes import start
+from tests.support.processes import ROOT, start
 from windhover.errors import ConfigError, DataError
 from windhover_evaluation.fan_out import open_workers
 
 distributed = pytest.importorskip("distributed")
-# Workers can't import a test.
-pytest.importorskip("cloudpickle").register_pickle_by_value(sys.modules[__name__])
 
 
 def square(number: int) -> int:
@@ -74,7 +72,8 @@ def scheduler():
 
 def join(scheduler, cwd: Path, *path: Path) -> None:
     """Start a worker as a user does, in a process with a working directory of its own."""
-    more = {} if not path else {"PYTHONPATH": os.pathsep.join(map(str, path))}
+    # It imports this test by the name that pytest gives it.
+    more = {"PYTHONPATH": os.pathsep.join(map(str, [*path, ROOT]))}
     command = [sys.executable, "-m", "distributed.cli.dask_worker", scheduler.scheduler_address]
     command += ["--no-nanny", "--nthreads", "1", "--no-dashboard", "--local-directory", str(cwd)]
     before = len(scheduler.scheduler.workers)

@@ -17,6 +17,7 @@ import windhover_sim
 from tests.support.fixtures import PATIENCE_S
 from tests.support.processes import ROOT, start
 from windhover.errors import ConfigError, DataError
+from windhover_evaluation import fan_out
 from windhover_evaluation.fan_out import open_workers
 
 distributed = pytest.importorskip("distributed")
@@ -165,6 +166,18 @@ def test_an_address_without_a_scheduler_is_refused(address, reason, tmp_path):
     with pytest.raises(ConfigError, match=reason), open_workers(1, address, out=tmp_path / "out"):
         pytest.fail("there is a cluster")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_cluster_whose_workers_are_gone_is_not_waited_for(scheduler, tmp_path, monkeypatch):
+    monkeypatch.setattr(fan_out, "_ALONE_S", 3.0)
+    join(scheduler, tmp_path)
+    address = scheduler.scheduler_address
+    with (
+        pytest.raises(DataError, match="no worker of the cluster is left"),
+        open_workers(1, address) as workers,
+    ):
+        list(workers.map(die, range(2)))
 
 
 def test_a_cluster_without_workers_is_refused(scheduler, tmp_path):

@@ -40,6 +40,8 @@ R = TypeVar("R")
 
 _PACKAGES = ("windhover", "windhover_sim", "windhover_evaluation")
 _CONNECT_S = 10
+_ALONE_S = 120.0  # without a worker
+_LOST = "the cluster was lost; start it and this command again"
 _DRAIN_S = 60.0  # for what still runs on a cluster when a run ends early
 # Tasks that are given out before the oldest is done: a slow one holds up nobody, and a set of
 # a million frames is not queued at once.
@@ -113,6 +115,7 @@ class Workers:
             mine = f"{self._run}-{first + turn}"
             while mine not in outcomes:
                 # Collected at once: what a worker still holds would be lost with it.
+                _wait_for_one(running, client)
                 future, outcome = next(running)
                 outcomes[future.key] = (future.status, outcome)
             yield _unpacked(*outcomes.pop(mine))
@@ -189,6 +192,27 @@ def _note_in(folder: Path) -> Iterator[Path]:
         if made:
             with suppress(OSError):
                 folder.rmdir()  # where nothing was written
+
+
+def _wait_for_one(running: Any, client: Client) -> None:
+    """Wait until a task is done; without any worker for a while none ever may be.
+
+    Raises:
+        DataError: the workers are gone.
+    """
+    asked = seen = time.monotonic()
+    while not running.has_ready():
+        time.sleep(0.01)
+        if time.monotonic() < asked + 1.0:
+            continue
+        try:
+            there = bool(client.nthreads())
+        except (OSError, TimeoutError):
+            raise DataError(_LOST) from None
+        asked = time.monotonic()
+        seen = asked if there else seen
+        if asked > seen + _ALONE_S:  # until then some may be started anew
+            raise DataError("no worker of the cluster is left; start some, and this command again")
 
 
 def _cancel(client: Client, workers: Workers) -> None:
@@ -329,7 +353,7 @@ def _unpacked(status: str, outcome: Any) -> Any:
     if isinstance(error, ImportError):
         raise ConfigError(f"a worker can't run our code ({_first_line(error)})") from None
     if isinstance(error, CancelledError) or status in {"cancelled", "lost"}:
-        raise DataError("the cluster was lost; start it and this command again") from None
+        raise DataError(_LOST) from None
     raise error
 
 

@@ -125,7 +125,7 @@ def test_a_blank_camera_leaves_the_other(started: RgbtModel) -> None:
 
 
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="fit 0 of the model.s 81 layers"):
+    with pytest.raises(DataError, match=r"fit 0 of the model.s 81 layers"):
         warm_start(RgbtModel("yolo11n.yaml", 4, "early"), {}, CLASSES)
 
 

@@ -17,7 +17,12 @@ from windhover.inference import open_backend
 from windhover.model import Bundle, Role
 from windhover.types import Frame
 from windhover_evaluation.fidelity.agreement import compare_backends
-from windhover_training.config import ModelSpec, QuantisationConfig, ReleaseConfig
+from windhover_training.config import (
+    LabelledSplit,
+    ModelSpec,
+    QuantisationConfig,
+    ReleaseConfig,
+)
 from windhover_training.engine.fusion import RgbtModel
 from windhover_training.engine.model import (
     build_as,
@@ -154,7 +159,7 @@ def test_it_is_trained_exported_quantised_compiled_and_decoded(
     release = ReleaseConfig(
         name="p2", version="0", checkpoint=done.final, height=64, width=64,
         calibration=QuantisationConfig(data=[root], images=8), scores={},
-        thresholds_on=(root, "val"), provenance={},
+        thresholds_on=(LabelledSplit(data=root, split="val"),), provenance={},
     )  # fmt: skip
     bundle = add_to_bundle(export(release, tmp_path / "bundle").root)
     assert bundle.head.strides == (4, 8, 16, 32)

@@ -19,6 +19,8 @@ KEYS = {
     "av": None,
     "cryptography": "python3-cryptography",
     "cv2": "python3-opencv",
+    "dask": None,  # comes with distributed
+    "distributed": None,
     "jinja2": "python3-jinja2",
     "linuxpy": None,
     "markupsafe": "python3-jinja2",

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 from windhover.command_line import print_error
@@ -125,7 +125,10 @@ def make_executor() -> Any:
         from rclpy.executors import SingleThreadedExecutor
 
         return SingleThreadedExecutor()
-    return EventsExecutor()
+    # It enables faulthandler, which asks for a file: the stderr of a notebook, or of whoever
+    # catches the output, is none.
+    with redirect_stderr(sys.__stderr__):
+        return EventsExecutor()
 
 
 @contextmanager

@@ -170,7 +170,7 @@ def test_every_set_of_a_released_model_is_in_the_manual_with_its_licence(name: s
     used = {
         match[1]
         for line in lines
-        for match in re.finditer(r"training/workspace/([\w.]+)(?!/)", line)
+        for match in re.finditer(r"training/workspace/([\w.]+)\b(?!/)", line)
         if match[1] != "runs"
     }
     assert used

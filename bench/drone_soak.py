@@ -24,13 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 from rosbags.highlevel import AnyReader
 
 from bench.table import ResultTable, add_out, save
+from embedded.tidy import children_of
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = (3840, 2160)
@@ -100,6 +99,7 @@ def draw(folder: Path) -> None:
     """Render both cameras' frames."""
     from windhover_sim.config import parse_scene_uri
     from windhover_sim.scene import Scene
+    from windhover_sim.sensor import as_nv12
 
     width, height = SIZE
     scene = Scene(parse_scene_uri(f"{SCENE}&rgb_size={width}x{height}").config)
@@ -107,18 +107,9 @@ def draw(folder: Path) -> None:
         rgb, thermal = scene.render(moment, "rgb").rgb, scene.render(moment, "thermal").thermal
         assert rgb is not None
         assert thermal is not None
-        np.save(folder / f"rgb-{moment:03d}.npy", nv12_of(np.asarray(rgb, np.uint8)))
+        np.save(folder / f"rgb-{moment:03d}.npy", as_nv12(np.asarray(rgb, np.uint8)))
         np.save(folder / f"thermal-{moment:03d}.npy", thermal)
         print(f"rendered {moment + 1} of {MOMENTS}", flush=True)
-
-
-def nv12_of(bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """``(H, W, 3)`` B, G, R as NV12, ``(1.5 H, W)``: luma, then interleaved chroma."""
-    height, width = bgr.shape[:2]
-    planar = cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420)
-    chroma = planar[height:].reshape(2, -1)
-    pairs = np.stack([chroma[0], chroma[1]], axis=1).reshape(height // 2, width)
-    return np.concatenate([planar[:height], pairs]).astype(np.uint8)
 
 
 def config_of(folder: Path, rate_hz: float) -> Path:
@@ -158,9 +149,8 @@ def fly(frames: Path, rate_hz: float, words: list[str]) -> int:
 
 def anon_mib(pid: int) -> float:
     """Resident memory of a process and its children that no file backs."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
     kib = 0
-    for each in (pid, *(int(child) for task in tasks for child in task.read_text().split())):
+    for each in (pid, *children_of(pid)):
         with suppress(OSError):
             lines = Path(f"/proc/{each}/status").read_text(encoding="utf-8").splitlines()
             kib += sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))

@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 from rosbags.highlevel import AnyReader
 
+from embedded.tidy import children_of
 from tests.faults.injected import URI
 from tests.support.processes import kill
 from windhover.errors import DataError
@@ -110,8 +111,7 @@ class Chain:
 
     def family(self) -> list[int]:
         """Process ids of the process and its children."""
-        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        return [self.process.pid, *(int(pid) for task in tasks for pid in task.read_text().split())]
+        return [self.process.pid, *children_of(self.process.pid)]
 
     def child(self, node: str) -> int:
         """Process id of a node with its own process."""

@@ -136,3 +136,18 @@ def motion_blur(image: NDArray[np.float32], blur: Floats) -> NDArray[np.float32]
                 if wx * wy > 0:
                     kernel[y0 + dy, x0 + dx] += wx * wy
     return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum()))
+
+
+def as_nv12(bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A colour picture as a camera gives it: luma, then interleaved chroma of half the size.
+
+    Args:
+        bgr: ``(H, W, 3)``, sides even.
+
+    Returns:
+        ``(1.5 H, W)``.
+    """
+    height, width = bgr.shape[:2]
+    planar = cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420)
+    chroma = planar[height:].reshape(2, -1).T.reshape(height // 2, width)
+    return np.concatenate([planar[:height], chroma]).astype(np.uint8, copy=False)

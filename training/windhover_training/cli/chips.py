@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
-from windhover.errors import ConfigError
-
 from ..progress import progress_bar
-from .fan_out import PROCESSES, Cluster, Count, workers_for
+from .fan_out import PROCESSES, Cluster, Count, render_splits, workers_for
 from .paths import WORKSPACE
 
 
@@ -25,17 +23,7 @@ def render_chips(
     from windhover_training.data.render.chips import chip_parts
     from windhover_training.data.render.chips import render_chips as render
 
-    every = chip_parts(count)
-    chosen = [part for part in every if only in (None, part.name)]
-    if not chosen:
-        names = ", ".join(part.name for part in every)
-        raise ConfigError(f"--only {only!r} must be one of {names}")
-    out = out.absolute()
-    with workers_for(workers, cluster, out) as several:
-        for part in chosen:
-            with progress_bar(part.name) as progress:
-                chips = render(out, part, several, progress)
-            typer.echo(f"{part.name}: {chips} chips")
+    render_splits(chip_parts(count), only, render, out, workers, cluster, "chips")
 
 
 def cut_chips(

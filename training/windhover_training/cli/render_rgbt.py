@@ -7,10 +7,7 @@ from typing import Annotated
 
 import typer
 
-from windhover.errors import ConfigError
-
-from ..progress import progress_bar
-from .fan_out import PROCESSES, Cluster, Count, workers_for
+from .fan_out import PROCESSES, Cluster, Count, render_splits
 from .paths import WORKSPACE
 
 
@@ -28,14 +25,4 @@ def render_rgbt(
     if jobs is not None:
         typer.echo("note: --jobs is --workers now and will go", err=True)
         workers = jobs
-    every = parts(count)
-    chosen = [part for part in every if only in (None, part.name)]
-    if not chosen:
-        names = ", ".join(part.name for part in every)
-        raise ConfigError(f"--only {only!r} must be one of {names}")
-    out = out.absolute()
-    with workers_for(workers, cluster, out) as several:
-        for part in chosen:
-            with progress_bar(part.name) as progress:
-                images = render_part(out, part, several, progress)
-            typer.echo(f"{part.name}: {images} images")
+    render_splits(parts(count), only, render_part, out, workers, cluster, "images")

@@ -11,15 +11,7 @@ from hypothesis import strategies as st
 from windhover.errors import EncodingError
 from windhover.imaging.reduction import FrameReducer, flipped_full, nv12_planes
 from windhover.types import Frame, FullFrame
-
-
-def as_nv12(bgr):
-    """A colour picture of even sides as a camera gives it."""
-    height, width = bgr.shape[:2]
-    planar = cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420)
-    chroma = planar[height:].reshape(2, height // 2, width // 2)
-    return np.concatenate((planar[:height], np.moveaxis(chroma, 0, 2).reshape(-1, width)))
-
+from windhover_sim.sensor import as_nv12
 
 RED, LIGHT = (60, 60, 220), (220, 220, 220)
 

@@ -18,6 +18,7 @@ from windhover.second_look.chips import (
     whole_pixels,
 )
 from windhover.types import FullFrame
+from windhover_sim.sensor import as_nv12
 
 SIZE = 160
 
@@ -88,7 +89,7 @@ def test_whole_pixels_are_cut_as_any_others_are(encoding, x, y, half):
         interpolation=cv2.INTER_CUBIC,
     )  # fmt: skip
     image = {
-        "bgr8": picture, "nv12": nv12_of(picture), "8UC4": np.dstack((picture, picture[..., 0])),
+        "bgr8": picture, "nv12": as_nv12(picture), "8UC4": np.dstack((picture, picture[..., 0])),
     }[encoding]  # fmt: skip
     frame, center, span = FullFrame(image, encoding), np.array([2.0 * x, 2.0 * y]), 2.0 * half
     center += half % 2
@@ -108,7 +109,7 @@ def test_every_encoding_gives_the_same_chip(encoding):
         "bgr8": picture,
         "rgb8": picture[..., ::-1].copy(),
         "8UC4": np.dstack((picture, picture[..., 0])),
-        "nv12": nv12_of(picture),
+        "nv12": as_nv12(picture),
     }[encoding]
     wanted = cut(FullFrame(picture, "bgr8"), (633.3, 355.7), 200.0).astype(int)
     found = cut(FullFrame(image, encoding), (633.3, 355.7), 200.0).astype(int)
@@ -117,19 +118,11 @@ def test_every_encoding_gives_the_same_chip(encoding):
     assert np.abs(found - wanted).mean() <= limit
 
 
-def nv12_of(picture):
-    i420 = cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420)
-    height, width = picture.shape[:2]
-    luma, u, v = np.split(i420.reshape(-1), [height * width, height * width * 5 // 4])
-    chroma = np.stack((u, v), axis=1).reshape(height // 2, width)
-    return np.concatenate((luma.reshape(height, width), chroma))
-
-
 @pytest.mark.parametrize("encoding", ["bgr8", "nv12"])
 @given(st.floats(-300, 1600), st.floats(-300, 1000), st.floats(1, 2500))
 def test_a_chip_partly_or_wholly_outside_repeats_the_border(encoding, x, y, span):
     picture = np.full((720, 1280, 3), (40, 120, 200), np.uint8)
-    image = nv12_of(picture) if encoding == "nv12" else picture
+    image = as_nv12(picture) if encoding == "nv12" else picture
     chip = cut(FullFrame(image, encoding), (x, y), span)
     assert np.abs(chip.astype(int) - (40, 120, 200)).max() <= 3
 

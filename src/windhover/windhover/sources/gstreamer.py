@@ -238,13 +238,7 @@ class GStreamerSource(LiveSource):
             return self._timings.popleft()
 
     def _release(self) -> None:
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(timeout=1.0)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        end_pipeline(self._process)
         if self._thread is None:
             self._frames.close()
 
@@ -282,6 +276,17 @@ def read_problem(process: subprocess.Popen[str]) -> str:
                 problem = line.strip()
     process.wait()
     return problem
+
+
+def end_pipeline(process: subprocess.Popen[str]) -> None:
+    """End a pipeline that still runs; one that does not heed that within a second is killed."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(timeout=1.0)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def picture_of(buffer: object, caps: VideoCaps) -> tuple[Image, str]:

@@ -40,6 +40,7 @@ from windhover.sources.gstreamer import (
     VideoCaps,
     caps_of,
     command_of,
+    end_pipeline,
     picture_of,
     read_problem,
 )
@@ -326,13 +327,7 @@ class SharedGStreamerSource(LiveSource):
         self._reported = True
 
     def _release(self) -> None:
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(timeout=1.0)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        end_pipeline(self._process)
         if self._client is not None:
             self._client.close()
 

@@ -197,15 +197,11 @@ def _measure(bundle: Bundle, name: str, frames: list[Frame], count: int) -> dict
 def _result(detector: Detector, frame: Frame) -> list[dict[str, Any]]:
     return [
         {
-            "label": detector.labels[label],
-            "score": round(score, 4),
-            "box": [round(v, 2) for v in box],
+            "label": record["name"],
+            "score": round(record["score"], 4),
+            "box": [round(v, 2) for v in record["box"]],
         }
-        for box, score, label in (
-            (row.tolist(), float(score), int(label))
-            for found in [detector.detect(frame)]
-            for row, score, label in zip(found.boxes, found.scores, found.class_ids, strict=True)
-        )
+        for record in detector.detect(frame).to_dict()
     ]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ from typing import Any
 from windhover.errors import ConfigError, DataError, SourceError
 from windhover.files import write_json
 from windhover.sources import is_bag
+from windhover_evaluation.detection.operating_points import OperatingPoint, ratio
 from windhover_evaluation.fan_out import open_workers
 
 FORMAT = "windhover-bags/1"
@@ -222,18 +224,18 @@ def summarise(bags: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     total = partial(_total, scored)
     if any("detection" in bag for bag in scored):
         counts = {name: total("detection", name) for name in _COUNTS}
-        hits, false, missed = counts.values()
+        point = OperatingPoint(None, **counts)
         added["detection"] = {
             **counts,
-            "precision": _share(hits, hits + false),
-            "recall": _share(hits, hits + missed),
-            "f1": _share(2 * hits, 2 * hits + false + missed),
+            "precision": _known(point.precision),
+            "recall": _known(point.recall),
+            "f1": _known(point.f1),
         }
     if any("tracking" in bag for bag in scored):
         counts = {name: total("tracking", name) for name in _TRACK_COUNTS}
         errors = counts["false_positives"] + counts["false_negatives"] + counts["id_switches"]
-        share = _share(errors, counts["true_positives"] + counts["false_negatives"])
-        added["tracking"] = {**counts, "MOTA": None if share is None else 1.0 - share}
+        share = ratio(errors, counts["true_positives"] + counts["false_negatives"])
+        added["tracking"] = {**counts, "MOTA": _known(1.0 - share)}
     means = {
         part: {name: _mean([bag[part][name] for bag in scored if part in bag]) for name in names}
         for part, names in _MEANS.items()
@@ -246,8 +248,8 @@ def _total(bags: Sequence[Mapping[str, Any]], part: str, name: str) -> int:
     return sum(int(bag[part][name]) for bag in bags if part in bag)
 
 
-def _share(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

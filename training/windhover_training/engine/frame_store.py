@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable
 
 import numpy as np
@@ -53,6 +54,10 @@ class FrameStore:
         self._frames: weakref.WeakKeyDictionary[Sample, torch.Tensor] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
         self._room: int | None = None
+        self._used = 0
+        # Sizes of frames whose sample is gone. A finaliser may run while the lock is held, so it
+        # only appends.
+        self._gone: deque[int] = deque()
 
     def frame(self, sample: Sample) -> torch.Tensor | None:
         """``(H, W, C)`` uint8 on the device; None for one that is to be streamed."""
@@ -70,18 +75,24 @@ class FrameStore:
     def used_bytes(self) -> int:
         """What the frames take on the device."""
         with self._lock:
-            return sum(frame.nbytes for frame in self._frames.values())
+            return self._count()
 
     def _take(self, sample: Sample) -> torch.Tensor | None:
         if self._room is None:
             self._room = int(self._share * self._free(self.device))
         pixels = sample.pixels
-        used = sum(frame.nbytes for frame in self._frames.values())
-        if used + pixels.nbytes > self._room:
+        if self._count() + pixels.nbytes > self._room:
             return None
         frame = self.send(torch.from_numpy(np.array(as_planes_last(pixels))))
         self._frames[sample] = frame
+        self._used += frame.nbytes
+        weakref.finalize(sample, self._gone.append, frame.nbytes)
         return frame
+
+    def _count(self) -> int:
+        while self._gone:
+            self._used -= self._gone.popleft()
+        return self._used
 
 
 def as_planes_last(pixels: Pixels) -> Pixels:

@@ -37,7 +37,7 @@ def test_no_scene_is_in_two_splits() -> None:
 
 
 def test_a_scene_gives_chips_whose_weapons_are_boxed(tmp_path: Path) -> None:
-    part = ChipPart("few", Part("few", range(400_000, 400_001), armed=True), frames=1, people=6)
+    part = ChipPart("few", Part("few", range(400_000, 400_001), armed=True), frames=1, most=6)
     count = render_chips(tmp_path, part)
     truth = json.loads((tmp_path / "truth/few.json").read_text())
     assert count == len(truth["images"]) == 6
@@ -53,6 +53,18 @@ def test_a_scene_gives_chips_whose_weapons_are_boxed(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "truth/few.json").read_text()) == truth
     again = [row for _, row in chips_of_scene(part, 400_000)]
     assert [r["image"]["flight"] for r in again] == ["scene-400000"] * 6
+
+
+def test_chips_of_things_are_of_two_wheelers_first() -> None:
+    scenes = Part("things", range(470_000, 470_006))
+    part = ChipPart("things", scenes, frames=1, most=4, around="things", exact=True)
+    shown = [
+        row["image"]["attributes"]["shows"]
+        for seed in scenes.seeds
+        for _, row in chips_of_scene(part, seed)
+    ]
+    assert {"two-wheeler", "vehicle", "clutter"} == set(shown)
+    assert len(shown) > 12
 
 
 def test_weapons_too_short_to_be_told_are_ignored() -> None:

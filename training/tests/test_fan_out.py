@@ -60,7 +60,7 @@ def test_sets_are_the_same_whatever_the_number_of_workers(
             render_split(out / "thermal", "train", seeds, workers)
             render_part(out / "rgbt", Part("train", seeds, frames=1), workers)
             few = Part("few", range(400_000, 400_002), armed=True)
-            render_chips(out / "chips", ChipPart("few", few, frames=1, people=3), workers)
+            render_chips(out / "chips", ChipPart("few", few, frames=1, most=3), workers)
             cut_chips(tmp_path / "raw", out / "cut", workers)
         given = [str(tmp_path / "set.json"), "--images", str(tmp_path / "images")]
         given += ["--workers", str(count), "--out", str(out / "set")]

@@ -1,10 +1,12 @@
 """A close-up shows what a camera of that resolution sees there, with truth in its pixels."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from windhover.errors import ConfigError
-from windhover_sim import Scene, SceneConfig
+from windhover_sim import SCENE_LABELS, Scene, SceneConfig
 
 SIZE, SPAN_M = 160, 2.9
 CONFIG = SceneConfig(
@@ -77,3 +79,17 @@ def test_the_same_close_up_is_drawn_again(scene):
 def test_a_frame_that_is_not_there_is_refused(scene):
     with pytest.raises(ConfigError, match="has no frame"):
         scene.close_up(10_000, np.zeros(3), SIZE, SPAN_M, 3840)
+
+
+def test_a_thing_is_in_the_middle_of_its_close_up():
+    scene = Scene(replace(CONFIG, n_people=0, n_armed=0, n_motorcycles=6, n_cars=3, motion=0.0))
+    things = scene.things(0)
+    assert [thing.label for thing in things].count("two-wheeler") == 6
+    assert [thing.label for thing in things].count("vehicle") >= 3
+    for thing in things:
+        if thing.label != "two-wheeler":
+            continue
+        _, truth, _ = scene.close_up(0, thing.centre, SIZE, SPAN_M, 3840)
+        middles = (truth.boxes[:, :2] + truth.boxes[:, 2:]) / 2
+        bikes = truth.class_ids == SCENE_LABELS.index("two-wheeler")
+        assert np.abs(middles[bikes] - SIZE / 2).max(axis=1).min() < 25

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from windhover.errors import ConfigError
 from windhover_sim.bands import lit_tiles
 from windhover_sim.camera import NEAR_M, Camera, Floats, Intrinsics
-from windhover_sim.config import SceneConfig
+from windhover_sim.config import SCENE_LABELS, SceneConfig
 from windhover_sim.ground import horizon_mask, render_ground
 from windhover_sim.layout import Rect, Tree
 from windhover_sim.outlines import Outline, outline_all
@@ -89,6 +89,19 @@ class ScenePerson:
     armed: bool
     carries: str
     held: str
+
+
+@dataclass(frozen=True, slots=True)
+class SceneThing:
+    """Something in a scene that is no person, at one instant.
+
+    Attributes:
+        label: as in the truth; "" for what is not in it, such as a bin, a lamp or a trunk.
+        centre: ``(3,)`` world, metres.
+    """
+
+    label: str
+    centre: Floats
 
 
 class Scene:
@@ -173,6 +186,21 @@ class Scene:
             for actor in self._world.actors
             if isinstance(actor.body, Person)
         ]
+
+    def things(self, index: int) -> list[SceneThing]:
+        """What is no person in the scene at a frame, in view or not, buildings left out."""
+        t = self._time(index)
+        moving = [
+            SceneThing(SCENE_LABELS[actor.targets[0].class_id], np.array(actor.centre(t)))
+            for actor in self._world.actors
+            if not isinstance(actor.body, Person)
+        ]
+        fixed = [
+            SceneThing("", fixture.centre)
+            for fixture in self._world.fixtures
+            if fixture.footprint is None
+        ]
+        return moving + fixed
 
     def close_up(
         self, index: int, aim: Floats, size: int, span_m: float, width: int

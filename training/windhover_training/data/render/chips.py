@@ -1,7 +1,7 @@
 """Rendered chips of people for the second look, with the boxes of what they carry.
 
-A chip is what a camera of some width sees of 2.9 m around a person (``Scene.close_up``). Every
-scene has a seed and a split takes a range of seeds, so that no scene is in two splits. The
+A chip is what a camera of some width sees of 2.9 m around a person (``Scene.close_up``), or
+around a thing that the first look may take for one: handlebars look like a rifle. Every scene has a seed and a split takes a range of seeds, so that no scene is in two splits. The
 layout is that of :mod:`.rgbt_scenes`: ``images/<split>``, ``truth/<split>.json``.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import cv2
 import numpy as np
@@ -20,7 +20,7 @@ from windhover.errors import DataError
 from windhover.files import write_json
 from windhover_evaluation.fan_out import HERE, Progress, Workers
 from windhover_sim import SCENE_LABELS, Scene
-from windhover_sim.scene import ScenePerson
+from windhover_sim.camera import Floats
 from windhover_sim.truth import SceneTruth
 from windhover_training.data.render.rgbt_scenes import (
     LEAST_WEAPON_PX,
@@ -52,7 +52,8 @@ class ChipPart:
         name: of the split.
         scenes: which scenes, and how they are drawn.
         frames: of each scene.
-        people: most people of a frame.
+        most: chips of a frame.
+        around: what the chips are centred on: people, or things, two-wheelers first.
         width: of the camera; ``None`` mixes :data:`WIDTHS`.
         exact: chips are centred on the person, at the exact span.
     """
@@ -60,7 +61,8 @@ class ChipPart:
     name: str
     scenes: Part
     frames: int = 3
-    people: int = 14
+    most: int = 14
+    around: Literal["people", "things"] = "people"
     width: int | None = None
     exact: bool = False
 
@@ -69,13 +71,15 @@ def chip_parts(count: int) -> list[ChipPart]:
     """The splits of a set with ``count`` training scenes."""
     armed = Part("armed", range(400_000, 400_000 + max(1, count * 3 // 4)), armed=True)
     plain = Part("plain", range(450_000, 450_000 + max(1, count // 4)))
+    things = Part("things", range(470_000, 470_000 + max(1, count // 4)))
     held_out = Part("test", range(60), held_out=True)
     return [
         ChipPart("train", armed),
         ChipPart("train-plain", plain),
+        ChipPart("train-things", things, most=8, around="things"),
         ChipPart("val", Part("val", range(1_000, 1_020), held_out=True), frames=2, exact=True),
         *(
-            ChipPart(f"test-{width}", held_out, 2, 999, width, exact=True)
+            ChipPart(f"test-{width}", held_out, 2, 999, width=width, exact=True)
             for width in (3840, 2560, 1920, 1280)
         ),
     ]
@@ -97,30 +101,53 @@ def chips_of_scene(part: ChipPart, seed: int) -> Iterator[tuple[np.ndarray, dict
     else:
         indices = np.sort(rng.integers(0, config.length, part.frames))
     for index in indices.tolist():
-        people = scene.people(index)
-        order = rng.permutation(len(people)).tolist()
         taken = 0
-        for row in order:
-            if taken == part.people:
+        for target in _targets(scene, part, index, rng):
+            if taken == part.most:
                 break
-            drawn = _chip(scene, part, index, people[row], rng)
+            drawn = _chip(scene, part, index, target, rng)
             if drawn is None:
                 continue
             taken += 1
             yield drawn
 
 
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """What a chip is centred on, and what is noted of it."""
+
+    centre: Floats
+    attributes: dict[str, Any]
+
+
+def _targets(
+    scene: Scene, part: ChipPart, index: int, rng: np.random.Generator
+) -> list[_Target]:
+    """All that chips of a frame may be centred on, in the order of drawing."""
+    if part.around == "people":
+        found = [
+            _Target(each.centre, {"carries": each.carries, "armed": each.armed})
+            for each in scene.people(index)
+        ]
+        return [found[row] for row in rng.permutation(len(found)).tolist()]
+    things = scene.things(index)
+    mixed = [things[row] for row in rng.permutation(len(things)).tolist()]
+    # Two-wheelers are taken for people more often than anything else.
+    mixed.sort(key=lambda thing: thing.label != "two-wheeler")
+    return [_Target(each.centre, {"shows": each.label or "clutter"}) for each in mixed]
+
+
 def _chip(
-    scene: Scene, part: ChipPart, index: int, person: ScenePerson, rng: np.random.Generator
+    scene: Scene, part: ChipPart, index: int, target: _Target, rng: np.random.Generator
 ) -> tuple[np.ndarray, dict[str, Any]] | None:
     width = part.width or int(rng.choice(list(WIDTHS), p=list(WIDTHS.values())))
-    aim, span = person.centre, SPAN_M
+    aim, span = target.centre, SPAN_M
     if not part.exact:
         aim = aim + np.array([*rng.normal(0.0, _JITTER_M, 2), 0.0])
         span = SPAN_M * float(rng.uniform(*_SPAN_FACTORS))
     camera = scene.camera(index, "rgb")
     # The square camera of the close-ups has the width's view and less of its height.
-    pixel, depth = camera.project(person.centre[None])
+    pixel, depth = camera.project(target.centre[None])
     share = pixel[0] / np.array([camera.intrinsics.width, camera.intrinsics.height])
     tall = np.abs(share[1] - 0.5) * 16 / 9
     if depth[0] <= 0 or not (0 < share[0] < 1) or tall > 0.5:
@@ -133,7 +160,7 @@ def _chip(
         "flight": f"scene-{config.seed}",
         "time_of_day": time_of_day(config.hour),
         "altitude": round(float(camera.position[2]), 1),
-        "attributes": {"camera_width": width, "carries": person.carries, "armed": person.armed},
+        "attributes": {"camera_width": width, **target.attributes},
     }
     to_reference = scale * _REFERENCE_WIDTH / width
     return pixels, {"image": image, "annotations": chip_truth(truth, to_reference)}

@@ -1,8 +1,9 @@
 """Rendered chips of people for the second look, with the boxes of what they carry.
 
 A chip is what a camera of some width sees of 2.9 m around a person (``Scene.close_up``), or
-around a thing that the first look may take for one: handlebars look like a rifle. Every scene has a seed and a split takes a range of seeds, so that no scene is in two splits. The
-layout is that of :mod:`.rgbt_scenes`: ``images/<split>``, ``truth/<split>.json``.
+around a thing that the first look may take for one: handlebars look like a rifle. Every scene
+has a seed and a split takes a range of seeds, so that no scene is in two splits. The layout is
+that of :mod:`.rgbt_scenes`: ``images/<split>``, ``truth/<split>.json``.
 """
 
 from __future__ import annotations
@@ -120,9 +121,7 @@ class _Target:
     attributes: dict[str, Any]
 
 
-def _targets(
-    scene: Scene, part: ChipPart, index: int, rng: np.random.Generator
-) -> list[_Target]:
+def _targets(scene: Scene, part: ChipPart, index: int, rng: np.random.Generator) -> list[_Target]:
     """All that chips of a frame may be centred on, in the order of drawing."""
     if part.around == "people":
         found = [

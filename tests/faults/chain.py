@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 from rosbags.highlevel import AnyReader
 
+from bench.drone_soak import anon_mib
 from embedded.tidy import children_of
 from tests.faults.injected import URI
 from tests.support.processes import kill
@@ -108,6 +109,10 @@ class Chain:
         """Memory of the process and its children."""
         pages = [Path(f"/proc/{pid}/statm").read_text().split()[1] for pid in self.family()]
         return sum(map(int, pages)) * resource.getpagesize() / 2**20
+
+    def anon_mib(self) -> float:
+        """That which no file backs: not the peers' shared memory, which is theirs."""
+        return anon_mib(self.process.pid)
 
     def family(self) -> list[int]:
         """Process ids of the process and its children."""

@@ -42,7 +42,7 @@ class Outcome:
     notes: str = ""
 
 
-def _own_processes(folder: Path, model: Path, record: Path | None = None) -> Chain:
+def own_processes(folder: Path, model: Path, record: Path | None = None) -> Chain:
     """A process a node; the camera plays images at 30 Hz again and again."""
     flight = folder / "flight"
     flight.mkdir()
@@ -137,9 +137,9 @@ def memory_short(folder: Path, model: Path, length_s: float = 3.0) -> Outcome:
 
 
 def _with_peer(kind: str, folder: Path, model: Path, length_s: float) -> Outcome:
-    with Observer() as watch, _own_processes(folder, model) as chain:
+    with Observer() as watch, own_processes(folder, model) as chain:
         watch.flowing(60)
-        rss_before = chain.rss_mib()
+        before_mib = chain.anon_mib()
         peer = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.peer", kind, str(length_s)],
             stdout=subprocess.PIPE, text=True, cwd=ROOT,
@@ -151,11 +151,12 @@ def _with_peer(kind: str, folder: Path, model: Path, length_s: float) -> Outcome
         ends_s = time.monotonic()
         back_s = watch.back_s(ends_s)
         watch.flowing(30)
-        grown = chain.rss_mib() - rss_before
+        grown_mib = chain.anon_mib() - before_mib
         lost = _frames_lost(watch, begins_s, ends_s)
         refused = watch.diagnostics.get("detector", {}).get("frames_refused", "0")
         note = (
-            f"{int(sent) / length_s:.0f} messages a second; {refused} refused; RSS {grown:+.0f} MiB"
+            f"{int(sent) / length_s:.0f} messages a second; {refused} refused; "
+            f"{grown_mib:+.1f} MiB of memory that no file backs"
         )
         return Outcome(lost, back_s, not chain.crashed, note)
 
@@ -177,7 +178,7 @@ def node_killed(folder: Path, model: Path, nodes: tuple[str, ...] = NODES) -> Ou
     """``kill -9`` of one node after the other while recording."""
     out = folder / "out"
     worst_s, killed, unsaved_s = 0.0, [], 0.0
-    with Observer() as watch, _own_processes(folder, model, out) as chain:
+    with Observer() as watch, own_processes(folder, model, out) as chain:
         watch.flowing(30)
         for node in nodes:
             pid = chain.child(node)

@@ -1,4 +1,3 @@
-import io
 import threading
 
 import pytest
@@ -18,7 +17,6 @@ from std_msgs.msg import String
 from tests.support.fixtures import PATIENCE_S, wait_for
 from windhover_ros import qos
 from windhover_ros.lifecycle import StageNode, StageParams
-from windhover_ros.runner import make_executor
 
 FAST = {"retry_min_s": 0.1, "retry_max_s": 0.2}
 
@@ -146,9 +144,3 @@ def test_silence_against_the_deadline_is_reported(nodes):
     node.out.publish(String(data="once"))
     wait_for(lambda: node.health.counter("deadline_missed_out"), "the missed deadline")
     assert "out missed its deadline" in node.health.report().values.values()
-
-
-def test_an_executor_is_made_where_stderr_is_no_file(ros, monkeypatch):
-    """As in a notebook: rclpy's events executor asks stderr for its file number."""
-    monkeypatch.setattr("sys.stderr", io.StringIO())
-    make_executor().shutdown()

@@ -38,6 +38,12 @@ from windhover_ros.params import NodeParams, declare, read_only
 
 TICK_S = 0.25
 REPORT_S = 1.0
+# Longer than until the next look whether it goes on.
+FLOOD_S = 15.0
+FLOOD = (
+    "messages come faster than this node takes them: the newest are taken and the others dropped; "
+    "see who publishes on its topics ('ros2 topic info --verbose')"
+)
 
 
 class StageParams(NodeParams):
@@ -257,6 +263,12 @@ class StageNode(LifecycleNode, Generic[P]):
         message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
+
+    def on_flood(self) -> None:
+        """Report that messages come faster than the node takes them; in the executor's thread."""
+        self.health.count("floods")
+        self.health.problem("flood", Level.WARN, FLOOD, for_s=FLOOD_S)
+        self.get_logger().warning(FLOOD, throttle_duration_sec=60.0)
 
     def close(self) -> None:
         """Stop, release and destroy the node, at the end of the process."""

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager
 from typing import Any
 
 from windhover.command_line import print_error
@@ -113,24 +113,6 @@ def _init(args: list[str], handlers: Any) -> None:
         raise ConfigError(f"ROS does not take its arguments: {text}") from error
 
 
-def make_executor() -> Any:
-    """An executor for one node: rclpy's events executor, where this rclpy has it.
-
-    It is woken by what happened and runs that alone. The waiting executors build a set of all
-    entities of the node at each wake-up, which costs more than most callbacks.
-    """
-    try:
-        from rclpy.experimental.events_executor import EventsExecutor
-    except ImportError:
-        from rclpy.executors import SingleThreadedExecutor
-
-        return SingleThreadedExecutor()
-    # It enables faulthandler, which asks for a file: the stderr of a notebook, or of whoever
-    # catches the output, is none.
-    with redirect_stderr(sys.__stderr__):
-        return EventsExecutor()
-
-
 @contextmanager
 def spin_in_threads(nodes: Sequence[Any]) -> Iterator[None]:
     """Serve each node's callbacks in a separate thread.
@@ -140,11 +122,13 @@ def spin_in_threads(nodes: Sequence[Any]) -> Iterator[None]:
     """
     from rclpy.executors import ExternalShutdownException
 
+    from windhover_ros.executors import NodeExecutor
+
     done = threading.Event()
 
-    def turn(executor: Any, node: Any) -> None:
+    def turn(executor: NodeExecutor, node: Any) -> None:
         try:
-            executor.spin_once(timeout_sec=0.5)
+            executor.spin_once(timeout_s=0.5)
         except ExternalShutdownException:
             done.set()
         except Exception as error:
@@ -154,14 +138,13 @@ def spin_in_threads(nodes: Sequence[Any]) -> Iterator[None]:
                 throttle_duration_sec=10.0,
             )
 
-    def spin(executor: Any, node: Any) -> None:
+    def spin(executor: NodeExecutor, node: Any) -> None:
         while not done.is_set():
             turn(executor, node)
 
     executors, threads = [], []
     for node in nodes:
-        executor = make_executor()
-        executor.add_node(node)
+        executor = NodeExecutor(node, getattr(node, "on_flood", lambda: None))
         executors.append(executor)
         name = f"{node.get_name()}-executor"
         threads.append(threading.Thread(target=spin, args=(executor, node), name=name, daemon=True))
@@ -175,7 +158,7 @@ def spin_in_threads(nodes: Sequence[Any]) -> Iterator[None]:
             executor.wake()
         for thread, executor in zip(threads, executors, strict=True):
             thread.join(timeout=5.0)
-            executor.shutdown(timeout_sec=5.0)
+            executor.shutdown(timeout_s=5.0)
 
 
 def run_node(make: Callable[[], Any], until: Callable[[Any], bool] | None = None) -> int:

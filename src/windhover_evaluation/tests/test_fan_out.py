@@ -18,7 +18,7 @@ from tests.support.fixtures import PATIENCE_S
 from tests.support.processes import ROOT, start
 from windhover.errors import ConfigError, DataError
 from windhover_evaluation import fan_out
-from windhover_evaluation.fan_out import open_workers
+from windhover_evaluation.fan_out import open_executor, open_workers
 
 distributed = pytest.importorskip("distributed")
 
@@ -121,6 +121,15 @@ def test_a_worker_that_dies_costs_its_task_again_and_nothing_else(tmp_path, capf
     assert ran == {str(number): 1 + (number == 4) for number in range(12)}
     # Dask's own words on it stay away.
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.slow
+def test_what_is_submitted_is_done_though_a_worker_dies(tmp_path):
+    (tmp_path / "collected").touch()
+    with open_executor(1) as executor:
+        futures = [executor.submit(die_once, tmp_path, number) for number in range(6)]
+        assert [future.result(120) for future in futures] == list(range(6))
+    assert (tmp_path / "died").exists()
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Executor
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -175,6 +175,27 @@ def open_workers(
         except BaseException:
             _cancel(client, workers)
             raise
+
+
+@contextmanager
+def open_executor(count: int) -> Iterator[Executor]:
+    """Processes on this machine for work whose end is not known when it begins.
+
+    A worker that dies costs the task that it had, which another does again. At the block's end
+    what has not begun never begins.
+
+    Args:
+        count: processes.
+
+    Raises:
+        ConfigError: Dask is not installed.
+    """
+    with _local_client(count) as client:
+        executor = client.get_executor(pure=False)
+        try:
+            yield executor
+        finally:
+            executor.shutdown(wait=False)
 
 
 @contextmanager

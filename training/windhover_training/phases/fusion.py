@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from windhover_evaluation.fan_out import open_executor
 from windhover_training.data.augment.cutouts import read_cutouts
 from windhover_training.data.augment.real_rgb import RealRgbSampler, load_real
 from windhover_training.data.augment.rgbt_crops import (
@@ -22,7 +23,7 @@ from windhover_training.data.augment.rgbt_crops import (
 )
 from windhover_training.data.augment.samples import Sample
 from windhover_training.data.readers.pictures import read_truth
-from windhover_training.data.render.live_scenes import LiveSampler, LiveScenes, render_processes
+from windhover_training.data.render.live_scenes import LiveSampler, LiveScenes
 
 from ..config import class_ids
 from ..engine.fusion import RgbtModel
@@ -204,8 +205,7 @@ def _start(config: FusionConfig, places: Places, _: int) -> TrainingSetup:
     with ExitStack() as stack:
         render = None
         if isinstance(config.data, SceneStream):
-            render = render_processes(config.data.jobs)
-            stack.callback(render.shutdown, cancel_futures=True)
+            render = stack.enter_context(open_executor(config.data.jobs))
         source, images = source_of(config, places, render)
         model = prepare(config, source)
         set_criterion(model, config.loss)

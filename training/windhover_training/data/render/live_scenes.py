@@ -8,11 +8,9 @@ that is not ready.
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from concurrent.futures import Executor, Future
 
 import cv2
 import numpy as np
@@ -54,15 +52,9 @@ def render_samples(part: Part, number: int, frames: int) -> list[Sample]:
     return samples
 
 
-def render_processes(count: int) -> ProcessPoolExecutor:
-    """So many processes that render; whoever asks shuts them down."""
-    return ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_begin)
-
-
-def _begin() -> None:
-    # Ctrl-C reaches them too; training ends its step first and shuts them down after it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)
+def _render_alone(part: Part, number: int, frames: int) -> list[Sample]:
+    cv2.setNumThreads(1)  # there is a process a core
+    return render_samples(part, number, frames)
 
 
 class LiveScenes:
@@ -74,7 +66,7 @@ class LiveScenes:
         Args:
             split: ``train``, ``armed`` or ``clear``.
             stream: which scenes, and how many.
-            executor: of :func:`render_processes`.
+            executor: of :func:`~windhover_evaluation.fan_out.open_executor`.
         """
         (self._part,) = (part for part in parts(1) if part.name == split)
         self._stream, self._executor = stream, executor
@@ -86,18 +78,14 @@ class LiveScenes:
         return self._stream.first + step // self._stream.steps
 
     def at(self, step: int) -> list[Sample]:
-        """Frames of the pool at a step, oldest scene first; waits until they are rendered.
-
-        Raises:
-            concurrent.futures.process.BrokenProcessPool: a rendering process was killed.
-        """
+        """Frames of the pool at a step, oldest scene first; waits until they are rendered."""
         first, count = self.first(step), self._stream.scenes
         with self._lock:
             # One ahead for each process, so that none of them is idle.
             for number in range(first, first + count + self._stream.jobs):
                 if number not in self._waiting:
                     self._waiting[number] = self._executor.submit(
-                        render_samples, self._part, number, self._stream.frames
+                        _render_alone, self._part, number, self._stream.frames
                     )
             wanted = [self._waiting[number] for number in range(first, first + count)]
             kept = first - 1 - _LAG // self._stream.steps

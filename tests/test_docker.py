@@ -90,6 +90,12 @@ def test_the_drones_requirements_are_those_of_its_packages():
     assert listed <= pinned
 
 
+def test_the_drone_has_what_libqnnsystem_links():
+    """A base without a compiler has no libatomic.so.1, and the wheel brings none for ARM."""
+    *_, last = (DOCKER / "Dockerfile.qcs8550").read_text().split("\nFROM ")
+    assert re.search(r"(?m)^\s+libatomic1 \\$", last)
+
+
 def test_the_drones_root_is_read_only_and_its_rights_are_few():
     (service,) = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"].values()
     assert service["read_only"] is True

@@ -7,6 +7,7 @@ import gc
 import mmap
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -132,6 +133,23 @@ def test_a_device_that_is_not_there(device: HtpDevice, monkeypatch: pytest.Monke
     assert freed[-2:] == ["backendFree", "logFree"]
 
 
+def test_a_dsp_that_does_not_answer_is_named_with_a_remedy(
+    htp_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # libQnnHtp.so of 64-bit ARM, where there is no DSP.
+    def failing(self: Functions, name: str, *arguments: object, **more: object) -> None:
+        raise QnnError(name, 4000, self.name_code(4000))
+
+    libraries = library.load_libraries()
+    monkeypatch.setattr(Functions, "__call__", failing)
+    with pytest.raises(
+        BackendError,
+        match=r"HTP of QCS8550 .* can't be opened .*logCreate: QNN_BACKEND_ERROR_CANNOT_INIT.*"
+        "or use backend cpu",
+    ):
+        HtpDevice(libraries, SOCS["qcs8550"])
+
+
 @pytest.mark.parametrize("closed", [True, False])
 def test_handles_are_freed_in_order(
     htp_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, closed: bool
@@ -200,6 +218,26 @@ def test_fastrpc_gets_a_devices_folder(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(BackendError, match="is missing"):
         library.open_htp(tmp_path)
     assert library.os.environ["ADSP_LIBRARY_PATH"] == str(tmp_path)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc")
+def test_what_a_devices_compiler_prints_stays_off_stdout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "prints.c"
+    source.write_text(
+        "#include <stdio.h>\n"
+        '__attribute__((constructor)) static void say(void) { puts("LIBNATIVE"); }\n'
+    )
+    built = tmp_path / "libQnnHtpPrepare.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", built, source], check=True)
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    monkeypatch.setenv("ADSP_LIBRARY_PATH", "")
+    with pytest.raises(BackendError, match=r"libQnnHtp\.so is missing"):
+        library.open_htp(tmp_path)
+    ctypes.CDLL(None).fflush(None)
+    assert str(built) in Path("/proc/self/maps").read_text()
+    assert capfd.readouterr().out == ""
 
 
 class Lent:

@@ -32,17 +32,18 @@ class HtpDevice:
         self.soc = soc
         self.backend = c.c_void_p()
         self.handle = c.c_void_p()
-        self.log = QnnLog(libraries.core, "logCreate", "logFree")
-        try:
-            with explain_errors(
-                f"the HTP of {soc} can't be opened with QNN {libraries.version}",
-                "run 'windhover doctor', or use backend cpu",
-            ):
+        with explain_errors(
+            f"the HTP of {soc} can't be opened with QNN {libraries.version}",
+            "run 'windhover doctor', or use backend cpu",
+        ):
+            # Where no DSP answers, this is the first call that fails.
+            self.log = QnnLog(libraries.core, "logCreate", "logFree")
+            try:
                 self.call("backendCreate", self.log.handle, None, c.byref(self.backend))
                 self._create_device()
-        except Exception:
-            self.close()
-            raise
+            except Exception:
+                self.close()
+                raise
 
     def call(self, name: str, *arguments: object) -> None:
         """Call a core function.

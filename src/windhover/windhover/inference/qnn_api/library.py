@@ -167,7 +167,7 @@ def _prepare_device(folder: Path) -> None:
     # libQnnHtp.so opens the compiler and the chip's stub by name, which finds them
     # once they are loaded; LD_LIBRARY_PATH can't change in a running process.
     for library in (folder / "libQnnHtpPrepare.so", *sorted(folder.glob("libQnnHtpV*Stub.so"))):
-        with suppress(OSError):
+        with suppress(OSError), _preserved_stdout():
             c.CDLL(str(library))
 
 
@@ -184,10 +184,7 @@ def _open(folder: Path, name: str) -> c.CDLL:
 
 @contextmanager
 def _preserved_stdout() -> Iterator[None]:
-    """Drop what the emulator prints while it loads: stdout is the command's own."""
-    if platform.machine() == "aarch64":
-        yield
-        return
+    """Drop what the compiler prints while it loads: stdout is the command's own."""
     sys.stdout.flush()
     libc = c.CDLL(None)
     kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)

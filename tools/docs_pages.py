@@ -215,7 +215,7 @@ RESULT_PAGES: Mapping[str, tuple[str, Sequence[str]]] = {
          "fidelity-rgbt-n", "quantisation-ways", "quantisation-qat", "quantisation-htp"),
     ),
     "registration": ("Registration and pairing", ("registration-residual", "pairing")),
-    "faults": ("Faults", ("faults", "drone-soak")),
+    "faults": ("Faults", ("faults", "flood", "drone-soak")),
 }  # fmt: skip
 """Page to title and tables; a table is a JSON file of bench/results."""
 

@@ -9,24 +9,23 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.table import ResultTable, save
 from embedded.domain import isolate
-from tests.faults.scenarios import SCENARIOS, Outcome
+from tests.faults.catalogue import SCENARIOS
+from tests.faults.scenarios import Outcome
 from windhover_sim.blob_bundle import build_blob_bundle
 
 TARGET_S = 2.0
-HEAD = (
-    "| fault | frames lost | back after | no crash, recording readable | seen |\n"
-    "|---|---|---:|---|---|"
-)
+COLUMNS = ("fault", "frames lost", "back after", "no crash, recording readable", "seen")
 
 
-def row(name: str, outcome: Outcome) -> str:
-    """A line of the table; a missed target is marked."""
+def row(name: str, outcome: Outcome) -> tuple[str, ...]:
+    """A row of the table; a missed target is marked."""
     back = "never away" if outcome.back_s is None else f"{outcome.back_s:.1f} s"
     if outcome.back_s is not None and outcome.back_s > TARGET_S:
         back += f" ({TARGET_S:g} asked: missed)"
     intact = "yes" if outcome.intact else "**no**"
-    return f"| {name} | {outcome.lost} | {back} | {intact} | {outcome.notes} |"
+    return name, outcome.lost, back, intact, outcome.notes
 
 
 def main() -> int:
@@ -34,12 +33,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="run those whose name holds this")
     parser.add_argument("--minutes", type=float, default=30.0, help="length of the soak; 0: none")
-    parser.add_argument("--out", type=Path, default=Path("out/faults.md"))
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results")
     asked = parser.parse_args()
     isolate()
     from windhover_ros.runner import ros
 
-    lines, failed, before = [HEAD], 0, os.getloadavg()[0]
+    rows: list[tuple[str, ...]] = []
+    failed, before = 0, os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="windhover-faults-") as place, ros([]):
         model = Path(place) / "blob"
         build_blob_bundle(model, height=256, width=320)
@@ -55,13 +55,18 @@ def main() -> int:
             except (TimeoutError, LookupError) as error:
                 outcome = Outcome("", None, False, f"not back: {' '.join(str(error).split())}")
             failed += not outcome.intact
-            lines.append(row(name, outcome))
-            sys.stderr.write(f"{time.monotonic() - began:5.0f} s  {lines[-1]}\n")
+            rows.append(row(name, outcome))
+            sys.stderr.write(f"{time.monotonic() - began:5.0f} s  {' | '.join(rows[-1])}\n")
     after = os.getloadavg()[0]
-    lines += ["", f"{os.cpu_count()} cores, load average {before:.1f} before, {after:.1f} after."]
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    asked.out.write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    table = ResultTable(
+        "What each fault costs",
+        "frames lost of those due; asked: back within 2 s, growth below 4.8 MiB",
+        COLUMNS,
+        rows,
+        [f"Load average {before:.1f} before, {after:.1f} after, on {os.cpu_count()} cores."],
+    )
+    print(table.markdown())
+    save({"faults": table}, asked.out, "tests.faults")
     return int(failed > 0)
 
 

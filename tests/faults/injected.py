@@ -2,9 +2,9 @@
 
     python -m tests.faults.injected '{"unplug": [2.0, 3.0]}' up --config F ...
 
-FAKE: the camera, for there is none here; it gives moving blobs at 30 Hz with stamps of
-now. Everything behind it is the real chain. Times count from the first frame. What
-happens is written with its monotonic time into the file that FAULT_LOG names.
+FAKE: the cameras, for there are none here; they give moving blobs at 30 Hz with stamps of
+now, RGB at 3840x2160 in NV12. Everything behind them is the real chain. Times count from the
+first frame. What happens is written with its monotonic time into the file that FAULT_LOG names.
 """
 
 from __future__ import annotations
@@ -24,10 +24,15 @@ import numpy as np
 from tests.support.fixtures import blob_image
 from windhover.errors import BackendError, SourceError
 from windhover.types import Frame
+from windhover_sim.sensor import as_nv12
 
 URI = "v4l2:///dev/injected"
+RGB_URI = "v4l2:///dev/rgb"
+RGB_SIZE = (3840, 2160)
 RATE_HZ = 30.0
 HOUR_NS = 3600 * 10**9
+# Longer than a budget of 100 ms, and shorter than a backend that hangs.
+SLOW_S = 0.15
 
 
 class Faults:
@@ -37,7 +42,10 @@ class Faults:
         plan: ``unplug``, ``freeze`` and ``memory``: [from, for] seconds; ``clock``: [from,
             for] with stamps an hour ahead; ``backend``: every Nth run fails; ``hang``: at
             seconds the backend hangs; ``noise``: frames that do not compress; ``still``:
-            seconds after which the camera goes on with big frames only.
+            seconds after which the camera goes on with big frames only; ``faulty``: the
+            camera that the first two are of, thermal by default; ``second_fails`` and
+            ``second_slow``: [from, for] the second look; ``two_chains_s``: patience of the
+            monitor with a second chain.
     """
 
     def __init__(self, plan: dict[str, Any]) -> None:
@@ -64,12 +72,16 @@ class Faults:
 class InjectedCamera:
     """Fits ``windhover.sources.base.Source``."""
 
-    name, rate_hz, length, live = URI, RATE_HZ, None, True
+    rate_hz, length, live = RATE_HZ, None, True
 
-    def __init__(self, faults: Faults) -> None:
-        if faults.began is not None and faults.within("unplug"):
-            raise SourceError(f"{URI} is not there; plug the camera in")
+    def __init__(self, faults: Faults, uri: str = URI) -> None:
+        self.name = uri
+        self._is_rgb = uri == RGB_URI
+        self._is_faulty = self._is_rgb == (faults.plan.get("faulty", "thermal") == "rgb")
+        if faults.began is not None and self._has("unplug", faults):
+            raise SourceError(f"{uri} is not there; plug the camera in")
         self._faults = faults
+        self._pictures = [rgb_picture(step) for step in range(3)] if self._is_rgb else []
         self._noise = np.random.default_rng(0)
         faults.log("camera opened")
 
@@ -80,21 +92,28 @@ class InjectedCamera:
             time.sleep(max(0.0, due - time.monotonic()))
             due = max(due, time.monotonic() - 1.0)
             faults.since()
-            if faults.within("unplug"):
+            if self._has("unplug", faults):
                 faults.log("unplugged")
-                raise SourceError(f"{URI}: camera went away; check its cable and power")
-            step += 0 if faults.within("freeze") else 1
+                raise SourceError(f"{self.name}: camera went away; check its cable and power")
+            step += 0 if self._has("freeze", faults) else 1
             ahead = HOUR_NS if faults.within("clock") else 0
             now = next((name for name in ("freeze", "clock") if faults.within(name)), "")
             if now != before:
                 faults.log(f"{now} begins" if now else f"{before} ends")
                 before = now
-            yield Frame(self._image(step), "mono8", time.time_ns() + ahead, "camera", step)
+            encoding = "nv12" if self._is_rgb else "mono8"
+            yield Frame(self._image(step), encoding, time.time_ns() + ahead, "camera", step)
 
     def close(self) -> None:
         pass
 
+    def _has(self, fault: str, faults: Faults) -> bool:
+        return self._is_faulty and faults.within(fault)
+
     def _image(self, step: int) -> Any:
+        if self._is_rgb:
+            # In a buffer of its own, as a driver gives it.
+            return self._pictures[step % len(self._pictures)].copy()
         image = blob_image(step % 30)
         if self._faults.plan.get("noise"):
             dark = image < 100
@@ -102,6 +121,33 @@ class InjectedCamera:
         if self._faults.within("memory"):
             image = np.kron(image, np.ones((16, 16), np.uint8))
         return image
+
+
+def rgb_picture(step: int) -> Any:
+    """A person who carries something that is too small for the first look, in NV12."""
+    width, height = RGB_SIZE
+    picture = np.full((height, width, 3), 40, np.uint8)
+    left = 1200 + 12 * step
+    picture[900:1044, left : left + 144, 2] = 230
+    picture[946:1000, left + 148 : left + 202, 2] = 150
+    return as_nv12(picture)
+
+
+def spoil_second(backend: Any, faults: Faults) -> Any:
+    """Make the second look's backend fail, or take its time, for a while."""
+    run = backend.run
+
+    def failing(chips: Any) -> Any:
+        if faults.began is not None and faults.within("second_fails"):
+            faults.log("second look fails")
+            raise BackendError("the injected second look failed; nothing to do, it is a test")
+        if faults.began is not None and faults.within("second_slow"):
+            faults.log("second look is slow")
+            time.sleep(SLOW_S)
+        return run(chips)
+
+    backend.run = failing
+    return backend
 
 
 def spoil(backend: Any, faults: Faults) -> Any:
@@ -148,11 +194,20 @@ def main() -> int:
     from windhover import inference
     from windhover.inference import fallback
     from windhover_bringup.cli import main as windhover
+    from windhover_bringup.monitor import node
     from windhover_cameras import base
 
-    base.open_source = lambda *_, **__: InjectedCamera(faults)
+    base.open_source = lambda uri, *_, **__: InjectedCamera(faults, uri)
+    if "two_chains_s" in faults.plan:
+        node.TWO_CHAINS_S = faults.plan["two_chains_s"]
     cpu = inference.BACKENDS["cpu"]
-    spoiled = replace(cpu, open=lambda *a, **o: spoil(cpu.open(*a, **o), faults))
+
+    def opened(bundle: Any, *words: Any, **options: Any) -> Any:
+        # Chips are run in batches, frames are not.
+        spoiling = spoil_second if bundle.input.batch > 1 else spoil
+        return spoiling(cpu.open(bundle, *words, **options), faults)
+
+    spoiled = replace(cpu, open=opened)
     # Under the name of the fastest, with the real one to fall back to.
     entries = {"dlc": spoiled, "cpu": cpu}
     inference.BACKENDS = fallback.BACKENDS = entries

@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from tests.faults.chain import ROOT, Chain, last_recorded, wait
 from tests.faults.injected import RATE_HZ
@@ -42,12 +43,26 @@ class Outcome:
     notes: str = ""
 
 
-def own_processes(folder: Path, model: Path, record: Path | None = None) -> Chain:
-    """A process a node; the camera plays images at 30 Hz again and again."""
+def own_processes(
+    folder: Path, model: Path, record: Path | None = None, noise: bool = False
+) -> Chain:
+    """A process a node; the camera plays images at 30 Hz again and again.
+
+    Args:
+        folder: to work in.
+        model: the bundle.
+        record: whether it records, and where to.
+        noise: images that do not compress.
+    """
     flight = folder / "flight"
     flight.mkdir()
+    drawn = np.random.default_rng(0)
     for step in range(30):
-        cv2.imwrite(str(flight / f"{step:03d}.png"), blob_image(step))
+        image = blob_image(step)
+        if noise:
+            dark = image < 100
+            image[dark] = drawn.integers(0, 100, int(dark.sum()), np.uint8)
+        cv2.imwrite(str(flight / f"{step:03d}.png"), image)
     sections = {
         "thermal_camera": {"source": str(flight), "loop": True},
         "detector": {"backend": "cpu"},
@@ -55,7 +70,7 @@ def own_processes(folder: Path, model: Path, record: Path | None = None) -> Chai
     return Chain(folder, model, {}, sections, ("--node-per-process",), record)
 
 
-def _frames_lost(watch: Observer, start_s: float, end_s: float) -> str:
+def frames_lost(watch: Observer, start_s: float, end_s: float) -> str:
     """Of the frames due at the rate at which tracks came before: on a busy machine fewer
     than the camera gives."""
     before = [t.at_s for t in watch.tracks if start_s - 2.0 < t.at_s < start_s]
@@ -71,7 +86,7 @@ def camera_unplugged(folder: Path, model: Path, length_s: float = 3.0) -> Outcom
         there_s = chain.event("first frame") + AFTER_S + length_s
         back_s = watch.back_s(there_s)
         watch.flowing()
-        lost = _frames_lost(watch, gone_s, there_s + back_s)
+        lost = frames_lost(watch, gone_s, there_s + back_s)
         return Outcome(lost, back_s, not chain.crashed)
 
 
@@ -82,7 +97,7 @@ def thermal_frozen(folder: Path, model: Path, length_s: float = 5.0) -> Outcome:
         ends_s = chain.event("freeze ends", 120.0 + length_s)
         back_s = watch.back_s(ends_s)
         watch.flowing()
-        lost = _frames_lost(watch, begins_s, ends_s + back_s)
+        lost = frames_lost(watch, begins_s, ends_s + back_s)
         values = watch.diagnostics.get("thermal_camera", {})
         note = f"{values.get('freezes', '0')} freeze reported in diagnostics"
         return Outcome(lost, back_s, not chain.crashed, note)
@@ -97,7 +112,7 @@ def backend_fails(folder: Path, model: Path, every: int = 40, most: int = 3) -> 
         watch.flowing()
         failures = chain.events("backend fails")
         back_s = max(watch.back_s(at) for at in failures)
-        lost = _frames_lost(watch, first_s, failures[-1] + back_s)
+        lost = frames_lost(watch, first_s, failures[-1] + back_s)
         note = f"longest of {len(failures)} failures; then the next backend runs"
         return Outcome(lost, back_s, not chain.crashed, note)
 
@@ -108,7 +123,7 @@ def backend_hangs(folder: Path, model: Path) -> Outcome:
         hangs_s = chain.event("backend hangs")
         back_s = watch.back_s(hangs_s + 0.2) + 0.2
         watch.flowing()
-        lost = _frames_lost(watch, hangs_s, hangs_s + back_s)
+        lost = frames_lost(watch, hangs_s, hangs_s + back_s)
         return Outcome(lost, back_s, not chain.crashed, "the stuck thread is left to itself")
 
 
@@ -119,7 +134,7 @@ def clock_jumps(folder: Path, model: Path, length_s: float = 2.0) -> Outcome:
         ends_s = chain.event("clock ends")
         watch.flowing()
         back_s = max(watch.back_s(begins_s), watch.back_s(ends_s))
-        lost = _frames_lost(watch, begins_s, ends_s + watch.back_s(ends_s))
+        lost = frames_lost(watch, begins_s, ends_s + watch.back_s(ends_s))
         gap_s = watch.longest_gap_s(begins_s, ends_s)
         note = f"all tracks end at a jump; longest silence {gap_s:.2f} s"
         return Outcome(lost, back_s, not chain.crashed, note)
@@ -132,7 +147,7 @@ def memory_short(folder: Path, model: Path, length_s: float = 3.0) -> Outcome:
         ends_s = chain.event("memory ends")
         back_s = watch.back_s(ends_s)
         watch.flowing()
-        lost = _frames_lost(watch, begins_s, ends_s + back_s)
+        lost = frames_lost(watch, begins_s, ends_s + back_s)
         return Outcome(lost, back_s, not chain.crashed)
 
 
@@ -152,7 +167,7 @@ def _with_peer(kind: str, folder: Path, model: Path, length_s: float) -> Outcome
         back_s = watch.back_s(ends_s)
         watch.flowing(30)
         grown_mib = chain.anon_mib() - before_mib
-        lost = _frames_lost(watch, begins_s, ends_s)
+        lost = frames_lost(watch, begins_s, ends_s)
         refused = watch.diagnostics.get("detector", {}).get("frames_refused", "0")
         note = (
             f"{int(sent) / length_s:.0f} messages a second; {refused} refused; "
@@ -261,7 +276,7 @@ def soak(folder: Path, model: Path, minutes: float = 5.0) -> Outcome:
             time.sleep(min(60.0, left_s))
             rss.append(chain.rss_mib())
         end_s = time.monotonic()
-        lost = _frames_lost(watch, start_s, end_s)
+        lost = frames_lost(watch, start_s, end_s)
         gap_s = watch.longest_gap_s(start_s, end_s)
         rate_hz = watch.count(start_s, end_s) / (end_s - start_s)
         intact = not chain.crashed
@@ -276,7 +291,7 @@ def soak(folder: Path, model: Path, minutes: float = 5.0) -> Outcome:
     return Outcome(lost, None, intact and count > 0, note)
 
 
-SCENARIOS: dict[str, Callable[..., Outcome]] = {
+SCENARIOS: Mapping[str, Callable[..., Outcome]] = {
     "camera unplugged 3 s": camera_unplugged,
     "thermal camera frozen 5 s": thermal_frozen,
     "backend fails every 40th run": backend_fails,

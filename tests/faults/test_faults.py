@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("rclpy")
 pytest.importorskip("vision_msgs")
 
-from tests.faults import scenarios
+from tests.faults import catalogue, drone, scenarios, surroundings
 
 pytestmark = pytest.mark.slow
 SHORT = {
@@ -19,6 +19,12 @@ SHORT = {
     scenarios.node_killed: {"nodes": ("detector", "recorder")},
     scenarios.disk_full: {},
     scenarios.memory_short: {"length_s": 1.0},
+    drone.rgb_4k_unplugged: {"length_s": 1.0},
+    drone.second_look_fails: {"length_s": 1.0},
+    drone.chip_budget_exceeded: {"frames": 20},
+    surroundings.clock_stops: {"length_s": 0.0},
+    surroundings.disk_full_own_process: {},
+    surroundings.two_chains: {"patience_s": 0.5},
 }
 
 
@@ -30,4 +36,4 @@ def test_tracks_come_back_and_nothing_crashes(ros, fault, blob_bundle, tmp_path)
 
 
 def test_every_fault_has_its_short_version():
-    assert set(SHORT) | {scenarios.soak} == set(scenarios.SCENARIOS.values())
+    assert set(SHORT) | {scenarios.soak} == set(catalogue.SCENARIOS.values())

@@ -168,8 +168,12 @@ class RecorderNode(StageNode[RecorderParams]):
         before = time.monotonic_ns()
         try:
             self._sink(topic, log_ns, publish_ns, data)
-        except (OSError, DataError) as error:
+        except DataError as error:
             self.fail(error)
+            return
+        except OSError as error:
+            # A full disk is no error of the program.
+            self.fail(DataError(f"recording stopped: {error.strerror or error}"))
             return
         self.health.timings.record("write", time.monotonic_ns() - before)
         self.health.frame(log_ns - publish_ns)

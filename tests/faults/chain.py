@@ -121,8 +121,10 @@ class Chain:
     def child(self, node: str) -> int:
         """Process id of a node with its own process."""
         for pid in self.family():
-            if Path(f"/proc/{pid}/comm").read_text().strip() == node[:15]:
-                return pid
+            # One that was killed may go in between.
+            with suppress(OSError):
+                if Path(f"/proc/{pid}/comm").read_text().strip() == node[:15]:
+                    return pid
         raise LookupError(f"no process of {node}")
 
 

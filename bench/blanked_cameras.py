@@ -1,0 +1,167 @@
+"""What each camera adds: the same frames with both, with RGB blank and with thermal blank.
+
+    python -m bench.blanked_cameras --model rgbt-n [--scenes 60] [--pairs FOLDER]
+
+Rendered held-out scenes have truth, so AP is measured on them. ``--pairs`` takes a folder of real
+pairs without truth, ``NAME_rgb.jpg`` and ``NAME_thermal.jpg`` on one grid: what is found in each is
+counted, for a person to look at. Runs in the training environment, whose held-out scenes these are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.looks_twice import REDUCED, shots
+from bench.table import ResultTable, add_out, save
+from windhover.errors import DataError
+from windhover.model.bundle import Bundle
+from windhover.model.detector import Detector
+from windhover.types import Detections, Frame
+from windhover_evaluation.detection.scores import (
+    DetectionScores,
+    Predictions,
+    evaluate_detections,
+)
+from windhover_evaluation.detection.truth_file import load_truth
+from windhover_training.data.convert.truth_file import write_truth
+from windhover_training.data.render.rgbt_scenes import RGBT_LABELS, parts
+
+#: Channels of a frame that are blank, by what is left.
+BLANK = {"both": slice(0, 0), "RGB alone": slice(3, 4), "thermal alone": slice(0, 3)}
+#: Of a detection that counts for AP.
+_LEAST_SCORE = 0.01
+_GROUPS = ("all", "day", "night")
+
+
+def blanked(pixels: NDArray[np.uint8], left: str) -> NDArray[np.uint8]:
+    """A frame with one camera blank.
+
+    Args:
+        pixels: ``(H, W, 4)`` uint8 B, G, R, T.
+        left: a key of :data:`BLANK`.
+    """
+    pixels = pixels.copy()
+    pixels[..., BLANK[left]] = 0
+    return pixels
+
+
+def measure(bundle: Bundle, scenes: int) -> dict[str, DetectionScores]:
+    """AP on the held-out scenes by the cameras that are left."""
+    part = next(p for p in parts(0) if p.name == "test")
+    found: dict[str, list[tuple[int, Detections]]] = {left: [] for left in BLANK}
+    truth_of: list[dict[str, Any]] = []
+    low = bundle.thresholds.model_copy(update={"score": _LEAST_SCORE, "per_class": {}})
+    with Detector(bundle, "cpu", thresholds=low, second_look=False) as detector:
+        for number, (frame, _, rows) in enumerate(shots(part, scenes, REDUCED[0])):
+            image = {"file_name": f"{number}.png", **rows["image"]}
+            truth_of.append({**rows, "image": image})
+            for left in BLANK:
+                pixels = blanked(np.asarray(frame.image, np.uint8), left)
+                shown = replace(frame, image=pixels, full=None)
+                found[left].append((number, detector.detect(shown)))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "truth.json"
+        write_truth(path, truth_of, RGBT_LABELS)
+        truth = load_truth(path, RGBT_LABELS)
+    return {
+        left: evaluate_detections(truth, Predictions.collect(rows), 0.0)
+        for left, rows in found.items()
+    }
+
+
+def count_pairs(bundle: Bundle, folder: Path) -> dict[str, dict[str, Counter[str]]]:
+    """What is found in each pair at the bundle's thresholds, by the cameras that are left.
+
+    Raises:
+        DataError: there is no pair, or one of its pictures can't be read.
+    """
+    counts: dict[str, dict[str, Counter[str]]] = {}
+    with Detector(bundle, "cpu", second_look=False) as detector:
+        for colour_file in sorted(folder.glob("*_rgb.jpg")):
+            name = colour_file.name.removesuffix("_rgb.jpg")
+            colour = cv2.imread(str(colour_file), cv2.IMREAD_COLOR)
+            thermal = cv2.imread(str(folder / f"{name}_thermal.jpg"), cv2.IMREAD_GRAYSCALE)
+            if colour is None or thermal is None or colour.shape[:2] != thermal.shape:
+                raise DataError(f"{folder}: {name} is no pair of pictures of one size")
+            pixels = np.dstack((colour, thermal)).astype(np.uint8)
+            counts[name] = {
+                left: Counter(
+                    detector.labels[kind]
+                    for kind in detector.detect(Frame(blanked(pixels, left), "8UC4", 0)).class_ids
+                )
+                for left in BLANK
+            }
+    if not counts:
+        raise DataError(f"{folder}: no NAME_rgb.jpg with its NAME_thermal.jpg")
+    return counts
+
+
+def table(bundle: Bundle, scores: dict[str, DetectionScores]) -> ResultTable:
+    """AP50 by class, light and the cameras that are left."""
+    rows = []
+    for row in scores["both"].classes:
+        for group in _GROUPS:
+            cells = []
+            for result in scores.values():
+                part = result if group == "all" else result.groups.get("time", {}).get(group)
+                same = [c for c in part.classes if c.label == row.label] if part else []
+                cells.append(f"{same[0].ap50:.3f}" if same else "n/a")
+            rows.append([row.label, group, *cells])
+    return ResultTable(
+        title=f"{bundle.name} {bundle.version} with each camera blank, held-out rendered scenes",
+        unit="AP50, INT8, first look",
+        columns=["class", "images", *BLANK],
+        rows=rows,
+    )
+
+
+def table_of_pairs(bundle: Bundle, counts: dict[str, dict[str, Counter[str]]]) -> ResultTable:
+    """People and motorcycles that are found in each pair."""
+    labels = ("person", "motorcycle", "vehicle")
+    rows = [
+        [name, *(" / ".join(str(found[label]) for label in labels) for found in by.values())]
+        for name, by in counts.items()
+    ]
+    sums = {left: sum((by[left] for by in counts.values()), Counter[str]()) for left in BLANK}
+    rows.append(["all", *(" / ".join(str(sums[b][label]) for label in labels) for b in BLANK)])
+    return ResultTable(
+        title=f"{bundle.name} {bundle.version} with each camera blank, real pairs",
+        unit="finds at the balanced point: " + " / ".join(labels),
+        columns=["pair", *BLANK],
+        rows=rows,
+        notes=["There is no truth: right and wrong finds count alike."],
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="rgbt-n")
+    parser.add_argument("--scenes", type=int, default=60)
+    parser.add_argument("--pairs", type=Path, help="folder of real pairs")
+    add_out(parser)
+    chosen = parser.parse_args(arguments)
+    bundle = Bundle.load(chosen.model)
+    results = {}
+    if chosen.pairs is not None:
+        results["blanked-pairs"] = table_of_pairs(bundle, count_pairs(bundle, chosen.pairs))
+        print(results["blanked-pairs"].markdown())
+    results["blanked-cameras"] = table(bundle, measure(bundle, chosen.scenes))
+    print(results["blanked-cameras"].markdown())
+    save(results, chosen.out, "bench.blanked_cameras")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

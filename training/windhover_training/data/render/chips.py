@@ -78,7 +78,7 @@ def chip_parts(count: int) -> list[ChipPart]:
         ChipPart("train", armed),
         ChipPart("train-plain", plain),
         ChipPart("train-things", things, most=8, around="things"),
-        ChipPart("val", Part("val", range(1_000, 1_020), held_out=True), frames=2, exact=True),
+        ChipPart("val", Part("val", range(1_000, 1_060), held_out=True), frames=2, exact=True),
         *(
             ChipPart(f"test-{width}", held_out, 2, 999, width=width, exact=True)
             for width in (3840, 2560, 1920, 1280)

@@ -30,7 +30,7 @@ _NO_CORNERS: Corners = np.empty((0, 1, 2), np.float32)
 # The long side of the image that flow is computed on, pixels.
 _SIDE = 160
 _CELL = 8
-_CORNERS = 200
+_CORNERS = 160
 _CORNER_BLOCK = 3
 _CORNER_QUALITY = 0.01
 # Motion in a box also affects flow's window beside it.
@@ -44,6 +44,7 @@ _FLOW_FLAGS = cv2.OPTFLOW_LK_GET_MIN_EIGENVALS
 _FLOW_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 6, 0.05)
 _INLIER_PX = 0.75
 _RANSAC_ROUNDS = 500
+_RANSAC_CONFIDENCE = 0.99
 _MIN_INLIERS = 10
 _MIN_INLIER_SHARE = 0.4
 # Below this correlation of two thumbnails they show different scenes.
@@ -56,6 +57,27 @@ _MIN_CONTRAST = 6.0
 # above which colours are used again; a few lamps must not hide that the rest is dark.
 _DARK_STEP, _LIT_STEP = 0.8, 1.2
 _MAX_STEP = 8
+
+
+def _ransac() -> cv2.UsacParams:
+    """RANSAC whose best model is fitted to its inliers at the end: a quarter of USAC_FAST's time.
+
+    USAC_FAST refines every better model on its way, and here nearly all corners are inliers.
+    """
+    params = cv2.UsacParams()
+    params.threshold = _INLIER_PX
+    params.maxIterations = _RANSAC_ROUNDS
+    params.confidence = _RANSAC_CONFIDENCE
+    params.score = cv2.SCORE_METHOD_MSAC
+    params.sampler = cv2.SAMPLING_UNIFORM
+    params.loMethod = cv2.LOCAL_OPTIM_INNER_LO
+    params.loIterations = 4
+    params.final_polisher = cv2.LSQ_POLISHER
+    params.final_polisher_iterations = 3
+    return params
+
+
+_RANSAC = _ransac()
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,13 +277,7 @@ def _fit(before: Gray, small: Gray, corners: Corners, start: Array | None) -> _F
     if len(moved) < _MIN_INLIERS:
         return None
     # OpenCV counts from the centre of the first pixel, boxes from its outer corner.
-    found = cv2.findHomography(
-        corners + 0.5,
-        moved + 0.5,
-        cv2.USAC_FAST,
-        _INLIER_PX,
-        maxIters=_RANSAC_ROUNDS,
-    )
+    found = cv2.findHomography(corners + 0.5, moved + 0.5, _RANSAC)
     # None where no four corners agree; OpenCV's type stubs leave that out.
     matrix = cast("Array | None", found[0])
     if matrix is None:

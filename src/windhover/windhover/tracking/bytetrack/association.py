@@ -150,10 +150,14 @@ class Matching:
         Returns:
             Rows of the tracks that were matched now.
         """
-        usable = allowed & self.free_tracks[pairs.tracks] & self.free_detections[pairs.detections]
-        if not usable.any():
+        usable = np.flatnonzero(allowed)
+        if not len(usable):
             return _NONE
-        rows, found = assign(pairs.tracks[usable], pairs.detections[usable], gain[usable])
+        tracks, detections = pairs.tracks[usable], pairs.detections[usable]
+        free = self.free_tracks[tracks] & self.free_detections[detections]
+        if not free.any():
+            return _NONE
+        rows, found = assign(tracks[free], detections[free], gain[usable[free]])
         self.free_tracks[rows] = False
         self.free_detections[found] = False
         self._rows.append(rows)

@@ -83,6 +83,13 @@ class BoxFilter:
         return to_corners(self._state[_P])
 
     @property
+    def areas(self) -> Array:
+        """``(N,)`` float64, square pixels, at the present estimate."""
+        sides = self._state[_P, :, 2:]
+        areas: Array = sides[:, 0] * sides[:, 1]
+        return areas
+
+    @property
     def velocities(self) -> Array:
         """``(N, 4)`` float64, pixels a second, of centre x, centre y, width, height."""
         velocities: Array = self._state[_V]

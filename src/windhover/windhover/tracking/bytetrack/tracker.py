@@ -26,8 +26,8 @@ from windhover.tracking.camera_motion import CameraMotion, ImageMotion
 from windhover.tracking.clock import FrameClock
 from windhover.types import Detections, Image, Tracks
 
-# Logarithm of the change of area beyond which a box at a distance is another object's.
-_AREA_CHANGE = float(np.log(3.0))
+# Ratio of areas beyond which a box at a distance is another object's.
+_AREA_CHANGE = 3.0
 _REFIND_HITS = 5
 
 
@@ -143,8 +143,11 @@ class ByteTracker:
             # NaN compares false, and an infinite corner makes a side infinite or NaN.
             valid = ((sides > 0.0) & (sides < np.inf)).all(axis=1)
             valid &= detections.scores >= self._params.low_score
-        keys = (detections.class_ids, detections.scores, *boxes.T[::-1])
-        order = np.lexsort(keys)
+        order = np.argsort(boxes[:, 0], kind="stable")
+        left = boxes[order, 0]
+        if not (left[1:] > left[:-1]).all():
+            # Equal sides, or NaN: the other columns decide.
+            order = np.lexsort((detections.class_ids, detections.scores, *boxes.T[::-1]))
         return detections[order[valid[order]]]
 
     def _associate(self, seen: Detections, elapsed_ns: int) -> tuple[Rows, Rows]:
@@ -230,9 +233,9 @@ class ByteTracker:
         self, tracks: Rows, detections: Rows, seen: Detections, boxes: Array
     ) -> NDArray[np.bool_]:
         """Whether area and class agree; rows of tracks and of detections broadcast."""
-        held, now = self._tracks.motion.boxes[tracks], boxes[detections]
-        ratio = np.log((now[..., 2:] - now[..., :2]) / (held[..., 2:] - held[..., :2])).sum(axis=-1)
-        alike: NDArray[np.bool_] = np.abs(ratio) < _AREA_CHANGE
+        sides = boxes[:, 2:] - boxes[:, :2]
+        now, held = (sides[:, 0] * sides[:, 1])[detections], self._tracks.motion.areas[tracks]
+        alike: NDArray[np.bool_] = (now < _AREA_CHANGE * held) & (held < _AREA_CHANGE * now)
         if self._params.class_aware:
             alike &= self._tracks.class_id[tracks] == seen.class_ids[detections]
         return alike

@@ -65,7 +65,7 @@ def flood(executor, until):
 def test_a_flood_is_noticed_and_no_message_of_others_is_lost(served, monkeypatch):
     monkeypatch.setattr(executors, "MARKER_S", 0.05)
     flood(served, lambda: served.is_flooded)
-    assert served.floods
+    wait_for(lambda: served.floods, "the report")
     # What came while it changed, and what comes now, is taken all the same.
     for number in range(9):
         served.results.publish(String(data=f"result {number}"))

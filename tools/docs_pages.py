@@ -203,7 +203,8 @@ def metrics_page() -> str:
 RESULT_PAGES: Mapping[str, tuple[str, Sequence[str]]] = {
     "detection": (
         "Detection",
-        ("model-rgbt-n", "looks-twice", "model-rgbt-n-second-look", "model-coco-n",
+        ("model-rgbt-n", "looks-twice", "armed-people", "armed-kinds", "camera-by-height",
+         "model-rgbt-n-second-look", "blanked-cameras", "blanked-pairs", "model-coco-n",
          "model-thermal-n", "detection-rgbt-n-rendered", "detection-rgbt-n-hit-uav",
          "release-targets-rgbt-n", "day-to-night", "ablation", "demo"),
     ),

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,20 +21,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.looks_twice import REDUCED, shots
+from bench.looks_twice import REDUCED, scored, shots
 from bench.table import ResultTable, add_out, save
 from windhover.errors import DataError
 from windhover.model.bundle import Bundle
 from windhover.model.detector import Detector
 from windhover.types import Detections, Frame
-from windhover_evaluation.detection.scores import (
-    DetectionScores,
-    Predictions,
-    evaluate_detections,
-)
-from windhover_evaluation.detection.truth_file import load_truth
-from windhover_training.data.convert.truth_file import write_truth
-from windhover_training.data.render.rgbt_scenes import RGBT_LABELS, parts
+from windhover_evaluation.detection.scores import DetectionScores
+from windhover_training.data.render.rgbt_scenes import parts
 
 #: Channels of a frame that are blank, by what is left.
 BLANK = {"both": slice(0, 0), "RGB alone": slice(3, 4), "thermal alone": slice(0, 3)}
@@ -70,14 +63,7 @@ def measure(bundle: Bundle, scenes: int) -> dict[str, DetectionScores]:
                 pixels = blanked(np.asarray(frame.image, np.uint8), left)
                 shown = replace(frame, image=pixels, full=None)
                 found[left].append((number, detector.detect(shown)))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "truth.json"
-        write_truth(path, truth_of, RGBT_LABELS)
-        truth = load_truth(path, RGBT_LABELS)
-    return {
-        left: evaluate_detections(truth, Predictions.collect(rows), 0.0)
-        for left, rows in found.items()
-    }
+    return scored(truth_of, found)
 
 
 def count_pairs(bundle: Bundle, folder: Path) -> dict[str, dict[str, Counter[str]]]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -92,11 +92,24 @@ def measure(model: str, scenes: int, frames: int, columns: int) -> dict[str, Det
         for name, known in ((BY_BOXES, None), (BY_POSE, pose)):
             both.second_pass.pose = known
             found[name].append((number, both.detect(frame)))
+    # Each look has cut its detections by thresholds of its own.
+    return scored(truth_of, found)
+
+
+def scored(
+    truth_of: Sequence[dict[str, Any]], found: Mapping[str, list[tuple[int, Detections]]]
+) -> dict[str, DetectionScores]:
+    """Scores of what each way found, without a threshold.
+
+    Args:
+        truth_of: COCO image and annotations of each frame, as :func:`shots` gives them, with a
+            file name.
+        found: way -> frame number and detections.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "truth.json"
         write_truth(path, truth_of, RGBT_LABELS)
         truth = load_truth(path, RGBT_LABELS)
-    # Each look has cut its detections by thresholds of its own.
     return {
         name: evaluate_detections(truth, Predictions.collect(rows), 0.0)
         for name, rows in found.items()

@@ -79,9 +79,7 @@ def disk_full_own_process(folder: Path, model: Path, mib: int = 24) -> Outcome:
             own_processes(folder, model, record=out, noise=True) as chain,
         ):
             pid = _recorder(chain)
-            watch.wait(
-                lambda: "recorder" in _saying(watch, "are free beside"), "the recorder's words"
-            )
+            watch.wait(lambda: "recorder" in _saying(watch, FULL), "the recorder's words")
             full_s = time.monotonic()
             watch.flowing(30)
             gap_s = watch.longest_gap_s(full_s, time.monotonic())

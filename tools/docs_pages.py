@@ -204,8 +204,8 @@ RESULT_PAGES: Mapping[str, tuple[str, Sequence[str]]] = {
     "detection": (
         "Detection",
         ("model-rgbt-n", "looks-twice", "armed-people", "armed-kinds", "camera-by-height",
-         "model-rgbt-n-second-look", "blanked-cameras", "blanked-pairs", "visdrone-half", "model-coco-n",
-         "model-thermal-n", "detection-rgbt-n-rendered", "detection-rgbt-n-hit-uav",
+         "model-rgbt-n-second-look", "blanked-cameras", "blanked-pairs", "visdrone-half",
+         "model-coco-n", "model-thermal-n", "detection-rgbt-n-rendered", "detection-rgbt-n-hit-uav",
          "release-targets-rgbt-n", "day-to-night", "ablation", "demo"),
     ),
     "tracking": ("Tracking", ("peers-model", "peers-truth", "camera-motion-light")),

@@ -57,8 +57,7 @@ def measure(bundle: Bundle, scenes: int) -> dict[str, DetectionScores]:
     low = bundle.thresholds.model_copy(update={"score": _LEAST_SCORE, "per_class": {}})
     with Detector(bundle, "cpu", thresholds=low, second_look=False) as detector:
         for number, (frame, _, rows) in enumerate(shots(part, scenes, REDUCED[0])):
-            image = {"file_name": f"{number}.png", **rows["image"]}
-            truth_of.append({**rows, "image": image})
+            truth_of.append(rows)
             for left in BLANK:
                 pixels = blanked(np.asarray(frame.image, np.uint8), left)
                 shown = replace(frame, image=pixels, full=None)
@@ -95,15 +94,19 @@ def count_pairs(bundle: Bundle, folder: Path) -> dict[str, dict[str, Counter[str
 
 def table(bundle: Bundle, scores: dict[str, DetectionScores]) -> ResultTable:
     """AP50 by class, light and the cameras that are left."""
-    rows = []
-    for row in scores["both"].classes:
-        for group in _GROUPS:
-            cells = []
-            for result in scores.values():
-                part = result if group == "all" else result.groups.get("time", {}).get(group)
-                same = [c for c in part.classes if c.label == row.label] if part else []
-                cells.append(f"{same[0].ap50:.3f}" if same else "n/a")
-            rows.append([row.label, group, *cells])
+    ap50 = [
+        {
+            (found.label, group): f"{found.ap50:.3f}"
+            for group, part in {"all": result, **result.groups.get("time", {})}.items()
+            for found in part.classes
+        }
+        for result in scores.values()
+    ]
+    rows = [
+        [row.label, group, *(cells.get((row.label, group), "n/a") for cells in ap50)]
+        for row in scores["both"].classes
+        for group in _GROUPS
+    ]
     return ResultTable(
         title=f"{bundle.name} {bundle.version} with each camera blank, held-out rendered scenes",
         unit="AP50, INT8, first look",

@@ -11,6 +11,7 @@ is looked at, so nothing is lost to a time budget.
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,7 +55,7 @@ def shots(
     part: Part, scenes: int, columns: int
 ) -> Iterator[tuple[Frame, CameraPose, dict[str, Any]]]:
     """Frames as the detector gets them, each with its pose, COCO image and annotations."""
-    factor = columns / REDUCED[0]
+    factor, numbers = columns / REDUCED[0], itertools.count()
     for seed in part.seeds[:scenes]:
         drawn = draw_scene(seed, part)
         config = replace(drawn, rgb_size=(columns, columns * 9 // 16))
@@ -64,7 +65,12 @@ def shots(
             small = cv2.resize(registered(shot), REDUCED, interpolation=cv2.INTER_AREA)
             truth = replace(shot.rgb_truth, boxes=shot.rgb_truth.boxes / np.float32(factor))
             width, height = REDUCED
-            image = {"width": width, "height": height, "time_of_day": time_of_day(config.hour)}
+            image = {
+                "file_name": f"{next(numbers)}.png",
+                "width": width,
+                "height": height,
+                "time_of_day": time_of_day(config.hour),
+            }
             camera = shot.rgb_camera
             rows = truth_rows(replace(shot, rgb_truth=truth))
             yield (
@@ -86,8 +92,7 @@ def measure(model: str, scenes: int, frames: int, columns: int) -> dict[str, Det
         why = both.second_look_problem or "it has no second graph"
         raise SystemExit(f"{model} looks once only: {why}")
     for number, (frame, pose, rows) in enumerate(shots(part, scenes, columns)):
-        image = {"file_name": f"{number}.png", **rows["image"]}
-        truth_of.append({**rows, "image": image})
+        truth_of.append(rows)
         found[ALONE].append((number, alone.detect(frame)))
         for name, known in ((BY_BOXES, None), (BY_POSE, pose)):
             both.second_pass.pose = known
@@ -102,8 +107,7 @@ def scored(
     """Scores of what each way found, without a threshold.
 
     Args:
-        truth_of: COCO image and annotations of each frame, as :func:`shots` gives them, with a
-            file name.
+        truth_of: COCO image and annotations of each frame, as :func:`shots` gives them.
         found: way -> frame number and detections.
     """
     with tempfile.TemporaryDirectory() as folder:

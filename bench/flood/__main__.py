@@ -188,8 +188,9 @@ def table(runs: dict[str, Callable[[], Flooded]]) -> ResultTable:
             "Fast DDS 2.14.5 loses a message, its memory and its place in the reader's pool "
             "whenever a full reader gets one with an older source timestamp than the one it "
             "holds, which takes a second writer. It stops when max_samples are lost: 5000 by "
-            f"default, {5000 * SIZE_KIB / 1024:.0f} MiB of these messages. config/fastdds.xml "
-            "sets 16. The reader still hears, and keeps the oldest message until it is taken.",
+            f"default, {5000 * SIZE_KIB / 1024:.0f} MiB of these messages (calculated). "
+            "config/fastdds.xml sets 16. The reader still hears, and keeps the oldest message "
+            "until it is taken.",
             "Before, at commit 9b9ffae, the detector grew by 122.1 MiB in 60 s at 9095 messages "
             "a second, by 10 MiB each 5 s. A part of that was rclpy's events executor, which "
             "queues 145 bytes a message; a flooded node is now served by a wait set.",

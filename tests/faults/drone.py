@@ -95,11 +95,7 @@ def _number(watch: Observer, name: str) -> int:
 def _told(watch: Observer, node: str, *texts: str) -> str:
     """Wait until one of the texts is in a node's diagnostics; what was said."""
 
-    def said() -> bool:
-        values = watch.diagnostics.get(node, {}).values()
-        return any(text in value for text in texts for value in values)
-
-    watch.wait(said, f"{node}: {texts[0]}")
+    watch.wait(lambda: any(node in watch.saying(text) for text in texts), f"{node}: {texts[0]}")
     return f"reported by {node}"
 
 

@@ -85,6 +85,14 @@ class Observer:
         """Messages of tracks within a time."""
         return sum(start_s <= t.at_s < end_s for t in self.tracks)
 
+    def saying(self, text: str) -> set[str]:
+        """The nodes that say something in their diagnostics now."""
+        return {
+            node
+            for node, values in list(self.diagnostics.items())
+            if any(text in value for value in values.values())
+        }
+
     def _on_tracks(self, data: bytes) -> None:
         self.tracks.append(Arrival(time.monotonic(), CdrReader(data).header()[0]))
 

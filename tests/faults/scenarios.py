@@ -201,7 +201,7 @@ def node_killed(folder: Path, model: Path, nodes: tuple[str, ...] = NODES) -> Ou
             at, clock_s = time.monotonic(), time.time()
             if node == "recorder":
                 unsaved_s = clock_s - last_recorded(out)[1]
-            wait(lambda pid=pid, node=node: _new(chain, node, pid), f"a new {node}")
+            wait(lambda pid=pid, node=node: is_new(chain, node, pid), f"a new {node}")
             watch.flowing(20)
             silent_s = watch.longest_gap_s(at, time.monotonic())
             worst_s = max(worst_s, silent_s)
@@ -215,7 +215,8 @@ def node_killed(folder: Path, model: Path, nodes: tuple[str, ...] = NODES) -> Ou
     return Outcome("what is under way", worst_s, intact and count > 0, note)
 
 
-def _new(chain: Chain, node: str, pid: int) -> bool:
+def is_new(chain: Chain, node: str, pid: int) -> bool:
+    """Whether a node has a process, and another one than before."""
     try:
         return chain.child(node) != pid
     except LookupError:
@@ -238,6 +239,36 @@ def small_disk(folder: Path, mib: int) -> Iterator[Path | None]:
             subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+@dataclass(frozen=True, slots=True)
+class FullDisk:
+    """What was seen while the disk was full.
+
+    Attributes:
+        recorded: tracks that were recorded until then.
+        how: their recording was read.
+        gap_s: longest silence of tracks.
+        length_s: until there was a new recording.
+    """
+
+    recorded: int
+    how: str
+    gap_s: float
+    length_s: float
+
+
+def outlast_full_disk(watch: Observer, out: Path, ballast: Path) -> FullDisk:
+    """From a disk that is full to one with room, where recording goes on."""
+    full_s = time.monotonic()
+    watch.flowing(30)
+    gap_s = watch.longest_gap_s(full_s, time.monotonic())
+    recorded, _, how = last_recorded(out)
+    ballast.unlink()
+    wait((out / "bag_1").exists, "a new recording")
+    length_s = time.monotonic() - full_s
+    watch.flowing(60)
+    return FullDisk(recorded, how, gap_s, length_s)
+
+
 def disk_full(folder: Path, model: Path, mib: int = 24) -> Outcome:
     """The disk fills up while it records, and has room again later."""
     with small_disk(folder, mib) as disk:
@@ -248,19 +279,12 @@ def disk_full(folder: Path, model: Path, mib: int = 24) -> Outcome:
         out = disk / "out"
         with Observer() as watch, Chain(folder, model, {"noise": 1}, record=out) as chain:
             wait(lambda: "recording stopped" in chain.output.read_text(), "the disk's end", 120.0)
-            full_s = time.monotonic()
-            watch.flowing(30)
-            gap_s = watch.longest_gap_s(full_s, time.monotonic())
-            first, _, how = last_recorded(out)
-            ballast.unlink()
-            wait((out / "bag_1").exists, "a new recording")
-            again_s = time.monotonic()
-            watch.flowing(60)
+            full = outlast_full_disk(watch, out, ballast)
         count, _, how_2 = last_recorded(out)
-        intact = not chain.crashed and first > 0 and count > first
+        intact = not chain.crashed and 0 < full.recorded < count
         note = (
-            f"recording {how}, goes on in bag_1 ({how_2}) once there is room; longest silence of "
-            f"tracks {gap_s:.2f} s, {again_s - full_s:.0f} s full"
+            f"recording {full.how}, goes on in bag_1 ({how_2}) once there is room; longest silence "
+            f"of tracks {full.gap_s:.2f} s, {full.length_s:.0f} s full"
         )
         return Outcome("no result; images and results off the disk", None, intact, note)
 

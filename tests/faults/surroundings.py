@@ -13,7 +13,14 @@ from rosgraph_msgs.msg import Clock
 
 from tests.faults.chain import Chain, last_recorded, wait
 from tests.faults.observer import Observer
-from tests.faults.scenarios import Outcome, frames_lost, own_processes, small_disk
+from tests.faults.scenarios import (
+    Outcome,
+    frames_lost,
+    is_new,
+    outlast_full_disk,
+    own_processes,
+    small_disk,
+)
 from windhover_ros.images import to_time
 
 NODES = ("thermal_camera", "detector", "tracker", "monitor")
@@ -54,12 +61,12 @@ def clock_stops(folder: Path, model: Path, length_s: float = 5.0) -> Outcome:
         watch.flowing(30)
         begins_s = time.monotonic()
         clock.stopped.set()
-        watch.wait(lambda: _saying(watch, STOPPED) >= set(NODES), "all nodes' words", 120.0)
+        watch.wait(lambda: watch.saying(STOPPED) >= set(NODES), "all nodes' words", 120.0)
         time.sleep(max(0.0, begins_s + length_s - time.monotonic()))
         ends_s = time.monotonic()
         clock.stopped.clear()
         back_s = watch.back_s(ends_s)
-        watch.wait(lambda: not _saying(watch, STOPPED), "the end of the warnings")
+        watch.wait(lambda: not watch.saying(STOPPED), "the end of the warnings")
         watch.flowing()
         lost = frames_lost(watch, begins_s, ends_s)
         intact = not chain.crashed and watch.count(begins_s, ends_s) > 0
@@ -79,22 +86,15 @@ def disk_full_own_process(folder: Path, model: Path, mib: int = 24) -> Outcome:
             own_processes(folder, model, record=out, noise=True) as chain,
         ):
             pid = _recorder(chain)
-            watch.wait(lambda: "recorder" in _saying(watch, FULL), "the recorder's words")
-            full_s = time.monotonic()
-            watch.flowing(30)
-            gap_s = watch.longest_gap_s(full_s, time.monotonic())
-            first, _, how = last_recorded(out)
-            ballast.unlink()
-            wait((out / "bag_1").exists, "a new recording")
-            again_s = time.monotonic()
-            watch.flowing(60)
+            watch.wait(lambda: "recorder" in watch.saying(FULL), "the recorder's words")
+            full = outlast_full_disk(watch, out, ballast)
             same = _recorder(chain) == pid
         count, _, how_2 = last_recorded(out)
-        intact = not chain.crashed and same and first > 0 and count > first
+        intact = not chain.crashed and same and 0 < full.recorded < count
         note = (
-            f"the recorder reports it; recording {how}, goes on in bag_1 ({how_2}) once there is "
-            f"room, in the same process; longest silence of tracks {gap_s:.2f} s, "
-            f"{again_s - full_s:.0f} s full"
+            f"the recorder reports it; recording {full.how}, goes on in bag_1 ({how_2}) once there "
+            f"is room, in the same process; longest silence of tracks {full.gap_s:.2f} s, "
+            f"{full.length_s:.0f} s full"
         )
         return Outcome("no result; images and results off the disk", None, intact, note)
 
@@ -107,14 +107,14 @@ def two_chains(folder: Path, model: Path, patience_s: float = 25.0) -> Outcome:
     faults = {"two_chains_s": patience_s}
     with Observer() as watch, Chain(places[0], model, dict(faults)) as chain:
         watch.flowing(30)
-        alone = bool(_saying(watch, TWO_CHAINS))
+        alone = bool(watch.saying(TWO_CHAINS))
         begins_s = time.monotonic()
         with Chain(places[1], model, dict(faults)) as other:
             other.event("first frame")
-            watch.wait(lambda: "monitor" in _saying(watch, TWO_CHAINS), "the monitor's word")
+            watch.wait(lambda: "monitor" in watch.saying(TWO_CHAINS), "the monitor's word")
             told_s = time.monotonic() - other.event("first frame")
             gap_s = watch.longest_gap_s(begins_s, time.monotonic())
-        watch.wait(lambda: not _saying(watch, TWO_CHAINS), "the end of the warning")
+        watch.wait(lambda: not watch.saying(TWO_CHAINS), "the end of the warning")
         watch.flowing()
         intact = not alone and not chain.crashed and not other.crashed
         note = (
@@ -124,23 +124,8 @@ def two_chains(folder: Path, model: Path, patience_s: float = 25.0) -> Outcome:
         return Outcome("none; both chains' tracks come", None, intact, note)
 
 
-def _saying(watch: Observer, text: str) -> set[str]:
-    """The nodes that say something in their diagnostics now."""
-    return {
-        node
-        for node, values in list(watch.diagnostics.items())
-        if any(text in value for value in values.values())
-    }
-
-
 def _recorder(chain: Chain) -> int:
-    def found() -> bool:
-        try:
-            return chain.child("recorder") > 0
-        except LookupError:
-            return False
-
-    wait(found, "the recorder's process")
+    wait(lambda: is_new(chain, "recorder", 0), "the recorder's process")
     return chain.child("recorder")
 
 

@@ -18,9 +18,10 @@ from windhover_training.data.augment.apply import apply
 from windhover_training.data.augment.chip_crops import ChipSampler
 from windhover_training.data.augment.crops import CropSampler
 from windhover_training.data.augment.cutouts import Cutout
+from windhover_training.data.augment.other_camera import OtherCamera
 from windhover_training.data.augment.params import CropParams, Noise, ThermalParams, ThermalView
 from windhover_training.data.augment.real_rgb import RealRgbSampler
-from windhover_training.data.augment.rgbt_crops import RgbtSampler, ThermalOnlySampler
+from windhover_training.data.augment.rgbt_crops import NightRgb, RgbtSampler, ThermalOnlySampler
 from windhover_training.data.augment.samples import Sample
 from windhover_training.engine.batches import collate
 from windhover_training.engine.frame_store import FrameStore
@@ -79,11 +80,22 @@ def sampler_of(kind: str) -> CropSampler:
         chips = [frame(160, 160, 3, seed, 1) for seed in range(3)]
         return ChipSampler(chips, SIZE, ChipAugmentation(coarse=0.5, shift=60), rng, (0.6, 1.6))
     thermal = [frame(120, 160, 1, seed) for seed in range(3)]
+    if kind == "thermal and RGB at night":
+        empty = replace(frame(500, 600, 3, 8), boxes=np.zeros((0, 4), np.float32))
+        night = NightRgb(OtherCamera.of([], [empty]), 0.7, of_both)
+        return ThermalOnlySampler(thermal, SIZE, weights, of_heat, rng, (), night)
     kinds = {"thermal": CropSampler, "thermal in four channels": ThermalOnlySampler}
     return kinds[kind](thermal, SIZE, weights, of_heat, rng)
 
 
-KINDS = ["rgbt", "real", "chips", "thermal", "thermal in four channels"]
+KINDS = [
+    "rgbt",
+    "real",
+    "chips",
+    "thermal",
+    "thermal in four channels",
+    "thermal and RGB at night",
+]
 
 
 def without_noise(params: CropParams) -> CropParams:

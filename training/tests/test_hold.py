@@ -195,6 +195,18 @@ def test_normalisation_keeps_its_statistics(started: RgbtModel) -> None:
     assert started.model[-1].training
 
 
+def test_the_teacher_sees_real_rgb_with_thermal_blank(
+    started: RgbtModel, weights: dict[str, np.ndarray]
+) -> None:
+    holder, shown = held_near(copy.deepcopy(started), weights), []
+    holder.teacher.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0]))
+    distance(holder, started, [0, 2])
+    (seen,), given = shown, images()[[0, 2]]
+    assert given[:, 3].min() < given[:, 3].max()
+    torch.testing.assert_close(seen[:, :3], given[:, :3])
+    assert seen[:, 3].abs().max() == 0
+
+
 def real_sample(size: int = 200) -> Sample:
     pixels = np.random.default_rng(2).integers(0, 256, (size, size, 3), np.uint8)
     boxes = np.float32([[40, 40, 80, 140], [100, 20, 180, 60]])

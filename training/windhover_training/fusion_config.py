@@ -66,7 +66,7 @@ class SceneStream(Strict):
 
 
 class RealRgb(Strict):
-    """Real RGB pictures in every batch, with thermal blank.
+    """Real RGB pictures in every batch, with thermal blank but for ``made_thermal``.
 
     Attributes:
         data: converted set.
@@ -83,6 +83,7 @@ class RealRgb(Strict):
     labelled: tuple[str, ...] = ()
     share: float = Field(gt=0, le=0.9)
     mosaic: Range | None = None
+    made_thermal: float = Field(0.0, ge=0, le=1)
     augmentation: RgbtAugmentation = RgbtAugmentation()
 
 
@@ -93,8 +94,10 @@ class FusionConfig(CropConfig):
         data: set of ``data render-rgbt``, or scenes that are made as they are needed.
         armed_share: share of a batch that comes from the set's split of armed crowds.
         clear: how empty scenes are shown.
-        thermal_only: HIT-UAV, converted; its crops have no RGB.
+        thermal_only: HIT-UAV, converted; its crops have no RGB but for ``night_rgb``.
         thermal_share: share of a batch that comes from it.
+        night_rgb: part of those crops that have a dark RGB picture of another place, taken of
+            those ``real_rgb`` sets that are shown as they are.
         thermal_unlabelled: labels that it shows without a box.
         cutouts: folder of close-up weapon pictures to paste from (``augmentation.paste`` is
             the share of unarmed people that get one), or none.
@@ -112,6 +115,7 @@ class FusionConfig(CropConfig):
     clear: ClearConfig = ClearConfig()
     thermal_only: Path | None = None
     thermal_share: float = Field(0.25, ge=0, le=0.9)
+    night_rgb: float = Field(0.0, ge=0, le=1)
     thermal_unlabelled: tuple[str, ...] = ()
     thermal_augmentation: Augmentation = Augmentation()
     cutouts: Path | None = None
@@ -126,6 +130,14 @@ class FusionConfig(CropConfig):
     def _what_scenes_lack(self) -> FusionConfig:
         if isinstance(self.data, SceneStream) and self.clear.mined:
             raise ValueError("clear.mined looks at a set on disk; make one, or set it to 0")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_made_of(self) -> FusionConfig:
+        if self.night_rgb and all(own.mosaic is not None for own in self.real_rgb):
+            raise ValueError("night_rgb needs a set of real_rgb without mosaic to make RGB of")
+        if any(own.made_thermal for own in self.real_rgb) and self.thermal_only is None:
+            raise ValueError("made_thermal makes thermal of thermal_only; name that set")
         return self
 
     @property

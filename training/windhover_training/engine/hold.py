@@ -24,6 +24,8 @@ from .distill import teacher_view
 from .learner import student_of
 from .objective import Objective
 
+_COLOURS, _BOTH_CAMERAS = 3, 4
+
 
 @dataclass
 class Seen:
@@ -82,7 +84,8 @@ class Holder:
             rows: for each label that it knows its rows there, the nearest first.
             labels: of the model that is held.
             config: how strongly each class is held.
-            marked: whether only images are held that their sampler marks, else all are.
+            marked: whether only images are held that their sampler marks, real RGB pictures, else
+                all are. Of both cameras the teacher sees those with thermal blank.
 
         Raises:
             ConfigError: the teacher's head has two branches, or there is nothing to hold.
@@ -141,8 +144,11 @@ class Holder:
         """
         if not len(rows):
             return scores.new_zeros(())
+        shown = images[rows]
+        if self._marked and shown.shape[1] == _BOTH_CAMERAS:
+            shown[:, _COLOURS:] = 0
         with torch.no_grad(), watched(self.teacher) as before:
-            self.teacher(teacher_view(self.teacher, images[rows]))
+            self.teacher(teacher_view(self.teacher, shown))
         # Finest first: what one of them lacks is at the beginning.
         levels = min(len(self._layers), len(hidden) or len(self._layers))
         olds, layers = before.hidden[-levels:], self._layers[-levels:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 
 from windhover_evaluation.fan_out import open_executor
+from windhover_training.data.augment.crops import CropSampler
 from windhover_training.data.augment.cutouts import read_cutouts
+from windhover_training.data.augment.other_camera import OtherCamera
 from windhover_training.data.augment.real_rgb import RealRgbSampler, load_real
 from windhover_training.data.augment.rgbt_crops import (
+    NightRgb,
     RgbtSampler,
     ThermalOnlySampler,
     load_frames,
@@ -34,7 +37,7 @@ from ..engine.objective import set_criterion
 from ..engine.stock import COCO_ROWS, begin_as_stock, class_layers, read_stock
 from ..engine.teachers import read_holder
 from ..engine.validation import Validator
-from ..fusion_config import FusionConfig, RealRgb, SceneStream
+from ..fusion_config import FusionConfig, SceneStream
 from ..progress import progress_bar
 from ..runs import Run
 from .base import Phase, RequiredInput
@@ -110,38 +113,44 @@ def source_of(
     if config.clear.share:
         samplers.append(of_split(CLEAR))
         shares.append(config.clear.share)
-    if config.thermal_only is not None and config.thermal_share:
-        check_numbers(config.thermal_only, ["train"], THERMAL_LABELS)
-        real = load_thermal(config.thermal_only, "train", THERMAL_CLASSES)
-        samplers.append(
-            ThermalOnlySampler(
-                real,
-                config.imgsz,
-                config.class_weights,
-                config.thermal_augmentation,
-                start,
-                class_ids(config.thermal_unlabelled, config.labels),
-            )
-        )
-        shares.append(config.thermal_share)
-    for real_rgb in config.real_rgb:
-        samplers.append(_real_sampler(config, real_rgb, start))
-        shares.append(real_rgb.share)
+    for sampler, share in _real_samplers(config, start):
+        samplers.append(sampler)
+        shares.append(share)
     make = maker_of(config, choose_device(config.device))
     return mixed(samplers, shares, config.seed, make), images_of(samplers)
 
 
-def _real_sampler(config: FusionConfig, own: RealRgb, rng: np.random.Generator) -> RealRgbSampler:
-    unlabelled = [row for row, label in enumerate(config.labels) if label not in own.labelled]
-    return RealRgbSampler(
-        load_real(own.data, own.splits, config.labels),
-        config.imgsz,
-        config.class_weights,
-        own.augmentation,
-        rng,
-        unlabelled,
-        own.mosaic,
-    )
+def _real_samplers(
+    config: FusionConfig, rng: np.random.Generator
+) -> Iterator[tuple[CropSampler, float]]:
+    """Samplers of real pictures of one camera, and the share of a batch of each."""
+    thermal: list[Sample] = []
+    if config.thermal_only is not None:
+        check_numbers(config.thermal_only, ["train"], THERMAL_LABELS)
+        thermal = load_thermal(config.thermal_only, "train", THERMAL_CLASSES)
+    pictures = [load_real(own.data, own.splits, config.labels) for own in config.real_rgb]
+    sets = list(zip(config.real_rgb, pictures, strict=True))
+    as_they_are = [each for own, frames in sets if own.mosaic is None for each in frames]
+    made = config.night_rgb or any(own.made_thermal for own in config.real_rgb)
+    other = OtherCamera.of(thermal, as_they_are) if made else None
+    size, weights = config.imgsz, config.class_weights
+    if thermal and config.thermal_share:
+        unlabelled = class_ids(config.thermal_unlabelled, config.labels)
+        night = None if other is None else NightRgb(other, config.night_rgb, config.augmentation)
+        change = config.thermal_augmentation
+        yield (
+            ThermalOnlySampler(thermal, size, weights, change, rng, unlabelled, night),
+            config.thermal_share,
+        )
+    for own, frames in sets:
+        unlabelled = [row for row, label in enumerate(config.labels) if label not in own.labelled]
+        warm = None if other is None else (other, own.made_thermal)
+        yield (
+            RealRgbSampler(
+                frames, size, weights, own.augmentation, rng, unlabelled, own.mosaic, warm
+            ),
+            own.share,
+        )
 
 
 def run_fusion(config: FusionConfig, run: Run) -> TrainingResult | None:

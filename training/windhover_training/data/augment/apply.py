@@ -44,7 +44,7 @@ def apply(params: CropParams) -> Crop:
 def _colour(params: CropParams, view: ColourView | int) -> Pixels:
     if isinstance(view, int):
         return np.full((params.size, params.size, 3), view, np.uint8)
-    pixels = _warped(params, view)
+    pixels = warped(params, view)
     if params.patches:
         levels = pixels.astype(np.float32)
         for patch in params.patches:
@@ -56,7 +56,7 @@ def _colour(params: CropParams, view: ColourView | int) -> Pixels:
 def _thermal(params: CropParams, view: ThermalView | int) -> Pixels:
     if isinstance(view, int):
         return np.full((params.size, params.size), view, np.uint8)
-    pixels = _warped(params, view)
+    pixels = warped(params, view)
     levels = pixels.astype(np.float32)
     for patch in params.patches:
         lay_thermal(levels, patch)
@@ -67,8 +67,8 @@ def _thermal(params: CropParams, view: ThermalView | int) -> Pixels:
     return changed
 
 
-def _warped(params: CropParams, view: ColourView | ThermalView) -> Pixels:
-    """Warp some channels, reading no more of the frame than the crop shows."""
+def warped(params: CropParams, view: ColourView | ThermalView) -> Pixels:
+    """``(S, S)`` or ``(S, S, C)`` of a camera, unchanged; reads no more than the crop shows."""
     pixels, matrix, size = params.sample.pixels, view.matrix, params.size
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     first, stop = view.channels

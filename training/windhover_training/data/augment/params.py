@@ -97,10 +97,10 @@ class Fade:
         """
         x1, y1, x2, y2 = window
         along = np.linspace(self.top, self.bottom, y2 - y1, dtype=np.float32) - 1
-        return along * _rim(y2 - y1), _rim(x2 - x1)
+        return along * rim(y2 - y1), rim(x2 - x1)
 
 
-def _rim(length: int) -> NDArray[np.float32]:
+def rim(length: int) -> NDArray[np.float32]:
     """1 but for both ends, where it is 0: an edge would be something to find."""
     return np.minimum(1, 3 * np.hanning(length + 2)[1:-1]).astype(np.float32)
 

@@ -1,4 +1,6 @@
-"""Training crops of real RGB pictures, for a network that also takes thermal: that is blank.
+"""Training crops of real RGB pictures, for a network that also takes thermal.
+
+Thermal is blank, or put together of other pictures (:mod:`.other_camera`).
 
 A set may label a few classes only; nothing is judged of the others. Pictures from the ground
 show people far larger than a drone does, so they are made small and laid side by side.
@@ -15,7 +17,8 @@ import numpy as np
 from windhover.errors import DataError
 from windhover.imaging.letterbox import FILL
 from windhover_training.config import Range
-from windhover_training.data.augment.crops import warp_and_clip_boxes
+from windhover_training.data.augment.crops import draw_intensity, warp_and_clip_boxes
+from windhover_training.data.augment.other_camera import OtherCamera, both_cameras
 from windhover_training.data.augment.params import ColourView, CropParams
 from windhover_training.data.augment.rgbt_crops import RgbtSampler, blank_level, draw_colour
 from windhover_training.data.augment.samples import Sample, add_unlabelled
@@ -41,7 +44,7 @@ def load_real(root: Path, splits: Sequence[str], labels: Sequence[str]) -> list[
 
 
 class RealRgbSampler(RgbtSampler):
-    """Draws four-channel crops from real RGB pictures, with thermal blank."""
+    """Draws four-channel crops from real RGB pictures."""
 
     def __init__(
         self,
@@ -52,6 +55,7 @@ class RealRgbSampler(RgbtSampler):
         rng: np.random.Generator,
         unlabelled: Sequence[int] = (),
         mosaic: Range | None = None,
+        thermal: tuple[OtherCamera, float] | None = None,
     ) -> None:
         """See :class:`.RgbtSampler`; pixels of ``samples`` are ``(H, W, 3)``.
 
@@ -63,9 +67,10 @@ class RealRgbSampler(RgbtSampler):
             rng: the only source of randomness.
             unlabelled: classes that the pictures may show without a box.
             mosaic: heights of rows of whole pictures, pixels; None shows them as they are.
+            thermal: makes thermal for a share of the crops; without it all have none.
         """
         super().__init__(samples, size, class_weights, augmentation, rng)
-        self.unlabelled, self.mosaic = tuple(unlabelled), mosaic
+        self.unlabelled, self.mosaic, self.thermal = tuple(unlabelled), mosaic, thermal
 
     def draw_params(self) -> CropParams:
         """Draw all that decides one crop.
@@ -79,17 +84,24 @@ class RealRgbSampler(RgbtSampler):
             sample, scale = self._draw_sample(), self._draw_scale()
         matrix = self._warp(sample, scale)
         boxes, classes = warp_and_clip_boxes(sample.boxes, sample.classes, matrix, self.size)
+        made = None
+        if self.thermal is not None and rng.random() < self.thermal[1]:
+            made = self.thermal[0].thermal_with(boxes, classes, self.size, rng)
         boxes, classes = add_unlabelled(boxes, classes, self.unlabelled, self.size, self.size)
-        return CropParams(
+        colour = draw_colour(self.faults, rng)
+        params = CropParams(
             sample=sample,
             size=self.size,
             fill=float(FILL),
-            rgb=ColourView(matrix, draw_colour(self.faults, rng)),
+            rgb=ColourView(matrix, colour),
             thermal=blank_level(rng),
             boxes=boxes,
             classes=classes,
             held=True,
         )
+        if made is None:
+            return params
+        return both_cameras(params, made, colour, draw_intensity(self.augmentation, rng))
 
 
 def compose(

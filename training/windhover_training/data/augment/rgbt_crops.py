@@ -12,7 +12,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from windhover_training.data.augment.crops import (
     warp_and_clip_boxes,
 )
 from windhover_training.data.augment.cutouts import Cutout, draw_patch
+from windhover_training.data.augment.other_camera import OtherCamera, both_cameras
 from windhover_training.data.augment.params import (
     ColourParams,
     ColourView,
@@ -252,12 +253,51 @@ class RgbtSampler(CropSampler):
         return boxes, np.concatenate([classes, ids]), tuple(patch for patch, _ in drawn)
 
 
+@dataclass(frozen=True, eq=False)
+class NightRgb:
+    """RGB at night beside real thermal.
+
+    Attributes:
+        other: makes the pictures.
+        share: of the crops that have one.
+        augmentation: how they are changed; what concerns thermal is left out.
+    """
+
+    other: OtherCamera
+    share: float
+    augmentation: RgbtAugmentation
+
+
 class ThermalOnlySampler(CropSampler):
     """Draws four-channel crops from thermal pictures that no RGB belongs to."""
 
+    def __init__(
+        self,
+        samples: list[Sample],
+        size: int,
+        class_weights: list[float],
+        augmentation: Augmentation,
+        rng: np.random.Generator,
+        unlabelled: Sequence[int] = (),
+        night: NightRgb | None = None,
+    ) -> None:
+        """See :class:`.CropSampler`.
+
+        ``night`` gives a part of the crops a dark RGB picture; without it all have none.
+        """
+        super().__init__(samples, size, class_weights, augmentation, rng, unlabelled)
+        self.night = night
+
     def draw_params(self) -> CropParams:
-        """Draw all that decides one crop of four channels, B, G, R blank."""
-        return replace(super().draw_params(), rgb=blank_level(self.rng))
+        """Draw all that decides one crop of four channels, B, G, R blank or of another place."""
+        params, rng = super().draw_params(), self.rng
+        if self.night is not None and rng.random() < self.night.share:
+            dark = self.night.other.night_rgb(self.size, rng)
+            if dark is not None:
+                assert isinstance(params.thermal, ThermalView)
+                colour = draw_colour(self.night.augmentation, rng)
+                return both_cameras(params, dark, colour, params.thermal.change)
+        return replace(params, rgb=blank_level(rng))
 
 
 def load_thermal(

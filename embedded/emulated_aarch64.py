@@ -154,8 +154,8 @@ class _Composer(HtpDevice):
     """Composes graphs with libQnnIr.so, which needs no device."""
 
     def __init__(self, libraries: Libraries) -> None:
-        opened = library._open(libraries.folder, _WRITER)
-        interface = library._provider(opened, "QnnInterface_getProviders", structs.Interface)
+        opened = library.open_library(libraries.folder, _WRITER)
+        interface = library.provider_of(opened, "QnnInterface_getProviders", structs.Interface)
         library.check_api_version(
             "core", interface.core_version, library.PROVED_CORE, libraries.folder
         )
@@ -193,8 +193,8 @@ def _layouts() -> Facts:
 
 
 def _versions(libraries: Libraries) -> Facts:
-    opened = library._open(libraries.folder, "libQnnSystem.so")
-    system = library._provider(opened, "QnnSystemInterface_getProviders", structs.SystemInterface)
+    opened = library.open_library(libraries.folder, "libQnnSystem.so")
+    system = library.provider_of(opened, "QnnSystemInterface_getProviders", structs.SystemInterface)
     numbers = {
         "core": libraries.interface.core_version,
         "backend": libraries.interface.backend_version,

@@ -12,8 +12,8 @@ import pytest
 from windhover.errors import DataError
 from windhover_sim.config import SCENE_LABELS
 from windhover_sim.truth import SceneTruth
-from windhover_training.data.augment.chip_crops import ChipSampler, load_chips
-from windhover_training.data.augment.samples import Sample
+from windhover_training.data.augment.chip_crops import ChipSampler
+from windhover_training.data.augment.samples import Sample, load_colour
 from windhover_training.data.convert.real_chips import SIZE, cut_chips, cut_person, is_held_out
 from windhover_training.data.render.chips import (
     ChipPart,
@@ -114,7 +114,7 @@ def test_places_are_on_one_side_only(tmp_path: Path) -> None:
             flights[split] if split.endswith("-val") else set()
         )
     assert not set.intersection(*flights.values())
-    samples = load_chips(out, ["videos"], ["weapon"])
+    samples = load_colour(out, ["videos"], ["weapon"])
     assert samples[0].pixels.shape == (SIZE, SIZE, 3)
     np.testing.assert_allclose(samples[0].boxes[0], [70.4, 79.2, 105.6, 96.8], atol=0.1)
 

@@ -18,8 +18,8 @@ import torch
 
 from windhover.errors import ConfigError
 from windhover_training.config import ModelSpec
-from windhover_training.data.augment.real_rgb import RealRgbSampler, compose, load_real
-from windhover_training.data.augment.samples import HeldCrop, Sample, ignored
+from windhover_training.data.augment.real_rgb import RealRgbSampler, compose
+from windhover_training.data.augment.samples import HeldCrop, Sample, ignored, load_colour
 from windhover_training.engine.batches import collate
 from windhover_training.engine.fusion import RgbtModel
 from windhover_training.engine.hold import Holder, watched
@@ -295,7 +295,7 @@ def test_a_run_starts_as_stock_and_is_held(config: FusionConfig, tmp_path: Path)
 
 
 def test_a_real_set_is_read_with_its_own_labels(config: FusionConfig) -> None:
-    (sample,) = load_real(config.real_rgb[0].data, ["train"], LABELS)
+    (sample,) = load_colour(config.real_rgb[0].data, ["train"], LABELS)
     assert sample.pixels.shape == (160, 160, 3)
     assert sample.classes.tolist() == [PERSON]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from windhover_evaluation.detection.operating_points import PrCurve
-from windhover_training.evaluate.points import best_score
+from windhover_training.evaluate.points import best_score, surest_but
 
 
 def curve(scores: list[float], right: list[bool], truths: int) -> PrCurve:
@@ -45,3 +45,12 @@ def test_a_least_precision_raises_the_threshold() -> None:
 def test_where_nothing_is_right_a_threshold_is_given_all_the_same(precision: float) -> None:
     none = curve([0.5, 0.4], [False, False], 2)
     assert 0.0 < best_score([none], precision) < 1.0
+
+
+def test_quiet_lets_a_share_of_the_images_through_and_no_more() -> None:
+    surest = np.arange(100) / 100
+    for share in (0.0, 0.001, 0.01, 0.03, 0.5):
+        threshold = surest_but(surest, share)
+        assert (surest >= threshold).sum() <= share * 100
+        assert (surest >= threshold - 0.0011).sum() >= share * 100 - 1
+    assert surest_but([0.5] * 10, 0.2) > 0.5  # scores in steps: none of ten equal ones

@@ -70,7 +70,7 @@ def test_a_release_is_written_judged_and_not_ready(
     assert {role.value for role in bundle.files} == {
         "float_onnx", "int8_onnx", "int8_dlc", "qcs8550_bin",
     }  # fmt: skip
-    assert "at least person 0.5; quiet: raised until each" in bundle.provenance["thresholds"]
+    assert "at least person 0.5; quiet: raised until anything" in bundle.provenance["thresholds"]
     judged = bundle.provenance["checklist"]
     assert judged["status"] == "not ready"
     assert {item["status"] for item in judged["items"]} >= {"pass", "not measured"}

@@ -1,8 +1,8 @@
 """Operating points: thresholds a class at best F1, and where little is found that is nothing.
 
 ``balanced`` has the best mean F1 over several sets, each counted alike: one set's light and
-camera must not decide what is cut in another's. ``quiet`` is raised until each class is found
-in hardly any image without one.
+camera must not decide what is cut in another's. ``quiet`` is raised until anything is found
+in hardly any image with nothing to find.
 """
 
 from __future__ import annotations
@@ -100,13 +100,15 @@ def _at_grid(curve: PrCurve) -> NDArray[np.float64]:
 
 
 def quiet_scores(bundle: Bundle, sets: Sequence[LabelledSplit], alarms: float) -> dict[str, float]:
-    """Score per label above which it is found in no more than a share of empty images.
+    """Score per label above which anything is found in no more than a share of empty images.
+
+    Each label gets an equal part of the alarms, so that all together keep to the share.
 
     Args:
         bundle: whose int8.onnx is looked at.
         sets: with nothing to find of the labels that they name, taken together; none that
             false alarms are reported of.
-        alarms: share of the images, 0..1, for each label by itself.
+        alarms: share of the images, 0..1, in which anything may be found.
     """
     surest: dict[str, list[float]] = {label: [] for label in bundle.labels}
     for each in sets:
@@ -117,7 +119,13 @@ def quiet_scores(bundle: Bundle, sets: Sequence[LabelledSplit], alarms: float) -
             if not each.labelled or label in each.labelled:
                 surest[label] += best[row].tolist()
     return {
-        label: math.ceil(float(np.quantile(scores, 1 - alarms, method="higher")) * 1000) / 1000
+        label: surest_but(scores, alarms / len(bundle.labels))
         for label, scores in surest.items()
         if scores
     }
+
+
+def surest_but(scores: Sequence[float], share: float) -> float:
+    """The least threshold, in thousandths, that no more than a share of scores is at or above."""
+    ranked = np.sort(np.asarray(scores, np.float64))[::-1]
+    return (math.floor(float(ranked[int(share * len(ranked))]) * 1000) + 1) / 1000

@@ -16,7 +16,7 @@ from windhover_evaluation.fan_out import open_executor
 from windhover_training.data.augment.crops import CropSampler
 from windhover_training.data.augment.cutouts import read_cutouts
 from windhover_training.data.augment.other_camera import OtherCamera
-from windhover_training.data.augment.real_rgb import RealRgbSampler, load_real
+from windhover_training.data.augment.real_rgb import RealRgbSampler
 from windhover_training.data.augment.rgbt_crops import (
     NightRgb,
     RgbtSampler,
@@ -24,7 +24,7 @@ from windhover_training.data.augment.rgbt_crops import (
     load_frames,
     load_thermal,
 )
-from windhover_training.data.augment.samples import Sample
+from windhover_training.data.augment.samples import Sample, load_colour
 from windhover_training.data.readers.pictures import read_truth
 from windhover_training.data.render.live_scenes import LiveSampler, LiveScenes
 
@@ -128,7 +128,7 @@ def _real_samplers(
     if config.thermal_only is not None:
         check_numbers(config.thermal_only, ["train"], THERMAL_LABELS)
         thermal = load_thermal(config.thermal_only, "train", THERMAL_CLASSES)
-    pictures = [load_real(own.data, own.splits, config.labels) for own in config.real_rgb]
+    pictures = [load_colour(own.data, own.splits, config.labels) for own in config.real_rgb]
     sets = list(zip(config.real_rgb, pictures, strict=True))
     as_they_are = [each for own, frames in sets if own.mosaic is None for each in frames]
     made = config.night_rgb or any(own.made_thermal for own in config.real_rgb)

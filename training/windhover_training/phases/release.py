@@ -154,7 +154,7 @@ def _how_chosen(config: ReleaseConfig) -> str:
         words += f", {label} at least {least}"
     if config.quiet_on:
         words += (
-            f"; {QUIET}: raised until each class is found in at most {config.alarms:.0%} of the "
+            f"; {QUIET}: raised until anything is found in at most {config.alarms:.0%} of the "
             f"images of {_listed(config.quiet_on)}, in which there is nothing of it"
         )
     return words

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from windhover.errors import ConfigError
-from windhover_training.data.augment.chip_crops import ChipSampler, load_chips
+from windhover_training.data.augment.chip_crops import ChipSampler
+from windhover_training.data.augment.samples import load_colour
 
 from ..engine.model import build_model, choose_device
 from ..engine.objective import set_criterion
@@ -42,7 +43,7 @@ def samplers_of(config: SecondLookConfig) -> list[ChipSampler]:
         raise ConfigError(f"the shares of the pools add up to {total:g}; they must to 1")
     return [
         ChipSampler(
-            load_chips(pool.data, pool.splits, config.labels),
+            load_colour(pool.data, pool.splits, config.labels),
             config.imgsz,
             config.augmentation,
             np.random.default_rng(config.seed),

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from windhover.errors import DataError
 from windhover_training.config import Augmentation, Range
 from windhover_training.data.augment.crops import CropSampler, centred, warp_and_clip_boxes
 from windhover_training.data.augment.params import (
@@ -18,21 +15,7 @@ from windhover_training.data.augment.params import (
     draw_noise,
 )
 from windhover_training.data.augment.samples import Sample
-from windhover_training.data.readers.pictures import Reader, load_pictures
 from windhover_training.second_look_config import ChipAugmentation
-
-
-def load_chips(root: Path, splits: Sequence[str], labels: Sequence[str]) -> list[Sample]:
-    """Read splits of a set of chips into memory (77 kB a chip of 160 px).
-
-    Raises:
-        DataError: a split is missing, damaged or has no chip.
-    """
-    pictures = load_pictures(root, splits, 3, labels, may_be_empty=True)
-    if not pictures:
-        raise DataError(f"{root}: {', '.join(splits)} list no chips; render or cut them first")
-    read = Reader(3, keep=1)
-    return [Sample(read(each), each.boxes, each.classes, each.flight) for each in pictures]
 
 
 class ChipSampler(CropSampler):

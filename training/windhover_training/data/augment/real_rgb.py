@@ -9,12 +9,10 @@ show people far larger than a drone does, so they are made small and laid side b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
 
-from windhover.errors import DataError
 from windhover.imaging.letterbox import FILL
 from windhover_training.config import Range
 from windhover_training.data.augment.crops import draw_intensity, warp_and_clip_boxes
@@ -22,25 +20,11 @@ from windhover_training.data.augment.other_camera import OtherCamera, both_camer
 from windhover_training.data.augment.params import ColourView, CropParams
 from windhover_training.data.augment.rgbt_crops import RgbtSampler, blank_level, draw_colour
 from windhover_training.data.augment.samples import Sample, add_unlabelled
-from windhover_training.data.readers.pictures import Reader, load_pictures
 from windhover_training.fusion_config import RgbtAugmentation
 
 #: An object of a picture that was made small is judged from this height, pixels, and where
 #: at least this share of it is in view.
 LEAST_HEIGHT, LEAST_SHARE = 9.0, 0.5
-
-
-def load_real(root: Path, splits: Sequence[str], labels: Sequence[str]) -> list[Sample]:
-    """Read all of some splits of a converted set of RGB pictures into memory.
-
-    Raises:
-        DataError: a split is missing, damaged or has no picture.
-    """
-    pictures = load_pictures(root, splits, 3, labels, may_be_empty=True)
-    if not pictures:
-        raise DataError(f"{root}: {', '.join(splits)} list no pictures; use other data")
-    read = Reader(3, keep=1)
-    return [Sample(read(each), each.boxes, each.classes, each.flight) for each in pictures]
 
 
 class RealRgbSampler(RgbtSampler):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windhover.errors import DataError, EncodingError, SourceError
-from windhover_training.data.readers.pictures import read_files, read_truth
+from windhover_training.data.readers.pictures import Reader, load_pictures, read_files, read_truth
 
 Pixels = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
@@ -130,3 +130,19 @@ def load_samples(
     if not samples:
         raise DataError(f"{root}: no picture of {', '.join(splits)} can be read; convert it again")
     return samples
+
+
+def load_colour(root: Path, splits: Sequence[str], labels: Sequence[str]) -> list[Sample]:
+    """Read all of some splits of a set of RGB pictures or chips into memory.
+
+    Their pixels are ``(H, W, 3)`` uint8 B, G, R, 77 kB a chip of 160 px; the set's categories
+    become the model's classes by their names.
+
+    Raises:
+        DataError: a split is missing, damaged or has no picture.
+    """
+    pictures = load_pictures(root, splits, 3, labels, may_be_empty=True)
+    if not pictures:
+        raise DataError(f"{root}: {', '.join(splits)} list no pictures; make the set again")
+    read = Reader(3, keep=1)
+    return [Sample(read(each), each.boxes, each.classes, each.flight) for each in pictures]

@@ -16,8 +16,8 @@ import numpy as np
 
 from windhover.errors import DataError
 from windhover_training.config import Range
-from windhover_training.data.augment.real_rgb import compose, load_real
-from windhover_training.data.augment.samples import Sample
+from windhover_training.data.augment.real_rgb import compose
+from windhover_training.data.augment.samples import Sample, load_colour
 from windhover_training.data.convert.truth_file import write_truth
 from windhover_training.data.readers.dataset import load_set
 
@@ -45,7 +45,7 @@ def write_mosaics(
         DataError: a split is missing or empty, or a frame can't be written.
     """
     labels = load_set(root).labels
-    samples, rng = load_real(root, splits, labels), np.random.default_rng(seed)
+    samples, rng = load_colour(root, splits, labels), np.random.default_rng(seed)
     folder = out / "images" / "val" / "rgb"
     folder.mkdir(parents=True)
     rows: list[dict[str, Any]] = []

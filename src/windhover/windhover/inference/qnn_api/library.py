@@ -105,10 +105,10 @@ def load_libraries() -> Libraries:
 @cache
 def _load(folder: Path) -> Libraries:
     core = open_htp(folder)
-    interface = _provider(core, "QnnInterface_getProviders", Interface)
+    interface = provider_of(core, "QnnInterface_getProviders", Interface)
     check_api_version("core", interface.core_version, PROVED_CORE, folder)
-    system = _open(folder, "libQnnSystem.so")
-    services = _provider(system, "QnnSystemInterface_getProviders", SystemInterface)
+    system = open_library(folder, "libQnnSystem.so")
+    services = provider_of(system, "QnnSystemInterface_getProviders", SystemInterface)
     check_api_version("system", services.version, PROVED_SYSTEM, folder)
     message = CORE["errorGetMessage"]
     ask = c.CFUNCTYPE(c.c_uint64, *message.arguments)(interface.table[message.slot])
@@ -155,7 +155,7 @@ def open_htp(folder: Path) -> c.CDLL:
         BackendError: it is missing or can't be loaded.
     """
     _prepare_device(folder)
-    return _open(folder, "libQnnHtp.so")
+    return open_library(folder, "libQnnHtp.so")
 
 
 def _prepare_device(folder: Path) -> None:
@@ -171,7 +171,12 @@ def _prepare_device(folder: Path) -> None:
             c.CDLL(str(library))
 
 
-def _open(folder: Path, name: str) -> c.CDLL:
+def open_library(folder: Path, name: str) -> c.CDLL:
+    """Load a library of QNN; what it prints meanwhile stays off stdout.
+
+    Raises:
+        BackendError: it is missing or can't be loaded.
+    """
     path = folder / name
     if not path.is_file():
         raise BackendError(f"{path} is missing; {_INSTALL}")
@@ -198,7 +203,17 @@ def _preserved_stdout() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _provider(library: c.CDLL, function: str, layout: type[_Provided]) -> _Provided:
+def provider_of(library: c.CDLL, function: str, layout: type[_Provided]) -> _Provided:
+    """The first interface that a library provides.
+
+    Args:
+        library: of QNN.
+        function: of it, which lists its interfaces.
+        layout: of an interface's struct.
+
+    Raises:
+        QnnError: it lists none.
+    """
     providers = c.POINTER(c.POINTER(layout))()
     count = c.c_uint32()
     ask = getattr(library, function)

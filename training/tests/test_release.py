@@ -163,6 +163,33 @@ def test_the_graphs_and_the_second_look_of_a_release_can_be_kept(
     assert set(held["int8"]["points"]["quiet"]) == {"person"}
 
 
+def test_quiet_is_added_to_a_bundle_that_lacks_it(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, place = tmp_path / "bundle", f"{tmp_path / 'data'}:test"
+    assert main(["export", "onnx", "--config", str(config), "--out", str(folder)]) == 0
+    before = Bundle.load(folder)
+    assert before.point_names == ("balanced",)
+    # So low that an untrained network finds something in each picture.
+    manifest = before.model_dump(mode="json", by_alias=True, exclude={"files", "format"})
+    manifest["thresholds"] |= {"score": 0.0001, "per_class": {}}
+    write_bundle(folder, manifest)
+    options = ["--empty", place, "--alarms", "0.01", "--count-on", place, "--version", "2"]
+    assert main(["export", "quiet", str(folder), *options]) == 0
+    after = Bundle.load(folder)
+    assert (after.version, after.point_names) == ("2", ("balanced", "quiet"))
+    images = len(json.loads((tmp_path / "data/truth/test.json").read_text())["images"])
+    assert images > 0
+    assert after.thresholds.score_vector(after.labels) == (0.0001,) * 3
+    assert min(after.thresholds_at("quiet").score_vector(after.labels)) > 0.0001
+    assert "quiet: person" in capsys.readouterr().out
+    assert main(["export", "quiet", str(folder), "--empty", f"{place}:person,dog"]) == 2
+    assert "no label dog" in capsys.readouterr().err
+    assert main(["export", "quiet", str(folder), "--empty", "data"]) == 2
+    assert "FOLDER:SPLIT" in capsys.readouterr().err
+    assert Bundle.load(folder).digest == after.digest
+
+
 def test_missing_figures_are_named_before_any_work(config: Path, tmp_path: Path) -> None:
     from windhover_training.config import load_config
     from windhover_training.phases.release import release

@@ -12,7 +12,7 @@ import typer
 from windhover.errors import ConfigError
 from windhover.model.bundle import MANIFEST_NAME
 
-from ..config import ReleaseConfig, load_config
+from ..config import LabelledSplit, ReleaseConfig, load_config
 from ..outputs import new_folder
 from .paths import WORKSPACE
 
@@ -80,6 +80,56 @@ def export_second_look(
         f"{score.false_rate:.3f} of {score.unarmed} chips"
     )
     typer.echo(f"wrote {model} ({bundle.digest})")
+
+
+@app.command("quiet")
+def export_quiet(
+    model: Annotated[Path, typer.Argument(help="bundle; it is changed")],
+    empty: Annotated[
+        list[str],
+        typer.Option(
+            help="FOLDER:SPLIT of pictures with nothing to find, or FOLDER:SPLIT:person,car with "
+            "nothing of these"
+        ),
+    ],
+    alarms: Annotated[
+        float, typer.Option(min=0.0001, max=0.5, help="share of them in which it may be wrong")
+    ] = 0.01,
+    count_on: Annotated[
+        str | None, typer.Option(help="FOLDER:SPLIT of others, to count false alarms on")
+    ] = None,
+    version: Annotated[str | None, typer.Option(help="of the bundle from now on")] = None,
+) -> None:
+    """Give a bundle the operating point quiet, which lets few false alarms through."""
+    from ..export.quiet import add_quiet
+
+    counted = None if count_on is None else labelled_split(count_on)
+    bundle = add_quiet(
+        model,
+        [labelled_split(text) for text in empty],
+        alarms,
+        None if counted is None else (counted.data, counted.split),
+        version,
+    )
+    for point in bundle.point_names:
+        scores = bundle.thresholds_at(point).score_vector(bundle.labels)
+        each = ", ".join(f"{k} {v:.3f}" for k, v in zip(bundle.labels, scores, strict=True))
+        images, found = bundle.provenance.get("alarms", {}).get(point, (0, 0))
+        typer.echo(f"{point}: {each}" + (f"; {found} of {images} empty images" if images else ""))
+    typer.echo(f"wrote {model} ({bundle.digest})")
+
+
+def labelled_split(text: str) -> LabelledSplit:
+    """``FOLDER:SPLIT`` or ``FOLDER:SPLIT:LABEL,LABEL`` of a command line.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    folder, *rest = text.split(":")
+    if not folder or len(rest) not in (1, 2) or not rest[0]:
+        raise ConfigError(f"{text!r} is not FOLDER:SPLIT or FOLDER:SPLIT:LABEL,LABEL")
+    labels = [label.strip() for label in rest[1].split(",")] if len(rest) == 2 else []
+    return LabelledSplit(data=Path(folder), split=rest[0], labelled=tuple(labels))
 
 
 def verify_bundle(

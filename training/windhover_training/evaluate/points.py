@@ -129,3 +129,16 @@ def surest_but(scores: Sequence[float], share: float) -> float:
     """The least threshold, in thousandths, that no more than a share of scores is at or above."""
     ranked = np.sort(np.asarray(scores, np.float64))[::-1]
     return (math.floor(float(ranked[int(share * len(ranked))]) * 1000) + 1) / 1000
+
+
+def quiet_words(sets: Sequence[LabelledSplit], alarms: float) -> str:
+    """How ``quiet`` was chosen, for the card."""
+    return (
+        f"{QUIET}: raised until anything is found in at most {alarms:.0%} of the images of "
+        f"{listed(sets)}, in which there is nothing of it"
+    )
+
+
+def listed(sets: Sequence[LabelledSplit]) -> str:
+    """Sets and splits in words."""
+    return ", ".join(f"{each.data.name}/{each.split}" for each in sets)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from windhover_evaluation.fan_out import open_workers
 from windhover_evaluation.fidelity.variants import variant_names
 from windhover_training.data.readers.dataset import load_set
 
-from ..config import LabelledSplit, ReleaseConfig
-from ..evaluate.points import QUIET, choose_points
+from ..config import ReleaseConfig
+from ..evaluate.points import choose_points, listed, quiet_words
 from ..evaluate.score import false_alarms, score, score_points
 from ..evaluate.stress import stress
 from ..export.bundle import export_graphs, keep_graphs, write
@@ -146,22 +146,15 @@ def release(
 
 def _how_chosen(config: ReleaseConfig) -> str:
     """In words, for the card."""
-    words = f"best mean F1 of the INT8 graph on {_listed(config.thresholds_on)}"
+    words = f"best mean F1 of the INT8 graph on {listed(config.thresholds_on)}"
     if config.least_precision:
         each = ", ".join(f"{label} {least}" for label, least in config.least_precision.items())
         words += f" where the precision is at least {each}"
     for label, least in config.least_score.items():
         words += f", {label} at least {least}"
     if config.quiet_on:
-        words += (
-            f"; {QUIET}: raised until anything is found in at most {config.alarms:.0%} of the "
-            f"images of {_listed(config.quiet_on)}, in which there is nothing of it"
-        )
+        words += f"; {quiet_words(config.quiet_on, config.alarms)}"
     return words
-
-
-def _listed(sets: Sequence[LabelledSplit]) -> str:
-    return ", ".join(f"{each.data.name}/{each.split}" for each in sets)
 
 
 def _rescored(config: ReleaseConfig, bundle: Bundle, kept: Bundle) -> dict[str, dict[str, Any]]:

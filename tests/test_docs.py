@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.documented import command_lines, wrong_lines
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if "raw" not in path.parts)
@@ -53,6 +55,15 @@ def anchors(text):
         plain = re.sub(r"[^\w\s-]", "", heading.lower())
         found.add(re.sub(r"[\s]+", "-", plain.strip()))
     return found
+
+
+def test_every_command_line_of_the_manual_is_one_that_windhover_takes():
+    from windhover_bringup.cli import app
+
+    pages = [page for page in [*TOP, *PAGES] if page.name != "CHANGELOG.md"]
+    lines = [line for page in pages for line in command_lines(page, ["windhover"])]
+    assert len(lines) > 60
+    assert wrong_lines(app, lines) == []
 
 
 def test_every_make_target_that_is_named_is_one():

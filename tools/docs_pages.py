@@ -204,7 +204,8 @@ RESULT_PAGES: Mapping[str, tuple[str, Sequence[str]]] = {
     "detection": (
         "Detection",
         ("model-rgbt-n", "looks-twice", "armed-people", "armed-kinds", "camera-by-height",
-         "model-rgbt-n-second-look", "blanked-cameras", "blanked-pairs", "visdrone-half",
+         "model-rgbt-n-second-look", "blanked-cameras", "pairs-people", "blanked-pairs",
+         "visdrone-half", "empty-flights",
          "model-coco-n", "model-thermal-n", "detection-rgbt-n-rendered", "detection-rgbt-n-hit-uav",
          "release-targets-rgbt-n", "day-to-night", "ablation", "demo"),
     ),

@@ -8,8 +8,9 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the training environment: make train-env")
 
+from tests.support.documented import command_lines, wrong_lines
 from windhover_training.chain import Step
-from windhover_training.cli import main
+from windhover_training.cli import app, main
 
 pytestmark = pytest.mark.train_env
 
@@ -39,6 +40,15 @@ def test_a_bad_config_is_one_line_and_status_2(
 def test_an_unknown_command_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "thermal-x"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_every_command_line_of_the_manual_is_one_that_windhover_train_takes() -> None:
+    root = Path(__file__).parents[2]
+    manual = [page for page in (root / "docs").rglob("*.md") if "results" not in page.parts]
+    pages = [root / "README.md", root / "training/README.md", *manual, *root.glob("models/*/*.md")]
+    lines = [line for page in pages for line in command_lines(page, ["windhover-train", "$T"])]
+    assert len(lines) > 80
+    assert wrong_lines(app, lines) == []
 
 
 @pytest.mark.parametrize(

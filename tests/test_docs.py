@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.documented import command_lines, wrong_lines
+from tools.docs_pages import newest
+from tools.release_targets import rows
+from windhover.plain_yaml import read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -106,6 +109,14 @@ def test_generated_pages_are_what_the_code_says():
         if not path.is_file() or path.read_text() != text
     ]
     assert stale == [], "run 'python -m tools.docs_pages'"
+
+
+def test_the_table_of_targets_has_the_figures_of_the_released_model():
+    table = json.loads(newest("release-targets-rgbt-n").read_text())
+    bundle = read_yaml(ROOT / "models/rgbt-n/bundle.yaml")
+    now = [[asked, value, said] for asked, _, value, said in rows(bundle["provenance"], None)]
+    assert table["columns"][2] == f"{bundle['name']} {bundle['version']}"
+    assert [[asked, value, said] for asked, _, value, said in table["rows"][:-1]] == now
 
 
 def test_every_page_is_in_the_navigation():

@@ -203,11 +203,11 @@ def metrics_page() -> str:
 RESULT_PAGES: Mapping[str, tuple[str, Sequence[str]]] = {
     "detection": (
         "Detection",
-        ("model-rgbt-n", "looks-twice", "armed-people", "armed-kinds", "camera-by-height",
-         "model-rgbt-n-second-look", "blanked-cameras", "pairs-people", "blanked-pairs",
-         "visdrone-half", "empty-flights",
-         "model-coco-n", "model-thermal-n", "detection-rgbt-n-rendered", "detection-rgbt-n-hit-uav",
-         "release-targets-rgbt-n", "day-to-night", "ablation", "demo"),
+        ("release-targets-rgbt-n", "model-rgbt-n", "pairs-people", "blanked-pairs",
+         "blanked-cameras", "empty-flights", "looks-twice", "armed-people", "armed-kinds",
+         "camera-by-height", "model-rgbt-n-second-look", "visdrone-half", "model-coco-n",
+         "model-thermal-n", "detection-rgbt-n-rendered", "detection-rgbt-n-hit-uav",
+         "day-to-night", "ablation", "demo"),
     ),
     "tracking": ("Tracking", ("peers-model", "peers-truth", "camera-motion-light")),
     "speed": ("Speed", ("speed", "full-frame", "tone-mapping-step")),

@@ -150,8 +150,8 @@ class ReleaseConfig(Strict):
         least_score: of some labels, below which their thresholds may not be; for a label that
             a model hardly knows.
         quiet_on: splits with nothing to find (of ``labelled``): for ``quiet`` thresholds are
-            raised until anything is found in no more than ``alarms`` of their images, a share
-            of which each class gets an equal part. Not ``empty``.
+            raised until anything is found in no more than ``alarms`` of their images, a
+            share. Not ``empty``.
         point_frames: images of each set that precision and recall are counted on where a
             released bundle gets other operating points; None for all.
         empty: folder and split with nothing to find, for false alarms.

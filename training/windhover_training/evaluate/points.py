@@ -7,7 +7,6 @@ in hardly any image with nothing to find.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -52,9 +51,8 @@ def choose_points(config: ReleaseConfig, bundle: Bundle) -> Points:
     }
     if not config.quiet_on:
         return {DEFAULT_POINT: balanced}
-    quiet = quiet_scores(bundle, config.quiet_on, config.alarms)
-    raised = {label: max(score, quiet.get(label, 0.0)) for label, score in balanced.items()}
-    return {DEFAULT_POINT: balanced, QUIET: raised}
+    quiet = quiet_scores(bundle, config.quiet_on, config.alarms, balanced)
+    return {DEFAULT_POINT: balanced, QUIET: quiet}
 
 
 def balanced_scores(
@@ -99,42 +97,59 @@ def _at_grid(curve: PrCurve) -> NDArray[np.float64]:
     return np.stack([curve.precision[ends], curve.recall[ends]]) * (above > 0)
 
 
-def quiet_scores(bundle: Bundle, sets: Sequence[LabelledSplit], alarms: float) -> dict[str, float]:
-    """Score per label above which anything is found in no more than a share of empty images.
-
-    Each label gets an equal part of the alarms, so that all together keep to the share.
+def quiet_scores(
+    bundle: Bundle,
+    sets: Sequence[LabelledSplit],
+    alarms: float,
+    balanced: Mapping[str, float],
+) -> dict[str, float]:
+    """Scores per label above which anything is found in no more than a share of empty images.
 
     Args:
         bundle: whose int8.onnx is looked at.
         sets: with nothing to find of the labels that they name, taken together; none that
             false alarms are reported of.
         alarms: share of the images, 0..1, in which anything may be found.
+        balanced: the scores that are raised.
     """
-    surest: dict[str, list[float]] = {label: [] for label in bundle.labels}
+    surest: list[NDArray[np.float64]] = []
     for each in sets:
         truth, found = found_in(bundle, "int8", each.data, each.split, frames=each.frames)
         best = np.zeros((len(bundle.labels), len(truth.images)))
         np.maximum.at(best, (found.label_ids, found.image_rows), found.scores)
-        for row, label in enumerate(bundle.labels):
-            if not each.labelled or label in each.labelled:
-                surest[label] += best[row].tolist()
-    return {
-        label: surest_but(scores, alarms / len(bundle.labels))
-        for label, scores in surest.items()
-        if scores
-    }
+        judged = [not each.labelled or label in each.labelled for label in bundle.labels]
+        surest.append(best * np.array(judged)[:, None])
+    least = np.array([balanced[label] for label in bundle.labels])
+    raised = raised_over(np.concatenate(surest, axis=1), least, alarms)
+    return dict(zip(bundle.labels, raised.tolist(), strict=True))
 
 
-def surest_but(scores: Sequence[float], share: float) -> float:
-    """The least threshold, in thousandths, that no more than a share of scores is at or above."""
-    ranked = np.sort(np.asarray(scores, np.float64))[::-1]
-    return (math.floor(float(ranked[int(share * len(ranked))]) * 1000) + 1) / 1000
+def raised_over(
+    surest: NDArray[np.float64], least: NDArray[np.float64], alarms: float
+) -> NDArray[np.float64]:
+    """Thresholds raised over what is found in images with nothing to find, but for the worst.
+
+    So many images as may be wrong are left out, those that are most above the thresholds: one
+    odd image must not silence a label everywhere.
+
+    Args:
+        surest: ``(labels, images)`` highest score of each label in each image.
+        least: ``(labels,)`` the thresholds that are raised, in thousandths.
+        alarms: share of the images that may be wrong, 0..1.
+
+    Returns:
+        ``(labels,)`` in thousandths. A score counts where it is above its threshold.
+    """
+    most = (surest - least[:, None]).max(axis=0)
+    kept = np.argsort(most, kind="stable")[: surest.shape[1] - int(alarms * surest.shape[1])]
+    highest = surest[:, kept].max(axis=1, initial=0.0)
+    return np.maximum(least, np.ceil(highest * 1000) / 1000)
 
 
 def quiet_words(sets: Sequence[LabelledSplit], alarms: float) -> str:
     """How ``quiet`` was chosen, for the card."""
     return (
-        f"{QUIET}: raised until anything is found in at most {alarms:.0%} of the images of "
+        f"{QUIET}: raised until anything is found in at most {100 * alarms:g}% of the images of "
         f"{listed(sets)}, in which there is nothing of it"
     )
 

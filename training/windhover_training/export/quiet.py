@@ -46,13 +46,13 @@ def add_quiet(
     if unknown:
         raise ConfigError(f"{bundle.name} has no label {', '.join(unknown)}")
     balanced = dict(zip(bundle.labels, bundle.thresholds.score_vector(bundle.labels), strict=True))
-    quiet = quiet_scores(bundle, empty, alarms)
+    quiet = quiet_scores(bundle, empty, alarms, balanced)
     manifest = bundle.model_dump(mode="json", by_alias=True, exclude={"files", "format"})
     manifest["version"] = version or bundle.version
     manifest["thresholds"]["per_class"] = balanced
     manifest["operating_points"] = {
         DEFAULT_POINT: balanced,
-        QUIET: {label: max(score, quiet.get(label, 0.0)) for label, score in balanced.items()},
+        QUIET: quiet,
     }
     before = str(bundle.provenance.get("thresholds", "not stated")).split(f"; {QUIET}:")[0]
     manifest["provenance"]["thresholds"] = f"{before}; {quiet_words(empty, alarms)}"

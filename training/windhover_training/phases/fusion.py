@@ -229,7 +229,7 @@ def _needs(config: FusionConfig) -> list[RequiredInput]:
     if isinstance(config.data, Path):
         truth, made_by = config.data / "truth", f"{render} --out {config.data}"
         needed = [RequiredInput(truth / f"{split}.json", made_by) for split in splits]
-    if config.thermal_only is not None and config.thermal_share:
+    if config.thermal_only is not None:
         convert = f"windhover-train data convert hit-uav ROOT --out {config.thermal_only}"
         needed.append(RequiredInput(config.thermal_only / "truth" / "train.json", convert))
     if config.cutouts is not None:

@@ -14,6 +14,8 @@ import numpy as np
 import onnxruntime as ort
 import torch
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from windhover.model import Bundle
 from windhover.model.detector import Detector
@@ -154,11 +156,35 @@ def test_processes_share_the_crops_of_a_step(data: Path) -> None:
 
 
 def test_every_part_of_a_step_has_crops_of_all_sets() -> None:
-    order = mix_order(24, [0.25, 0.125])
+    order = mix_order(24, [0.25, 0.125], 3)
     assert [order.count(which) for which in range(3)] == [15, 6, 3]
     for half in (order[:12], order[12:]):
         assert half.count(1) == 3
         assert half.count(2) in {1, 2}
+
+
+@given(
+    st.integers(1, 48),
+    st.lists(st.floats(0.01, 0.3), max_size=3),
+    st.integers(0, 10**6),
+)
+def test_shares_are_kept_over_the_steps(images: int, shares: list[float], first: int) -> None:
+    steps = 400
+    counts = np.zeros(len(shares) + 1)
+    for step in range(first, first + steps):
+        order = mix_order(images, shares, step)
+        assert len(order) == images
+        counts += np.bincount(order, minlength=len(counts))
+    wanted = np.array([1 - sum(shares), *shares]) * images * steps
+    # In a step of few images there may be no room for all that are due.
+    assert np.abs(counts - wanted).max() <= (2 if images > 8 else 0.2 * images * steps)
+
+
+def test_small_shares_of_a_small_step_leave_the_first_set_its_rest() -> None:
+    shares = [0.083, 0.083, 0.25, 0.083, 0.083, 0.042, 0.042, 0.083, 0.083]
+    drawn = [mix_order(12, shares, step).count(0) for step in range(1000)]
+    assert np.mean(drawn) == pytest.approx(12 * (1 - sum(shares)), abs=0.02)
+    assert min(drawn) >= 1
 
 
 def test_a_run_goes_on_from_its_checkpoint(data: Path, tmp_path: Path) -> None:

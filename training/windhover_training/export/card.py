@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -122,20 +123,25 @@ def _points(bundle: Bundle) -> list[str]:
         images, found = p.get("alarms", {}).get(point, (0, 0))
         alarms = f"{found} of {images}" if images else "not measured"
         lines.append(f"| {point} | {' | '.join(f'{s:.3f}' for s in scores)} | {alarms} |")
-    lines += ["", _POINTS_READ, ""]
-    lines += [f"| set | images of flights | class | AP50 | {' | '.join(bundle.point_names)} |"]
-    lines += [f"|---|---|---|---:|{'---:|' * len(bundle.point_names)}"]
-    for name, precisions in p["metrics"].items():
+    rows = list(_found_at_points(bundle))
+    if rows:
+        lines += ["", _POINTS_READ, ""]
+        lines += [f"| set | images of flights | class | AP50 | {' | '.join(bundle.point_names)} |"]
+        lines += [f"|---|---|---|---:|{'---:|' * len(bundle.point_names)}", *rows]
+    return lines
+
+
+def _found_at_points(bundle: Bundle) -> Iterator[str]:
+    for name, precisions in bundle.provenance["metrics"].items():
         found = precisions["int8"].get("points")
         if found is None:
             continue
         for label, (ap50, low, high) in found["ap50"].items():
             cells = [_at(found[point].get(label)) for point in bundle.point_names]
-            lines.append(
+            yield (
                 f"| {name} | {found['images']} of {found['flights']} | {label} | "
                 f"{ap50:.3f} ({low:.3f}-{high:.3f}) | {' | '.join(cells)} |"
             )
-    return lines
 
 
 def _at(row: dict[str, Any] | None) -> str:

@@ -47,7 +47,9 @@ def add_quiet(
         raise ConfigError(f"{bundle.name} has no label {', '.join(unknown)}")
     balanced = dict(zip(bundle.labels, bundle.thresholds.score_vector(bundle.labels), strict=True))
     quiet = quiet_scores(bundle, empty, alarms, balanced)
-    manifest = bundle.model_dump(mode="json", by_alias=True, exclude={"files", "format"})
+    manifest = bundle.model_dump(
+        mode="json", by_alias=True, exclude={"files", "format"}, exclude_unset=True
+    )
     manifest["version"] = version or bundle.version
     manifest["thresholds"]["per_class"] = balanced
     manifest["operating_points"] = {

@@ -14,6 +14,7 @@ from windhover.model.bundle import MANIFEST_NAME
 
 from ..config import LabelledSplit, ReleaseConfig, load_config
 from ..outputs import new_folder
+from .import_model import scored_on
 from .paths import WORKSPACE
 
 app = typer.Typer(no_args_is_help=True, help="Export graphs of a trained model.")
@@ -98,10 +99,14 @@ def export_quiet(
     count_on: Annotated[
         str | None, typer.Option(help="FOLDER:SPLIT of others, to count false alarms on")
     ] = None,
+    scores: Annotated[
+        list[str] | None,
+        typer.Option("--score", help="NAME=FOLDER:SPLIT, a set of the card to count finds on"),
+    ] = None,
     version: Annotated[str | None, typer.Option(help="of the bundle from now on")] = None,
 ) -> None:
     """Give a bundle the operating point quiet, which lets few false alarms through."""
-    from ..export.quiet import add_quiet
+    from ..phases.quiet import add_quiet
 
     counted = None if count_on is None else labelled_split(count_on)
     bundle = add_quiet(
@@ -110,10 +115,11 @@ def export_quiet(
         alarms,
         None if counted is None else (counted.data, counted.split),
         version,
+        dict(scored_on(text) for text in scores or []),
     )
     for point in bundle.point_names:
-        scores = bundle.thresholds_at(point).score_vector(bundle.labels)
-        each = ", ".join(f"{k} {v:.3f}" for k, v in zip(bundle.labels, scores, strict=True))
+        least = bundle.thresholds_at(point).score_vector(bundle.labels)
+        each = ", ".join(f"{k} {v:.3f}" for k, v in zip(bundle.labels, least, strict=True))
         images, found = bundle.provenance.get("alarms", {}).get(point, (0, 0))
         typer.echo(f"{point}: {each}" + (f"; {found} of {images} empty images" if images else ""))
     typer.echo(f"wrote {model} ({bundle.digest})")

@@ -68,7 +68,7 @@ def import_command(
         compared=compared,
         iou=iou,
         soc=soc,
-        scores=dict(_scored_on(text) for text in scores or []),
+        scores=dict(scored_on(text) for text in scores or []),
         provenance=_card(card) if card is not None else {},
     )
     with new_folder(out, force=force, mark=MANIFEST_NAME) as part:
@@ -83,7 +83,12 @@ def import_command(
     typer.echo(f"wrote {out} ({made.bundle.digest}): {', '.join(made.bundle.labels)}")
 
 
-def _scored_on(text: str) -> tuple[str, tuple[Path, str]]:
+def scored_on(text: str) -> tuple[str, tuple[Path, str]]:
+    """``NAME=FOLDER:SPLIT`` of a command line.
+
+    Raises:
+        ConfigError: it is something else.
+    """
     name, equals, place = text.partition("=")
     folder, colon, split = place.rpartition(":")
     if not (name and equals and folder and colon and split):

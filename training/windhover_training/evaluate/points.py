@@ -119,7 +119,8 @@ def quiet_scores(
         np.maximum.at(best, (found.label_ids, found.image_rows), found.scores)
         judged = [not each.labelled or label in each.labelled for label in bundle.labels]
         surest.append(best * np.array(judged)[:, None])
-    least = np.array([balanced[label] for label in bundle.labels])
+    # Below that nothing was looked at.
+    least = np.array([max(balanced[label], CANDIDATE_SCORE) for label in bundle.labels])
     raised = raised_over(np.concatenate(surest, axis=1), least, alarms)
     return dict(zip(bundle.labels, raised.tolist(), strict=True))
 

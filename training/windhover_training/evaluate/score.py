@@ -182,6 +182,19 @@ def quick_score(
     return {"map50": _round(result.map50), **known}
 
 
+def points_of(
+    bundle: Bundle, data: Path, split: str, labels: Sequence[str], frames: int | None = None
+) -> dict[str, Any]:
+    """:func:`score_points` of some labels: those that a set was scored on."""
+    found = score_points(bundle, data, split, frames)
+    return {
+        key: {label: value[label] for label in labels if label in value}
+        if isinstance(value, dict)
+        else value
+        for key, value in found.items()
+    }
+
+
 def false_alarms(bundle: Bundle, data: Path, split: str) -> dict[str, tuple[int, int]]:
     """How often int8.onnx finds something where there is nothing, at each operating point.
 

@@ -19,7 +19,7 @@ from windhover_training.data.readers.dataset import load_set
 
 from ..config import ReleaseConfig
 from ..evaluate.points import choose_points, listed, quiet_words
-from ..evaluate.score import false_alarms, score, score_points
+from ..evaluate.score import false_alarms, points_of, score
 from ..evaluate.stress import stress
 from ..export.bundle import export_graphs, keep_graphs, write
 from ..export.card import CARD_KEYS, write_card
@@ -164,13 +164,7 @@ def _rescored(config: ReleaseConfig, bundle: Bundle, kept: Bundle) -> dict[str, 
     for name, place in config.scores.items():
         scores[name] = {p: _without_points(known[name][p]) for p in ("float", "int8")}
         labels = list(known[name]["int8"]["all"])
-        found = score_points(bundle, *place, config.point_frames)
-        scores[name]["int8"]["points"] = {
-            key: {label: value[label] for label in labels if label in value}
-            if isinstance(value, dict)
-            else value
-            for key, value in found.items()
-        }
+        scores[name]["int8"]["points"] = points_of(bundle, *place, labels, config.point_frames)
     return scores
 
 

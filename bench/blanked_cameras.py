@@ -27,6 +27,7 @@ from bench.table import ResultTable, add_out, save
 from windhover.errors import DataError
 from windhover.model.bundle import Bundle
 from windhover.model.detector import Detector
+from windhover.model.manifest import DEFAULT_POINT
 from windhover.types import Detections, Frame
 from windhover_evaluation.detection.scores import (
     DetectionScores,
@@ -36,6 +37,7 @@ from windhover_evaluation.detection.scores import (
 from windhover_evaluation.detection.truth import Truth
 from windhover_evaluation.detection.truth_file import load_truth
 from windhover_training.data.render.rgbt_scenes import parts
+from windhover_training.evaluate.score import limits_at
 
 #: Channels of a frame that are blank, by what is left.
 BLANK = {"both": slice(0, 0), "RGB alone": slice(3, 4), "thermal alone": slice(0, 3)}
@@ -114,8 +116,7 @@ def score_pairs(
 ) -> dict[str, DetectionScores]:
     """Scores of people in the pairs that a truth marks, by the cameras that are left."""
     low = bundle.thresholds.model_copy(update={"score": _LEAST_SCORE, "per_class": {}})
-    own = bundle.thresholds
-    least = {label: own.per_class.get(label, own.score) for label in truth.labels}
+    least = limits_at(bundle, DEFAULT_POINT)
     with Detector(bundle, "cpu", thresholds=low, second_look=False) as detector:
         found = {
             left: [

@@ -1,7 +1,7 @@
 """Writes what is asked of rgbt-n beside what it has: ``python -m tools.release_targets VERSION``.
 
-Figures are read from the bundle's own ``bundle.yaml`` and from the tables of
-``bench/results/VERSION``; the table goes there too, as ``release-targets-rgbt-n.json``.
+Figures are read from the bundle's own ``bundle.yaml``; the table goes to
+``bench/results/VERSION/release-targets-rgbt-n.json``.
 """
 
 from __future__ import annotations

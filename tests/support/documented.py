@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from typer import Typer
 from typer.main import get_command
@@ -53,12 +54,16 @@ def _words(line: str) -> list[str]:
         return []
 
 
-def problem(app: Typer, line: Documented) -> str | None:
+def problem(program: Any, line: Documented) -> str | None:
     """What a program would not take of a command line; None for nothing.
+
+    Args:
+        program: Click command that Typer made of it.
+        line: of the manual.
 
     A line with ``...`` or ``[OPTIONS]`` stands for longer ones: only its command is looked at.
     """
-    command, rest = get_command(app), list(line.words)
+    command, rest = program, list(line.words)
     if "--ros-args" in rest:  # what follows is ROS's own
         rest = rest[: rest.index("--ros-args")]
     while rest and hasattr(command, "commands") and not rest[0].startswith("-"):
@@ -91,5 +96,6 @@ def _stands_for_others(word: str) -> bool:
 
 def wrong_lines(app: Typer, lines: Iterable[Documented]) -> list[str]:
     """Page, line and problem of each line that a program would not take."""
-    found = [(line, problem(app, line)) for line in lines]
+    program = get_command(app)
+    found = [(line, problem(program, line)) for line in lines]
     return [f"{line.page.name}: {' '.join(line.words)}: {why}" for line, why in found if why]

@@ -108,7 +108,7 @@ def score(
         default operating point; under ``points`` as :func:`score_points`.
     """
     truth, found = found_in(bundle, precision, data, split, threads)
-    result = evaluate_detections(truth, found, _limits(bundle, DEFAULT_POINT))
+    result = evaluate_detections(truth, found, limits_at(bundle, DEFAULT_POINT))
     tables: dict[str, dict[str, Any]] = {"all": _table(result.classes)}
     for parts in result.groups.values():
         for name, part in parts.items():
@@ -156,7 +156,7 @@ def _points(
         },
         **{
             point: {label: _counted(each, limits[label]) for label, each in labelled}
-            for point, limits in ((p, _limits(bundle, p)) for p in bundle.point_names)
+            for point, limits in ((p, limits_at(bundle, p)) for p in bundle.point_names)
         },
     }
 
@@ -205,12 +205,13 @@ def false_alarms(bundle: Bundle, data: Path, split: str) -> dict[str, tuple[int,
     truth, found = found_in(bundle, "int8", data, split)
     counts = {}
     for point in bundle.point_names:
-        result = evaluate_detections(truth, found, _limits(bundle, point))
+        result = evaluate_detections(truth, found, limits_at(bundle, point))
         counts[point] = result.empty_images, result.empty_images_with_detections
     return counts
 
 
-def _limits(bundle: Bundle, point: str) -> dict[str, float]:
+def limits_at(bundle: Bundle, point: str) -> dict[str, float]:
+    """Threshold of each label at an operating point."""
     scores = bundle.thresholds_at(point).score_vector(bundle.labels)
     return dict(zip(bundle.labels, scores, strict=True))
 

@@ -11,7 +11,7 @@ from windhover.model.manifest import DEFAULT_POINT
 
 from ..config import LabelledSplit
 from ..evaluate.points import QUIET, quiet_scores, quiet_words
-from ..evaluate.score import false_alarms, points_of
+from ..evaluate.score import false_alarms, limits_at, points_of
 from ..export.card import CARD_KEYS, write_card
 from .checklist import judge_alarms, replace_item
 
@@ -53,7 +53,7 @@ def add_quiet(
     missing = sorted(places.keys() - metrics.keys())
     if missing:
         raise ConfigError(f"the card of {bundle.name} has no scores of {', '.join(missing)}")
-    balanced = dict(zip(bundle.labels, bundle.thresholds.score_vector(bundle.labels), strict=True))
+    balanced = limits_at(bundle, DEFAULT_POINT)
     quiet = quiet_scores(bundle, empty, alarms, balanced)
     manifest = bundle.model_dump(
         mode="json", by_alias=True, exclude={"files", "format"}, exclude_unset=True
@@ -61,10 +61,7 @@ def add_quiet(
     metrics = manifest["provenance"].get("metrics", {})
     manifest["version"] = version or bundle.version
     manifest["thresholds"]["per_class"] = balanced
-    manifest["operating_points"] = {
-        DEFAULT_POINT: balanced,
-        QUIET: quiet,
-    }
+    manifest["operating_points"] = {DEFAULT_POINT: balanced, QUIET: quiet}
     before = str(bundle.provenance.get("thresholds", "not stated")).split(f"; {QUIET}:")[0]
     manifest["provenance"]["thresholds"] = f"{before}; {quiet_words(empty, alarms)}"
     bundle = write_bundle(folder, manifest)
@@ -73,14 +70,13 @@ def add_quiet(
         if name in places:
             labels = list(known["int8"]["all"])
             known["int8"]["points"] = points_of(bundle, *places[name], labels)
-    bundle = write_bundle(folder, manifest)
     if counted_on is not None:
         counts = false_alarms(bundle, *counted_on)
         manifest["provenance"]["alarms"] = {point: list(each) for point, each in counts.items()}
         if "checklist" in manifest["provenance"]:
             judged = replace_item(manifest["provenance"]["checklist"], judge_alarms(counts))
             manifest["provenance"]["checklist"] = judged
-        bundle = write_bundle(folder, manifest)
+    bundle = write_bundle(folder, manifest)
     if set(bundle.provenance) >= CARD_KEYS:
         write_card(bundle, folder / "README.md")
     return bundle

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -164,11 +166,15 @@ def fade_object(x: Levels, fade: Fade) -> None:
     window = fade.window(x.shape[0])
     x1, y1, x2, y2 = window
     patch = x[y1:y2, x1:x2]
-    ring = np.concatenate([patch[0], patch[-1], patch[:, 0], patch[:, -1]])
-    ground = np.median(ring)
+    ground = ground_level(patch)
     rows, columns = fade.factors(window)
     patch += (patch - ground) * (rows[:, None] * columns)
     np.clip(patch, 0, 255, out=patch)
+
+
+def ground_level(patch: Levels) -> np.floating[Any]:
+    """Median level of the outermost pixels of an ``(h, w)`` part of a picture."""
+    return np.median(np.concatenate([patch[0], patch[-1], patch[:, 0], patch[:, -1]]))
 
 
 def _finished(x: Levels, blur: float, noise: Noise | None) -> Pixels:

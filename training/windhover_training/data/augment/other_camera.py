@@ -20,13 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windhover_training.config import Range
-from windhover_training.data.augment.apply import to_bytes, warped
+from windhover_training.data.augment.apply import ground_level, to_bytes, warped
 from windhover_training.data.augment.params import (
     ColourParams,
     ColourView,
     CropParams,
     ThermalParams,
     ThermalView,
+    around,
     rim,
 )
 from windhover_training.data.augment.samples import Boxes, Classes, Pixels, Sample, ignored
@@ -41,7 +42,7 @@ NIGHT: Final[Range] = (0.03, 0.5)
 LAMP: Final[Range] = (0.5, 3.5)
 #: Part of the crops in which objects are colder than the ground.
 COLD: Final = 0.25
-_TRIES, _MARGIN, _LEAST_SIDE = 12, 0.15, 6
+_TRIES, _LEAST_SIDE = 12, 6
 _AS_IT_IS = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
 
@@ -150,22 +151,14 @@ def _empty_window(
     return None
 
 
-def _around(box: NDArray[np.float32]) -> tuple[int, int, int, int]:
-    margin = _MARGIN * (box[2:] - box[:2]) + 1
-    x1, y1 = np.floor(box[:2] - margin).astype(int).tolist()
-    x2, y2 = np.ceil(box[2:] + margin).astype(int).tolist()
-    return x1, y1, x2, y2
-
-
 def _cut(pixels: Pixels, box: NDArray[np.float32]) -> Levels | None:
     """An object's levels above the ground around it; None for one that is small or cut off."""
-    x1, y1, x2, y2 = _around(box)
+    x1, y1, x2, y2 = around(box)
     height, width = pixels.shape[:2]
     if (box[2:] - box[:2]).min() < _LEAST_SIDE or min(x1, y1, width - x2, height - y2) < 0:
         return None
     part = pixels[y1:y2, x1:x2].astype(np.float32)
-    ring = np.concatenate([part[0], part[-1], part[:, 0], part[:, -1]])
-    return np.asarray(part - np.median(ring), np.float32)
+    return np.asarray(part - ground_level(part), np.float32)
 
 
 def _alike(known: Sequence[Levels], box: NDArray[np.float32], rng: np.random.Generator) -> Levels:
@@ -181,7 +174,7 @@ def _lay(
 ) -> None:
     """Add a cut-out where a box is, a pixel or so apart, in place."""
     shift = rng.normal(0, 1.2, 2)
-    x1, y1, x2, y2 = _around((box + np.tile(shift, 2)).astype(np.float32))
+    x1, y1, x2, y2 = around((box + np.tile(shift, 2)).astype(np.float32))
     way = cv2.INTER_AREA if (x2 - x1) < cut.shape[1] else cv2.INTER_LINEAR
     laid = cv2.resize(cut, (x2 - x1, y2 - y1), interpolation=way) * np.float32(factor)
     laid *= rim(y2 - y1)[:, None] * rim(x2 - x1)

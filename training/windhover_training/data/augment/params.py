@@ -83,10 +83,8 @@ class Fade:
 
     def window(self, size: int) -> tuple[int, int, int, int]:
         """Columns and rows x1, y1, x2, y2 of the crop that change."""
-        margin = 0.15 * (self.box[2:] - self.box[:2]) + 1
-        x1, y1 = np.maximum(np.floor(self.box[:2] - margin), 0).astype(int).tolist()
-        x2, y2 = np.minimum(np.ceil(self.box[2:] + margin), size).astype(int).tolist()
-        return x1, y1, x2, y2
+        x1, y1, x2, y2 = around(self.box)
+        return max(x1, 0), max(y1, 0), min(x2, size), min(y2, size)
 
     def factors(
         self, window: tuple[int, int, int, int]
@@ -98,6 +96,14 @@ class Fade:
         x1, y1, x2, y2 = window
         along = np.linspace(self.top, self.bottom, y2 - y1, dtype=np.float32) - 1
         return along * rim(y2 - y1), rim(x2 - x1)
+
+
+def around(box: NDArray[np.float32]) -> tuple[int, int, int, int]:
+    """Whole pixels x1, y1, x2, y2 of an object and of some ground around it."""
+    margin = 0.15 * (box[2:] - box[:2]) + 1
+    x1, y1 = np.floor(box[:2] - margin).astype(int).tolist()
+    x2, y2 = np.ceil(box[2:] + margin).astype(int).tolist()
+    return x1, y1, x2, y2
 
 
 def rim(length: int) -> NDArray[np.float32]:

@@ -83,3 +83,17 @@ def test_an_object_at_the_rim_can_be_faded() -> None:
     fade_object(crop, Fade(np.array([0, 0, 3, 40], np.float32), 0.5, -0.5))
     fade_object(crop, Fade(np.array([37, 37, 40, 40], np.float32), -1.0, 0.9))
     np.testing.assert_array_equal(crop, 90)
+
+
+def test_all_vehicles_of_a_crop_are_turned_from_warm_to_cold() -> None:
+    """Parked cars are warm by day and cold by night; people of the same crop stay as they are."""
+    augmentation = PLAIN.model_copy(update={"turned": {1: 1.0}, "scale_near": (1, 1)})
+    sampler = CropSampler([sample()], 300, [1.0, 1.0], augmentation, np.random.default_rng(0))
+    seen = 0
+    for _ in range(20):
+        crop, boxes, classes = sampler.draw()
+        x, y = ((boxes[:, :2] + boxes[:, 2:]) / 2).astype(int).T
+        assert (crop[y[classes == 0], x[classes == 0]] == 230).all()
+        assert (crop[y[classes == 1], x[classes == 1]] < 40).all()
+        seen += np.count_nonzero(classes == 1)
+    assert seen > 5

@@ -63,6 +63,9 @@ def test_a_release_is_written_judged_and_not_ready(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("onnxruntime_qnn", reason="no HTP emulator: make train-env installs it")
+    values = yaml.safe_load(config.read_text())
+    people = {"data": str(tmp_path / "data"), "split": "test", "labelled": ["person"]}
+    config.write_text(yaml.safe_dump(values | {"scores": {**values["scores"], "people": people}}))
     arguments = ["--config", str(config), "--out", str(tmp_path / "bundle")]
     assert main(["release", *arguments, "--report", str(tmp_path / "report")]) == 0
     assert "not ready" in capsys.readouterr().out
@@ -85,6 +88,11 @@ def test_a_release_is_written_judged_and_not_ready(
     assert "| operating point | person | vehicle | two-wheeler | empty frames" in card
     scored = bundle.provenance["metrics"]["held-out"]["int8"]
     assert scored["points"]["quiet"].keys() == scored["all"].keys()
+    people = bundle.provenance["metrics"]["people"]["int8"]
+    assert "vehicle" in scored["all"]
+    assert "vehicle" in scored["day"]
+    assert [list(people[key]) for key in ("all", "day")] == [["person"], ["images", "person"]]
+    assert people["points"]["balanced"].keys() == {"person"}
     assert "## Release checklist: not ready" in card
     assert "int8.dlc, HTP emulator on x86_64" in card
     assert (tmp_path / "report/verify.md").read_text().startswith("### held-out")

@@ -103,9 +103,9 @@ def _bundle(
 def _measure(
     settings: ReleaseConfig, bundle: Bundle, folder: Path, frames: int, backend: str
 ) -> list[Variant]:
-    root, split = next(iter(settings.scores.values()))
-    truth = sample_images(grouped_truth(root / "truth" / f"{split}.json", bundle.labels), frames)
-    return evaluate_fidelity(bundle, truth, root / "images" / split, variant_names(backend), folder)
+    scored = next(iter(settings.scores.values()))
+    truth = sample_images(grouped_truth(scored.truth, bundle.labels), frames)
+    return evaluate_fidelity(bundle, truth, scored.pictures, variant_names(backend), folder)
 
 
 def _row(name: str, bundle: Bundle, cpu: list[Variant], htp: list[Variant]) -> dict[str, Any]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from windhover.errors import ConfigError
 
@@ -21,7 +21,13 @@ class Strict(BaseModel):
 
 
 class Augmentation(Strict):
-    """Ranges and probabilities of the crop sampler; lengths in pixels, levels in 0..255."""
+    """Ranges and probabilities of the crop sampler; lengths in pixels, levels in 0..255.
+
+    Attributes:
+        fade: of each object of ``fade_classes``: its contrast against the ground is changed.
+        turned: class -> how often all of that class in a crop are turned from warm to cold, or
+            back: parked cars, which are warmer than the ground by day and colder by night.
+    """
 
     scale_near: Range = (0.8, 1.3)
     scale_wide: Range = (0.65, 2.5)
@@ -39,6 +45,7 @@ class Augmentation(Strict):
     noise: float = Field(0.3, ge=0, le=1)
     fade: float = Field(0.0, ge=0, le=1)
     fade_classes: list[int] = [0]
+    turned: dict[int, Annotated[float, Field(ge=0, le=1)]] = {}
     lamps: float = Field(0.0, ge=0, le=1)
     flight_weights: dict[str, float] = {}
 
@@ -121,7 +128,7 @@ class QuantisationConfig(Strict):
 
 
 class LabelledSplit(Strict):
-    """A split that thresholds are chosen on.
+    """A split that thresholds are chosen on, or that is scored.
 
     Attributes:
         data: converted or rendered set.
@@ -135,6 +142,26 @@ class LabelledSplit(Strict):
     frames: int | None = Field(None, gt=0)
     labelled: tuple[str, ...] = ()
 
+    @property
+    def truth(self) -> Path:
+        """COCO file of the split."""
+        return self.data / "truth" / f"{self.split}.json"
+
+    @property
+    def pictures(self) -> Path:
+        """Folder of the split's pictures."""
+        return self.data / "images" / self.split
+
+
+def _pair_as_split(value: Any) -> Any:
+    """``[folder, split]`` as a mapping; anything else as it is."""
+    if isinstance(value, (list, tuple)) and len(value) == 2:
+        return {"data": value[0], "split": value[1]}
+    return value
+
+
+ScoredSplit = Annotated[LabelledSplit, BeforeValidator(_pair_as_split)]
+
 
 class ReleaseConfig(Strict):
     """One model bundle: what it is made from and what it is scored on.
@@ -143,7 +170,7 @@ class ReleaseConfig(Strict):
         checkpoint: ``best.pt`` or ``final.pt`` of a run, an Ultralytics ``.pt`` or ONNX, or a
             released bundle, whose float.onnx is quantised again.
         quantised: int8.onnx that ``train qat`` made, instead of quantising here.
-        scores: name of a set -> folder and split that are reported.
+        scores: name of a set -> what is reported: ``[folder, split]`` where all its labels count.
         thresholds_on: splits that the operating point ``balanced`` is chosen on: the best mean
             F1 of all of them.
         least_precision: of some labels, which their thresholds are to reach there.
@@ -172,7 +199,7 @@ class ReleaseConfig(Strict):
     width: int = Field(640, multiple_of=32)
     calibration: QuantisationConfig
     iou: float = Field(0.6, gt=0, lt=1)
-    scores: dict[str, tuple[Path, str]]
+    scores: dict[str, ScoredSplit]
     thresholds_on: tuple[LabelledSplit, ...] = Field(min_length=1)
     least_precision: dict[str, float] = {}
     least_score: dict[str, float] = {}

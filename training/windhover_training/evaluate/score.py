@@ -5,7 +5,7 @@ Letterbox, decode, NMS and AP are windhover's: what is measured here is what run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,21 +99,39 @@ def found_in(
 
 
 def score(
-    bundle: Bundle, precision: str, data: Path, split: str, threads: int = 1
+    bundle: Bundle,
+    precision: str,
+    data: Path,
+    split: str,
+    threads: int = 1,
+    frames: int | None = None,
+    labelled: Sequence[str] = (),
 ) -> dict[str, Any]:
     """AP50 and AP50-95 per class, in all and by time of day and altitude.
+
+    Args:
+        bundle: of any channels.
+        precision: ``float`` or ``int8``.
+        data: converted or rendered set.
+        split: of it.
+        threads: of ONNX Runtime.
+        frames: so many images, evenly from all; None for all.
+        labelled: labels to score; empty for all. A set's bicycles may be read as a model's
+            motorcycles, which it does not take them for.
 
     Returns:
         Plain values: ``images``, ``all`` and one entry a group, each label -> scores at the
         default operating point; under ``points`` as :func:`score_points`.
     """
-    truth, found = found_in(bundle, precision, data, split, threads)
+    truth, found = found_in(bundle, precision, data, split, threads, frames)
     result = evaluate_detections(truth, found, limits_at(bundle, DEFAULT_POINT))
-    tables: dict[str, dict[str, Any]] = {"all": _table(result.classes)}
+    judged = tuple(labelled) or bundle.labels
+    tables: dict[str, dict[str, Any]] = {"all": _table(result.classes, judged)}
     for parts in result.groups.values():
         for name, part in parts.items():
-            tables[name] = {"images": part.images, **_table(part.classes)}
-    return {"images": result.images, **tables, "points": _points(bundle, truth, found, data, split)}
+            tables[name] = {"images": part.images, **_table(part.classes, judged)}
+    points = _of_labels(_points(bundle, truth, found, data, split), judged)
+    return {"images": result.images, **tables, "points": points}
 
 
 def score_points(
@@ -186,7 +204,10 @@ def points_of(
     bundle: Bundle, data: Path, split: str, labels: Sequence[str], frames: int | None = None
 ) -> dict[str, Any]:
     """:func:`score_points` of some labels: those that a set was scored on."""
-    found = score_points(bundle, data, split, frames)
+    return _of_labels(score_points(bundle, data, split, frames), labels)
+
+
+def _of_labels(found: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
     return {
         key: {label: value[label] for label in labels if label in value}
         if isinstance(value, dict)
@@ -216,10 +237,12 @@ def limits_at(bundle: Bundle, point: str) -> dict[str, float]:
     return dict(zip(bundle.labels, scores, strict=True))
 
 
-def _table(classes: Sequence[ClassScores]) -> dict[str, dict[str, float | int]]:
+def _table(
+    classes: Sequence[ClassScores], labels: Sequence[str]
+) -> dict[str, dict[str, float | int]]:
     table: dict[str, dict[str, float | int]] = {}
     for c in classes:
-        if c.truths == 0:
+        if c.truths == 0 or c.label not in labels:
             continue
         point = c.at_threshold
         table[c.label] = {

@@ -17,7 +17,7 @@ from windhover_evaluation.fan_out import open_workers
 from windhover_evaluation.fidelity.variants import variant_names
 from windhover_training.data.readers.dataset import load_set
 
-from ..config import ReleaseConfig
+from ..config import LabelledSplit, ReleaseConfig
 from ..evaluate.points import choose_points, listed, quiet_words
 from ..evaluate.score import false_alarms, points_of, score
 from ..evaluate.stress import stress
@@ -113,7 +113,7 @@ def release(
     elif keep is not None:
         fidelity = Bundle.load(keep).provenance.get("fidelity")
     say("changing images by occlusion, glare and blur")
-    first = next(iter(config.scores.values()), None)
+    first = next(((s.data, s.split) for s in config.scores.values()), None)
     evidence = Evidence(
         bundle,
         metrics,
@@ -164,7 +164,9 @@ def _rescored(config: ReleaseConfig, bundle: Bundle, kept: Bundle) -> dict[str, 
     for name, place in config.scores.items():
         scores[name] = {p: _without_points(known[name][p]) for p in ("float", "int8")}
         labels = list(known[name]["int8"]["all"])
-        scores[name]["int8"]["points"] = points_of(bundle, *place, labels, config.point_frames)
+        frames = config.point_frames or place.frames
+        found = points_of(bundle, place.data, place.split, labels, frames)
+        scores[name]["int8"]["points"] = found
     return scores
 
 
@@ -200,8 +202,7 @@ def score_all(config: ReleaseConfig, bundle: Bundle) -> dict[str, dict[str, Any]
         Set name -> ``float`` and ``int8`` -> scores.
     """
     tasks = [(name, p) for name in config.scores for p in ("float", "int8")]
-    places = [config.scores[name] for name, _ in tasks]
-    arguments = [(bundle, p, *place) for (_, p), place in zip(tasks, places, strict=True)]
+    arguments = [(bundle, p, config.scores[name]) for name, p in tasks]
     with open_workers(config.jobs) as workers:
         found = list(workers.map(_score_one, arguments))
     scores: dict[str, dict[str, Any]] = {name: {} for name in config.scores}
@@ -210,15 +211,23 @@ def score_all(config: ReleaseConfig, bundle: Bundle) -> dict[str, dict[str, Any]
     return scores
 
 
-def _score_one(arguments: tuple[Bundle, str, Path, str]) -> dict[str, Any]:
-    return score(*arguments)
+def _score_one(arguments: tuple[Bundle, str, LabelledSplit]) -> dict[str, Any]:
+    bundle, precision, scored = arguments
+    return score(
+        bundle,
+        precision,
+        scored.data,
+        scored.split,
+        frames=scored.frames,
+        labelled=scored.labelled,
+    )
 
 
 def _scenes(config: ReleaseConfig) -> int:
     flights = {
-        (root, frame.flight)
-        for root, split in config.scores.values()
-        for frame in load_set(root).splits[split]
+        (scored.data, frame.flight)
+        for scored in config.scores.values()
+        for frame in load_set(scored.data).splits[scored.split]
     }
     return len(flights)
 

@@ -77,12 +77,10 @@ def verify(
     if exact is None or quantised is None:
         raise ConfigError(f"{bundle.root}: has no float.onnx and int8.onnx to compare; export it")
     found = {}
-    for number, (name, (root, split)) in enumerate(config.scores.items()):
-        truth_of_split = grouped_truth(root / "truth" / f"{split}.json", bundle.labels)
-        truth = sample_images(truth_of_split, frames)
-        images = root / "images" / split
+    for number, (name, scored) in enumerate(config.scores.items()):
+        truth = sample_images(grouped_truth(scored.truth, bundle.labels), frames)
         found[name] = evaluate_fidelity(
-            bundle, truth, images, names, out / f"set_{number}", progress
+            bundle, truth, scored.pictures, names, out / f"set_{number}", progress
         )
     seen = calibration_images(config.calibration, bundle.modality, *bundle.input.hw)
     result = VerificationReport(found, compare_layers(exact, quantised, islice(seen, LAYER_IMAGES)))

@@ -11,11 +11,11 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 
-from windhover_training.config import Augmentation
+from windhover_training.config import Augmentation, Range
 from windhover_training.data.augment.apply import apply
 from windhover_training.data.augment.lamps import draw_lamps
 from windhover_training.data.augment.params import (
@@ -34,6 +34,11 @@ from windhover_training.data.augment.samples import (
     Sample,
     add_unlabelled,
 )
+
+#: Factors of the contrast of objects that are turned from warm to cold: of a crop, and how far
+#: the ends of each object are from it.
+TURNED: Final[Range] = (-1.3, -0.5)
+TURNED_APART: Final[Range] = (-0.2, 0.2)
 
 
 class CropSampler:
@@ -136,15 +141,22 @@ class CropSampler:
 
     def _draw_change(self, boxes: Boxes, classes: Classes, scale: float) -> ThermalParams:
         a, rng = self.augmentation, self.rng
-        fades = tuple(
+        fades = [
             Fade(box, *rng.uniform(-1.0, 0.9, 2).tolist())
             for box in boxes[np.isin(classes, a.fade_classes)]
             if a.fade and rng.random() < a.fade
-        )
+        ]
+        for label, probability in a.turned.items():
+            if rng.random() < probability:
+                factor = rng.uniform(*TURNED)
+                fades += [
+                    Fade(box, *(factor + rng.uniform(*TURNED_APART, 2)).tolist())
+                    for box in boxes[classes == label]
+                ]
         lamps = None
         if a.lamps and rng.random() < a.lamps:
             lamps = draw_lamps(self.size, boxes, scale, rng)
-        return draw_intensity(a, rng, fades=fades, lamps=lamps)
+        return draw_intensity(a, rng, fades=tuple(fades), lamps=lamps)
 
     def _warp(self, sample: Sample, scale: float) -> Matrix:
         rng, a, half = self.rng, self.augmentation, self.size / 2

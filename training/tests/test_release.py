@@ -118,6 +118,12 @@ def test_a_release_is_written_judged_and_not_ready(
     with pytest.raises(ConfigError, match="no inner tensors named"):
         compare_layers(files[0], files[0], [image])
 
+    # The same weights at another size, under another name.
+    wide = ["--set", "name=wide", "--set", "width=192", "--out", str(tmp_path / "wide")]
+    assert main(["export", "onnx", "--config", str(config), *wide]) == 0
+    other = Bundle.load(tmp_path / "wide")
+    assert (other.name, other.input.hw) == ("wide", (128, 192))
+
     # A released bundle can be quantised again from its float.onnx.
     again = yaml.safe_load(config.read_text())
     config.write_text(yaml.safe_dump({**again, "checkpoint": str(bundle.root)}))

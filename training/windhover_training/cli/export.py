@@ -16,6 +16,7 @@ from ..config import LabelledSplit, ReleaseConfig, load_config
 from ..outputs import new_folder
 from .import_model import scored_on
 from .paths import WORKSPACE
+from .phase import Setting, settings_of
 
 app = typer.Typer(no_args_is_help=True, help="Export graphs of a trained model.")
 
@@ -27,13 +28,15 @@ VERIFIED = "verify.json"
 
 
 @app.command("onnx")
-def export_onnx(config: ReleaseFile, out: Out, force: Force = False) -> None:
+def export_onnx(
+    config: ReleaseFile, out: Out, force: Force = False, settings: Setting = None
+) -> None:
     """Write float.onnx, int8.onnx and a manifest with default thresholds and no metrics."""
     from ..phases.release import export
 
-    settings = load_config(config, ReleaseConfig)
+    wanted = _read(config, settings)
     with new_folder(out, force=force, mark=MANIFEST_NAME) as part:
-        bundle = export(settings, part)
+        bundle = export(wanted, part)
     typer.echo(f"wrote {out} ({bundle.digest})")
 
 
@@ -154,6 +157,7 @@ def verify_bundle(
         int, typer.Option(min=1, help="images of each set: an HTP emulator takes seconds for one")
     ] = 60,
     force: Annotated[bool, typer.Option("--force", help="replace an earlier report")] = False,
+    settings: Setting = None,
 ) -> None:
     """Compare float, INT8 and HTP; name the layers that lose most. Resumes one that was stopped."""
     from windhover.model import Bundle
@@ -162,11 +166,12 @@ def verify_bundle(
     from ..phases.verify import markdown, verify
     from ..progress import progress_bar
 
-    settings, bundle = load_config(config, ReleaseConfig), Bundle.load(out)
+    wanted = _read(config, settings)
+    bundle = Bundle.load(out)
     folder = report or WORKSPACE / "verify" / f"{bundle.name}-{bundle.version}"
     names = variant_names(backends)
     with _report(folder, force) as part, progress_bar("comparing") as step:
-        result = verify(settings, bundle, names, frames, part, step)
+        result = verify(wanted, bundle, names, frames, part, step)
     typer.echo(markdown(result))
     typer.echo(f"wrote {folder}")
 
@@ -189,21 +194,24 @@ def release_bundle(
         ),
     ] = None,
     force: Force = False,
+    settings: Setting = None,
 ) -> None:
     """Export, compile, choose thresholds, score, judge the checklist, write bundle and card."""
     from ..phases.checklist import is_ready
     from ..phases.release import release
 
-    settings = load_config(config, ReleaseConfig)
-    folder = report or WORKSPACE / "verify" / f"{settings.name}-{settings.version}"
+    wanted = _read(config, settings)
+    folder = report or WORKSPACE / "verify" / f"{wanted.name}-{wanted.version}"
     with new_folder(out, force=force, mark=MANIFEST_NAME) as part, _report(folder, force) as other:
-        items = release(
-            settings, part, other, profile, lambda text: typer.echo(text, err=True), keep
-        )
+        items = release(wanted, part, other, profile, lambda text: typer.echo(text, err=True), keep)
     for item in items:
         typer.echo(f"{item.status:<13} {item.name}: {item.figure}")
     state = "ready" if is_ready(items) else "not ready"
     typer.echo(f"wrote {out}: {state}; the card is {out / 'README.md'}")
+
+
+def _read(config: Path, settings: list[str] | None) -> ReleaseConfig:
+    return load_config(config, ReleaseConfig, settings_of(settings or []))
 
 
 def _report(folder: Path, force: bool) -> AbstractContextManager[Path]:

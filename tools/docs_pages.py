@@ -203,7 +203,8 @@ def metrics_page() -> str:
 RESULT_PAGES: Mapping[str, tuple[str, Sequence[str]]] = {
     "detection": (
         "Detection",
-        ("release-targets-rgbt-n", "model-rgbt-n", "pairs-people", "blanked-pairs",
+        ("release-targets-rgbt-n", "release-targets-rgbt-n-1920", "model-rgbt-n",
+         "model-rgbt-n-1920", "pairs-people", "blanked-pairs",
          "blanked-cameras", "empty-flights", "looks-twice", "armed-people", "armed-kinds",
          "camera-by-height", "model-rgbt-n-second-look", "visdrone-half", "model-coco-n",
          "model-thermal-n", "detection-rgbt-n-rendered", "detection-rgbt-n-hit-uav",

@@ -1,7 +1,7 @@
 """Writes what is asked of rgbt-n beside what it has: ``python -m tools.release_targets VERSION``.
 
 Figures are read from the bundle's own ``bundle.yaml``; the table goes to
-``bench/results/VERSION/release-targets-rgbt-n.json``.
+``bench/results/VERSION/release-targets-NAME.json``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from tools.model_tables import model_table
 from windhover.plain_yaml import read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-BUNDLE = ROOT / "models/rgbt-n"
 STOCK = ROOT / "models/coco-n"
 _REAL = "VisDrone val, real RGB"
 _THERMAL, _RENDERED = "HIT-UAV, held-out flights", "Rendered scenes"
@@ -134,16 +133,21 @@ def main() -> None:
     """Write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("version", help="of the release, such as 0.2.0")
+    parser.add_argument("--model", default="rgbt-n", help="bundle in models/")
     parser.add_argument("--before", type=Path, help="bundle.yaml of the release before")
     parser.add_argument("--note", action="append", default=[], help="what stands below the table")
     chosen = parser.parse_args()
-    known = read_yaml(BUNDLE / "bundle.yaml")["provenance"]
+    folder = ROOT / "models" / chosen.model
+    manifest = read_yaml(folder / "bundle.yaml")
+    known = manifest["provenance"]
     before = None if chosen.before is None else read_yaml(chosen.before)
     name = "before" if before is None else f"{before['name']} {before['version']}"
+    size = manifest["input"]
+    option = "" if chosen.model == parser.get_default("model") else f" --model {chosen.model}"
     table = {
-        **model_table(BUNDLE, chosen.version),
-        "command": f"python -m tools.release_targets {chosen.version}",
-        "unit": "INT8, 1280x736, first look",
+        **model_table(folder, chosen.version),
+        "command": f"python -m tools.release_targets {chosen.version}{option}",
+        "unit": f"INT8, {size['width']}x{size['height']}, first look",
     }
     table["columns"] = ["asked", name, table["title"], ""]
     table["title"] += " against what is asked of it"
@@ -152,7 +156,7 @@ def main() -> None:
         stock_row(known, read_yaml(STOCK / "bundle.yaml")["provenance"]),
     ]
     table["notes"] = ["Weapons are the second look's: see looking twice.", *chosen.note]
-    out = ROOT / "bench/results" / chosen.version / "release-targets-rgbt-n.json"
+    out = ROOT / "bench/results" / chosen.version / f"release-targets-{chosen.model}.json"
     out.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

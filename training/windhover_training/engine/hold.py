@@ -147,15 +147,15 @@ class Holder:
         shown = images[rows]
         if self._marked and shown.shape[1] == _BOTH_CAMERAS:
             shown[:, _COLOURS:] = 0
-        wanted_of = self._wanted(teacher_view(self.teacher, shown))
+        held = self._wanted(teacher_view(self.teacher, shown))
         # Finest first: what one of them lacks is at the beginning.
         levels = min(len(self._layers), len(hidden) or len(self._layers))
-        wanteds, layers = wanted_of[-levels:], self._layers[-levels:]
+        held, layers = held[-levels:], self._layers[-levels:]
         news = list(hidden)[-levels:] or [None] * levels
-        sizes = [wanted[0, 0].numel() for wanted in wanteds]
+        sizes = [wanted[0, 0].numel() for wanted in held]
         first = scores.shape[2] - sum(sizes)
         total = scores.new_zeros((), dtype=torch.float32)
-        for layer, wanted, new, size in zip(layers, wanteds, news, sizes, strict=True):
+        for layer, wanted, new, size in zip(layers, held, news, sizes, strict=True):
             if new is not None and new.shape[1] == layer.in_channels:
                 now = layer(new[rows].float())
                 total = total + (_divergence(now, wanted).sum((0, 2, 3)) * self._strength).sum()
@@ -174,13 +174,12 @@ class Holder:
         (Qi et al., "Multi-Scale Aligned Distillation for Low-Resolution Detection", CVPR 2021).
         """
         wanted = self._scores(images)
-        if self.config.enlarged:
-            large = self._scores(functional.interpolate(images, scale_factor=2, mode="bilinear"))
-            finest = functional.max_pool2d(large[0], 2)
-            larger = [torch.maximum(finest, large[1]), *large[2:]]
-            pairs = zip(wanted, larger, strict=False)
-            wanted = [*(torch.maximum(a, b) for a, b in pairs), *wanted[len(larger) :]]
-        return wanted
+        if not self.config.enlarged:
+            return wanted
+        large = self._scores(functional.interpolate(images, scale_factor=2, mode="bilinear"))
+        finest = torch.maximum(functional.max_pool2d(large[0], 2), large[1])
+        larger = [finest, *large[2:], wanted[-1]]  # the coarsest stride has nothing above it
+        return [torch.maximum(a, b) for a, b in zip(wanted, larger, strict=True)]
 
     @torch.no_grad()
     def _scores(self, images: torch.Tensor) -> list[torch.Tensor]:

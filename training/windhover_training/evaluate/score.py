@@ -103,7 +103,7 @@ def score(
     precision: str,
     data: Path,
     split: str,
-    threads: int = 1,
+    *,
     frames: int | None = None,
     labelled: Sequence[str] = (),
 ) -> dict[str, Any]:
@@ -114,7 +114,6 @@ def score(
         precision: ``float`` or ``int8``.
         data: converted or rendered set.
         split: of it.
-        threads: of ONNX Runtime.
         frames: so many images, evenly from all; None for all.
         labelled: labels to score; empty for all. A set's bicycles may be read as a model's
             motorcycles, which it does not take them for.
@@ -123,7 +122,7 @@ def score(
         Plain values: ``images``, ``all`` and one entry a group, each label -> scores at the
         default operating point; under ``points`` as :func:`score_points`.
     """
-    truth, found = found_in(bundle, precision, data, split, threads, frames)
+    truth, found = found_in(bundle, precision, data, split, frames=frames)
     result = evaluate_detections(truth, found, limits_at(bundle, DEFAULT_POINT))
     judged = tuple(labelled) or bundle.labels
     tables: dict[str, dict[str, Any]] = {"all": _table(result.classes, judged)}
@@ -193,8 +192,7 @@ def quick_score(
     bundle: Bundle, precision: str, data: Path, split: str, frames: int
 ) -> dict[str, float]:
     """AP50 per class and their mean on some images, evenly from all."""
-    truth = sample_images(grouped_truth(data / "truth" / f"{split}.json", bundle.labels), frames)
-    found = predict(bundle, precision, data, split, truth)
+    truth, found = found_in(bundle, precision, data, split, frames=frames)
     result = evaluate_detections(truth, found, CANDIDATE_SCORE)
     known = {each.label: _round(each.ap50) for each in result.classes if each.truths}
     return {"map50": _round(result.map50), **known}

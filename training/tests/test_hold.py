@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,13 @@ from windhover.errors import ConfigError
 from windhover_training.config import ModelSpec
 from windhover_training.data.augment.real_rgb import RealRgbSampler, compose
 from windhover_training.data.augment.samples import HeldCrop, Sample, ignored, load_colour
+from windhover_training.engine.architectures import fine_layers
 from windhover_training.engine.batches import collate
 from windhover_training.engine.fusion import RgbtModel
 from windhover_training.engine.hold import Holder, watched
 from windhover_training.engine.learner import keep_statistics, layer_rate, parameter_groups
 from windhover_training.engine.model import build_model, load_weights, save_weights
-from windhover_training.engine.stock import COCO_ROWS, begin_as_stock, class_layers
+from windhover_training.engine.stock import COCO_ROWS, begin_as_stock, class_layers, read_stock
 from windhover_training.engine.teachers import read_holder
 from windhover_training.engine.warm_start import warm_start
 from windhover_training.fusion_config import FusionConfig, RgbtAugmentation
@@ -69,9 +71,8 @@ def distance(holder: Holder, model: RgbtModel, rows: list[int]) -> float:
     x = images()
     with watched(model) as seen:
         model(x)
-    assert seen.scores is not None
     held = torch.tensor(rows, dtype=torch.int64)
-    return float(holder.distance(x, seen.scores, seen.hidden, held).detach())
+    return float(holder.distance(x, seen, held).detach())
 
 
 def held_near(start: RgbtModel, weights: dict[str, np.ndarray], **settings: Any) -> Holder:
@@ -364,8 +365,8 @@ def test_stock_weights_hold_a_plain_network(weights: dict[str, np.ndarray], tmp_
         model(x)
     assert seen.scores is not None
     everyone = torch.arange(3)
-    near = holder.distance(x, seen.scores, seen.hidden, everyone)
-    far = holder.distance(x, seen.scores + 6, seen.hidden, everyone)
+    near = holder.distance(x, seen, everyone)
+    far = holder.distance(x, replace(seen, scores=seen.scores + 6), everyone)
     assert float(near.detach()) == pytest.approx(0, abs=0.05)
     assert float(far.detach()) > 1
 
@@ -378,9 +379,9 @@ def test_what_a_teacher_finds_at_twice_the_size_is_held_a_stride_coarser(
     holder = read_holder(hold, "yolo11n.yaml", 3, ["person"], torch.device("cpu"))
     assert holder is not None
     x = images()[:, :3]
-    as_it_is = holder._scores(x)
-    large = holder._scores(functional.interpolate(x, scale_factor=2, mode="bilinear"))
-    wanted = holder._wanted(x)
+    as_it_is, _ = holder._look(x)
+    large, boxes = holder._look(functional.interpolate(x, scale_factor=2, mode="bilinear"))
+    wanted, stride_4 = holder._wanted(x)
     assert [each.shape for each in wanted] == [each.shape for each in as_it_is]
     for fine, own, found in zip(large[1:], as_it_is, wanted, strict=False):
         assert (found >= torch.maximum(fine, own)).all()
@@ -388,3 +389,58 @@ def test_what_a_teacher_finds_at_twice_the_size_is_held_a_stride_coarser(
     assert (wanted[0] >= large[0][..., ::2, ::2]).all()
     assert (wanted[0] >= large[0][..., 1::2, 1::2]).all()
     torch.testing.assert_close(wanted[-1], as_it_is[-1])
+    # A level of stride 4 has the finest cells of the large picture.
+    assert stride_4 is not None
+    torch.testing.assert_close(stride_4.scores, large[0])
+    assert stride_4.boxes.shape[2] == 24 * 24
+    torch.testing.assert_close(stride_4.boxes, boxes[:, :, : 24 * 24])
+
+
+def test_a_level_of_stride_4_is_held_near_the_finest_one_at_twice_the_size(
+    weights: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "stock.npz", **weights)
+    hold = HoldConfig(weight=1.0, teacher=tmp_path / "stock.npz", enlarged=True)
+    holder = read_holder(hold, "yolo11n-p2.yaml", 3, ["person"], torch.device("cpu"))
+    assert holder is not None
+    model = build_model("yolo11n-p2.yaml", 3, 1).eval()
+    x, cells = images()[:, :3], 24 * 24
+    with watched(model) as seen:
+        model(x)
+    assert seen.scores is not None
+    assert seen.boxes is not None
+    with torch.no_grad():
+        holder._layers[0].bias[0] += 9  # it is sure of people
+    large, boxes = holder._look(functional.interpolate(x, scale_factor=2, mode="bilinear"))
+    scores = torch.cat([large[0][:, :1].flatten(2).logit(), seen.scores[:, :, cells:]], 2)
+    same = torch.cat([boxes[:, :, :cells], seen.boxes[:, :, cells:]], 2)
+    everyone = torch.arange(3)
+
+    def away(**own: torch.Tensor) -> float:
+        return float(holder.distance(x, replace(seen, **own), everyone).detach())
+
+    # Half the teacher's pixels in cells of half its stride: the same scores and distributions.
+    at_it = away(scores=scores, boxes=same)
+    shifted, surer = same.clone(), scores.clone()
+    shifted[:, ::5, :cells] += 3
+    surer[:, :, :cells] += 3
+    assert at_it < away(scores=scores, boxes=shifted) - 1
+    assert at_it < away(scores=surer, boxes=same) - 1
+
+
+def test_frozen_layers_stay_and_a_finer_level_learns(config: FusionConfig, tmp_path: Path) -> None:
+    frozen = LayerRates(backbone=0, head=0, merge=0)
+    fine = {"model": "yolo11n-p2.yaml", "rates": frozen, "ema": 0.5, "lr0": 0.01}
+    done = run_fusion(config.model_copy(update=fine), Run(tmp_path / "run"))
+    assert done is not None
+    last = torch.load(tmp_path / "run/last.pt", weights_only=False)["model"]
+    start = RgbtModel("yolo11n-p2.yaml", len(LABELS), "cbam", head_classes=80)
+    begin_as_stock(start, read_stock(tmp_path / "stock.npz"), LABELS)
+    before = start.state_dict()
+    new = fine_layers(start)
+    assert "merges.2." in new
+    kernels = [name for name in before if name.endswith("conv.weight")]
+    moved = {name for name in kernels if not torch.equal(before[name], last[name])}
+    assert moved == {name for name in kernels if name.startswith(new)}
+    with pytest.raises(ConfigError, match="nothing is left to learn"):
+        parameter_groups(start, 0.0, lambda _: 0.0)

@@ -49,16 +49,19 @@ FORMER_KEYS: Final[Mapping[str, str]] = {
 
 
 class LayerRates(Strict):
-    """Shares of the learning rate, by layer.
+    """Shares of the learning rate, by layer. A layer with 0 is frozen.
+
+    A level finer than stride 8 always has the whole rate.
 
     Attributes:
         backbone: of the backbone, of both where there are two.
-        head: of the neck and the head. What joins two backbones, and a level finer than
-            stride 8, has the whole rate.
+        head: of the neck and the head.
+        merge: of what joins two backbones.
     """
 
-    backbone: float = Field(1.0, gt=0, le=1)
-    head: float = Field(1.0, gt=0, le=1)
+    backbone: float = Field(1.0, ge=0, le=1)
+    head: float = Field(1.0, ge=0, le=1)
+    merge: float = Field(1.0, ge=0, le=1)
 
 
 class HoldConfig(Strict):
@@ -74,7 +77,8 @@ class HoldConfig(Strict):
         others: factor of the teacher's other classes, where the head's hidden layers are as
             wide as the teacher's.
         enlarged: let the teacher look at twice the size as well, and hold what it finds there,
-            too: it finds small objects that it misses at the size that is trained at.
+            too: it finds small objects that it misses at the size that is trained at. A level of
+            stride 4 is held near the teacher's finest one, in scores and boxes.
     """
 
     weight: float = Field(0.0, ge=0)
@@ -106,7 +110,8 @@ class TrainingConfig(Strict):
         clip_norm: greatest norm of the gradient.
         ema: decay of the averaged weights, a step.
         amp: mixed precision: bfloat16, or float16 with a scaled loss on a GPU that lacks it.
-        keep_statistics: normalisation keeps the statistics that the model starts with.
+        keep_statistics: normalisation keeps the statistics that the model starts with, but for
+            a level finer than stride 8.
         rates: shares of the learning rate, by layer.
         hold: keeps class scores near a teacher's.
         val: split that chooses ``best.pt`` and ends the training; None for no validation.

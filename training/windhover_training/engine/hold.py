@@ -33,11 +33,13 @@ class Seen:
 
     Attributes:
         scores: ``(B, labels, cells)`` logits.
+        boxes: ``(B, 4 * bins, cells)`` logits of the four distances in cells of the stride.
         hidden: what its class layers took at each stride, ``(B, C, h, w)``; empty where its
             head is not known, as of a quantised one.
     """
 
     scores: torch.Tensor | None = None
+    boxes: torch.Tensor | None = None
     hidden: list[torch.Tensor] = field(default_factory=list)
 
 
@@ -48,7 +50,7 @@ def watched(model: torch.nn.Module) -> Iterator[Seen]:
 
     def keep_scores(_: object, __: object, output: Any) -> None:
         raw = output[1] if isinstance(output, tuple) else output
-        seen.scores = raw["scores"]
+        seen.scores, seen.boxes = raw["scores"], raw["boxes"]
 
     def keep_hidden(_: object, inputs: tuple[torch.Tensor]) -> None:
         seen.hidden.append(inputs[0])
@@ -61,6 +63,19 @@ def watched(model: torch.nn.Module) -> Iterator[Seen]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+@dataclass(frozen=True)
+class _Fine:
+    """What a teacher finds at twice the size, at its finest stride.
+
+    Attributes:
+        scores: ``(B, classes, h, w)`` in 0..1.
+        boxes: ``(B, 4 * bins, h * w)`` logits.
+    """
+
+    scores: torch.Tensor
+    boxes: torch.Tensor
 
 
 class Holder:
@@ -115,78 +130,103 @@ class Holder:
             images = batch["img"]
             with watched(student_of(learner)) as seen:
                 loss, items = objective(learner, batch)
-            assert seen.scores is not None
-            rows = torch.arange(len(images), device=images.device)
-            away = self.distance(
-                images, seen.scores, seen.hidden, batch["held"] if self._marked else rows
-            ) / len(images)
+            everyone = torch.arange(len(images), device=images.device)
+            rows = batch["held"] if self._marked else everyone
+            away = self.distance(images, seen, rows) / len(images)
             return loss + self.config.weight * away, {**dict(items), "hold": away.detach()}
 
         return held
 
-    def distance(
-        self,
-        images: torch.Tensor,
-        scores: torch.Tensor,
-        hidden: Sequence[torch.Tensor],
-        rows: torch.Tensor,
-    ) -> torch.Tensor:
+    def distance(self, images: torch.Tensor, seen: Seen, rows: torch.Tensor) -> torch.Tensor:
         """How far the scores of some images are from the teacher's, as a divergence.
 
         A label of ours that is several of the teacher's is held near the highest of these. A
-        finer level than the teacher's has nothing to be held near.
+        finer level than the teacher's is held near its finest one at twice the size, where the
+        cells are as large: in scores and, where the teacher finds something, in boxes.
 
         Args:
             images: ``(B, C, H, W)`` in 0..1.
-            scores: ``(B, labels, cells)`` logits of the model in training.
-            hidden: what its class layers take at each stride, ``(B, C, h, w)``, or nothing.
+            seen: what the model in training gave for them.
             rows: of the images that are held.
         """
+        scores = seen.scores
+        assert scores is not None
         if not len(rows):
             return scores.new_zeros(())
         shown = images[rows]
         if self._marked and shown.shape[1] == _BOTH_CAMERAS:
             shown[:, _COLOURS:] = 0
-        held = self._wanted(teacher_view(self.teacher, shown))
+        held, fine = self._wanted(teacher_view(self.teacher, shown))
         # Finest first: what one of them lacks is at the beginning.
-        levels = min(len(self._layers), len(hidden) or len(self._layers))
+        levels = min(len(self._layers), len(seen.hidden) or len(self._layers))
         held, layers = held[-levels:], self._layers[-levels:]
-        news = list(hidden)[-levels:] or [None] * levels
+        news = seen.hidden[-levels:] or [None] * levels
         sizes = [wanted[0, 0].numel() for wanted in held]
-        first = scores.shape[2] - sum(sizes)
-        total = scores.new_zeros((), dtype=torch.float32)
+        finer = scores.shape[2] - sum(sizes)
+        first, total = finer, scores.new_zeros((), dtype=torch.float32)
         for layer, wanted, new, size in zip(layers, held, news, sizes, strict=True):
             if new is not None and new.shape[1] == layer.in_channels:
                 now = layer(new[rows].float())
                 total = total + (_divergence(now, wanted).sum((0, 2, 3)) * self._strength).sum()
-            if self._own:
-                own = scores[rows][:, self._own, first : first + size].float()
-                target = torch.stack([wanted[:, its].amax(1) for its in self._rows], 1).flatten(2)
-                total = total + (_divergence(own, target).sum((0, 2)) * self._own_strength).sum()
+            total = total + self._own_distance(scores[rows, :, first : first + size], wanted)
             first += size
+        if fine is not None and fine.scores[0, 0].numel() == finer:
+            total = total + self._own_distance(scores[rows, :, :finer], fine.scores)
+            assert seen.boxes is not None
+            total = total + self._box_distance(seen.boxes[rows, :, :finer], fine)
         return total
 
-    def _wanted(self, images: torch.Tensor) -> list[torch.Tensor]:
+    def _own_distance(self, scores: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        """Distance of our labels' logits of a level, ``(B, labels, cells)``."""
+        if not self._own:
+            return scores.new_zeros((), dtype=torch.float32)
+        own = scores[:, self._own].float()
+        away = _divergence(own, self._targets(wanted)).sum((0, 2))
+        return (away * self._own_strength).sum()
+
+    def _targets(self, wanted: torch.Tensor) -> torch.Tensor:
+        """What our labels are to have of the teacher's scores, ``(B, own, cells)``."""
+        return torch.stack([wanted[:, its].amax(1) for its in self._rows], 1).flatten(2)
+
+    def _box_distance(self, boxes: torch.Tensor, fine: _Fine) -> torch.Tensor:
+        """Distance of a level's box logits, the more of it counts the surer the teacher is."""
+        sure = self._targets(fine.scores).amax(1) if self._own else fine.scores.flatten(2).amax(1)
+        shape = (len(boxes), 4, -1, boxes.shape[2])
+        now = boxes.float().reshape(shape).log_softmax(2)
+        away = functional.kl_div(now, fine.boxes.reshape(shape).softmax(2), reduction="none")
+        return (away.sum(2).mean(1) * sure).sum()
+
+    def _wanted(self, images: torch.Tensor) -> tuple[list[torch.Tensor], _Fine | None]:
         """The teacher's scores at each stride, ``(B, classes, h, w)`` in 0..1, finest first.
 
         Of a picture at twice its size, the cells of a stride are where those of half the stride
         are as it is: what is small is found there, and held where the model is to find it
         (Qi et al., "Multi-Scale Aligned Distillation for Low-Resolution Detection", CVPR 2021).
+
+        Returns:
+            Those; and what a level of half the finest stride is to give, where the teacher
+            looks at twice the size.
         """
-        wanted = self._scores(images)
+        wanted, _ = self._look(images)
         if not self.config.enlarged:
-            return wanted
-        large = self._scores(functional.interpolate(images, scale_factor=2, mode="bilinear"))
+            return wanted, None
+        twice = functional.interpolate(images, scale_factor=2, mode="bilinear")
+        large, boxes = self._look(twice)
         finest = torch.maximum(functional.max_pool2d(large[0], 2), large[1])
         larger = [finest, *large[2:], wanted[-1]]  # the coarsest stride has nothing above it
-        return [torch.maximum(a, b) for a, b in zip(wanted, larger, strict=True)]
+        both = [torch.maximum(a, b) for a, b in zip(wanted, larger, strict=True)]
+        return both, _Fine(large[0], boxes[:, :, : large[0][0, 0].numel()])
 
     @torch.no_grad()
-    def _scores(self, images: torch.Tensor) -> list[torch.Tensor]:
+    def _look(self, images: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """The teacher's scores at each stride, finest first, and its box logits."""
         with watched(self.teacher) as seen:
             self.teacher(images)
         pairs = zip(self._layers, seen.hidden[-len(self._layers) :], strict=True)
-        return [layer(hidden.float()).sigmoid() for layer, hidden in pairs]
+        scores = [layer(hidden.float()).sigmoid() for layer, hidden in pairs]
+        cells = sum(level[0, 0].numel() for level in scores)
+        assert seen.boxes is not None
+        return scores, seen.boxes[:, :, -cells:].float()
 
 
 def _divergence(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:

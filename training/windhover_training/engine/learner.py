@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import torch
 
+from windhover.errors import ConfigError
+
 from ..training_config import LayerRates
 from .architectures import fine_layers
 
@@ -17,6 +19,8 @@ Rate = Callable[[str], float]
 # What stands around a network's own names: distillation's student, AIMET's traced model.
 _AROUND: Final = re.compile(r"^(student\.|quantised\.model\.|quantised\.)")
 _LAYER: Final = re.compile(r"model\.(\d+)\.")
+#: What joins two backbones.
+_JOINS: Final = ("gate.", "merges.")
 
 
 def student_of(learner: torch.nn.Module) -> torch.nn.Module:
@@ -34,15 +38,18 @@ def layer_rate(learner: torch.nn.Module, rates: LayerRates) -> Rate:
     """
     detector: Any = student_of(learner)
     backbone = len(detector.yaml["backbone"])
-    # What no weights to start from have; a traced model has no head to look at.
-    new = fine_layers(detector) if hasattr(detector, "stride") else ()
+    new = _new_layers(learner)
 
     def share(name: str) -> float:
         name = _AROUND.sub("", name)
         if name.startswith("colour."):
             return rates.backbone
+        if name.startswith(new):
+            return 1.0
+        if name.startswith(_JOINS):
+            return rates.merge
         layer = _LAYER.match(name)
-        if layer is None or name.startswith(new):
+        if layer is None:
             return 1.0
         return rates.backbone if int(layer[1]) < backbone else rates.head
 
@@ -54,21 +61,44 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Weight decay for convolution kernels only, not for biases and normalisation.
 
+    Args:
+        model: layers that do not learn are frozen: they have no gradient from here on.
+        weight_decay: of kernels.
+        rate: of :func:`layer_rate`.
+
     Returns:
         Groups for an optimiser; ``share`` is their share of the learning rate.
+
+    Raises:
+        ConfigError: nothing is left to learn.
     """
     groups: dict[tuple[float, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
+        if parameter.requires_grad and not rate(name):
+            parameter.requires_grad_(False)
         if parameter.requires_grad:
             groups.setdefault((rate(name), parameter.ndim > 1), []).append(parameter)
+    if not groups:
+        raise ConfigError("rates: all layers are frozen, nothing is left to learn")
     return [
         {"params": groups[key], "weight_decay": weight_decay if key[1] else 0.0, "share": key[0]}
         for key in sorted(groups, reverse=True)
     ]
 
 
-def keep_statistics(model: torch.nn.Module) -> None:
-    """Let every normalisation of a model in training keep the statistics that it has."""
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
+def keep_statistics(learner: torch.nn.Module) -> None:
+    """Let the normalisation of a model in training keep the statistics that it has.
+
+    That of a level finer than stride 8 goes on, since it begins with weights that change.
+    """
+    new = _new_layers(learner)
+    for name, module in learner.named_modules():
+        if isinstance(module, torch.nn.BatchNorm2d) and not _AROUND.sub("", name).startswith(new):
             module.eval()
+
+
+def _new_layers(learner: torch.nn.Module) -> tuple[str, ...]:
+    """How the names begin of what no weights to start from have."""
+    detector: Any = student_of(learner)
+    # A traced model has no head to look at.
+    return fine_layers(detector) if hasattr(detector, "stride") else ()

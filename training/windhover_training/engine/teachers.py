@@ -10,6 +10,7 @@ import torch
 from windhover.errors import ConfigError
 
 from ..training_config import HoldConfig
+from .architectures import without_fine_levels
 from .hold import Holder
 from .model import build_model, load_model
 from .stock import COCO_CLASSES, COCO_ROWS, class_layers, read_stock
@@ -46,7 +47,7 @@ def read_holder(
         return None
     if config.teacher.suffix in _STOCK_SUFFIXES:
         weights, seen = read_stock(config.teacher), _COLOURS
-        teacher = build_model(architecture, _COLOURS, COCO_CLASSES)
+        teacher = build_model(without_fine_levels(architecture), _COLOURS, COCO_CLASSES)
         warm_start(teacher, weights, list(range(COCO_CLASSES)))
         layers, rows = class_layers(weights), dict(COCO_ROWS)
     else:

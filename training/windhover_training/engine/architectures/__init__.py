@@ -36,6 +36,12 @@ def find_architecture(name: str) -> str | dict[str, Any]:
     return {**document, "scale": parts[2], "yaml_file": name}
 
 
+def without_fine_levels(name: str) -> str:
+    """The model file of stock weights: ``yolo11n.yaml`` for ``yolo11n-p2.yaml``."""
+    parts = _NAME.fullmatch(name)
+    return f"{parts[1]}{parts[2]}.yaml" if parts is not None and parts[3] == "-p2" else name
+
+
 def sort_levels(model: DetectionModel) -> None:
     """Put the levels of a model's head in the order of their strides, finest first.
 
@@ -60,8 +66,11 @@ def fine_levels(model: DetectionModel) -> int:
 def fine_layers(model: DetectionModel) -> tuple[str, ...]:
     """How the names begin of what a model has for levels finer than stride 8 alone.
 
-    Such a level has branches in the head, and the layer that makes its map.
+    Such a level has branches in the head, the layer that makes its map and, where two backbones
+    meet later, a merge of its own.
     """
     head, levels = model.model[-1], range(fine_levels(model))
     branches = [f"model.{head.i}.{name}.{level}." for level in levels for name in _BRANCHES]
-    return (*(f"model.{head.f[level]}." for level in levels), *branches)
+    early = [str(end) for end in getattr(model, "merges", ()) if int(end) not in model.meets]
+    merges = [f"merges.{end}." for end in early] if levels else []
+    return (*(f"model.{head.f[level]}." for level in levels), *branches, *merges)

@@ -25,7 +25,7 @@ from windhover_training.data.augment.samples import HeldCrop, Sample, ignored, l
 from windhover_training.engine.architectures import fine_layers
 from windhover_training.engine.batches import collate
 from windhover_training.engine.fusion import RgbtModel
-from windhover_training.engine.hold import Holder, watched
+from windhover_training.engine.hold import Holder, taught, watched
 from windhover_training.engine.learner import keep_statistics, layer_rate, parameter_groups
 from windhover_training.engine.model import build_model, load_weights, save_weights
 from windhover_training.engine.stock import COCO_ROWS, begin_as_stock, class_layers, read_stock
@@ -394,6 +394,53 @@ def test_what_a_teacher_finds_at_twice_the_size_is_held_a_stride_coarser(
     torch.testing.assert_close(stride_4.scores, large[0])
     assert stride_4.boxes.shape[2] == 24 * 24
     torch.testing.assert_close(stride_4.boxes, boxes[:, :, : 24 * 24])
+
+
+def test_where_an_object_is_labelled_its_class_is_free(
+    started: RgbtModel, weights: dict[str, np.ndarray]
+) -> None:
+    """A car that stock misses is not held down to be missed."""
+    start = copy.deepcopy(started)
+    batch = {
+        "img": images(),
+        "batch_idx": torch.tensor([0.0]),
+        "cls": torch.tensor([[float(VEHICLE)]]),
+        "bboxes": torch.tensor([[0.5, 0.5, 0.25, 0.25]]),  # 36 to 60 px of 96
+    }
+    cells = taught(started, batch)
+    assert cells is not None
+    assert cells.shape == (3, 12 * 12 + 6 * 6 + 3 * 3, len(LABELS))
+    assert cells[0, :144, VEHICLE].reshape(12, 12).nonzero().unique().tolist() == [4, 5, 6, 7]
+    assert not cells[1:].any()
+    assert not cells[..., :VEHICLE].any()
+    with watched(started) as seen:
+        started(batch["img"])
+    assert seen.scores is not None
+    for label, cell, drawn in [(VEHICLE, 4 * 12 + 4, False), (VEHICLE, 0, True),
+                               (PERSON, 4 * 12 + 4, True)]:  # fmt: skip
+        scores = seen.scores.clone()
+        scores[0, label, cell] += 20
+        holder = held_near(start, weights)
+        far, near = (
+            holder.distance(batch["img"], replace(seen, scores=each), torch.arange(3), cells)
+            for each in (scores, seen.scores)
+        )
+        away = float((far - near).detach())
+        assert away > 1 if drawn else away == 0
+    # Of the hidden layers all of stock's rows are held, but for those of the label.
+    branch = started.model[-1].cv3[0]
+    with torch.no_grad():
+        branch[1][1].bn.bias.add_(20.0)
+    with watched(started) as moved:
+        started(batch["img"])
+    everywhere = {**batch, "bboxes": torch.tensor([[0.5, 0.5, 1.0, 1.0]])}
+    sums = []
+    for where in (None, taught(started, batch), taught(started, everywhere)):
+        holder = held_near(start, weights, labels={"person": 0, "motorcycle": 0}, others=0)
+        kept = replace(moved, scores=seen.scores)
+        distance = holder.distance(batch["img"], kept, torch.tensor([0]), where)
+        sums.append(float(distance.detach()))
+    assert sums[0] > sums[1] > sums[2]
 
 
 def test_a_level_of_stride_4_is_held_near_the_finest_one_at_twice_the_size(

@@ -16,10 +16,10 @@ from windhover_training.engine.model import build_model
 from windhover_training.engine.objective import (
     FocalWithLogits,
     LossConfig,
+    cells_in,
     detection_loss,
     set_criterion,
     set_progress,
-    unjudged_cells,
 )
 
 pytestmark = pytest.mark.train_env
@@ -168,7 +168,7 @@ def test_the_mask_of_many_objects_at_once_is_that_of_each_by_itself() -> None:
                     meets = x + stride > x1 and x < x2 and y + stride > y1 and y < y2
                     expected[int(row), cell, int(label)] |= meets
                     cell += 1
-    mask = unjudged_cells(every, shape, strides, hw)
+    mask = cells_in(every, shape, strides, hw)
     assert mask is not None
     np.testing.assert_array_equal(mask.numpy(), expected)
-    assert unjudged_cells(every[:0], shape, strides, hw) is None
+    assert cells_in(every[:0], shape, strides, hw) is None

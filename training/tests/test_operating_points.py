@@ -22,6 +22,16 @@ def test_one_curve_is_cut_where_its_f1_is_best() -> None:
     assert 0.3 <= best_score([one]) < 0.7
 
 
+def test_where_f1_is_flat_the_lowest_threshold_is_taken() -> None:
+    """Past 0.7 every second find is right: F1 stays where it is and recall goes on."""
+    scores = np.linspace(0.9, 0.1, 1000).tolist()
+    flat = curve(scores, [i < 500 or i % 10 == 0 for i in range(1000)], 800)
+    f1 = 2 * flat.precision * flat.recall / (flat.precision + flat.recall)
+    chosen = best_score([flat])
+    assert f1[flat.scores >= chosen][-1] >= f1.max() - 0.006
+    assert chosen < float(flat.scores[f1.argmax()]) - 0.005
+
+
 def test_each_set_counts_alike_whatever_its_size() -> None:
     """A hundred objects that are found at 0.9 do not hide four that are found at 0.4."""
     sure = curve([0.9] * 100, [True] * 100, 100)

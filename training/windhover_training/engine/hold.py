@@ -22,7 +22,7 @@ from windhover.errors import ConfigError
 from ..training_config import HoldConfig
 from .distill import teacher_view
 from .learner import student_of
-from .objective import Objective
+from .objective import Objective, cells_of
 
 _COLOURS, _BOTH_CAMERAS = 3, 4
 
@@ -76,6 +76,24 @@ class _Fine:
 
     scores: torch.Tensor
     boxes: torch.Tensor
+
+
+def taught(model: DetectionModel, batch: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
+    """Which scores of which cells an object's label teaches.
+
+    Args:
+        model: that is trained.
+        batch: of :func:`.batches.collate`.
+
+    Returns:
+        Bool ``(B, cells, labels)``; None where nothing is labelled.
+    """
+    height, width = batch["img"].shape[2:]
+    middle, half = batch["bboxes"][:, :2], batch["bboxes"][:, 2:] / 2
+    corners = torch.cat([middle - half, middle + half], 1)
+    corners = corners * corners.new_tensor([width, height, width, height])
+    objects = torch.cat([batch["batch_idx"][:, None], batch["cls"], corners], 1)
+    return cells_of(objects, model, batch["img"])
 
 
 class Holder:
@@ -132,12 +150,19 @@ class Holder:
                 loss, items = objective(learner, batch)
             everyone = torch.arange(len(images), device=images.device)
             rows = batch["held"] if self._marked else everyone
-            away = self.distance(images, seen, rows) / len(images)
+            away = self.distance(images, seen, rows, taught(student_of(learner), batch))
+            away = away / len(images)
             return loss + self.config.weight * away, {**dict(items), "hold": away.detach()}
 
         return held
 
-    def distance(self, images: torch.Tensor, seen: Seen, rows: torch.Tensor) -> torch.Tensor:
+    def distance(
+        self,
+        images: torch.Tensor,
+        seen: Seen,
+        rows: torch.Tensor,
+        taught: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """How far the scores of some images are from the teacher's, as a divergence.
 
         A label of ours that is several of the teacher's is held near the highest of these. A
@@ -148,6 +173,8 @@ class Holder:
             images: ``(B, C, H, W)`` in 0..1.
             seen: what the model in training gave for them.
             rows: of the images that are held.
+            taught: ``(B, cells, labels)``, where an object is labelled (:func:`taught`). There
+                its class is learnt from the label, which a teacher that misses it contradicts.
         """
         scores = seen.scores
         assert scores is not None
@@ -164,25 +191,35 @@ class Holder:
         sizes = [wanted[0, 0].numel() for wanted in held]
         finer = scores.shape[2] - sum(sizes)
         first, total = finer, scores.new_zeros((), dtype=torch.float32)
+        free = torch.zeros_like(scores[rows], dtype=torch.bool)
+        if taught is not None:
+            free = taught[rows].transpose(1, 2)
         for layer, wanted, new, size in zip(layers, held, news, sizes, strict=True):
             if new is not None and new.shape[1] == layer.in_channels:
-                now = layer(new[rows].float())
-                total = total + (_divergence(now, wanted).sum((0, 2, 3)) * self._strength).sum()
-            total = total + self._own_distance(scores[rows, :, first : first + size], wanted)
+                away = _divergence(layer(new[rows].float()), wanted).flatten(2)
+                for label, its in zip(self._own, self._rows, strict=True):
+                    away[:, its] = away[:, its] * ~free[:, label, None, first : first + size]
+                total = total + (away.sum((0, 2)) * self._strength).sum()
+            part = slice(first, first + size)
+            total = total + self._own_distance(scores[rows, :, part], wanted, free[:, :, part])
             first += size
         if fine is not None and fine.scores[0, 0].numel() == finer:
-            total = total + self._own_distance(scores[rows, :, :finer], fine.scores)
+            total = total + self._own_distance(
+                scores[rows, :, :finer], fine.scores, free[:, :, :finer]
+            )
             assert seen.boxes is not None
             total = total + self._box_distance(seen.boxes[rows, :, :finer], fine)
         return total
 
-    def _own_distance(self, scores: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-        """Distance of our labels' logits of a level, ``(B, labels, cells)``."""
+    def _own_distance(
+        self, scores: torch.Tensor, wanted: torch.Tensor, free: torch.Tensor
+    ) -> torch.Tensor:
+        """Distance of our labels' logits of a level, ``(B, labels, cells)``, where not free."""
         if not self._own:
             return scores.new_zeros((), dtype=torch.float32)
         own = scores[:, self._own].float()
-        away = _divergence(own, self._targets(wanted)).sum((0, 2))
-        return (away * self._own_strength).sum()
+        away = _divergence(own, self._targets(wanted)) * ~free[:, self._own]
+        return (away.sum((0, 2)) * self._own_strength).sum()
 
     def _targets(self, wanted: torch.Tensor) -> torch.Tensor:
         """What our labels are to have of the teacher's scores, ``(B, own, cells)``."""

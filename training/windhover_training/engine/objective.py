@@ -42,35 +42,35 @@ class MaskedClassificationLoss(torch.nn.Module):
         return loss.masked_fill(self.unjudged & (targets == 0), 0.0)
 
 
-def unjudged_cells(
-    ignored: torch.Tensor, shape: Sequence[int], strides: Sequence[int], hw: tuple[int, int]
+def cells_in(
+    objects: torch.Tensor, shape: Sequence[int], strides: Sequence[int], hw: tuple[int, int]
 ) -> torch.Tensor | None:
-    """Which scores of which cells are not judged.
+    """Which scores of which cells lie in objects: of their class, wherever a box meets a cell.
 
     Args:
-        ignored: ``(K, 6)`` row in the batch, class, x1, y1, x2, y2 in pixels.
+        objects: ``(K, 6)`` row in the batch, class, x1, y1, x2, y2 in pixels.
         shape: batch, cells and classes of the scores.
         strides: of the head, in the order of its cells.
         hw: height and width of the images, pixels.
 
     Returns:
-        Bool of ``shape``, or None if there is nothing to leave out.
+        Bool of ``shape``, or None if there is no object.
     """
-    if not len(ignored):
+    if not len(objects):
         return None
     images, cells, classes = shape
     middles, reach = [], []
     for stride in strides:
-        rows, columns = (torch.arange(side // stride, device=ignored.device) for side in hw)
+        rows, columns = (torch.arange(side // stride, device=objects.device) for side in hw)
         grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1).reshape(-1, 2)
         middles.append((grid + 0.5) * stride)
-        reach.append(torch.full((len(grid), 1), stride / 2, device=ignored.device))
+        reach.append(torch.full((len(grid), 1), stride / 2, device=objects.device))
     middle, half = torch.cat(middles), torch.cat(reach)
-    corners = ignored[:, None, 2:]
+    corners = objects[:, None, 2:]
     meets = (middle + half > corners[..., :2]) & (middle - half < corners[..., 2:])
     # All objects at once, and without a value that the host would have to wait for.
-    place = (ignored[:, 0] * classes + ignored[:, 1]).long()
-    counts = torch.zeros((images * classes, cells), dtype=torch.int32, device=ignored.device)
+    place = (objects[:, 0] * classes + objects[:, 1]).long()
+    counts = torch.zeros((images * classes, cells), dtype=torch.int32, device=objects.device)
     counts.index_add_(0, place, meets.all(-1).int())
     return counts.view(images, classes, cells).transpose(1, 2) > 0
 
@@ -163,14 +163,26 @@ def leave_out(model: DetectionModel, batch: dict[str, torch.Tensor]) -> None:
     criterion, ignored = getattr(model, "criterion", None), batch.get("ignored")
     if criterion is None or ignored is None:
         return
-    hw = (int(batch["img"].shape[2]), int(batch["img"].shape[3]))
-    strides = [int(s) for s in model.stride]
-    cells = sum((hw[0] // s) * (hw[1] // s) for s in strides)
-    shape = (len(batch["img"]), cells, model.model[-1].nc)
-    mask = unjudged_cells(ignored, shape, strides, hw)
+    mask = cells_of(ignored, model, batch["img"])
     for part in _detection_losses(criterion):
         if isinstance(part.bce, MaskedClassificationLoss):
             part.bce.unjudged = mask
+
+
+def cells_of(
+    objects: torch.Tensor, model: DetectionModel, images: torch.Tensor
+) -> torch.Tensor | None:
+    """Which scores of which cells of a model lie in objects; see :func:`cells_in`.
+
+    Args:
+        objects: ``(K, 6)``.
+        model: whose head says the strides and the classes.
+        images: ``(B, C, H, W)``.
+    """
+    hw = (int(images.shape[2]), int(images.shape[3]))
+    strides = [int(s) for s in model.stride]
+    cells = sum((hw[0] // s) * (hw[1] // s) for s in strides)
+    return cells_in(objects, (len(images), cells, model.model[-1].nc), strides, hw)
 
 
 def in_float32(raw: dict[str, Any]) -> dict[str, Any]:

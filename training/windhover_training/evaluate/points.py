@@ -1,8 +1,8 @@
 """Operating points: thresholds a class at best F1, and where little is found that is nothing.
 
-``balanced`` has the best mean F1 over several sets, each counted alike: one set's light and
-camera must not decide what is cut in another's. ``quiet`` is raised until anything is found
-in hardly any image with nothing to find.
+``balanced`` is about as good as the best mean F1 over several sets, each counted alike: one set's
+light and camera must not decide what is cut in another's. ``quiet`` is raised until anything is
+found in hardly any image with nothing to find.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from .score import CANDIDATE_SCORE, found_in
 QUIET = "quiet"
 # A handful of sure finds says little of the precision: a twentieth must be found.
 _LEAST_RECALL = 0.05
+#: F1 is flat near its best, where chance decides. Of thresholds that are as good within this much
+#: the lowest is taken: a tracker drops alarms of single frames, and what is missed stays missed.
+PLATEAU = 0.005
 #: Thresholds that are tried.
 _GRID = np.round(np.arange(0.02, 0.98, 0.001), 3)
 
@@ -58,7 +61,7 @@ def choose_points(config: ReleaseConfig, bundle: Bundle) -> Points:
 def balanced_scores(
     bundle: Bundle, sets: Sequence[LabelledSplit], least_precision: Mapping[str, float]
 ) -> dict[str, float]:
-    """Score of the best mean F1 per label, over the sets that hold it.
+    """Lowest score about as good as the best mean F1 per label, over the sets that hold it.
 
     Args:
         bundle: whose int8.onnx is looked at.
@@ -79,7 +82,7 @@ def balanced_scores(
 
 
 def best_score(curves: Sequence[PrCurve], least_precision: float = 0.0) -> float:
-    """The threshold of the best mean F1 over some curves of one class."""
+    """The lowest threshold about as good as that of the best mean F1 over curves of one class."""
     found = np.stack([_at_grid(curve) for curve in curves])
     precision, recall = found[:, 0], found[:, 1]
     f1 = (2 * precision * recall / np.maximum(precision + recall, 1e-9)).mean(axis=0)
@@ -87,7 +90,8 @@ def best_score(curves: Sequence[PrCurve], least_precision: float = 0.0) -> float
     known = recall >= min(_LEAST_RECALL, float(recall.max()))
     enough = known & (precision >= least_precision)
     of, value = (enough, f1) if enough.any() else (known, precision)
-    return float(_GRID[int(np.where(of, value, -1.0).argmax())])
+    value = np.where(of, value, -1.0)
+    return float(_GRID[int((value >= value.max() - PLATEAU).argmax())])
 
 
 def _at_grid(curve: PrCurve) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from windhover_evaluation.fidelity.variants import variant_names
 from windhover_training.data.readers.dataset import load_set
 
 from ..config import LabelledSplit, ReleaseConfig
-from ..evaluate.points import choose_points, listed, quiet_words
+from ..evaluate.points import PLATEAU, choose_points, listed, quiet_words
 from ..evaluate.score import false_alarms, points_of, score
 from ..evaluate.stress import stress
 from ..export.bundle import export_graphs, keep_graphs, write
@@ -146,7 +146,10 @@ def release(
 
 def _how_chosen(config: ReleaseConfig) -> str:
     """In words, for the card."""
-    words = f"best mean F1 of the INT8 graph on {listed(config.thresholds_on)}"
+    words = (
+        f"lowest within {PLATEAU} of the best mean F1 of the INT8 graph on "
+        f"{listed(config.thresholds_on)}"
+    )
     if config.least_precision:
         each = ", ".join(f"{label} {least}" for label, least in config.least_precision.items())
         words += f" where the precision is at least {each}"

@@ -46,6 +46,7 @@ KINDS = {
     "rgbt_ablation": "ablation",
     "rgbt_n": "fusion",
     "rgbt_n_interpolated": "interpolate",
+    "rgbt_n_labels_mean": "interpolate",
     "rgbt_n_mean": "interpolate",
     "rgbt_n_weapons": "weapons",
     "second_look": "second-look",

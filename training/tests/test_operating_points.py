@@ -82,3 +82,11 @@ def test_one_odd_image_silences_no_label() -> None:
     np.testing.assert_allclose(raised, [0.3, 0.4])
     assert found(surest, raised) == 2
     np.testing.assert_allclose(raised_over(surest, np.array([0.2, 0.4]), 0.0), [0.95, 0.4])
+
+
+def test_the_image_is_left_out_that_silences_most() -> None:
+    """Many show a vehicle at about 0.7, whichever is left out; one alone shows a person."""
+    surest = np.full((2, 100), 0.3)
+    surest[0, :20] = np.linspace(0.70, 0.65, 20)
+    surest[1, 50], surest[1, 51] = 0.66, 0.4
+    np.testing.assert_allclose(raised_over(surest, np.array([0.1, 0.25]), 0.01), [0.70, 0.4])

@@ -67,7 +67,9 @@ class LayerRates(Strict):
 class HoldConfig(Strict):
     """How strongly class scores are held near a teacher's.
 
-    On real RGB pictures only where a phase has such sets (``real_rgb``), else on all.
+    On real RGB pictures only where a phase has such sets (``real_rgb``), else on all. Where an
+    object is labelled its class is free. The distance is a sum over cells, and over stock's 80
+    classes: with a weight of 0.1 and ``others`` of 0.1 it draws about as much as labels do.
 
     Attributes:
         weight: of the distance beside the objective; 0 for none.

@@ -134,8 +134,8 @@ def raised_over(
 ) -> NDArray[np.float64]:
     """Thresholds raised over what is found in images with nothing to find, but for the worst.
 
-    So many images as may be wrong are left out, those that are most above the thresholds: one
-    odd image must not silence a label everywhere.
+    So many images as may be wrong are left out, one after the other that which lets the
+    thresholds sink most: one odd image must not silence a label everywhere.
 
     Args:
         surest: ``(labels, images)`` highest score of each label in each image.
@@ -145,9 +145,14 @@ def raised_over(
     Returns:
         ``(labels,)`` in thousandths. A score counts where it is above its threshold.
     """
-    most = (surest - least[:, None]).max(axis=0)
-    kept = np.argsort(most, kind="stable")[: surest.shape[1] - int(alarms * surest.shape[1])]
-    highest = surest[:, kept].max(axis=1, initial=0.0)
+    above = np.maximum(surest, least[:, None])
+    kept = np.arange(surest.shape[1])
+    for _ in range(int(alarms * surest.shape[1])):
+        highest, second = -np.sort(-above[:, kept], axis=1)[:, :2].T
+        sinks = np.zeros(len(kept))
+        np.add.at(sinks, above[:, kept].argmax(axis=1), highest - second)
+        kept = np.delete(kept, sinks.argmax())
+    highest = above[:, kept].max(axis=1, initial=0.0)
     return np.maximum(least, np.ceil(highest * 1000) / 1000)
 
 

@@ -407,15 +407,15 @@ def test_where_an_object_is_labelled_its_class_is_free(
         "cls": torch.tensor([[float(VEHICLE)]]),
         "bboxes": torch.tensor([[0.5, 0.5, 0.25, 0.25]]),  # 36 to 60 px of 96
     }
-    cells = taught(started, batch)
+    with watched(started) as seen:
+        started(batch["img"])
+    assert seen.scores is not None
+    cells = taught(batch, seen.scores, 32)
     assert cells is not None
     assert cells.shape == (3, 12 * 12 + 6 * 6 + 3 * 3, len(LABELS))
     assert cells[0, :144, VEHICLE].reshape(12, 12).nonzero().unique().tolist() == [4, 5, 6, 7]
     assert not cells[1:].any()
     assert not cells[..., :VEHICLE].any()
-    with watched(started) as seen:
-        started(batch["img"])
-    assert seen.scores is not None
     for label, cell, drawn in [(VEHICLE, 4 * 12 + 4, False), (VEHICLE, 0, True),
                                (PERSON, 4 * 12 + 4, True)]:  # fmt: skip
         scores = seen.scores.clone()
@@ -435,12 +435,40 @@ def test_where_an_object_is_labelled_its_class_is_free(
         started(batch["img"])
     everywhere = {**batch, "bboxes": torch.tensor([[0.5, 0.5, 1.0, 1.0]])}
     sums = []
-    for where in (None, taught(started, batch), taught(started, everywhere)):
+    for where in (None, cells, taught(everywhere, seen.scores, 32)):
         holder = held_near(start, weights, labels={"person": 0, "motorcycle": 0}, others=0)
         kept = replace(moved, scores=seen.scores)
         distance = holder.distance(batch["img"], kept, torch.tensor([0]), where)
         sums.append(float(distance.detach()))
     assert sums[0] > sums[1] > sums[2]
+
+
+def test_a_network_that_does_not_say_its_strides_is_held(
+    started: RgbtModel, weights: dict[str, np.ndarray]
+) -> None:
+    """As a quantised one."""
+
+    class Quantised(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.quantised = started
+
+        def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+            raw = self.quantised(images)[1]
+            return {"boxes": raw["boxes"], "scores": raw["scores"] + 3}
+
+    batch = {
+        "img": images(),
+        "held": torch.arange(3),
+        "batch_idx": torch.tensor([0.0]),
+        "cls": torch.tensor([[float(VEHICLE)]]),
+        "bboxes": torch.tensor([[0.5, 0.5, 0.25, 0.25]]),
+    }
+    holder = held_near(copy.deepcopy(started), weights)
+    held = holder.around(lambda learner, given: (learner(given["img"])["scores"].sum() * 0, {}))
+    loss, items = held(Quantised(), batch)
+    assert float(items["hold"]) > 0
+    assert float(loss.detach()) == pytest.approx(float(items["hold"]))
 
 
 def test_a_level_of_stride_4_is_held_near_the_finest_one_at_twice_the_size(

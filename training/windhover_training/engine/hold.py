@@ -22,7 +22,7 @@ from windhover.errors import ConfigError
 from ..training_config import HoldConfig
 from .distill import teacher_view
 from .learner import student_of
-from .objective import Objective, cells_of
+from .objective import Objective, cells_in
 
 _COLOURS, _BOTH_CAMERAS = 3, 4
 
@@ -78,22 +78,30 @@ class _Fine:
     boxes: torch.Tensor
 
 
-def taught(model: DetectionModel, batch: Mapping[str, torch.Tensor]) -> torch.Tensor | None:
+def taught(
+    batch: Mapping[str, torch.Tensor], scores: torch.Tensor, coarsest: int
+) -> torch.Tensor | None:
     """Which scores of which cells an object's label teaches.
 
     Args:
-        model: that is trained.
         batch: of :func:`.batches.collate`.
+        scores: ``(B, labels, cells)`` of the model in training; a quantised one does not say its
+            strides, but they halve from the coarsest down.
+        coarsest: stride, pixels.
 
     Returns:
         Bool ``(B, cells, labels)``; None where nothing is labelled.
     """
     height, width = batch["img"].shape[2:]
+    images, labels, cells = scores.shape
+    strides = [coarsest]
+    while sum((height // s) * (width // s) for s in strides) < cells:
+        strides.insert(0, strides[0] // 2)
     middle, half = batch["bboxes"][:, :2], batch["bboxes"][:, 2:] / 2
     corners = torch.cat([middle - half, middle + half], 1)
     corners = corners * corners.new_tensor([width, height, width, height])
     objects = torch.cat([batch["batch_idx"][:, None], batch["cls"], corners], 1)
-    return cells_of(objects, model, batch["img"])
+    return cells_in(objects, (images, cells, labels), strides, (height, width))
 
 
 class Holder:
@@ -150,8 +158,9 @@ class Holder:
                 loss, items = objective(learner, batch)
             everyone = torch.arange(len(images), device=images.device)
             rows = batch["held"] if self._marked else everyone
-            away = self.distance(images, seen, rows, taught(student_of(learner), batch))
-            away = away / len(images)
+            assert seen.scores is not None
+            free = taught(batch, seen.scores, int(max(self.teacher.stride)))
+            away = self.distance(images, seen, rows, free) / len(images)
             return loss + self.config.weight * away, {**dict(items), "hold": away.detach()}
 
         return held

@@ -163,26 +163,13 @@ def leave_out(model: DetectionModel, batch: dict[str, torch.Tensor]) -> None:
     criterion, ignored = getattr(model, "criterion", None), batch.get("ignored")
     if criterion is None or ignored is None:
         return
-    mask = cells_of(ignored, model, batch["img"])
+    hw = (int(batch["img"].shape[2]), int(batch["img"].shape[3]))
+    strides = [int(s) for s in model.stride]
+    cells = sum((hw[0] // s) * (hw[1] // s) for s in strides)
+    mask = cells_in(ignored, (len(batch["img"]), cells, model.model[-1].nc), strides, hw)
     for part in _detection_losses(criterion):
         if isinstance(part.bce, MaskedClassificationLoss):
             part.bce.unjudged = mask
-
-
-def cells_of(
-    objects: torch.Tensor, model: DetectionModel, images: torch.Tensor
-) -> torch.Tensor | None:
-    """Which scores of which cells of a model lie in objects; see :func:`cells_in`.
-
-    Args:
-        objects: ``(K, 6)``.
-        model: whose head says the strides and the classes.
-        images: ``(B, C, H, W)``.
-    """
-    hw = (int(images.shape[2]), int(images.shape[3]))
-    strides = [int(s) for s in model.stride]
-    cells = sum((hw[0] // s) * (hw[1] // s) for s in strides)
-    return cells_in(objects, (len(images), cells, model.model[-1].nc), strides, hw)
 
 
 def in_float32(raw: dict[str, Any]) -> dict[str, Any]:

@@ -81,6 +81,17 @@ def held_near(start: RgbtModel, weights: dict[str, np.ndarray], **settings: Any)
     return Holder(start, class_layers(weights), COCO_ROWS, LABELS, config, marked=True)
 
 
+def stock_holder(
+    weights: dict[str, np.ndarray], folder: Path, architecture: str, **settings: Any
+) -> Holder:
+    """What holds the people of a network near stock weights in a file."""
+    np.savez(folder / "stock.npz", **weights)
+    hold = HoldConfig(weight=1.0, teacher=folder / "stock.npz", **settings)
+    holder = read_holder(hold, architecture, 3, ["person"], torch.device("cpu"))
+    assert holder is not None
+    return holder
+
+
 def test_at_the_start_nothing_is_away(started: RgbtModel, weights: dict[str, np.ndarray]) -> None:
     holder = held_near(copy.deepcopy(started), weights)
     # A vehicle starts as a car; it is held as a car, a bus or a lorry, whichever is likelier.
@@ -354,10 +365,7 @@ def test_a_teacher_of_other_labels_or_images_is_refused(
 
 
 def test_stock_weights_hold_a_plain_network(weights: dict[str, np.ndarray], tmp_path: Path) -> None:
-    np.savez(tmp_path / "stock.npz", **weights)
-    hold = HoldConfig(weight=1.0, teacher=tmp_path / "stock.npz")
-    holder = read_holder(hold, "yolo11n.yaml", 3, ["person"], torch.device("cpu"))
-    assert holder is not None
+    holder = stock_holder(weights, tmp_path, "yolo11n.yaml")
     model = build_model("yolo11n.yaml", 3, 80).eval()
     warm_start(model, weights, list(range(80)))
     x = images()[:, :3]
@@ -374,10 +382,7 @@ def test_stock_weights_hold_a_plain_network(weights: dict[str, np.ndarray], tmp_
 def test_what_a_teacher_finds_at_twice_the_size_is_held_a_stride_coarser(
     weights: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
-    np.savez(tmp_path / "stock.npz", **weights)
-    hold = HoldConfig(weight=1.0, teacher=tmp_path / "stock.npz", enlarged=True)
-    holder = read_holder(hold, "yolo11n.yaml", 3, ["person"], torch.device("cpu"))
-    assert holder is not None
+    holder = stock_holder(weights, tmp_path, "yolo11n.yaml", enlarged=True)
     x = images()[:, :3]
     as_it_is, _ = holder._look(x)
     large, boxes = holder._look(functional.interpolate(x, scale_factor=2, mode="bilinear"))
@@ -474,10 +479,7 @@ def test_a_network_that_does_not_say_its_strides_is_held(
 def test_a_level_of_stride_4_is_held_near_the_finest_one_at_twice_the_size(
     weights: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
-    np.savez(tmp_path / "stock.npz", **weights)
-    hold = HoldConfig(weight=1.0, teacher=tmp_path / "stock.npz", enlarged=True)
-    holder = read_holder(hold, "yolo11n-p2.yaml", 3, ["person"], torch.device("cpu"))
-    assert holder is not None
+    holder = stock_holder(weights, tmp_path, "yolo11n-p2.yaml", enlarged=True)
     model = build_model("yolo11n-p2.yaml", 3, 1).eval()
     x, cells = images()[:, :3], 24 * 24
     with watched(model) as seen:

@@ -90,3 +90,9 @@ def test_the_image_is_left_out_that_silences_most() -> None:
     surest[0, :20] = np.linspace(0.70, 0.65, 20)
     surest[1, 50], surest[1, 51] = 0.66, 0.4
     np.testing.assert_allclose(raised_over(surest, np.array([0.1, 0.25]), 0.01), [0.70, 0.4])
+
+
+def test_what_is_not_raised_keeps_its_threshold() -> None:
+    least = np.array([0.07, 0.269])
+    np.testing.assert_array_equal(raised_over(np.full((2, 3), 0.01), least, 1.0), least)
+    np.testing.assert_array_equal(raised_over(np.full((2, 3), 0.01), least, 0.0), least)

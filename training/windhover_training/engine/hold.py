@@ -170,7 +170,7 @@ class Holder:
         images: torch.Tensor,
         seen: Seen,
         rows: torch.Tensor,
-        taught: torch.Tensor | None = None,
+        labelled: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """How far the scores of some images are from the teacher's, as a divergence.
 
@@ -182,8 +182,8 @@ class Holder:
             images: ``(B, C, H, W)`` in 0..1.
             seen: what the model in training gave for them.
             rows: of the images that are held.
-            taught: ``(B, cells, labels)``, where an object is labelled (:func:`taught`). There
-                its class is learnt from the label, which a teacher that misses it contradicts.
+            labelled: ``(B, cells, labels)``, where an object is (:func:`taught`). There its class
+                is learnt from the label, which a teacher that misses it contradicts.
         """
         scores = seen.scores
         assert scores is not None
@@ -201,8 +201,8 @@ class Holder:
         finer = scores.shape[2] - sum(sizes)
         first, total = finer, scores.new_zeros((), dtype=torch.float32)
         free = torch.zeros_like(scores[rows], dtype=torch.bool)
-        if taught is not None:
-            free = taught[rows].transpose(1, 2)
+        if labelled is not None:
+            free = labelled[rows].transpose(1, 2)
         for layer, wanted, new, size in zip(layers, held, news, sizes, strict=True):
             if new is not None and new.shape[1] == layer.in_channels:
                 away = _divergence(layer(new[rows].float()), wanted).flatten(2)

@@ -74,10 +74,11 @@ def parameter_groups(
     """
     groups: dict[tuple[float, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        if parameter.requires_grad and not rate(name):
+        share = rate(name)
+        if not share:
             parameter.requires_grad_(False)
         if parameter.requires_grad:
-            groups.setdefault((rate(name), parameter.ndim > 1), []).append(parameter)
+            groups.setdefault((share, parameter.ndim > 1), []).append(parameter)
     if not groups:
         raise ConfigError("rates: all layers are frozen, nothing is left to learn")
     return [

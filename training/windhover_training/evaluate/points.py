@@ -148,11 +148,11 @@ def raised_over(
     above = np.maximum(surest, least[:, None])
     kept = np.arange(surest.shape[1])
     for _ in range(int(alarms * surest.shape[1])):
-        highest, second = -np.sort(-above[:, kept], axis=1)[:, :2].T
+        ranked = np.sort(np.column_stack([above[:, kept], least]), axis=1)
         sinks = np.zeros(len(kept))
-        np.add.at(sinks, above[:, kept].argmax(axis=1), highest - second)
+        np.add.at(sinks, above[:, kept].argmax(axis=1), ranked[:, -1] - ranked[:, -2])
         kept = np.delete(kept, sinks.argmax())
-    highest = above[:, kept].max(axis=1, initial=0.0)
+    highest = surest[:, kept].max(axis=1, initial=0.0)
     return np.maximum(least, np.ceil(highest * 1000) / 1000)
 
 

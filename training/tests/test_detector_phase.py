@@ -31,6 +31,9 @@ from windhover_training.detector_config import DetectorConfig
 from windhover_training.engine.batches import DrawBatch
 from windhover_training.engine.model import build_model, load_model, load_weights, raw_heads
 from windhover_training.engine.settings import Share
+from windhover_training.engine.warm_start import read_weights
+from windhover_training.export.bundle import write_float
+from windhover_training.export.graph import export_core
 from windhover_training.phases.base import execute
 from windhover_training.phases.detector import PHASE, _start, samplers_of
 from windhover_training.phases.release import export
@@ -86,6 +89,41 @@ def test_a_run_starts_from_a_released_graph_and_computes_what_it_does(data: Path
     released, _ = load_model(THERMAL_N, config.model)
     for own, released_one in zip(ours, raw_heads(released, x), strict=True):
         torch.testing.assert_close(own, released_one, atol=2e-3, rtol=1e-3)
+
+
+def test_a_head_as_wide_as_that_of_other_weights_takes_all_of_them(data: Path) -> None:
+    thermal = REPOSITORY / "models/rgbt-n/float.onnx"
+    changes = {"pretrained": thermal, "pretrained_classes": (0, 3, 2), "head_classes": 80}
+    model = _start(tiny_config(data, 1).model_copy(update=changes), 0).model
+    weights = read_weights(thermal)
+    head = model.model[-1]
+    assert head.nc == 3
+    for level, branch in enumerate(head.cv3):
+        wanted = weights[f"model.{head.i}.cv3.{level}.2.weight"][[0, 3, 2]]
+        np.testing.assert_array_equal(branch[-1].weight.detach().numpy(), wanted)
+    np.testing.assert_array_equal(
+        model.model[0].conv.weight.detach().numpy(), weights["model.0.conv.weight"][:, 3:]
+    )
+
+
+@pytest.mark.parametrize("width", [None, 80])
+def test_a_bundle_tells_how_wide_its_head_is(tmp_path: Path, width: int | None) -> None:
+    model = build_model("yolo11n.yaml", 1, 3, width).eval()
+    bundle = write_float(export_core(model, 64, 96, 1), LABELS, tmp_path / "bundle")
+    loaded, spec = load_model(bundle.root, "yolo11n.yaml")
+    assert spec.head_classes == width
+    x = torch.rand(1, 1, 64, 96)
+    for one, other in zip(raw_heads(model, x), raw_heads(loaded, x), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+
+
+def test_more_sets_are_drawn_from_with_the_first(tiny: Path, convert, data: Path, tmp_path) -> None:
+    convert(tiny, tmp_path / "other", {})
+    config = tiny_config(data, 1)
+    (one,) = samplers_of(config, {})
+    (both,) = samplers_of(config.model_copy(update={"more_data": (tmp_path / "other",)}), {})
+    (other,) = samplers_of(config.model_copy(update={"data": tmp_path / "other"}), {})
+    assert len(both.samples) == len(one.samples) + len(other.samples) > len(one.samples)
 
 
 def test_the_loss_falls_and_the_export_equals_torch(data: Path, tmp_path: Path) -> None:

@@ -199,6 +199,13 @@ def test_parts_of_a_network_learn_at_their_own_rates(started: RgbtModel) -> None
     assert len(parameter_groups(started, 0.02, layer_rate(started, LayerRates()))) == 2
 
 
+@pytest.mark.parametrize("colour", [0.0, 0.4])
+def test_the_rgb_backbone_can_have_a_rate_of_its_own(started: RgbtModel, colour: float) -> None:
+    rate = layer_rate(started, LayerRates(backbone=0.15, colour=colour))
+    assert rate("colour.0.conv.weight") == colour
+    assert rate("model.0.conv.weight") == rate("model.10.cv1.conv.weight") == 0.15
+
+
 def test_normalisation_keeps_its_statistics(started: RgbtModel) -> None:
     started.train()
     keep_statistics(started)

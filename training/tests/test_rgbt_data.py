@@ -219,6 +219,22 @@ def test_real_thermal_has_no_rgb_and_other_labels_are_blurred(
     assert crop[..., 3].std() > 0
 
 
+def test_real_thermal_may_come_from_several_sets(
+    tiny: Path, scenes: Path, convert, tmp_path: Path
+) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    convert(tiny, one, {"test": ["day-60m-00100"]})
+    convert(tiny, other, {})
+    sets = [load_thermal(root, "train", THERMAL_CLASSES) for root in (one, other)]
+    assert len(sets[0]) != len(sets[1])
+    counts = []
+    for given in (one, [one], [one, other]):
+        config = tiny_fusion(scenes, thermal_only=given, thermal_share=0.5)
+        counts.append(source_of(config)[1])
+    own = counts[0] - len(sets[0])
+    assert counts == [own + len(sets[0])] * 2 + [own + len(sets[0]) + len(sets[1])]
+
+
 def test_missing_split_says_what_makes_it(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="data render-rgbt"):
         load_frames(tmp_path, "train")

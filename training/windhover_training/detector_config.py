@@ -18,6 +18,9 @@ class DetectorConfig(CropConfig):
         unlabelled: labels that ``data`` shows without a box: nothing is judged of them there.
         data: converted set.
         splits: of it, that are trained on.
+        more_data: further sets with the same labels; their ``train`` is drawn from as well.
+        head_classes: how many classes the head's hidden layers are made for; 80 to go on from
+            weights that started as stock.
         class_weights: how strongly frames and objects of each class are drawn.
         augmentation: how crops are changed.
         rendered: scenes that are mixed in.
@@ -27,6 +30,8 @@ class DetectorConfig(CropConfig):
     unlabelled: tuple[str, ...] = ()
     data: Path
     splits: list[str] = Field(["train"], min_length=1)
+    more_data: tuple[Path, ...] = ()
+    head_classes: int | None = Field(None, gt=0)
     imgsz: int = Field(320, ge=32, multiple_of=32)
     class_weights: list[float]
     augmentation: Augmentation = Augmentation()

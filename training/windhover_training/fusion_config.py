@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from .config import Augmentation, Range, Strict
 from .training_config import CropConfig
@@ -94,11 +94,12 @@ class FusionConfig(CropConfig):
         data: set of ``data render-rgbt``, or scenes that are made as they are needed.
         armed_share: share of a batch that comes from the set's split of armed crowds.
         clear: how empty scenes are shown.
-        thermal_only: HIT-UAV, converted; its crops have no RGB but for ``night_rgb``.
-        thermal_share: share of a batch that comes from it.
+        thermal_only: sets of HIT-UAV, converted, or one of them; their crops have no RGB but for
+            ``night_rgb``.
+        thermal_share: share of a batch that comes from them.
         night_rgb: part of those crops that have a dark RGB picture of another place, taken of
             those ``real_rgb`` sets that are shown as they are.
-        thermal_unlabelled: labels that it shows without a box.
+        thermal_unlabelled: labels that they show without a box.
         cutouts: folder of close-up weapon pictures to paste from (``augmentation.paste`` is
             the share of unarmed people that get one), or none.
         class_weights: how strongly frames and objects of each class are drawn.
@@ -113,7 +114,7 @@ class FusionConfig(CropConfig):
     data: Path | SceneStream
     armed_share: float = Field(0.0, ge=0, le=0.9)
     clear: ClearConfig = ClearConfig()
-    thermal_only: Path | None = None
+    thermal_only: tuple[Path, ...] = ()
     thermal_share: float = Field(0.25, ge=0, le=0.9)
     night_rgb: float = Field(0.0, ge=0, le=1)
     thermal_unlabelled: tuple[str, ...] = ()
@@ -126,6 +127,11 @@ class FusionConfig(CropConfig):
     stock: Path | None = None
     real_rgb: tuple[RealRgb, ...] = ()
 
+    @field_validator("thermal_only", mode="before")
+    @classmethod
+    def _one_set(cls, given: Any) -> Any:
+        return (given,) if isinstance(given, str | Path) else given
+
     @model_validator(mode="after")
     def _what_scenes_lack(self) -> FusionConfig:
         if isinstance(self.data, SceneStream) and self.clear.mined:
@@ -136,7 +142,7 @@ class FusionConfig(CropConfig):
     def _what_is_made_of(self) -> FusionConfig:
         if self.night_rgb and all(own.mosaic is not None for own in self.real_rgb):
             raise ValueError("night_rgb needs a set of real_rgb without mosaic to make RGB of")
-        if any(own.made_thermal for own in self.real_rgb) and self.thermal_only is None:
+        if any(own.made_thermal for own in self.real_rgb) and not self.thermal_only:
             raise ValueError("made_thermal makes thermal of thermal_only; name that set")
         return self
 

@@ -55,11 +55,13 @@ class LayerRates(Strict):
 
     Attributes:
         backbone: of the backbone, of both where there are two.
+        colour: of the RGB backbone where there are two; None for that of ``backbone``.
         head: of the neck and the head.
         merge: of what joins two backbones.
     """
 
     backbone: float = Field(1.0, ge=0, le=1)
+    colour: float | None = Field(None, ge=0, le=1)
     head: float = Field(1.0, ge=0, le=1)
     merge: float = Field(1.0, ge=0, le=1)
 

@@ -43,8 +43,8 @@ class DetectorParams(AltitudeParams, AttitudeParams, StageParams):
     )
     operating_point: str = read_only(
         DEFAULT_POINT,
-        description="which of the bundle's thresholds a class: balanced (best F1), or quiet (few "
-        "false alarms) where the bundle has it",
+        description="which of the bundle's thresholds a class: balanced (near best F1), or quiet "
+        "(few false alarms) where the bundle has it",
     )
     score_threshold: float = Field(
         0.0,

@@ -31,7 +31,7 @@ from ultralytics.utils.torch_utils import fuse_conv_and_bn  # isort: skip
 
 from .architectures import find_architecture, sort_levels  # isort: skip
 from .assign import NestedAssigner  # isort: skip
-from .warm_start import begin_at_nothing  # isort: skip
+from .model import set_classes  # isort: skip
 
 Fusion = Literal["cbam", "early", "rgb", "thermal"]
 
@@ -191,7 +191,7 @@ class RgbtModel(DetectionModel):
         self.args = get_cfg()
         sort_levels(self)
         if head_classes is not None:
-            _set_classes(self, classes)
+            set_classes(self, classes)
         if fusion == "cbam":
             ends = sorted(LEVELS[level] for level in levels)
             self.colour = copy.deepcopy(self.model[: ends[-1] + 1])
@@ -279,17 +279,6 @@ def _widened(layer: nn.Conv2d, own: slice) -> nn.Conv2d:
         if layer.bias is not None:
             wide.bias.copy_(layer.bias)
     return wide
-
-
-def _set_classes(model: DetectionModel, classes: int) -> None:
-    """Give the head other last layers, for ``classes`` classes that it finds nowhere yet."""
-    head = model.model[-1]
-    for branch in head.cv3:
-        branch[-1] = begin_at_nothing(nn.Conv2d(branch[-1].in_channels, classes, 1))
-    head.nc = model.nc = classes
-    head.no = classes + 4 * head.reg_max
-    model.yaml["nc"] = classes
-    model.names = {row: str(row) for row in range(classes)}
 
 
 def _width(module: nn.Module) -> int:

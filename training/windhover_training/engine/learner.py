@@ -43,7 +43,7 @@ def layer_rate(learner: torch.nn.Module, rates: LayerRates) -> Rate:
     def share(name: str) -> float:
         name = _AROUND.sub("", name)
         if name.startswith("colour."):
-            return rates.backbone
+            return rates.backbone if rates.colour is None else rates.colour
         if name.startswith(new):
             return 1.0
         if name.startswith(_JOINS):

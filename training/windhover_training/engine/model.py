@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from pydantic import BaseModel
+from torch import nn
 
 from windhover.errors import ConfigError, DataError
 from windhover.model import Bundle, Role
@@ -22,13 +23,15 @@ from ..config import ModelSpec
 from ..runs import Run
 from .architectures import find_architecture, sort_levels
 from .place import place
-from .warm_start import line_up, read_weights, warm_start
+from .warm_start import begin_at_nothing, hidden_classes, line_up, read_weights, warm_start
 
 FORMAT_KEYS = {"ema", "config"}
 LOGGER.setLevel(logging.WARNING)  # it tells of each model that is built
 
 
-def build_model(architecture: str, channels: int, classes: int) -> DetectionModel:
+def build_model(
+    architecture: str, channels: int, classes: int, head_classes: int | None = None
+) -> DetectionModel:
     """Build an untrained detector.
 
     Args:
@@ -36,25 +39,40 @@ def build_model(architecture: str, channels: int, classes: int) -> DetectionMode
             stride-4 level, ``yolo11n-p2.yaml``.
         channels: input channels.
         classes: number of classes.
+        head_classes: how many classes the head's hidden layers are made for; by default
+            ``classes``.
 
     Returns:
         The model with the loss gains that ``DetectionModel.loss`` needs; it takes
         ``(B, C, H, W)`` float in 0..1.
     """
     source = find_architecture(architecture)
-    model = DetectionModel(source, ch=channels, nc=classes, verbose=False)
+    model = DetectionModel(source, ch=channels, nc=head_classes or classes, verbose=False)
     model.args = get_cfg()
     sort_levels(model)
+    if head_classes is not None:
+        set_classes(model, classes)
     return model
+
+
+def set_classes(model: DetectionModel, classes: int) -> None:
+    """Give the head other last layers, for ``classes`` classes that it finds nowhere yet."""
+    head = model.model[-1]
+    for branch in head.cv3:
+        branch[-1] = begin_at_nothing(nn.Conv2d(branch[-1].in_channels, classes, 1))
+    head.nc = model.nc = classes
+    head.no = classes + 4 * head.reg_max
+    model.yaml["nc"] = classes
+    model.names = {row: str(row) for row in range(classes)}
 
 
 def build_as(spec: ModelSpec) -> DetectionModel:
     """Build the untrained detector that a training config describes."""
+    classes = len(spec.labels)
     if spec.fusion is None:
-        return build_model(spec.model, spec.channels, len(spec.labels))
+        return build_model(spec.model, spec.channels, classes, spec.head_classes)
     from .fusion import RgbtModel  # it is built on this module's import order
 
-    classes = len(spec.labels)
     return RgbtModel(spec.model, classes, spec.fusion, spec.levels, spec.head_classes)
 
 
@@ -142,8 +160,12 @@ def load_model(source: Path, architecture: str) -> tuple[DetectionModel, ModelSp
         raise DataError(f"{source}: the bundle has no float.onnx to take weights from")
     labels = list(bundle.labels)
     spec = ModelSpec(model=architecture, labels=labels, channels=bundle.input.channels)
-    model = build_as(spec)
-    warm_start(model, read_weights(path), list(range(len(labels))))
+    model, weights = build_as(spec), read_weights(path)
+    own, hidden = model.model[-1].cv3[-1][-1].in_channels, hidden_classes(weights)
+    if hidden is not None and hidden != own:
+        spec = spec.model_copy(update={"head_classes": hidden})
+        model = build_as(spec)
+    warm_start(model, weights, list(range(len(labels))))
     return model.eval(), spec
 
 

@@ -99,6 +99,17 @@ def line_up(model: DetectionModel, weights: Mapping[str, Tensor]) -> dict[str, T
     return named
 
 
+def hidden_classes(weights: Weights) -> int | None:
+    """How wide the head's last class layers are on their inside, or None without any."""
+    parts = {name: _BRANCH.fullmatch(name) for name in weights}
+    widths = [
+        weights[name].shape[1]
+        for name, found in parts.items()
+        if found and found[2] == "cv3" and found[4] == "2.weight"
+    ]
+    return max(widths, default=None)
+
+
 @torch.no_grad()
 def begin_at_nothing(last: nn.Conv2d) -> nn.Conv2d:
     """Set a last class layer so that it finds nothing anywhere; returns it."""

@@ -39,26 +39,28 @@ def samplers_of(config: DetectorConfig, unreadable: dict[str, str]) -> list[Crop
     Raises:
         DataError: a set lacks a label, or none of its pictures can be read.
     """
-    pools = [(config.data, config.splits, class_ids(config.unlabelled, config.labels))]
+    real = [(config.data, config.splits), *((root, ["train"]) for root in config.more_data)]
+    pools = [(real, class_ids(config.unlabelled, config.labels))]
     if config.rendered.share > 0 and config.rendered.pool is not None:
-        pools.append((config.rendered.pool, ["train"], []))
-    for root, splits, unlabelled in pools:
-        check_numbers(root, splits, config.labels, [config.labels[row] for row in unlabelled])
+        pools.append(([(config.rendered.pool, ["train"])], []))
+    for sets, unlabelled in pools:
+        for root, splits in sets:
+            check_numbers(root, splits, config.labels, [config.labels[row] for row in unlabelled])
     return [
         CropSampler(
-            load_samples(root, splits, unreadable),
+            [each for root, splits in sets for each in load_samples(root, splits, unreadable)],
             config.imgsz,
             config.class_weights,
             config.augmentation,
             np.random.default_rng(config.seed),
             unlabelled,
         )
-        for root, splits, unlabelled in pools
+        for sets, unlabelled in pools
     ]
 
 
 def _start(config: DetectorConfig, _: int) -> TrainingSetup:
-    model = build_model(config.model, config.channels, len(config.labels))
+    model = build_model(config.model, config.channels, len(config.labels), config.head_classes)
     device = choose_device(config.device)
     model.to(device)
     unreadable: dict[str, str] = {}
@@ -71,10 +73,14 @@ def _start(config: DetectorConfig, _: int) -> TrainingSetup:
 
 
 def _needs(config: DetectorConfig) -> list[RequiredInput]:
-    truths = [config.data / "truth" / f"{split}.json" for split in config.splits]
+    real = [(config.data, split) for split in config.splits]
+    real += [(root, "train") for root in config.more_data]
     needs = [
-        RequiredInput(path, f"windhover-train data convert hit-uav ROOT --out {config.data}")
-        for path in truths
+        RequiredInput(
+            root / "truth" / f"{split}.json",
+            f"windhover-train data convert hit-uav ROOT --out {root}",
+        )
+        for root, split in real
     ]
     if config.rendered.share > 0 and config.rendered.pool is not None:
         pool = config.rendered.pool

@@ -125,9 +125,9 @@ def _real_samplers(
 ) -> Iterator[tuple[CropSampler, float]]:
     """Samplers of real pictures of one camera, and the share of a batch of each."""
     thermal: list[Sample] = []
-    if config.thermal_only is not None:
-        check_numbers(config.thermal_only, ["train"], THERMAL_LABELS)
-        thermal = load_thermal(config.thermal_only, "train", THERMAL_CLASSES)
+    for data in config.thermal_only:
+        check_numbers(data, ["train"], THERMAL_LABELS)
+        thermal += load_thermal(data, "train", THERMAL_CLASSES)
     pictures = [load_colour(own.data, own.splits, config.labels) for own in config.real_rgb]
     sets = list(zip(config.real_rgb, pictures, strict=True))
     as_they_are = [each for own, frames in sets if own.mosaic is None for each in frames]
@@ -229,9 +229,9 @@ def _needs(config: FusionConfig) -> list[RequiredInput]:
     if isinstance(config.data, Path):
         truth, made_by = config.data / "truth", f"{render} --out {config.data}"
         needed = [RequiredInput(truth / f"{split}.json", made_by) for split in splits]
-    if config.thermal_only is not None:
-        convert = f"windhover-train data convert hit-uav ROOT --out {config.thermal_only}"
-        needed.append(RequiredInput(config.thermal_only / "truth" / "train.json", convert))
+    for data in config.thermal_only:
+        convert = f"windhover-train data convert hit-uav ROOT --out {data}"
+        needed.append(RequiredInput(data / "truth" / "train.json", convert))
     if config.cutouts is not None:
         listed = config.cutouts / "_annotations.coco.json"
         needed.append(RequiredInput(listed, "a COCO folder of close-up pictures of weapons"))

@@ -217,7 +217,7 @@ class Manifest(_Strict):
     Attributes:
         thresholds: what is cut by default: the operating point ``balanced``.
         operating_points: name -> label -> least score of each label, for ``balanced``
-            (best F1) and others, such as ``quiet`` (few false alarms). Bundles from before
+            (near best F1) and others, such as ``quiet`` (few false alarms). Bundles from before
             they existed have none: ``thresholds`` is their ``balanced``.
         second_look: a second graph inside the bundle.
         provenance: where the model came from and what it scores, for the card.

@@ -150,6 +150,54 @@ def test_a_run_is_mixed_with_the_bundle_that_it_went_on_from(files: Path, tmp_pa
     torch.testing.assert_close(own["colour.0.conv.weight"], first["colour.0.conv.weight"])
 
 
+def test_the_rgb_side_of_a_network_for_both_cameras(files: Path, tmp_path: Path) -> None:
+    labels, rows = ["person", "motorcycle", "vehicle"], [0, 2, 3]
+    config = tmp_path / "config.yaml"
+    values = {
+        "name": "rgb", "labels": labels, "fusion": None, "channels": 3, "trained_classes": rows,
+        "trained": str(files / "float.onnx"), "stock": str(files / "stock.npz"),
+        "start_share": 0.25, "height": 192, "width": 192,
+    }  # fmt: skip
+    config.write_text(yaml.safe_dump(values))
+    arguments = ["train", "interpolate", "--config", str(config), "--run", str(tmp_path / "run")]
+    assert main(arguments) == 0
+    model, spec = load_weights(tmp_path / "run/final.pt")
+    assert (spec.channels, spec.fusion, spec.head_classes) == (3, None, 80)
+    own, start, both = model.state_dict(), read_stock(files / "stock.npz"), trained_of(files)
+    trained = both.state_dict()
+    for name, there in (
+        ("model.0.conv.weight", "colour.0.conv.weight"),
+        ("model.2.cv1.conv.weight", "colour.2.cv1.conv.weight"),
+        ("model.9.cv1.conv.weight", "model.9.cv1.conv.weight"),
+    ):
+        expected = 0.75 * trained[there] + 0.25 * torch.from_numpy(start[name])
+        torch.testing.assert_close(own[name], expected)
+    last = trained["model.23.cv3.1.2.weight"][rows]
+    first = torch.from_numpy(start["model.23.cv3.1.2.weight"][[0, 3, 2]])
+    torch.testing.assert_close(own["model.23.cv3.1.2.weight"], 0.75 * last + 0.25 * first)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fusion": None}, "both cameras"),
+        ({"channels": 3}, "both cameras"),
+        ({"trained_classes": [0]}, "one a label"),
+    ],
+)
+def test_cameras_and_classes_that_do_not_fit_are_refused(
+    files: Path, tmp_path: Path, capsys, changes: dict[str, object], message: str
+) -> None:
+    config = tmp_path / "config.yaml"
+    values = {
+        "name": "x", "labels": LABELS, "trained": str(files / "float.onnx"),
+        "stock": str(files / "stock.npz"), "start_share": 0.5,
+    }  # fmt: skip
+    config.write_text(yaml.safe_dump(values | changes))
+    assert main(["train", "interpolate", "--config", str(config), "--run", str(tmp_path / "r")])
+    assert message in capsys.readouterr().err
+
+
 def test_two_starts_or_none_are_refused(files: Path, tmp_path: Path, capsys) -> None:
     config = tmp_path / "config.yaml"
     values = {"name": "mixed", "labels": LABELS, "trained": str(files / "float.onnx")}

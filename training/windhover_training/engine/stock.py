@@ -81,13 +81,18 @@ def begin_as_stock(model: RgbtModel, weights: Weights, labels: Sequence[str]) ->
     """
     if model.fusion != "cbam":
         raise ConfigError(f"fusion {model.fusion!r} can't start as stock; use cbam")
-    warm_start(model, weights, [COCO_ROWS.get(label, (None,))[0] for label in labels])
+    warm_start(model, weights, stock_rows(labels))
     model.gate.make_even()
     for end, merge in model.merges.items():
         if int(end) <= model.meets[0]:
             merge.make_sum(_blank_features(model, int(end)))
         else:
             merge.make_second()  # both cameras are in it already
+
+
+def stock_rows(labels: Sequence[str]) -> list[int | None]:
+    """For each label the class of stock that it starts as, or None."""
+    return [COCO_ROWS.get(label, (None,))[0] for label in labels]
 
 
 def class_layers(weights: Weights) -> list[Any]:

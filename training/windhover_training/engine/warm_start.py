@@ -37,6 +37,7 @@ _OURS: Final = ("model.model.", "model.colour.", "model.gate.", "model.merges.")
 #: A graph for both cameras takes B, G, R, T in its first layers, with zeros for what is not
 #: theirs. Input channels of a layer -> which of the four are its own.
 _OWN: Final = {1: slice(3, 4), 3: slice(0, 3)}
+_COLOURS: Final = 3
 #: Head, branch and level in the name of a tensor.
 _BRANCH: Final = re.compile(r"model\.(\d+)\.((?:one2one_)?cv[23])\.(\d+)\.(.+)")
 #: Logit of a class that nothing has been taught of: a score of 0.0001.
@@ -123,7 +124,8 @@ def warm_start(model: DetectionModel, weights: Weights, classes: Sequence[int | 
 
     The first convolution is spread over other numbers of input channels, so that a grey
     picture gives what it gave before. A colour backbone takes the other one's weights where
-    it has none. A level that the weights lack begins at nothing (:func:`line_up`).
+    it has none; a network of the RGB camera alone takes, of weights for both cameras, the RGB
+    backbone. A level that the weights lack begins at nothing (:func:`line_up`).
 
     Args:
         model: untrained; changed.
@@ -137,7 +139,7 @@ def warm_start(model: DetectionModel, weights: Weights, classes: Sequence[int | 
     Raises:
         DataError: few fit, or they lack a class.
     """
-    taken, possible, weights = 0, 0, line_up(model, weights)
+    taken, possible, weights = 0, 0, line_up(model, _of_its_camera(model, weights))
     for name, module in model.named_modules():
         source = name
         if name.startswith("colour.") and f"{name}.conv.weight" not in weights:
@@ -155,6 +157,15 @@ def warm_start(model: DetectionModel, weights: Weights, classes: Sequence[int | 
             "another model"
         )
     return taken
+
+
+def _of_its_camera(model: DetectionModel, weights: Weights) -> Weights:
+    """Weights for both cameras as a network of RGB alone names them; others as they are."""
+    alone = not hasattr(model, "colour") and int(model.yaml["channels"]) == _COLOURS
+    if not alone:
+        return weights
+    colour = {name: value for name, value in weights.items() if name.startswith("colour.")}
+    return weights | {name.replace("colour.", "model.", 1): v for name, v in colour.items()}
 
 
 def _take_conv(module: Conv, weights: Weights, name: str) -> int:

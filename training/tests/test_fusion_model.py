@@ -27,7 +27,7 @@ CLASSES = [0, None, 2, 1]  # thermal-n's rows for person, weapon, motorcycle, ve
 
 @pytest.fixture(scope="module")
 def started() -> RgbtModel:
-    model = RgbtModel("yolo11n.yaml", 4, "cbam")
+    model = RgbtModel("yolo11n.yaml", 4, "cbam", head_classes=80)
     warm_start(model, read_weights(THERMAL_N), CLASSES)
     return model.eval()
 
@@ -98,7 +98,7 @@ def test_it_starts_where_the_bundle_is(started: RgbtModel) -> None:
 
 
 def test_settling_changes_statistics_and_not_the_function() -> None:
-    model = RgbtModel("yolo11n.yaml", 4, "cbam")
+    model = RgbtModel("yolo11n.yaml", 4, "cbam", head_classes=80)
     warm_start(model, read_weights(THERMAL_N), CLASSES)
     model.eval()
     with torch.no_grad():

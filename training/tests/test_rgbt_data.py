@@ -187,6 +187,7 @@ def test_the_phase_mines_empty_scenes_once(scenes: Path, tmp_path: Path) -> None
         scenes,
         pretrained=THERMAL_N,
         pretrained_classes=[0, None, 2, 1],
+        head_classes=80,
         clear=ClearConfig(share=0.5, mined=2, score=0.05),
     )
     assert execute(PHASE, config, tmp_path / "run")
@@ -252,7 +253,9 @@ def tiny_fusion(data: Path, **changes: object) -> FusionConfig:
 
 
 def test_the_phase_runs_to_weights_that_load(scenes: Path, tmp_path: Path) -> None:
-    config = tiny_fusion(scenes, pretrained=THERMAL_N, pretrained_classes=[0, None, 2, 1])
+    config = tiny_fusion(
+        scenes, pretrained=THERMAL_N, pretrained_classes=[0, None, 2, 1], head_classes=80
+    )
     assert execute(PHASE, config, tmp_path / "run")
     model, spec = load_weights(tmp_path / "run/final.pt")
     assert spec.fusion == "cbam"
@@ -292,7 +295,9 @@ def test_unknown_split_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_ablation_trains_and_tells_each_kind(scenes: Path, tmp_path: Path) -> None:
-    base = tiny_fusion(scenes, pretrained=THERMAL_N, pretrained_classes=[0, None, 2, 1])
+    base = tiny_fusion(
+        scenes, pretrained=THERMAL_N, pretrained_classes=[0, None, 2, 1], head_classes=80
+    )
     (tmp_path / "base.yaml").write_text(yaml.safe_dump(base.model_dump(mode="json")))
     config = ablation.AblationConfig(
         name="tiny",

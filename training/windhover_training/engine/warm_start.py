@@ -101,7 +101,7 @@ def line_up(model: DetectionModel, weights: Mapping[str, Tensor]) -> dict[str, T
 
 
 def hidden_classes(weights: Weights) -> int | None:
-    """How wide the head's last class layers are on their inside, or None without any."""
+    """How many channels the head's last class layers take, or None without any."""
     parts = {name: _BRANCH.fullmatch(name) for name in weights}
     widths = [
         weights[name].shape[1]
@@ -137,7 +137,7 @@ def warm_start(model: DetectionModel, weights: Weights, classes: Sequence[int | 
         How many convolutions were taken over.
 
     Raises:
-        DataError: few fit, or they lack a class.
+        DataError: few fit, they lack a class, or the head is wider or narrower on its inside.
     """
     taken, possible, weights = 0, 0, line_up(model, _of_its_camera(model, weights))
     for name, module in model.named_modules():
@@ -155,6 +155,12 @@ def warm_start(model: DetectionModel, weights: Weights, classes: Sequence[int | 
         raise DataError(
             f"the weights to start from fit {taken} of the model's {possible} layers; they are of "
             "another model"
+        )
+    own, hidden = model.model[-1].cv3[-1][-1].in_channels, hidden_classes(weights)
+    if hidden is not None and hidden != own:
+        raise DataError(
+            f"the weights to start from have class layers {hidden} wide, the model's are {own}; "
+            f"set head_classes to {hidden}"
         )
     return taken
 

@@ -87,7 +87,9 @@ def _fidelity(found: dict[str, Any]) -> list[str]:
             )
             cells = [title, f"{row['map50']:.3f}", each, "", "", ""]
             if "same_boxes" in row:
-                known = [db for db in row["sqnr_db"].values() if math.isfinite(db)]
+                # NaN is null after a rewrite of the manifest.
+                values = row["sqnr_db"].values()
+                known = [db for db in values if db is not None and math.isfinite(db)]
                 cells[3:] = [
                     "{} of {}".format(*row["same_boxes"]),
                     f"{row['mean_iou']:.3f}",

@@ -11,7 +11,10 @@ from windhover.errors import SourceError
 
 _BUNDLE = "Bundle folder, or its name in models/."
 _BACKEND = "auto, cpu, qnn or dlc."
-_POINT = "The model's thresholds: balanced (near best F1), or quiet (few false alarms) where it has them."
+_POINT = (
+    "The model's thresholds: balanced (near best F1), or quiet (few false alarms) where it has "
+    "them."
+)
 
 Model = Annotated[str, typer.Option(help=_BUNDLE)]
 ModelArgument = Annotated[str, typer.Argument(help=_BUNDLE)]

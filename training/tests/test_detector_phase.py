@@ -17,6 +17,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from windhover.errors import DataError
 from windhover.model import Bundle
 from windhover.model.detector import Detector
 from windhover.types import Frame
@@ -24,14 +25,22 @@ from windhover_training.cli import main
 from windhover_training.config import (
     Augmentation,
     LabelledSplit,
+    ModelSpec,
     QuantisationConfig,
     ReleaseConfig,
 )
 from windhover_training.detector_config import DetectorConfig
 from windhover_training.engine.batches import DrawBatch
-from windhover_training.engine.model import build_model, load_model, load_weights, raw_heads
+from windhover_training.engine.model import (
+    build_model,
+    load_model,
+    load_weights,
+    raw_heads,
+    save_weights,
+    take_weights,
+)
 from windhover_training.engine.settings import Share
-from windhover_training.engine.warm_start import read_weights
+from windhover_training.engine.warm_start import read_weights, warm_start
 from windhover_training.export.bundle import write_float
 from windhover_training.export.graph import export_core
 from windhover_training.phases.base import execute
@@ -105,6 +114,22 @@ def test_a_head_as_wide_as_that_of_other_weights_takes_all_of_them(data: Path) -
     np.testing.assert_array_equal(
         model.model[0].conv.weight.detach().numpy(), weights["model.0.conv.weight"][:, 3:]
     )
+
+
+@pytest.mark.parametrize("file", ["float.onnx", "final.pt"])
+def test_weights_of_another_width_are_refused(tmp_path: Path, file: str) -> None:
+    """Their class layers would be left out, and these would begin at random."""
+    wide = build_model("yolo11n.yaml", 1, 3, 80).eval()
+    spec = ModelSpec(model="yolo11n.yaml", labels=LABELS, channels=1, head_classes=80)
+    save_weights(Run(tmp_path), wide, spec, "final.pt")
+    write_float(export_core(wide, 64, 96, 1), LABELS, tmp_path)
+    narrow = build_model("yolo11n.yaml", 1, 3)
+    take = {
+        "float.onnx": lambda path: warm_start(narrow, read_weights(path), [0, 1, 2]),
+        "final.pt": lambda path: take_weights(narrow, path),
+    }[file]
+    with pytest.raises(DataError, match="set head_classes to 80"):
+        take(tmp_path / file)
 
 
 @pytest.mark.parametrize("width", [None, 80])

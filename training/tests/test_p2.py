@@ -50,7 +50,7 @@ def spec(model: str, bundle: str) -> ModelSpec:
     """A model that the weights of a released bundle fit."""
     labels = list(Bundle.load(MODELS / bundle).labels)
     if bundle == "thermal-n":
-        return ModelSpec(model=model, labels=labels, channels=1)
+        return ModelSpec(model=model, labels=labels, channels=1, head_classes=80)
     return ModelSpec(model=model, labels=labels, fusion="cbam", head_classes=80)
 
 
@@ -111,7 +111,7 @@ def test_statistics_of_the_new_level_are_those_of_its_maps_and_change_nothing_el
 def test_a_run_without_the_level_starts_one_with_it(tmp_path: Path) -> None:
     plain = started("yolo11n.yaml", "thermal-n")
     weights = save_weights(Run(tmp_path / "run"), plain, spec("yolo11n.yaml", "thermal-n"))
-    fine = build_model("yolo11n-p2.yaml", 1, 3).eval()
+    fine = build_model("yolo11n-p2.yaml", 1, 3, 80).eval()
     take_weights(fine, weights)
     assert_begins_at_nothing(fine, plain)
 

@@ -23,7 +23,14 @@ from ..config import ModelSpec
 from ..runs import Run
 from .architectures import find_architecture, sort_levels
 from .place import place
-from .warm_start import begin_at_nothing, hidden_classes, line_up, read_weights, warm_start
+from .warm_start import (
+    begin_at_nothing,
+    check_head,
+    hidden_classes,
+    line_up,
+    read_weights,
+    warm_start,
+)
 
 FORMAT_KEYS = {"ema", "config"}
 LOGGER.setLevel(logging.WARNING)  # it tells of each model that is built
@@ -183,7 +190,7 @@ def is_ultralytics(path: Path) -> bool:
     return any(isinstance(state.get(key), torch.nn.Module) for key in ("ema", "model"))
 
 
-def take_weights(model: torch.nn.Module, path: Path) -> int:
+def take_weights(model: DetectionModel, path: Path) -> int:
     """Start a model from a run's weights, or from a checkpoint of Ultralytics.
 
     Tensors of the same name and shape are taken. A first layer for other channels is taken
@@ -198,7 +205,8 @@ def take_weights(model: torch.nn.Module, path: Path) -> int:
         How many tensors were taken.
 
     Raises:
-        DataError: the file is no checkpoint, or fits so little that it is another model's.
+        DataError: the file is no checkpoint, or fits so little that it is another model's, or it
+            is of a run whose head is wider or narrower on its inside.
     """
     state = read_checkpoint(path)
     source = state["ema"] if state.get("ema") is not None else state.get("model")
@@ -221,6 +229,8 @@ def take_weights(model: torch.nn.Module, path: Path) -> int:
         raise DataError(
             f"{path} fits {len(taken)} of the model's {len(own)} tensors; it is of another model"
         )
+    if state.keys() >= FORMAT_KEYS:  # what Ultralytics trained on other classes fits in part
+        check_head(model, source)
     model.load_state_dict(taken, strict=False)
     return len(taken)
 

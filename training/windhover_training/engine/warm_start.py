@@ -100,11 +100,25 @@ def line_up(model: DetectionModel, weights: Mapping[str, Tensor]) -> dict[str, T
     return named
 
 
-def hidden_classes(weights: Weights) -> int | None:
+def check_head(model: DetectionModel, weights: Mapping[str, Any]) -> None:
+    """Refuse weights whose class layers are wider or narrower: they would be left out.
+
+    Raises:
+        DataError: they are; says what to set.
+    """
+    own, hidden = model.model[-1].cv3[-1][-1].in_channels, hidden_classes(weights)
+    if hidden is not None and hidden != own:
+        raise DataError(
+            f"the weights to start from have class layers {hidden} wide, the model's are {own}; "
+            f"set head_classes to {hidden}"
+        )
+
+
+def hidden_classes(weights: Mapping[str, Any]) -> int | None:
     """How many channels the head's last class layers take, or None without any."""
     parts = {name: _BRANCH.fullmatch(name) for name in weights}
     widths = [
-        weights[name].shape[1]
+        int(weights[name].shape[1])
         for name, found in parts.items()
         if found and found[2] == "cv3" and found[4] == "2.weight"
     ]
@@ -156,12 +170,7 @@ def warm_start(model: DetectionModel, weights: Weights, classes: Sequence[int | 
             f"the weights to start from fit {taken} of the model's {possible} layers; they are of "
             "another model"
         )
-    own, hidden = model.model[-1].cv3[-1][-1].in_channels, hidden_classes(weights)
-    if hidden is not None and hidden != own:
-        raise DataError(
-            f"the weights to start from have class layers {hidden} wide, the model's are {own}; "
-            f"set head_classes to {hidden}"
-        )
+    check_head(model, weights)
     return taken
 
 

@@ -150,12 +150,16 @@ def test_a_run_is_mixed_with_the_bundle_that_it_went_on_from(files: Path, tmp_pa
     torch.testing.assert_close(own["colour.0.conv.weight"], first["colour.0.conv.weight"])
 
 
-def test_the_rgb_side_of_a_network_for_both_cameras(files: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["bundle", "run"])
+def test_the_rgb_side_of_a_network_for_both_cameras(files: Path, tmp_path: Path, kind: str) -> None:
+    given = files / "float.onnx"
+    if kind == "run":
+        given = save_weights(Run(tmp_path / "both"), trained_of(files), SPEC)
     labels, rows = ["person", "motorcycle", "vehicle"], [0, 2, 3]
     config = tmp_path / "config.yaml"
     values = {
         "name": "rgb", "labels": labels, "fusion": None, "channels": 3, "trained_classes": rows,
-        "trained": str(files / "float.onnx"), "stock": str(files / "stock.npz"),
+        "trained": str(given), "stock": str(files / "stock.npz"),
         "start_share": 0.25, "height": 192, "width": 192,
     }  # fmt: skip
     config.write_text(yaml.safe_dump(values))

@@ -168,7 +168,7 @@ def test_the_mask_of_many_objects_at_once_is_that_of_each_by_itself() -> None:
                     meets = x + stride > x1 and x < x2 and y + stride > y1 and y < y2
                     expected[int(row), cell, int(label)] |= meets
                     cell += 1
-    mask = cells_in(every, shape, strides, hw)
+    mask = cells_in(every, shape[0], shape[2], strides, hw)
     assert mask is not None
     np.testing.assert_array_equal(mask.numpy(), expected)
-    assert cells_in(every[:0], shape, strides, hw) is None
+    assert cells_in(every[:0], shape[0], shape[2], strides, hw) is None

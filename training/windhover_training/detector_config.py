@@ -41,3 +41,8 @@ class DetectorConfig(CropConfig):
     def _unlabelled_are_labels(self) -> DetectorConfig:
         class_ids(self.unlabelled, self.labels)
         return self
+
+    @property
+    def real(self) -> list[tuple[Path, list[str]]]:
+        """Each converted set with the splits of it that are trained on."""
+        return [(self.data, self.splits), *((root, ["train"]) for root in self.more_data)]

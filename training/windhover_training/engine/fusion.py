@@ -24,14 +24,13 @@ from torch.nn import functional
 
 from .. import compat  # noqa: F401  (must come before ultralytics)
 
-from ultralytics.cfg import get_cfg  # isort: skip
 from ultralytics.nn.modules import Conv  # isort: skip
 from ultralytics.nn.tasks import DetectionModel  # isort: skip
 from ultralytics.utils.torch_utils import fuse_conv_and_bn  # isort: skip
 
-from .architectures import find_architecture, sort_levels  # isort: skip
+from .architectures import find_architecture  # isort: skip
 from .assign import NestedAssigner  # isort: skip
-from .model import set_classes  # isort: skip
+from .model import make_ready  # isort: skip
 
 Fusion = Literal["cbam", "early", "rgb", "thermal"]
 
@@ -188,10 +187,7 @@ class RgbtModel(DetectionModel):
         channels = own.stop - own.start
         source = find_architecture(architecture)
         super().__init__(source, ch=channels, nc=head_classes or classes, verbose=False)
-        self.args = get_cfg()
-        sort_levels(self)
-        if head_classes is not None:
-            set_classes(self, classes)
+        make_ready(self, classes, head_classes)
         if fusion == "cbam":
             ends = sorted(LEVELS[level] for level in levels)
             self.colour = copy.deepcopy(self.model[: ends[-1] + 1])

@@ -101,7 +101,7 @@ def taught(
     corners = torch.cat([middle - half, middle + half], 1)
     corners = corners * corners.new_tensor([width, height, width, height])
     objects = torch.cat([batch["batch_idx"][:, None], batch["cls"], corners], 1)
-    return cells_in(objects, (images, cells, labels), strides, (height, width))
+    return cells_in(objects, images, labels, strides, (height, width))
 
 
 class Holder:

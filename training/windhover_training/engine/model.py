@@ -26,8 +26,8 @@ from .place import place
 from .warm_start import (
     begin_at_nothing,
     check_head,
-    hidden_classes,
     line_up,
+    other_width,
     read_weights,
     warm_start,
 )
@@ -55,14 +55,25 @@ def build_model(
     """
     source = find_architecture(architecture)
     model = DetectionModel(source, ch=channels, nc=head_classes or classes, verbose=False)
-    model.args = get_cfg()
-    sort_levels(model)
-    if head_classes is not None:
-        set_classes(model, classes)
+    make_ready(model, classes, head_classes)
     return model
 
 
-def set_classes(model: DetectionModel, classes: int) -> None:
+def make_ready(model: DetectionModel, classes: int, head_classes: int | None) -> None:
+    """Give a network that Ultralytics just built loss gains, its levels in order and its classes.
+
+    Args:
+        model: changed.
+        classes: number of classes.
+        head_classes: how many it was built for, if not ``classes``.
+    """
+    model.args = get_cfg()
+    sort_levels(model)
+    if head_classes is not None:
+        _set_classes(model, classes)
+
+
+def _set_classes(model: DetectionModel, classes: int) -> None:
     """Give the head other last layers, for ``classes`` classes that it finds nowhere yet."""
     head = model.model[-1]
     for branch in head.cv3:
@@ -168,9 +179,9 @@ def load_model(source: Path, architecture: str) -> tuple[DetectionModel, ModelSp
     labels = list(bundle.labels)
     spec = ModelSpec(model=architecture, labels=labels, channels=bundle.input.channels)
     model, weights = build_as(spec), read_weights(path)
-    own, hidden = model.model[-1].cv3[-1][-1].in_channels, hidden_classes(weights)
-    if hidden is not None and hidden != own:
-        spec = spec.model_copy(update={"head_classes": hidden})
+    other = other_width(model, weights)
+    if other is not None:
+        spec = spec.model_copy(update={"head_classes": other})
         model = build_as(spec)
     warm_start(model, weights, list(range(len(labels))))
     return model.eval(), spec

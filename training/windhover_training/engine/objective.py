@@ -43,22 +43,26 @@ class MaskedClassificationLoss(torch.nn.Module):
 
 
 def cells_in(
-    objects: torch.Tensor, shape: Sequence[int], strides: Sequence[int], hw: tuple[int, int]
+    objects: torch.Tensor,
+    images: int,
+    classes: int,
+    strides: Sequence[int],
+    hw: tuple[int, int],
 ) -> torch.Tensor | None:
     """Which scores of which cells lie in objects: of their class, wherever a box meets a cell.
 
     Args:
         objects: ``(K, 6)`` row in the batch, class, x1, y1, x2, y2 in pixels.
-        shape: batch, cells and classes of the scores.
+        images: of the batch.
+        classes: of the scores.
         strides: of the head, in the order of its cells.
         hw: height and width of the images, pixels.
 
     Returns:
-        Bool of ``shape``, or None if there is no object.
+        Bool ``(images, cells, classes)``, or None if there is no object.
     """
     if not len(objects):
         return None
-    images, cells, classes = shape
     middles, reach = [], []
     for stride in strides:
         rows, columns = (torch.arange(side // stride, device=objects.device) for side in hw)
@@ -70,9 +74,9 @@ def cells_in(
     meets = (middle + half > corners[..., :2]) & (middle - half < corners[..., 2:])
     # All objects at once, and without a value that the host would have to wait for.
     place = (objects[:, 0] * classes + objects[:, 1]).long()
-    counts = torch.zeros((images * classes, cells), dtype=torch.int32, device=objects.device)
+    counts = torch.zeros((images * classes, len(middle)), dtype=torch.int32, device=objects.device)
     counts.index_add_(0, place, meets.all(-1).int())
-    return counts.view(images, classes, cells).transpose(1, 2) > 0
+    return counts.view(images, classes, -1).transpose(1, 2) > 0
 
 
 class FocalWithLogits(torch.nn.Module):
@@ -165,8 +169,7 @@ def leave_out(model: DetectionModel, batch: dict[str, torch.Tensor]) -> None:
         return
     hw = (int(batch["img"].shape[2]), int(batch["img"].shape[3]))
     strides = [int(s) for s in model.stride]
-    cells = sum((hw[0] // s) * (hw[1] // s) for s in strides)
-    mask = cells_in(ignored, (len(batch["img"]), cells, model.model[-1].nc), strides, hw)
+    mask = cells_in(ignored, len(batch["img"]), model.model[-1].nc, strides, hw)
     for part in _detection_losses(criterion):
         if isinstance(part.bce, MaskedClassificationLoss):
             part.bce.unjudged = mask

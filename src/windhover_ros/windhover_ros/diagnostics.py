@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
@@ -63,6 +63,8 @@ class Health:
         self._values: dict[str, str] = {}
         self._counts: dict[str, int] = {}
         self._problems: dict[str, Problem] = {}
+        # Passing problems that no report has shown yet.
+        self._unreported: dict[str, Problem] = {}
         self._active_since: float | None = None
         self._lock = threading.Lock()
 
@@ -90,9 +92,16 @@ class Health:
         return self._counts.get(key, 0)
 
     def problem(self, key: str, level: Level, text: str, for_s: float = float("inf")) -> None:
-        """Report that something is wrong, until :meth:`clear_problem` or for a while."""
+        """Report that something is wrong, until :meth:`clear_problem` or for a while.
+
+        A problem with ``for_s`` is an event: it stands in at least one report, even where it
+        was cleared or its time was over before that report was due.
+        """
+        problem = Problem(level, text, time.monotonic() + for_s)
         with self._lock:
-            self._problems[key] = Problem(level, text, time.monotonic() + for_s)
+            self._problems[key] = problem
+            if for_s < float("inf"):
+                self._unreported[key] = problem
 
     def clear_problem(self, key: str) -> None:
         """Withdraw a problem; nothing happens where there is none."""
@@ -106,18 +115,18 @@ class Health:
 
     def problems(self) -> list[Problem]:
         """What is wrong now, the worst first."""
-        now = time.monotonic()
         with self._lock:
-            self._problems = {k: p for k, p in self._problems.items() if p.until > now}
-            # A passing problem, such as a missed deadline, must not hide a lasting one.
-            return sorted(self._problems.values(), key=lambda p: (-p.level, p.until < float("inf")))
+            return _worst_first(self._standing().values())
 
     def report(self) -> Report:
         """The status now: that of the worst problem; the others are listed."""
-        problems = self.problems()
         now = time.monotonic()
         with self._lock:
             counts = dict(self._counts)
+            standing = self._standing()
+            missed = [p for key, p in self._unreported.items() if key not in standing]
+            self._unreported.clear()
+        problems = _worst_first([*standing.values(), *missed])
         summary = self.frames.summary()
         if self._active_since is not None:
             silent = now - self._active_since
@@ -143,6 +152,17 @@ class Health:
         if problems:
             return Report(problems[0].level, problems[0].text, values)
         return Report(Level.OK, "running" if self._active_since is not None else "idle", values)
+
+    def _standing(self) -> dict[str, Problem]:
+        """Problems that count now, with the lock held."""
+        now = time.monotonic()
+        self._problems = {k: p for k, p in self._problems.items() if p.until > now}
+        return self._problems
+
+
+def _worst_first(problems: Iterable[Problem]) -> list[Problem]:
+    # A passing problem, such as a missed deadline, must not hide a lasting one.
+    return sorted(problems, key=lambda p: (-p.level, p.until < float("inf")))
 
 
 def to_status(report: Report, name: str, hardware_id: str = "") -> DiagnosticStatus:

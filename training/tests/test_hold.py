@@ -206,6 +206,17 @@ def test_the_rgb_backbone_can_have_a_rate_of_its_own(started: RgbtModel, colour:
     assert rate("model.0.conv.weight") == rate("model.10.cv1.conv.weight") == 0.15
 
 
+@pytest.mark.parametrize("shared", [0.0, 0.4])
+def test_what_both_cameras_share_can_have_a_rate_of_its_own(
+    started: RgbtModel, shared: float
+) -> None:
+    rate = layer_rate(started, LayerRates(backbone=0.15, shared=shared))
+    last = min(started.meets)
+    assert rate("colour.0.conv.weight") == rate(f"model.{last}.cv1.conv.weight") == 0.15
+    assert rate(f"model.{last + 1}.conv.weight") == rate("model.10.cv1.conv.weight") == shared
+    assert rate("model.13.cv1.conv.weight") == 1.0
+
+
 def test_normalisation_keeps_its_statistics(started: RgbtModel) -> None:
     started.train()
     keep_statistics(started)

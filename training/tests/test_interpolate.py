@@ -186,7 +186,7 @@ def test_the_rgb_side_of_a_network_for_both_cameras(files: Path, tmp_path: Path,
     [
         ({"fusion": None}, "both cameras"),
         ({"channels": 3}, "both cameras"),
-        ({"trained_classes": [0]}, "one a label"),
+        ({"trained_classes": [0]}, "trained_classes are 1 for"),
     ],
 )
 def test_cameras_and_classes_that_do_not_fit_are_refused(

@@ -103,6 +103,26 @@ def class_ids(names: Sequence[str], labels: Sequence[str]) -> list[int]:
     return [list(labels).index(name) for name in names]
 
 
+def class_rows(
+    labels: Sequence[str], taken: Sequence[int | None] | None, key: str
+) -> list[int | None]:
+    """For each label the class of other weights that it takes.
+
+    Args:
+        labels: of the model.
+        taken: as a config gives them; None for those of the same place.
+        key: of the config.
+
+    Raises:
+        ValueError: they are not one a label.
+    """
+    if taken is None:
+        return list(range(len(labels)))
+    if len(taken) != len(labels):
+        raise ValueError(f"{key} are {len(taken)} for {len(labels)} labels")
+    return list(taken)
+
+
 RangeMethod = Literal["minmax", "percentile", "mse", "entropy"]
 
 

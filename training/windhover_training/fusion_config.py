@@ -106,6 +106,8 @@ class FusionConfig(CropConfig):
         head_classes: how many classes the head's hidden layers are made for; 80 for stock.
         stock: stock weights that a run without ``pretrained`` starts as (:mod:`.engine.stock`), and
             that ``hold`` holds it near to.
+        thermal_pretrained: released float.onnx of a network for thermal alone, whose backbone the
+            thermal side takes in place of that of ``pretrained``.
         real_rgb: sets of real RGB pictures.
     """
 
@@ -125,6 +127,7 @@ class FusionConfig(CropConfig):
     augmentation: RgbtAugmentation = RgbtAugmentation()
     head_classes: int | None = Field(None, gt=0)
     stock: Path | None = None
+    thermal_pretrained: Path | None = None
     real_rgb: tuple[RealRgb, ...] = ()
 
     @field_validator("thermal_only", mode="before")
@@ -136,6 +139,13 @@ class FusionConfig(CropConfig):
     def _what_scenes_lack(self) -> FusionConfig:
         if isinstance(self.data, SceneStream) and self.clear.mined:
             raise ValueError("clear.mined looks at a set on disk; make one, or set it to 0")
+        return self
+
+    @model_validator(mode="after")
+    def _thermal_side_of(self) -> FusionConfig:
+        folded = self.pretrained is not None and self.pretrained.suffix == ".onnx"
+        if self.thermal_pretrained is not None and not (folded and self.fusion == "cbam"):
+            raise ValueError("thermal_pretrained needs fusion: cbam and a float.onnx in pretrained")
         return self
 
     @model_validator(mode="after")

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field, model_validator
 
-from .config import LossConfig, ModelSpec, Strict
+from .config import LossConfig, ModelSpec, Strict, class_rows
 
 #: Images a step where the batch is left to be chosen: the guide's.
 NOMINAL: Final = 64
@@ -56,12 +56,14 @@ class LayerRates(Strict):
     Attributes:
         backbone: of the backbone, of both where there are two.
         colour: of the RGB backbone where there are two; None for that of ``backbone``.
+        shared: of the backbone's layers that see both cameras; None for that of ``backbone``.
         head: of the neck and the head.
         merge: of what joins two backbones.
     """
 
     backbone: float = Field(1.0, ge=0, le=1)
     colour: float | None = Field(None, ge=0, le=1)
+    shared: float | None = Field(None, ge=0, le=1)
     head: float = Field(1.0, ge=0, le=1)
     merge: float = Field(1.0, ge=0, le=1)
 
@@ -233,9 +235,7 @@ class NetworkConfig(TrainingConfig):
         weights, count = self.loss.class_weights, len(self.labels)
         if weights and len(weights) != count:
             raise ValueError(f"loss has {len(weights)} class weights for {count} labels")
-        taken = self.pretrained_classes
-        if taken is not None and len(taken) != count:
-            raise ValueError(f"pretrained_classes are {len(taken)} for {count} labels")
+        class_rows(self.labels, self.pretrained_classes, "pretrained_classes")
         return self
 
     @model_validator(mode="after")
@@ -263,8 +263,7 @@ class NetworkConfig(TrainingConfig):
     @property
     def class_rows(self) -> list[int | None]:
         """For each label the class of a float.onnx that it takes."""
-        taken = self.pretrained_classes
-        return list(range(len(self.labels)) if taken is None else taken)
+        return class_rows(self.labels, self.pretrained_classes, "pretrained_classes")
 
 
 class CropConfig(NetworkConfig):

@@ -46,6 +46,8 @@ _CHANNELS: Final[dict[str, slice]] = {
 DAY_WEIGHT: Final = 0.7
 _DAY_LEVEL: Final = 0.45
 _NIGHT_LEVEL: Final = 0.12
+#: Side of the black picture, pixels: its middle is further from the border than P3 sees.
+_BLANK_SIDE: Final = 256
 #: Side of the windows that are pooled over, cells.
 WINDOW: Final = 16
 
@@ -231,6 +233,18 @@ class RgbtModel(DetectionModel):
                 del layer.bn
                 layer.forward = layer.forward_fuse
         return self
+
+    @torch.no_grad()
+    def blank_features(self, end: int) -> torch.Tensor:
+        """What layer ``end`` of the thermal backbone gives for a black picture, ``(C,)``."""
+        was_training = self.training
+        self.eval()
+        first = self.model[0].conv.weight
+        x = torch.zeros(1, first.shape[1], _BLANK_SIDE, _BLANK_SIDE, device=first.device)
+        for module in self.model[: end + 1]:
+            x = module(x)
+        self.train(was_training)
+        return x[0, :, x.shape[2] // 2, x.shape[3] // 2]
 
     def _predict_once(self, x: torch.Tensor, *_: Any, **__: Any) -> Any:
         return self.model[-1](self.neck(x))

@@ -38,6 +38,7 @@ def layer_rate(learner: torch.nn.Module, rates: LayerRates) -> Rate:
     """
     detector: Any = student_of(learner)
     backbone = len(detector.yaml["backbone"])
+    met = min(detector.meets) if hasattr(detector, "meets") else None
     new = _new_layers(learner)
 
     def share(name: str) -> float:
@@ -51,7 +52,10 @@ def layer_rate(learner: torch.nn.Module, rates: LayerRates) -> Rate:
         layer = _LAYER.match(name)
         if layer is None:
             return 1.0
-        return rates.backbone if int(layer[1]) < backbone else rates.head
+        if int(layer[1]) >= backbone:
+            return rates.head
+        seen_by_both = met is not None and int(layer[1]) > met
+        return rates.backbone if rates.shared is None or not seen_by_both else rates.shared
 
     return share
 

@@ -32,8 +32,6 @@ COCO_CLASSES: Final = 80
 COCO_ROWS: Final = {"person": (0,), "vehicle": (2, 5, 7), "motorcycle": (3,)}
 _LAST_CLASS: Final = re.compile(r"model\.\d+\.cv3\.\d+\.2\.weight")
 _FIRST: Final = "model.0.conv.weight"
-#: Side of the black picture, pixels: its middle is further from the border than P3 sees.
-_BLANK_SIDE: Final = 256
 
 
 def read_stock(path: Path) -> Weights:
@@ -85,7 +83,7 @@ def begin_as_stock(model: RgbtModel, weights: Weights, labels: Sequence[str]) ->
     model.gate.make_even()
     for end, merge in model.merges.items():
         if int(end) <= model.meets[0]:
-            merge.make_sum(_blank_features(model, int(end)))
+            merge.make_sum(model.blank_features(int(end)))
         else:
             merge.make_second()  # both cameras are in it already
 
@@ -113,15 +111,3 @@ def class_layers(weights: Weights) -> list[Any]:
     if not layers:
         raise DataError("the stock weights hold no last class layers; give an Ultralytics export")
     return layers
-
-
-@torch.no_grad()
-def _blank_features(model: RgbtModel, end: int) -> torch.Tensor:
-    """What the backbone's layer ``end`` gives for a black picture, ``(C,)``."""
-    was_training = model.training
-    model.eval()
-    x = torch.zeros(1, 1, _BLANK_SIDE, _BLANK_SIDE, device=next(model.parameters()).device)
-    for module in model.model[: end + 1]:
-        x = module(x)
-    model.train(was_training)
-    return x[0, :, x.shape[2] // 2, x.shape[3] // 2]

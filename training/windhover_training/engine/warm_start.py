@@ -166,7 +166,7 @@ def warm_start(model: DetectionModel, weights: Weights, classes: Sequence[int | 
             source = name.replace("colour.", "model.", 1)
         possible += isinstance(module, Conv)
         if isinstance(module, Conv) and f"{source}.conv.weight" in weights:
-            taken += _take_conv(module, weights, source)
+            taken += take_conv(module, weights, source)
         elif (
             type(module) is nn.Conv2d and module.bias is not None and f"{source}.weight" in weights
         ):
@@ -189,7 +189,8 @@ def _of_its_camera(model: DetectionModel, weights: Weights) -> Weights:
     return weights | {name.replace("colour.", "model.", 1): v for name, v in colour.items()}
 
 
-def _take_conv(module: Conv, weights: Weights, name: str) -> int:
+def take_conv(module: Conv, weights: Weights, name: str) -> int:
+    """Give a convolution the folded weights of that name; 0 where they do not fit, else 1."""
     kernel = torch.from_numpy(weights[f"{name}.conv.weight"].copy())
     own = module.conv.weight
     if kernel.shape[1] != own.shape[1] and kernel.shape[1] == 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from windhover.model import Bundle
 from windhover.model.manifest import SecondLookSpec
@@ -68,8 +68,9 @@ def _table(precisions: dict[str, dict[str, Any]]) -> list[str]:
                 continue
             other = integers[group][label]
             rows.append(
-                f"| {group} | {label} | {scores['boxes']} | {scores['ap50']:.3f} | "
-                f"{other['ap50']:.3f} | {scores['ap50_95']:.3f} | {other['ap50_95']:.3f} |"
+                f"| {group} | {label} | {scores['boxes']} | {_figure(scores['ap50'])} | "
+                f"{_figure(other['ap50'])} | {_figure(scores['ap50_95'])} | "
+                f"{_figure(other['ap50_95'])} |"
             )
     return rows
 
@@ -82,15 +83,15 @@ def _fidelity(found: dict[str, Any]) -> list[str]:
         lines += ["|---|---:|---|---:|---:|---:|"]
         for title, row in rows.items():
             each = "; ".join(
-                f"{label} {scores['ap50']:.3f} / {scores['recall']:.3f}"
+                f"{label} {_figure(scores['ap50'])} / {_figure(scores['recall'])}"
                 for label, scores in row["classes"].items()
             )
-            cells = [title, f"{row['map50']:.3f}", each, "", "", ""]
+            cells = [title, _figure(row["map50"]), each, "", "", ""]
             if "same_boxes" in row:
                 known = [db for db in row["sqnr_db"].values() if _is_known(db)]
                 cells[3:] = [
                     "{} of {}".format(*row["same_boxes"]),
-                    f"{row['mean_iou']:.3f}",
+                    _figure(row["mean_iou"]),
                     f"{min(known):.1f}" if known else "",
                 ]
             lines.append(f"| {' | '.join(cells)} |")
@@ -147,11 +148,13 @@ def _found_at_points(bundle: Bundle) -> Iterator[str]:
 def _at(row: dict[str, Any] | None) -> str:
     if row is None:
         return ""
-    precision = row["precision"]
-    exactly = f"{precision:.3f}" if _is_known(precision) else "nothing found"
-    return f"{row['recall']:.3f} ({exactly})"
+    return f"{_figure(row['recall'])} ({_figure(row['precision'], 'nothing found')})"
 
 
-def _is_known(figure: float | None) -> bool:
+def _figure(figure: float | None, otherwise: str = "") -> str:
+    return f"{figure:.3f}" if _is_known(figure) else otherwise
+
+
+def _is_known(figure: float | None) -> TypeGuard[float]:
     """Whether a figure is one: NaN is null after a rewrite of the manifest."""
     return figure is not None and math.isfinite(figure)

@@ -36,7 +36,9 @@ from ..engine.model import choose_device
 from ..engine.objective import set_criterion
 from ..engine.stock import COCO_ROWS, begin_as_stock, class_layers, read_stock
 from ..engine.teachers import read_holder
+from ..engine.thermal_side import take_thermal_side
 from ..engine.validation import Validator
+from ..engine.warm_start import read_weights
 from ..fusion_config import FusionConfig, SceneStream
 from ..progress import progress_bar
 from ..runs import Run
@@ -166,6 +168,9 @@ def prepare(config: FusionConfig, source: Source) -> RgbtModel:
     if config.stock is not None and config.pretrained is None:
         begin_as_stock(model, read_stock(config.stock), config.labels)
         recalibrate(model, config, source)
+    elif config.thermal_pretrained is not None:
+        weights = read_weights(config.thermal_pretrained)
+        take_start(model, config, source, partial(take_thermal_side, model, weights))
     else:
         take_start(model, config, source)
     return model
@@ -236,7 +241,7 @@ def _needs(config: FusionConfig) -> list[RequiredInput]:
         listed = config.cutouts / "_annotations.coco.json"
         needed.append(RequiredInput(listed, "a COCO folder of close-up pictures of weapons"))
     weights = "the weights to start from: a released float.onnx, or final.pt of a run"
-    named = (config.pretrained, config.stock)
+    named = (config.pretrained, config.thermal_pretrained, config.stock)
     given = [path for path in named if path is not None]
     convert = "windhover-train data convert"
     for own in config.real_rgb:

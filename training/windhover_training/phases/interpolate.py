@@ -15,7 +15,7 @@ from torch import nn
 
 from windhover.model.manifest import CHANNEL_COUNT
 
-from ..config import ModelSpec, Strict
+from ..config import ModelSpec, Strict, class_rows
 from ..engine.fusion import RgbtModel
 from ..engine.interpolate import interpolate
 from ..engine.model import build_as, load_weights, save_weights
@@ -80,14 +80,13 @@ class InterpolateConfig(Strict):
             raise ValueError("give start, a bundle's float.onnx, or stock, and not both")
         if (self.fusion is None) == (self.channels == CHANNEL_COUNT["rgbt"]):
             raise ValueError("4 channels are both cameras: they need a fusion, and only they")
-        if self.trained_classes is not None and len(self.trained_classes) != len(self.labels):
-            raise ValueError(f"trained_classes are not {len(self.labels)}, one a label")
+        class_rows(self.labels, self.trained_classes, "trained_classes")
         return self
 
     @property
     def rows(self) -> list[int | None]:
         """For each label the class of ``trained`` that it takes."""
-        return list(self.trained_classes or range(len(self.labels)))
+        return class_rows(self.labels, self.trained_classes, "trained_classes")
 
 
 def _needs(config: InterpolateConfig) -> list[RequiredInput]:

@@ -217,7 +217,12 @@ def shared_inputs(config: NetworkConfig, made_by: str) -> list[RequiredInput]:
     return [*needed, RequiredInput(config.val_root / "truth" / f"{config.val}.json", made_by)]
 
 
-def take_start(model: DetectionModel, config: NetworkConfig, source: Source) -> None:
+def take_start(
+    model: DetectionModel,
+    config: NetworkConfig,
+    source: Source,
+    change: Callable[[], None] | None = None,
+) -> None:
     """Give a model the weights that its run starts from: ``pretrained``, or its own.
 
     Args:
@@ -225,11 +230,14 @@ def take_start(model: DetectionModel, config: NetworkConfig, source: Source) -> 
         config: names a run's weights, a released float.onnx, or neither.
         source: draws what the normalisation of a float.onnx is recalibrated on, the same in
             all processes, at steps that training never reaches.
+        change: called once a float.onnx is taken, before its normalisation is recalibrated.
     """
     if config.pretrained is None:
         return
     if config.pretrained.suffix == ".onnx":
         warm_start(model, read_weights(config.pretrained), config.class_rows)
+        if change is not None:
+            change()
         recalibrate(model, config, source)
     else:
         take_weights(model, config.pretrained)

@@ -50,6 +50,7 @@ KINDS = {
     "rgbt_n_interpolated": "interpolate",
     "rgbt_n_labels_mean": "interpolate",
     "rgbt_n_mean": "interpolate",
+    "rgbt_n_thermal_mean": "interpolate",
     "rgbt_n_weapons": "weapons",
     "second_look": "second-look",
     "teacher": "bootstrap",

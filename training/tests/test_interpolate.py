@@ -181,12 +181,62 @@ def test_the_rgb_side_of_a_network_for_both_cameras(files: Path, tmp_path: Path,
     torch.testing.assert_close(own["model.23.cv3.1.2.weight"], 0.75 * last + 0.25 * first)
 
 
+def test_the_thermal_side_moves_towards_a_network_for_thermal_alone(
+    files: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(5)
+    alone = build_model("yolo11n.yaml", 1, 3, 80).eval()
+    with torch.no_grad():
+        for name, parameter in alone.named_parameters():
+            if name.endswith("bn.bias"):
+                parameter.uniform_(-0.5, 0.5)
+    onnx.save(finish_float(export_core(alone, 192, 192, 1)), tmp_path / "thermal.onnx")
+    config = tmp_path / "config.yaml"
+    values = {
+        "name": "mixed", "labels": LABELS, "trained": str(files / "float.onnx"),
+        "start": str(files / "float.onnx"), "start_share": 1.0, "height": 192, "width": 192,
+        "thermal": str(tmp_path / "thermal.onnx"), "thermal_share": 0.7,
+    }  # fmt: skip
+    config.write_text(yaml.safe_dump(values))
+    arguments = ["train", "interpolate", "--config", str(config), "--run", str(tmp_path / "run")]
+    assert main(arguments) == 0
+    model, _ = load_weights(tmp_path / "run/final.pt")
+    start, theirs = trained_of(files), read_weights(tmp_path / "thermal.onnx")
+    own, before = model.state_dict(), start.state_dict()
+    kernel = "model.2.cv1.conv.weight"
+    expected = 0.3 * before[kernel] + 0.7 * torch.from_numpy(theirs[kernel].copy())
+    torch.testing.assert_close(own[kernel], expected)
+    for name in ("model.5.conv.weight", "colour.2.cv1.conv.weight", "merges.4.mix.weight"):
+        torch.testing.assert_close(own[name], before[name])
+    assert isinstance(model, RgbtModel)
+    # A picture as bright as what the merge makes up for, its border left out.
+    picture = torch.full((1, 4, 192, 192), 0.45)
+    picture[:, 3] = 0
+    inner = (..., slice(6, -6), slice(6, -6))
+
+    def merged(network: RgbtModel) -> torch.Tensor:
+        seen: list[torch.Tensor] = []
+        hook = network.merges["4"].mix.register_forward_hook(lambda *given: seen.append(given[2]))
+        with torch.no_grad():
+            network.eval().neck(picture)
+        hook.remove()
+        return seen[0][inner]
+
+    def moved() -> float:
+        return float((merged(model) - merged(start)).abs().mean())
+
+    made_up_for = moved()
+    model.merges["4"].mix.bias.data = before["merges.4.mix.bias"]
+    assert made_up_for < 0.1 * moved()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"fusion": None}, "both cameras"),
         ({"channels": 3}, "both cameras"),
         ({"trained_classes": [0]}, "trained_classes are 1 for"),
+        ({"fusion": None, "channels": 3, "thermal": "float.onnx"}, "thermal is for networks"),
     ],
 )
 def test_cameras_and_classes_that_do_not_fit_are_refused(

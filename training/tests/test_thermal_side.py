@@ -52,7 +52,7 @@ def seen(rgb: bool) -> torch.Tensor:
     generator = torch.Generator().manual_seed(7)
     own = slice(0, 3) if rgb else slice(3, 4)
     # As bright as what the merge makes up for.
-    x[:, own] = 0.3 + 0.2 * torch.rand(x[:, own].shape, generator=generator)
+    x[:, own] = 0.35 + 0.2 * torch.rand(x[:, own].shape, generator=generator)
     return x
 
 

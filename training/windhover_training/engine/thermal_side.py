@@ -7,6 +7,8 @@ blank gives what it gave: the merge makes up for what another backbone gives for
 
 from __future__ import annotations
 
+import copy
+
 import torch
 
 from windhover.errors import DataError
@@ -17,7 +19,7 @@ from .warm_start import Weights, take_conv
 from ultralytics.nn.modules import Conv  # isort: skip
 
 #: Brightness of a grey RGB picture for which a blank thermal one is made up for.
-_GREY = 0.4
+_GREY = 0.45
 
 
 @torch.no_grad()
@@ -31,17 +33,27 @@ def take_thermal_side(model: RgbtModel, weights: Weights) -> None:
     Raises:
         DataError: a layer is missing, or of another shape.
     """
-    last = model.meets[0]
-    ends = [int(end) for end in model.merges if int(end) <= last]
-    before = {end: _added_by_blank(model, end) for end in ends}
-    for index, layer in enumerate(model.model[: last + 1]):
+    before = copy.deepcopy(model)
+    for index, layer in enumerate(model.model[: model.meets[0] + 1]):
         for inner, module in layer.named_modules(prefix=f"model.{index}"):
             if not isinstance(module, Conv):
                 continue
             if f"{inner}.conv.weight" not in weights or not take_conv(module, weights, inner):
                 raise DataError(f"the thermal weights have no {inner} of this shape")
-    for end in ends:
-        model.merges[str(end)].mix.bias += before[end] - _added_by_blank(model, end)
+    keep_blank(model, before)
+
+
+@torch.no_grad()
+def keep_blank(model: RgbtModel, like: RgbtModel) -> None:
+    """Let a blank thermal picture add to each merge what it adds in another model.
+
+    Args:
+        model: of kind ``cbam``; the biases of its merges are changed.
+        like: of the same layers.
+    """
+    for end in (int(end) for end in model.merges if int(end) <= model.meets[0]):
+        more = _added_by_blank(like, end) - _added_by_blank(model, end)
+        model.merges[str(end)].mix.bias += more
 
 
 def _added_by_blank(model: RgbtModel, end: int) -> torch.Tensor:

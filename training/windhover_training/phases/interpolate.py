@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -20,6 +21,7 @@ from ..engine.fusion import RgbtModel
 from ..engine.interpolate import interpolate
 from ..engine.model import build_as, load_weights, save_weights
 from ..engine.stock import begin_as_stock, read_stock, stock_rows
+from ..engine.thermal_side import keep_blank, take_thermal_side
 from ..engine.warm_start import read_weights, warm_start
 from ..evaluate.score import quick_score
 from ..export.bundle import write_float
@@ -46,6 +48,10 @@ class InterpolateConfig(Strict):
         start_share: how much of the start is in the result, 0..1.
         parts: the same for parts of the model, by the beginning of their names, such as
             ``colour.`` (the RGB backbone); the longest that fits counts.
+        thermal: float.onnx of a network for thermal alone, towards whose backbone the thermal side
+            is moved after that. With thermal blank the merge then takes what it takes from the
+            start's thermal side (:mod:`..engine.thermal_side`).
+        thermal_share: how much of it is in the thermal side, 0..1.
         height: input rows that the result is scored at.
         width: input columns that the result is scored at.
         scored_on: name -> set and split that the result is scored on, to choose the shares
@@ -66,6 +72,8 @@ class InterpolateConfig(Strict):
     stock: Path | None = None
     start_share: Share
     parts: Mapping[str, Share] = Field(default_factory=dict)
+    thermal: Path | None = None
+    thermal_share: Share = 1.0
     height: int = Field(736, multiple_of=32)
     width: int = Field(1280, multiple_of=32)
     scored_on: Mapping[str, tuple[Path, str]] = Field(default_factory=dict)
@@ -80,6 +88,8 @@ class InterpolateConfig(Strict):
             raise ValueError("give start, a bundle's float.onnx, or stock, and not both")
         if (self.fusion is None) == (self.channels == CHANNEL_COUNT["rgbt"]):
             raise ValueError("4 channels are both cameras: they need a fusion, and only they")
+        if self.thermal is not None and self.fusion is None:
+            raise ValueError("thermal is for networks of both cameras")
         class_rows(self.labels, self.trained_classes, "trained_classes")
         return self
 
@@ -98,6 +108,7 @@ def _needs(config: InterpolateConfig) -> list[RequiredInput]:
         RequiredInput(config.trained, "windhover-train train fusion, release or export onnx"),
         *([] if config.start is None else [RequiredInput(config.start, "windhover-train release")]),
         *([] if config.stock is None else [RequiredInput(config.stock, _STOCK)]),
+        *([] if config.thermal is None else [RequiredInput(config.thermal, "a thermal bundle")]),
         *scored,
     ]
 
@@ -132,6 +143,13 @@ def _run(config: InterpolateConfig, run: Run) -> Mapping[str, Any]:
     trained = _folded(config, spec, config.trained, config.rows, run.folder / "trained")
     start = _start(config, spec, run.folder / "start")
     interpolate(trained, start, config.start_share, config.parts)
+    if config.thermal is not None:
+        assert isinstance(trained, RgbtModel)
+        assert isinstance(start, RgbtModel)
+        side = copy.deepcopy(trained)
+        take_thermal_side(side, read_weights(config.thermal))
+        interpolate(trained, side, config.thermal_share, {"merges.": 0})
+        keep_blank(trained, start)
     trained.eval()
     final = save_weights(run, trained, config, "final.pt")
     core = export_core(trained, config.height, config.width, spec.channels)

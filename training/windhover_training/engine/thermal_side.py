@@ -22,9 +22,18 @@ from ultralytics.nn.modules import Conv  # isort: skip
 _GREY = 0.45
 
 
-@torch.no_grad()
 def take_thermal_side(model: RgbtModel, weights: Weights) -> None:
-    """Take a thermal network's backbone up to the first merge.
+    """Take a thermal network's backbone, and let RGB with thermal blank give what it gave.
+
+    As :func:`take_thermal_backbone`, then :func:`keep_blank`.
+    """
+    before = copy.deepcopy(model)
+    take_thermal_backbone(model, weights)
+    keep_blank(model, before)
+
+
+def take_thermal_backbone(model: RgbtModel, weights: Weights) -> None:
+    """Take a thermal network's backbone up to the first merge, and nothing else.
 
     Args:
         model: of kind ``cbam``, with weights of :func:`.warm_start.warm_start`; changed.
@@ -33,14 +42,12 @@ def take_thermal_side(model: RgbtModel, weights: Weights) -> None:
     Raises:
         DataError: a layer is missing, or of another shape.
     """
-    before = copy.deepcopy(model)
     for index, layer in enumerate(model.model[: model.meets[0] + 1]):
         for inner, module in layer.named_modules(prefix=f"model.{index}"):
             if not isinstance(module, Conv):
                 continue
             if f"{inner}.conv.weight" not in weights or not take_conv(module, weights, inner):
                 raise DataError(f"the thermal weights have no {inner} of this shape")
-    keep_blank(model, before)
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ from ..engine.fusion import RgbtModel
 from ..engine.interpolate import interpolate
 from ..engine.model import build_as, load_weights, save_weights
 from ..engine.stock import begin_as_stock, read_stock, stock_rows
-from ..engine.thermal_side import keep_blank, take_thermal_side
+from ..engine.thermal_side import keep_blank, take_thermal_backbone
 from ..engine.warm_start import read_weights, warm_start
 from ..evaluate.score import quick_score
 from ..export.bundle import write_float
@@ -147,8 +147,8 @@ def _run(config: InterpolateConfig, run: Run) -> Mapping[str, Any]:
         assert isinstance(trained, RgbtModel)
         assert isinstance(start, RgbtModel)
         side = copy.deepcopy(trained)
-        take_thermal_side(side, read_weights(config.thermal))
-        interpolate(trained, side, config.thermal_share, {"merges.": 0})
+        take_thermal_backbone(side, read_weights(config.thermal))
+        interpolate(trained, side, config.thermal_share, {})
         keep_blank(trained, start)
     trained.eval()
     final = save_weights(run, trained, config, "final.pt")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("torch", reason="needs the training environment: make train-env")
@@ -12,8 +14,13 @@ from pydantic import ValidationError
 
 from windhover.errors import DataError
 from windhover_training.engine.fusion import RgbtModel
-from windhover_training.engine.thermal_side import take_thermal_side
+from windhover_training.engine.learner import layer_rate, parameter_groups
+from windhover_training.engine.thermal_side import keep_blank, take_thermal_side
+from windhover_training.engine.warm_start import read_weights, warm_start
+from windhover_training.export.bundle import write_float
+from windhover_training.export.graph import Heads, export_core
 from windhover_training.fusion_config import FusionConfig
+from windhover_training.training_config import LayerRates
 
 pytestmark = pytest.mark.train_env
 
@@ -46,9 +53,9 @@ def thermal_weights(model: RgbtModel) -> dict[str, np.ndarray]:
     return found
 
 
-def seen(rgb: bool) -> torch.Tensor:
+def seen(rgb: bool, size: int = SIZE) -> torch.Tensor:
     """A picture of one camera, the other blank."""
-    x = torch.zeros(1, 4, SIZE, SIZE)
+    x = torch.zeros(1, 4, size, size)
     generator = torch.Generator().manual_seed(7)
     own = slice(0, 3) if rgb else slice(3, 4)
     # As bright as what the merge makes up for.
@@ -109,3 +116,109 @@ def test_a_thermal_side_needs_a_released_network_for_both_cameras(other: dict[st
     assert FusionConfig.model_validate(both).thermal_pretrained is not None
     with pytest.raises(ValidationError, match="thermal_pretrained needs"):
         FusionConfig.model_validate(both | other)
+
+
+def with_own_layers() -> tuple[RgbtModel, RgbtModel]:
+    """A network, and the same with a thermal backbone of its own up to P4."""
+    plain = network(("p3",))
+    model = RgbtModel("yolo11n.yaml", 4, "cbam", ("p3",), None, "p4").eval()
+    weights = {n.replace(".bn.", "."): v for n, v in folded(plain).items()}
+    warm_start(plain, weights, range(4))
+    warm_start(model, weights, range(4))
+    return plain, model
+
+
+def folded(model: RgbtModel) -> dict[str, np.ndarray]:
+    """Weights as a released bundle has them."""
+    heads = Heads(model).model
+    return {name: value.numpy() for name, value in heads.state_dict().items()}
+
+
+def behind(model: RgbtModel, rgb: bool) -> torch.Tensor:
+    """What layer 7 takes, behind all that is merged and added, off the border."""
+    taken = []
+    hook = model.model[7].register_forward_pre_hook(lambda _, inputs: taken.append(inputs[0]))
+    with torch.no_grad():
+        model.neck(seen(rgb, 2 * SIZE))
+    hook.remove()
+    return taken[0][..., 8:-8, 8:-8]
+
+
+def learn(model: RgbtModel) -> None:
+    """Change what learns while the rest is frozen: the thermal backbone and what adds it."""
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            if name.startswith("addition."):
+                value.normal_(0, 1)
+            elif name.endswith("conv.weight") and name.startswith(("thermal.", "model.2.")):
+                value.add_(0.5 * value.std() * torch.randn_like(value))
+
+
+def test_layers_of_its_own_change_nothing_before_they_have_learnt() -> None:
+    plain, model = with_own_layers()
+    x = torch.rand(1, 4, SIZE, SIZE)
+    with torch.no_grad():
+        for one, other in zip(plain.neck(x), model.neck(x), strict=True):
+            assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("settled", [False, True], ids=["in training", "exported"])
+def test_rgb_is_as_it_was_however_the_thermal_side_learns(settled: bool) -> None:
+    plain, model = with_own_layers()
+    learn(model)
+    after = Heads(model).model if settled else model
+    rgb, thermal = (behind(plain, rgb=own) for own in (True, False))
+
+    def change(of: RgbtModel, was: torch.Tensor, rgb: bool) -> float:
+        return float((behind(of, rgb) - was).abs().mean() / was.abs().mean())
+
+    assert change(after, rgb, rgb=True) < 0.01
+    assert change(after, thermal, rgb=False) > 0.1
+    model.settled = True  # nothing is made up for
+    assert change(model, rgb, rgb=True) > 0.1
+
+
+def test_a_bundle_with_a_thermal_level_is_gone_on_from(tmp_path: Path) -> None:
+    _, model = with_own_layers()
+    learn(model)
+    core = export_core(model, SIZE, SIZE, 4)
+    bundle = write_float(core, ["a", "b", "c", "d"], tmp_path)
+    again = RgbtModel("yolo11n.yaml", 4, "cbam", ("p3",), None, "p4").eval()
+    warm_start(again, read_weights(bundle.root / "float.onnx"), range(4))
+    x = torch.rand(1, 4, SIZE, SIZE)
+    with torch.no_grad():
+        for one, other in zip(Heads(model).model.neck(x), again.neck(x), strict=True):
+            torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
+
+
+def test_a_blank_picture_is_made_up_for_once() -> None:
+    plain, model = with_own_layers()
+    learn(model)
+    before = model.merges["4"].mix.bias.clone()
+    keep_blank(model, plain)
+    torch.testing.assert_close(model.merges["4"].mix.bias, before, atol=1e-5, rtol=1e-4)
+
+
+def test_only_the_thermal_side_learns_where_the_rest_is_frozen() -> None:
+    _, model = with_own_layers()
+    rates = LayerRates(backbone=0.5, colour=0, shared=0, head=0, merge=0, addition=1)
+    groups = parameter_groups(model, 0.01, layer_rate(model, rates))
+    assert {group["share"] for group in groups} == {0.5, 1.0}
+    learnt = {name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad}
+    assert learnt == {"model", "thermal", "addition"}
+    deepest = [int(n.split(".")[1]) for n, p in model.named_parameters()
+               if p.requires_grad and n.startswith("model.")]  # fmt: skip
+    assert max(deepest) == model.meets[0]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"fusion": "early"}, {"levels": ["p2", "p3"]}, {"levels": ["p4"]}, {"keep_statistics": False}],
+)
+def test_a_thermal_level_is_behind_one_merge(other: dict[str, object]) -> None:
+    given = {"name": "a", "labels": ["person"], "data": "d", "class_weights": [1.0]}
+    own = given | {"thermal_level": "p4", "keep_statistics": True}
+    assert FusionConfig.model_validate(own).spec.thermal_level == "p4"
+    with pytest.raises(ValidationError, match="thermal_level needs"):
+        FusionConfig.model_validate(own | other)

@@ -78,7 +78,8 @@ class ModelSpec(BaseModel):
     """What is needed to build a model again; every training config has these keys.
 
     Other keys are left alone: this also reads a whole config. ``head_classes`` is how many
-    classes the head's hidden layers are made for, if not one a label.
+    classes the head's hidden layers are made for, if not one a label. The thermal backbone goes
+    on to ``thermal_level``.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -89,6 +90,7 @@ class ModelSpec(BaseModel):
     fusion: Literal["cbam", "early", "rgb", "thermal"] | None = None
     levels: tuple[str, ...] = ("p3",)
     head_classes: int | None = Field(None, gt=0)
+    thermal_level: str | None = None
 
 
 def class_ids(names: Sequence[str], labels: Sequence[str]) -> list[int]:

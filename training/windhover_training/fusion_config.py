@@ -104,6 +104,8 @@ class FusionConfig(CropConfig):
             the share of unarmed people that get one), or none.
         class_weights: how strongly frames and objects of each class are drawn.
         head_classes: how many classes the head's hidden layers are made for; 80 for stock.
+        thermal_level: level behind the merge to which the thermal backbone goes on, to be added
+            there: it then has layers of its own, and RGB with thermal blank gives what it gave.
         stock: stock weights that a run without ``pretrained`` starts as (:mod:`.engine.stock`), and
             that ``hold`` holds it near to.
         thermal_pretrained: released float.onnx of a network for thermal alone, whose backbone the
@@ -126,6 +128,7 @@ class FusionConfig(CropConfig):
     class_weights: list[float]
     augmentation: RgbtAugmentation = RgbtAugmentation()
     head_classes: int | None = Field(None, gt=0)
+    thermal_level: Literal["p4"] | None = None
     stock: Path | None = None
     thermal_pretrained: Path | None = None
     real_rgb: tuple[RealRgb, ...] = ()
@@ -146,6 +149,16 @@ class FusionConfig(CropConfig):
         folded = self.pretrained is not None and self.pretrained.suffix == ".onnx"
         if self.thermal_pretrained is not None and not (folded and self.fusion == "cbam"):
             raise ValueError("thermal_pretrained needs fusion: cbam and a float.onnx in pretrained")
+        return self
+
+    @model_validator(mode="after")
+    def _goes_on_behind(self) -> FusionConfig:
+        if self.thermal_level is None:
+            return self
+        if self.fusion != "cbam" or len(self.levels) > 1 or self.levels[0] >= self.thermal_level:
+            raise ValueError("thermal_level needs fusion: cbam and one finer level in levels")
+        if not self.keep_statistics:
+            raise ValueError("thermal_level needs keep_statistics: a black picture has none")
         return self
 
     @model_validator(mode="after")

@@ -59,6 +59,8 @@ class LayerRates(Strict):
         shared: of the backbone's layers that see both cameras; None for that of ``backbone``.
         head: of the neck and the head.
         merge: of what joins two backbones.
+        addition: of what adds the thermal backbone behind the merge (``thermal_level``); None for
+            that of ``merge``.
     """
 
     backbone: float = Field(1.0, ge=0, le=1)
@@ -66,6 +68,7 @@ class LayerRates(Strict):
     shared: float | None = Field(None, ge=0, le=1)
     head: float = Field(1.0, ge=0, le=1)
     merge: float = Field(1.0, ge=0, le=1)
+    addition: float | None = Field(None, ge=0, le=1)
 
 
 class HoldConfig(Strict):

@@ -7,6 +7,11 @@ backbone; ``rgb`` and ``thermal`` look at their own channels only. Where the nec
 from before the merge, as a stride-4 level does of backbones that merge at P3, both cameras'
 maps are merged for it alone.
 
+With ``thermal_level`` the thermal backbone goes on behind the merge, beside the layers that both
+cameras share, and is added to what these give at that level, less what a black picture gives.
+However the thermal side is trained, RGB with thermal blank then gives what it gave. P5 is none:
+its pools and its attention see the border from everywhere.
+
 With ``head_classes`` the head's hidden layers are as wide as for that many classes, so that
 the weights of a network for so many fit (``stock.py``).
 
@@ -16,6 +21,7 @@ CBAM: Woo, Park, Lee, Kweon, "CBAM: Convolutional Block Attention Module", ECCV 
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from typing import Any, Final, Literal
 
 import torch
@@ -42,6 +48,8 @@ _CHANNELS: Final[dict[str, slice]] = {
     "rgb": slice(0, 3),
     "thermal": slice(3, 4),
 }
+#: Brightness of a grey RGB picture for which a blank thermal one is made up for.
+_GREY: Final = 0.45
 #: The guide's weight of RGB by day and by night, and the mean levels taken for these.
 DAY_WEIGHT: Final = 0.7
 _DAY_LEVEL: Final = 0.45
@@ -84,6 +92,12 @@ class IlluminationGate(nn.Module):
         """Start with one half for each camera, whatever the light."""
         self.weigh.weight.zero_()
         self.weigh.bias.zero_()
+
+    def for_grey(self) -> torch.Tensor:
+        """Weight of thermal beside a grey RGB picture, ``(1,)``."""
+        weight = self.look.weight
+        grey = weight.new_full((1, weight.shape[1], 2 * WINDOW, 2 * WINDOW), _GREY)
+        return self(grey)[1].flatten()
 
     def forward(self, rgb: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Map ``(B, 3, H, W)`` to the weights of RGB and thermal, ``(B, 1, 1, 1)`` in 0..1."""
@@ -155,6 +169,10 @@ class Merge(nn.Module):
         self.mix.weight.copy_(8 * both[:, :, None, None])
         self.mix.bias.zero_()
 
+    def of_thermal(self, features: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """What ``(C,)`` of the thermal map adds to the mixed map under the gate's weight."""
+        return weight * (self.mix.weight[:, len(features) :, 0, 0] @ features)
+
     def forward(
         self, rgb: torch.Tensor, thermal: torch.Tensor, weights: tuple[torch.Tensor, torch.Tensor]
     ) -> torch.Tensor:
@@ -172,6 +190,7 @@ class RgbtModel(DetectionModel):
         fusion: Fusion,
         levels: tuple[str, ...] = ("p3",),
         head_classes: int | None = None,
+        thermal_level: str | None = None,
     ) -> None:
         """Build an untrained model.
 
@@ -183,8 +202,10 @@ class RgbtModel(DetectionModel):
             levels: where ``cbam`` merges; the RGB backbone ends at the last of them.
             head_classes: how many classes the head's hidden layers are made for; by default
                 ``classes``.
+            thermal_level: ``p4``, where the thermal backbone, which then goes on behind the merge,
+                is added once more; for ``cbam`` at one finer of ``levels``.
         """
-        self.fusion, self.wide = fusion, False
+        self.fusion, self.wide, self.settled = fusion, False, True
         own = _CHANNELS[fusion]
         channels = own.stop - own.start
         source = find_architecture(architecture)
@@ -204,6 +225,20 @@ class RgbtModel(DetectionModel):
             self.merges = nn.ModuleDict(
                 {str(end): Merge(_width(self.model[end])) for end in sorted({*ends, *early})}
             )
+            if thermal_level is not None:
+                self._go_on(LEVELS[thermal_level])
+
+    def _go_on(self, last: int) -> None:
+        """Give the thermal backbone layers behind the merge, which add nothing at first."""
+        own = range(self.meets[0] + 1, last + 1)
+        self.thermal = nn.ModuleDict({str(i): copy.deepcopy(self.model[i]) for i in own})
+        width = _width(self.model[last])
+        self.addition = nn.Conv2d(width, width, 1, bias=False)
+        nn.init.zeros_(self.addition.weight)
+        for end in self._early_merges():
+            merge = self.merges[str(end)]
+            merge.register_buffer("blank", torch.zeros(merge.mix.out_channels))
+        self.settled = False
 
     def init_criterion(self) -> Any:
         """Ultralytics' detection loss with cells for what lies inside other boxes."""
@@ -225,13 +260,15 @@ class RgbtModel(DetectionModel):
             self.gate.look = _widened(self.gate.look, _CHANNELS["rgb"])
 
     def fuse(self, verbose: bool = True, imgsz: int = 640) -> RgbtModel:
-        """Fold normalisation into convolutions, in the RGB backbone too."""
+        """Fold normalisation into convolutions everywhere, and what a black picture gives."""
+        self.settle()
         super().fuse(verbose, imgsz)
-        for layer in self._modules.get("colour", nn.Sequential()).modules():
-            if isinstance(layer, Conv) and hasattr(layer, "bn"):
-                layer.conv = fuse_conv_and_bn(layer.conv, layer.bn)
-                del layer.bn
-                layer.forward = layer.forward_fuse
+        for part in ("colour", "thermal"):
+            for layer in self._modules.get(part, nn.Sequential()).modules():
+                if isinstance(layer, Conv) and hasattr(layer, "bn"):
+                    layer.conv = fuse_conv_and_bn(layer.conv, layer.bn)
+                    del layer.bn
+                    layer.forward = layer.forward_fuse
         return self
 
     @torch.no_grad()
@@ -239,12 +276,67 @@ class RgbtModel(DetectionModel):
         """What layer ``end`` of the thermal backbone gives for a black picture, ``(C,)``."""
         was_training = self.training
         self.eval()
-        first = self.model[0].conv.weight
-        x = torch.zeros(1, first.shape[1], _BLANK_SIDE, _BLANK_SIDE, device=first.device)
-        for module in self.model[: end + 1]:
-            x = module(x)
+        blank = self._blanks([end])[end].flatten()
         self.train(was_training)
-        return x[0, :, x.shape[2] // 2, x.shape[3] // 2]
+        return blank
+
+    @torch.no_grad()
+    def remember_blank(self) -> None:
+        """From now on merge a blank thermal picture as these weights do, however they change.
+
+        For a model with ``thermal_level``; others are left alone.
+        """
+        for end in self._early_merges() if "addition" in self._modules else ():
+            self.merges[str(end)].blank.copy_(self.blank_features(end))
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Put what a black thermal picture gives into biases: no more is made up for it.
+
+        In the merge that holds for a gate that sees a grey RGB picture.
+        """
+        if self.settled:
+            return
+        for end in self._early_merges():
+            merge, blank = self.merges[str(end)], self.blank_features(end)
+            merge.mix.bias += merge.of_thermal(merge.blank - blank, self.gate.for_grey())
+            merge.blank.copy_(blank)
+        kernel = self.addition.weight[:, :, 0, 0]
+        less = -kernel @ self.blank_features(self._last())
+        self.addition.bias = nn.Parameter(less, requires_grad=False)
+        self.settled = True
+
+    def _early_merges(self) -> list[int]:
+        """Layers after which the thermal backbone is merged before it has seen RGB."""
+        return [int(end) for end in self.merges if int(end) <= self.meets[0]]
+
+    def _last(self) -> int:
+        """Layer at which the thermal backbone ends."""
+        return max(int(i) for i in self.thermal)
+
+    def _blanks(self, ends: Iterable[int]) -> dict[int, torch.Tensor]:
+        """What layers of the thermal backbone give for a black picture, ``(1, C, 1, 1)`` each."""
+        first = self.model[0].conv.weight
+        x = first.new_zeros(1, first.shape[1], _BLANK_SIDE, _BLANK_SIDE)
+        wanted, found = set(ends), {}
+        for i in range(max(wanted) + 1):
+            x = self.model[i](x) if i <= self.meets[0] else self.thermal[str(i)](x)
+            if i in wanted:
+                found[i] = x[:, :, x.shape[2] // 2, x.shape[3] // 2][:, :, None, None]
+        return found
+
+    def _less(self) -> dict[int, torch.Tensor]:
+        """What is taken from the thermal map, so that a blank picture adds what it did at first.
+
+        Returns:
+            Layer -> ``(1, C, 1, 1)``; none once it is in the biases.
+        """
+        if self.settled:
+            return {}
+        less = self._blanks([*self._early_merges(), self._last()])
+        for end in self._early_merges():
+            less[end] = less[end] - self.merges[str(end)].blank[:, None, None]
+        return less
 
     def _predict_once(self, x: torch.Tensor, *_: Any, **__: Any) -> Any:
         return self.model[-1](self.neck(x))
@@ -255,8 +347,10 @@ class RgbtModel(DetectionModel):
         saved: list[torch.Tensor | None] = []
         merges = self._modules.get("merges")
         weights = self.gate(rgb) if merges is not None else None
+        own = self._modules.get("thermal", {})
+        less = self._less()
         # Ultralytics probes the strides with as many channels as the backbone has.
-        x = x if self.wide or x.shape[1] != 4 else x[:, _CHANNELS[self.fusion]]
+        thermal = x = x if self.wide or x.shape[1] != 4 else x[:, _CHANNELS[self.fusion]]
         for module in self.model[:-1]:
             if module.f != -1:
                 x = (
@@ -265,11 +359,19 @@ class RgbtModel(DetectionModel):
                     else [x if j == -1 else saved[j] for j in module.f]
                 )
             x = seen = module(x)
+            end = str(module.i)
             if merges is not None and module.i < len(self.colour):
+                thermal = x
                 rgb = self.colour[module.i](rgb)
-                if str(module.i) in merges:
-                    seen = merges[str(module.i)](rgb, x, weights)
+                if end in merges:
+                    warm = x - less[module.i] if module.i in less else x
+                    seen = merges[end](rgb, warm, weights)
                     x = seen if module.i in self.meets else x
+            elif end in own:
+                thermal = own[end](thermal)
+                if module.i == self._last():
+                    warm = thermal - less[module.i] if less else thermal
+                    x = seen = x + self.addition(warm)
             saved.append(seen if module.i in self.save else None)
         return [saved[i] for i in self.model[-1].f]
 

@@ -19,8 +19,6 @@ Rate = Callable[[str], float]
 # What stands around a network's own names: distillation's student, AIMET's traced model.
 _AROUND: Final = re.compile(r"^(student\.|quantised\.model\.|quantised\.)")
 _LAYER: Final = re.compile(r"model\.(\d+)\.")
-#: What joins two backbones.
-_JOINS: Final = ("gate.", "merges.")
 
 
 def student_of(learner: torch.nn.Module) -> torch.nn.Module:
@@ -40,15 +38,21 @@ def layer_rate(learner: torch.nn.Module, rates: LayerRates) -> Rate:
     backbone = len(detector.yaml["backbone"])
     met = min(detector.meets) if hasattr(detector, "meets") else None
     new = _new_layers(learner)
+    sides = {
+        "colour.": rates.backbone if rates.colour is None else rates.colour,
+        "thermal.": rates.backbone,
+        "addition.": rates.merge if rates.addition is None else rates.addition,
+        "gate.": rates.merge,
+        "merges.": rates.merge,
+    }
 
     def share(name: str) -> float:
         name = _AROUND.sub("", name)
-        if name.startswith("colour."):
-            return rates.backbone if rates.colour is None else rates.colour
         if name.startswith(new):
             return 1.0
-        if name.startswith(_JOINS):
-            return rates.merge
+        side = next((rate for part, rate in sides.items() if name.startswith(part)), None)
+        if side is not None:
+            return side
         layer = _LAYER.match(name)
         if layer is None:
             return 1.0

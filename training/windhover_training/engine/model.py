@@ -91,7 +91,9 @@ def build_as(spec: ModelSpec) -> DetectionModel:
         return build_model(spec.model, spec.channels, classes, spec.head_classes)
     from .fusion import RgbtModel  # it is built on this module's import order
 
-    return RgbtModel(spec.model, classes, spec.fusion, spec.levels, spec.head_classes)
+    return RgbtModel(
+        spec.model, classes, spec.fusion, spec.levels, spec.head_classes, spec.thermal_level
+    )
 
 
 def choose_device(name: str) -> torch.device:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 
 import torch
+from torch import nn
 
 from windhover.errors import DataError
 
@@ -17,9 +18,6 @@ from .fusion import RgbtModel
 from .warm_start import Weights, take_conv
 
 from ultralytics.nn.modules import Conv  # isort: skip
-
-#: Brightness of a grey RGB picture for which a blank thermal one is made up for.
-_GREY = 0.45
 
 
 def take_thermal_side(model: RgbtModel, weights: Weights) -> None:
@@ -33,7 +31,7 @@ def take_thermal_side(model: RgbtModel, weights: Weights) -> None:
 
 
 def take_thermal_backbone(model: RgbtModel, weights: Weights) -> None:
-    """Take a thermal network's backbone up to the first merge, and nothing else.
+    """Take a thermal network's backbone as far as the model has one, and nothing else.
 
     Args:
         model: of kind ``cbam``, with weights of :func:`.warm_start.warm_start`; changed.
@@ -42,7 +40,9 @@ def take_thermal_backbone(model: RgbtModel, weights: Weights) -> None:
     Raises:
         DataError: a layer is missing, or of another shape.
     """
-    for index, layer in enumerate(model.model[: model.meets[0] + 1]):
+    layers = list(enumerate(model.model[: model.meets[0] + 1]))
+    layers += [(int(i), layer) for i, layer in getattr(model, "thermal", nn.ModuleDict()).items()]
+    for index, layer in layers:
         for inner, module in layer.named_modules(prefix=f"model.{index}"):
             if not isinstance(module, Conv):
                 continue
@@ -65,6 +65,6 @@ def keep_blank(model: RgbtModel, like: RgbtModel) -> None:
 
 def _added_by_blank(model: RgbtModel, end: int) -> torch.Tensor:
     """What a blank thermal picture adds to the merge after layer ``end``, ``(C,)``."""
-    blank, mix = model.blank_features(end), model.merges[str(end)].mix.weight[:, :, 0, 0]
-    grey = torch.full((1, 3, 32, 32), _GREY, device=blank.device)
-    return model.gate(grey)[1].flatten() * (mix[:, len(blank) :] @ blank)
+    merge = model.merges[str(end)]
+    blank = model.blank_features(end) if model.settled else merge.blank
+    return merge.of_thermal(blank, model.gate.for_grey())

@@ -34,7 +34,11 @@ Tensor = TypeVar("Tensor")
 Weights = dict[str, np.ndarray]
 
 #: What names of our own weights begin with in a released graph.
-_OURS: Final = ("model.model.", "model.colour.", "model.gate.", "model.merges.")
+_OURS: Final = tuple(
+    f"model.{part}." for part in ("model", "colour", "gate", "merges", "thermal", "addition")
+)
+#: What takes the weights of the backbone beside it where it has none of its own.
+_BESIDE: Final = ("colour.", "thermal.")
 #: A graph for both cameras takes B, G, R, T in its first layers, with zeros for what is not
 #: theirs. Input channels of a layer -> which of the four are its own.
 _OWN: Final = {1: slice(3, 4), 3: slice(0, 3)}
@@ -144,8 +148,9 @@ def warm_start(model: DetectionModel, weights: Weights, classes: Sequence[int | 
 
     The first convolution is spread over other numbers of input channels, so that a grey
     picture gives what it gave before. A colour backbone takes the other one's weights where
-    it has none; a network of the RGB camera alone takes, of weights for both cameras, the RGB
-    backbone. A level that the weights lack begins at nothing (:func:`line_up`).
+    it has none, and a thermal one behind the merge those of the layers beside it; a network of
+    the RGB camera alone takes, of weights for both cameras, the RGB backbone. A level that the
+    weights lack begins at nothing (:func:`line_up`).
 
     Args:
         model: untrained; changed.
@@ -161,22 +166,25 @@ def warm_start(model: DetectionModel, weights: Weights, classes: Sequence[int | 
     """
     taken, possible, weights = 0, 0, line_up(model, _of_its_camera(model, weights))
     for name, module in model.named_modules():
-        source = name
-        if name.startswith("colour.") and f"{name}.conv.weight" not in weights:
-            source = name.replace("colour.", "model.", 1)
+        source, part = name, name.split(".")[0] + "."
+        if part in _BESIDE and f"{name}.conv.weight" not in weights:
+            source = name.replace(part, "model.", 1)
         possible += isinstance(module, Conv)
         if isinstance(module, Conv) and f"{source}.conv.weight" in weights:
             taken += take_conv(module, weights, source)
-        elif (
-            type(module) is nn.Conv2d and module.bias is not None and f"{source}.weight" in weights
-        ):
-            taken += _take_last(module, weights, source, classes)
+        elif type(module) is nn.Conv2d and f"{source}.weight" in weights:
+            if module.bias is not None:
+                taken += _take_last(module, weights, source, classes)
+            elif part == "addition.":  # its bias follows from the backbone
+                module.load_state_dict({"weight": torch.tensor(weights[f"{source}.weight"])})
     if taken < 0.5 * possible:
         raise DataError(
             f"the weights to start from fit {taken} of the model's {possible} layers; they are of "
             "another model"
         )
     check_head(model, weights)
+    if hasattr(model, "remember_blank"):
+        model.remember_blank()
     return taken
 
 

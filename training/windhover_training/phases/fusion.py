@@ -32,7 +32,7 @@ from ..config import class_ids
 from ..engine.fusion import RgbtModel
 from ..engine.hold import Holder
 from ..engine.mining import MiningConfig, mine
-from ..engine.model import choose_device
+from ..engine.model import build_as, choose_device
 from ..engine.objective import set_criterion
 from ..engine.stock import COCO_ROWS, begin_as_stock, class_layers, read_stock
 from ..engine.teachers import read_holder
@@ -72,9 +72,7 @@ _STRIDE = 32
 
 def build_fusion(config: FusionConfig) -> RgbtModel:
     """The untrained model that a config asks for, on the device that it is trained on."""
-    classes, levels = len(config.labels), tuple(config.levels)
-    model = RgbtModel(config.model, classes, config.fusion, levels, config.head_classes)
-    return model.to(choose_device(config.device))
+    return build_as(config.spec).to(choose_device(config.device))
 
 
 def source_of(

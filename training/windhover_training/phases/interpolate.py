@@ -45,6 +45,7 @@ class InterpolateConfig(Strict):
         start: float.onnx of the bundle that it went on from.
         stock: the stock weights that it began as, instead.
         head_classes: as in the config of that run.
+        thermal_level: as in the config of that run.
         start_share: how much of the start is in the result, 0..1.
         parts: the same for parts of the model, by the beginning of their names, such as
             ``colour.`` (the RGB backbone); the longest that fits counts.
@@ -66,6 +67,7 @@ class InterpolateConfig(Strict):
     channels: Literal[1, 3, 4] = 4
     levels: tuple[str, ...] = ("p3",)
     head_classes: int = Field(80, gt=0)
+    thermal_level: str | None = None
     trained: Path
     trained_classes: tuple[int | None, ...] | None = None
     start: Path | None = None

@@ -78,7 +78,8 @@ def _table(precisions: dict[str, dict[str, Any]]) -> list[str]:
 def _fidelity(found: dict[str, Any]) -> list[str]:
     lines = []
     for name, rows in found["sets"].items():
-        lines += [f"{name}, evenly chosen frames:", ""]
+        count = found.get("images", {}).get(name)  # earlier releases did not count
+        lines += [f"{name}, {'' if count is None else f'{count} '}evenly chosen frames:", ""]
         lines += ["| graph | mAP50 | AP50 / recall by class | same boxes | IoU | least SQNR dB |"]
         lines += ["|---|---:|---|---:|---:|---:|"]
         for title, row in rows.items():

@@ -34,16 +34,19 @@ class VerificationReport:
     """What :func:`verify` found.
 
     Attributes:
+        images: name of a data set -> how many of its images were looked at.
         sets: name of a data set -> rows of its table, the float graph first.
         layers: all layers that can be compared, the worst first.
     """
 
+    images: dict[str, int]
     sets: dict[str, list[Variant]]
     layers: list[Layer]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for bundle.yaml."""
         return {
+            "images": self.images,
             "sets": {name: _plain(variants) for name, variants in self.sets.items()},
             "worst_layers": [asdict(layer) for layer in self.layers[:10]],
         }
@@ -76,14 +79,16 @@ def verify(
     exact, quantised = bundle.file(Role.FLOAT_ONNX), bundle.file(Role.INT8_ONNX)
     if exact is None or quantised is None:
         raise ConfigError(f"{bundle.root}: has no float.onnx and int8.onnx to compare; export it")
-    found = {}
+    images, found = {}, {}
     for number, (name, scored) in enumerate(config.scores.items()):
         truth = sample_images(grouped_truth(scored.truth, bundle.labels), frames)
+        images[name] = len(truth.images)
         found[name] = evaluate_fidelity(
             bundle, truth, scored.pictures, names, out / f"set_{number}", progress
         )
     seen = calibration_images(config.calibration, bundle.modality, *bundle.input.hw)
-    result = VerificationReport(found, compare_layers(exact, quantised, islice(seen, LAYER_IMAGES)))
+    layers = compare_layers(exact, quantised, islice(seen, LAYER_IMAGES))
+    result = VerificationReport(images, found, layers)
     write_atomic(out / "verify.md", markdown(result))
     write_json(out / "verify.json", result.as_dict())
     return result
@@ -94,7 +99,7 @@ def markdown(result: VerificationReport) -> str:
     lines = []
     for name, variants in result.sets.items():
         heading, *rows = fidelity_table(variants)
-        lines += [f"### {name}", ""]
+        lines += [f"### {name}, {result.images[name]} images", ""]
         lines += [f"| {' | '.join(cells)} |" for cells in (heading, ["---"] * len(heading), *rows)]
         lines += [""]
     lines += ["### Worst layers of int8.onnx", "", "| layer | op | SQNR dB | lost in it dB |"]

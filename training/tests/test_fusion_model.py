@@ -58,6 +58,27 @@ def test_merge_starts_as_the_weighed_sum() -> None:
     torch.testing.assert_close(merged, 0.7 * rgb + 0.3 * thermal, rtol=1e-4, atol=1e-5)
 
 
+def in_eight_bits(kernel: torch.Tensor) -> torch.Tensor:
+    """Rounded as int8.onnx has weights: symmetric, a scale an output channel."""
+    step = kernel.abs().amax((1, 2, 3), keepdim=True) / 127
+    return (kernel / step).round() * step
+
+
+@torch.no_grad()
+def test_eight_bits_keep_what_a_merge_has_learnt() -> None:
+    merge = Merge(16)
+    merge.mix.weight += 0.02 * torch.randn(merge.mix.weight.shape)
+    whole = merge.mix.weight.clone()
+    maps = torch.rand(1, 16, 8, 8), torch.rand(1, 16, 8, 8)
+    weights = torch.full((1, 1, 1, 1), 0.5), torch.full((1, 1, 1, 1), 0.5)
+    before = merge(*maps, weights)
+    merge.split()
+    torch.testing.assert_close(merge(*maps, weights), before)
+    assert merge.fine is not None
+    kept = in_eight_bits(merge.mix.weight) + in_eight_bits(merge.fine.weight)
+    assert (kept - whole).abs().max() < 0.01 * (in_eight_bits(whole) - whole).abs().max()
+
+
 @pytest.mark.parametrize("fusion", ["cbam", "early", "rgb", "thermal"])
 def test_all_kinds_take_four_channels_and_give_heads(fusion: str) -> None:
     model = build_as(ModelSpec(model="yolo11n.yaml", labels=list("abcd"), fusion=fusion)).eval()

@@ -140,6 +140,8 @@ class Merge(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.mix = nn.Conv2d(2 * channels, channels, 1)
+        #: What eight bits lose of the kernel, in an exported graph.
+        self.fine: nn.Conv2d | None = None
         self.attention = Cbam(channels)
         with torch.no_grad():
             # At first it is the weighed sum: the attentions' two halves are made up for.
@@ -169,6 +171,20 @@ class Merge(nn.Module):
         self.mix.weight.copy_(8 * both[:, :, None, None])
         self.mix.bias.zero_()
 
+    @torch.no_grad()
+    def split(self) -> None:
+        """Share the kernel between two convolutions, of which eight bits keep all that counts.
+
+        Each row holds about 8 for its own channel of either camera, and what was learnt beside that
+        is mostly smaller than half a step of eight bits over such a range. The second convolution
+        has what the first loses.
+        """
+        kernel = self.mix.weight
+        step = kernel.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-9) / 127
+        self.fine = nn.Conv2d(self.mix.in_channels, self.mix.out_channels, 1, bias=False)
+        self.fine.to(kernel.device).weight.copy_(kernel - (kernel / step).round() * step)
+        kernel -= self.fine.weight
+
     def of_thermal(self, features: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """What ``(C,)`` of the thermal map adds to the mixed map under the gate's weight."""
         return weight * (self.mix.weight[:, len(features) :, 0, 0] @ features)
@@ -177,7 +193,9 @@ class Merge(nn.Module):
         self, rgb: torch.Tensor, thermal: torch.Tensor, weights: tuple[torch.Tensor, torch.Tensor]
     ) -> torch.Tensor:
         """Merge two ``(B, C, H, W)`` maps under the gate's two weights."""
-        return self.attention(self.mix(torch.cat([rgb * weights[0], thermal * weights[1]], 1)))
+        both = torch.cat([rgb * weights[0], thermal * weights[1]], 1)
+        mixed = self.mix(both)
+        return self.attention(mixed if self.fine is None else mixed + self.fine(both))
 
 
 class RgbtModel(DetectionModel):
@@ -258,6 +276,11 @@ class RgbtModel(DetectionModel):
         if "merges" in self._modules:
             self.colour[0].conv = _widened(self.colour[0].conv, _CHANNELS["rgb"])
             self.gate.look = _widened(self.gate.look, _CHANNELS["rgb"])
+
+    def split_merges(self) -> None:
+        """Let eight bits keep each merge (:meth:`Merge.split`); the function is the same."""
+        for merge in self.merges.values() if "merges" in self._modules else ():
+            merge.split()
 
     def fuse(self, verbose: bool = True, imgsz: int = 640) -> RgbtModel:
         """Fold normalisation into convolutions everywhere, and what a black picture gives."""

@@ -42,6 +42,8 @@ _BESIDE: Final = ("colour.", "thermal.")
 #: A graph for both cameras takes B, G, R, T in its first layers, with zeros for what is not
 #: theirs. Input channels of a layer -> which of the four are its own.
 _OWN: Final = {1: slice(3, 4), 3: slice(0, 3)}
+#: What eight bits lose of a merge's kernel is a convolution of its own in a graph.
+_FINE: Final = ".fine.weight"
 #: Head, branch and level in the name of a tensor.
 _BRANCH: Final = re.compile(r"model\.(\d+)\.((?:one2one_)?cv[23])\.(\d+)\.(.+)")
 #: Logit of a class that nothing has been taught of: a score of 0.0001.
@@ -70,6 +72,9 @@ def read_weights(graph: Path) -> Weights:
             # Equal biases may be one tensor, which then bears another layer's name.
             own = kernel.removeprefix("model.").removesuffix("weight") + "bias"
             found[own] = numpy_helper.to_array(tensors[node.input[2]])
+    for name in [name for name in found if name.endswith(_FINE)]:
+        whole = name.replace(_FINE, ".mix.weight")
+        found[whole] = found[whole] + found.pop(name)
     if not found:
         raise DataError(f"{graph}: holds no Ultralytics weights by name; give another float.onnx")
     return found

@@ -45,6 +45,7 @@ class Heads(torch.nn.Module):
         self.model = model.fuse(verbose=False)
         if isinstance(self.model, RgbtModel):
             self.model.widen()
+            self.model.split_merges()
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Map ``(1, C, H, W)`` float 0..1 to the raw heads, each ``(1, channels, h, w)``."""

@@ -255,7 +255,9 @@ class RgbtModel(DetectionModel):
         nn.init.zeros_(self.addition.weight)
         for end in self._early_merges():
             merge = self.merges[str(end)]
-            merge.register_buffer("blank", torch.zeros(merge.mix.out_channels))
+            width = merge.mix.out_channels
+            merge.register_buffer("blank", torch.zeros(width, 1, 1))
+            merge.register_buffer("less", torch.zeros(width, 1, 1))
         self.settled = False
 
     def init_criterion(self) -> Any:
@@ -310,20 +312,16 @@ class RgbtModel(DetectionModel):
         For a model with ``thermal_level``; others are left alone.
         """
         for end in self._early_merges() if "addition" in self._modules else ():
-            self.merges[str(end)].blank.copy_(self.blank_features(end))
+            self.merges[str(end)].blank.copy_(self.blank_features(end)[:, None, None])
 
     @torch.no_grad()
     def settle(self) -> None:
-        """Put what a black thermal picture gives into biases: no more is made up for it.
-
-        In the merge that holds for a gate that sees a grey RGB picture.
-        """
+        """Make constants of what is taken from the thermal map, for these weights."""
         if self.settled:
             return
         for end in self._early_merges():
-            merge, blank = self.merges[str(end)], self.blank_features(end)
-            merge.mix.bias += merge.of_thermal(merge.blank - blank, self.gate.for_grey())
-            merge.blank.copy_(blank)
+            merge = self.merges[str(end)]
+            merge.less.copy_(self.blank_features(end)[:, None, None] - merge.blank)
         kernel = self.addition.weight[:, :, 0, 0]
         less = -kernel @ self.blank_features(self._last())
         self.addition.bias = nn.Parameter(less, requires_grad=False)
@@ -352,13 +350,15 @@ class RgbtModel(DetectionModel):
         """What is taken from the thermal map, so that a blank picture adds what it did at first.
 
         Returns:
-            Layer -> ``(1, C, 1, 1)``; none once it is in the biases.
+            Layer -> ``(1, C, 1, 1)`` or ``(C, 1, 1)``; empty without ``thermal_level``.
         """
-        if self.settled:
+        if "addition" not in self._modules:
             return {}
+        if self.settled:  # what the addition takes is in its bias
+            return {end: self.merges[str(end)].less for end in self._early_merges()}
         less = self._blanks([*self._early_merges(), self._last()])
         for end in self._early_merges():
-            less[end] = less[end] - self.merges[str(end)].blank[:, None, None]
+            less[end] = less[end] - self.merges[str(end)].blank
         return less
 
     def _predict_once(self, x: torch.Tensor, *_: Any, **__: Any) -> Any:
@@ -393,7 +393,7 @@ class RgbtModel(DetectionModel):
             elif end in own:
                 thermal = own[end](thermal)
                 if module.i == self._last():
-                    warm = thermal - less[module.i] if less else thermal
+                    warm = thermal - less[module.i] if module.i in less else thermal
                     x = seen = x + self.addition(warm)
             saved.append(seen if module.i in self.save else None)
         return [saved[i] for i in self.model[-1].f]

@@ -66,5 +66,5 @@ def keep_blank(model: RgbtModel, like: RgbtModel) -> None:
 def _added_by_blank(model: RgbtModel, end: int) -> torch.Tensor:
     """What a blank thermal picture adds to the merge after layer ``end``, ``(C,)``."""
     merge = model.merges[str(end)]
-    blank = model.blank_features(end) if model.settled else merge.blank
+    blank = model.blank_features(end) if model.settled else merge.blank.flatten()
     return merge.of_thermal(blank, model.gate.for_grey())

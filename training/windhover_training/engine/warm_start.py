@@ -190,6 +190,10 @@ def warm_start(model: DetectionModel, weights: Weights, classes: Sequence[int | 
     check_head(model, weights)
     if hasattr(model, "remember_blank"):
         model.remember_blank()
+        for name, buffer in model.named_buffers():
+            less = name.removesuffix(".blank") + ".less"
+            if name.endswith(".blank") and less in weights:
+                buffer -= torch.tensor(weights[less])
     return taken
 
 

@@ -190,11 +190,16 @@ def warm_start(model: DetectionModel, weights: Weights, classes: Sequence[int | 
     check_head(model, weights)
     if hasattr(model, "remember_blank"):
         model.remember_blank()
-        for name, buffer in model.named_buffers():
-            less = name.removesuffix(".blank") + ".less"
-            if name.endswith(".blank") and less in weights:
-                buffer -= torch.tensor(weights[less])
+        _take_blank(model, weights)
     return taken
+
+
+def _take_blank(model: DetectionModel, weights: Weights) -> None:
+    """Merge a blank thermal picture as the weights' own model does, which takes a constant off."""
+    for name, buffer in model.named_buffers():
+        less = f"{name.removesuffix('.blank')}.less"
+        if name.endswith(".blank") and less in weights:
+            buffer.sub_(torch.tensor(weights[less]))
 
 
 def _of_its_camera(model: DetectionModel, weights: Weights) -> Weights:

@@ -14,7 +14,8 @@ import torch
 
 from windhover.errors import DataError
 from windhover_training.config import ModelSpec
-from windhover_training.engine.fusion import IlluminationGate, Merge, RgbtModel
+from windhover_training.engine.fusion import RgbtModel
+from windhover_training.engine.merge import IlluminationGate, Merge
 from windhover_training.engine.model import build_as, raw_heads
 from windhover_training.engine.warm_start import read_weights, recalibrate_batchnorm, warm_start
 

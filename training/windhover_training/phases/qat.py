@@ -19,9 +19,9 @@ from windhover_training.data.augment.heavy import HeavyAugmentation, HeavySample
 from windhover_training.data.readers.pictures import KINDS, load_pictures
 
 from ..config import ModelSpec, ReleaseConfig, load_config
-from ..engine.fusion import WINDOW
 from ..engine.loop import short_float, train
 from ..engine.memory import told_in_one_line
+from ..engine.merge import WINDOW
 from ..engine.model import choose_device, load_model
 from ..engine.objective import detection_loss
 from ..engine.place import place

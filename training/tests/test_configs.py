@@ -51,6 +51,7 @@ KINDS = {
     "rgbt_n_labels_mean": "interpolate",
     "rgbt_n_mean": "interpolate",
     "rgbt_n_thermal_mean": "interpolate",
+    "rgbt_n_thermal_p4_2_mean": "interpolate",
     "rgbt_n_thermal_p4_mean": "interpolate",
     "rgbt_n_weapons": "weapons",
     "second_look": "second-look",

@@ -28,7 +28,7 @@ from windhover_sim import Scene
 from windhover_training.data.render.rgbt_scenes import Part, draw_scene, registered
 from windhover_training.data.render.thermal_scenes import time_of_day
 
-SEEDS = range(700, 800)
+SEEDS = range(2_000, 2_100)
 #: An alarm that lasts so long is hard to take for a flicker.
 LASTING_S = 1.0
 

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import yaml
 
+from bench.empty_flights import SEEDS as EMPTY_FLIGHTS
 from windhover.errors import DataError
 from windhover_evaluation.detection.truth_file import load_truth
 from windhover_training.cli import main
@@ -105,7 +106,7 @@ def test_a_broken_off_set_is_gone_on_with(scenes: Path, monkeypatch) -> None:
 
 
 def test_splits_share_no_seed_and_held_out_scenes_are_as_specified() -> None:
-    seeds = [set(part.seeds) for part in parts(50)]
+    seeds = [set(EMPTY_FLIGHTS), *(set(part.seeds) for part in parts(50))]
     assert sum(map(len, seeds)) == len(set().union(*seeds))
     for part in parts(50):
         configs = [draw_scene(seed, part) for seed in list(part.seeds)[:40]]

@@ -215,7 +215,9 @@ RESULT_PAGES: Mapping[str, tuple[str, Sequence[str]]] = {
     "quantisation": (
         "Quantisation",
         ("fidelity-thermal-n-hit-uav", "fidelity-thermal-n-rendered", "fidelity-frames",
-         "fidelity-rgbt-n", "quantisation-ways", "quantisation-qat", "quantisation-htp"),
+         "fidelity-rgbt-n-visdrone-val", "fidelity-rgbt-n-hit-uav",
+         "fidelity-rgbt-n-rendered-scenes", "fidelity-rgbt-n-cars-from-above",
+         "quantisation-ways", "quantisation-qat", "quantisation-htp"),
     ),
     "registration": ("Registration and pairing", ("registration-residual", "pairing")),
     "faults": ("Faults", ("faults", "flood", "drone-soak")),

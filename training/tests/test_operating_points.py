@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from windhover_evaluation.detection.operating_points import PrCurve
-from windhover_training.evaluate.points import best_score, raised_over
+from windhover_training.evaluate.points import best_score, mean_recall, raised_over
 
 
 def curve(scores: list[float], right: list[bool], truths: int) -> PrCurve:
@@ -90,6 +90,28 @@ def test_the_image_is_left_out_that_silences_most() -> None:
     surest[0, :20] = np.linspace(0.70, 0.65, 20)
     surest[1, 50], surest[1, 51] = 0.66, 0.4
     np.testing.assert_allclose(raised_over(surest, np.array([0.1, 0.25]), 0.01), [0.70, 0.4])
+
+
+def test_images_are_left_to_the_label_that_gains_recall_by_them() -> None:
+    """Vehicles are found at 0.9 all the same; of people only one in two is."""
+    surest = np.full((2, 100), 0.1)
+    surest[0, 0], surest[1, 1] = 0.7, 0.85
+    people = [curve([0.95, 0.6], [True, True], 2)]
+    vehicles = [curve([0.95, 0.9], [True, True], 2)]
+
+    def recall(row: int, scores: np.ndarray) -> np.ndarray:
+        return mean_recall((people, vehicles)[row], scores)
+
+    least = np.array([0.2, 0.2])
+    np.testing.assert_allclose(raised_over(surest, least, 0.01), [0.7, 0.2])
+    np.testing.assert_allclose(raised_over(surest, least, 0.01, recall), [0.2, 0.85])
+
+
+def test_recall_is_the_mean_over_sets() -> None:
+    sets = [curve([0.9, 0.5], [True, True], 2), curve([0.6], [True], 4)]
+    found = mean_recall(sets, np.array([0.95, 0.7, 0.55, 0.1]))
+    np.testing.assert_allclose(found, [0, 0.25, 0.375, 0.625])
+    np.testing.assert_array_equal(mean_recall((), np.array([0.5])), [0])
 
 
 def test_what_is_not_raised_keeps_its_threshold() -> None:

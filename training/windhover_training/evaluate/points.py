@@ -7,7 +7,7 @@ found in hardly any image with nothing to find.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +46,11 @@ def choose_points(config: ReleaseConfig, bundle: Bundle) -> Points:
     Raises:
         DataError: a set is missing.
     """
-    chosen = balanced_scores(bundle, config.thresholds_on, config.least_precision)
+    curves = label_curves(bundle, config.thresholds_on)
+    chosen = {
+        label: best_score(found, config.least_precision.get(label, 0.0))
+        for label, found in curves.items()
+    }
     default = Thresholds().score
     balanced = {
         label: max(chosen.get(label, default), config.least_score.get(label, 0.0))
@@ -54,20 +58,16 @@ def choose_points(config: ReleaseConfig, bundle: Bundle) -> Points:
     }
     if not config.quiet_on:
         return {DEFAULT_POINT: balanced}
-    quiet = quiet_scores(bundle, config.quiet_on, config.alarms, balanced)
+    quiet = quiet_scores(bundle, config.quiet_on, config.alarms, balanced, curves)
     return {DEFAULT_POINT: balanced, QUIET: quiet}
 
 
-def balanced_scores(
-    bundle: Bundle, sets: Sequence[LabelledSplit], least_precision: Mapping[str, float]
-) -> dict[str, float]:
-    """Lowest score about as good as the best mean F1 per label, over the sets that hold it.
+def label_curves(bundle: Bundle, sets: Sequence[LabelledSplit]) -> dict[str, list[PrCurve]]:
+    """Precision and recall of each label over score, one curve a set that holds it.
 
     Args:
         bundle: whose int8.onnx is looked at.
         sets: to choose on; none that scores are reported of.
-        least_precision: of some labels; the best F1 is then sought where the mean precision
-            is at least this, or where it is highest if it never is.
     """
     curves: dict[str, list[PrCurve]] = {}
     for each in sets:
@@ -76,9 +76,7 @@ def balanced_scores(
             judged = not each.labelled or scores.label in each.labelled
             if judged and scores.truths and len(scores.curve.scores):
                 curves.setdefault(scores.label, []).append(scores.curve)
-    return {
-        label: best_score(found, least_precision.get(label, 0.0)) for label, found in curves.items()
-    }
+    return curves
 
 
 def best_score(curves: Sequence[PrCurve], least_precision: float = 0.0) -> float:
@@ -106,6 +104,7 @@ def quiet_scores(
     sets: Sequence[LabelledSplit],
     alarms: float,
     balanced: Mapping[str, float],
+    curves: Mapping[str, Sequence[PrCurve]] | None = None,
 ) -> dict[str, float]:
     """Scores per label above which anything is found in no more than a share of empty images.
 
@@ -115,6 +114,8 @@ def quiet_scores(
             false alarms are reported of.
         alarms: share of the images, 0..1, in which anything may be found.
         balanced: the scores that are raised.
+        curves: of :func:`label_curves`; of the scores that suit, those with most recall are
+            taken. Without any, those that are lowest in sum.
     """
     surest: list[NDArray[np.float64]] = []
     for each in sets:
@@ -125,35 +126,60 @@ def quiet_scores(
         surest.append(best * np.array(judged)[:, None])
     # Below that nothing was looked at.
     least = np.array([max(balanced[label], CANDIDATE_SCORE) for label in bundle.labels])
-    raised = raised_over(np.concatenate(surest, axis=1), least, alarms)
+    known = [(curves or {}).get(label, ()) for label in bundle.labels]
+
+    def worth(row: int, thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
+        return -thresholds if curves is None else mean_recall(known[row], thresholds)
+
+    raised = raised_over(np.concatenate(surest, axis=1), least, alarms, worth)
     return dict(zip(bundle.labels, raised.tolist(), strict=True))
 
 
+def mean_recall(curves: Sequence[PrCurve], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Recall above each of some scores, over curves of one class; 0 without any."""
+    found = np.zeros(len(scores))
+    for curve in curves:
+        above = np.searchsorted(-curve.scores, -scores, side="left")
+        found += np.concatenate([[0.0], curve.recall])[above] / len(curves)
+    return found
+
+
 def raised_over(
-    surest: NDArray[np.float64], least: NDArray[np.float64], alarms: float
+    surest: NDArray[np.float64],
+    least: NDArray[np.float64],
+    alarms: float,
+    worth: Callable[[int, NDArray[np.float64]], NDArray[np.float64]] = lambda _, scores: -scores,
 ) -> NDArray[np.float64]:
     """Thresholds raised over what is found in images with nothing to find, but for the worst.
 
-    So many images as may be wrong are left out, one after the other that which lets the
-    thresholds sink most: one odd image must not silence a label everywhere.
+    So many images as may be wrong are shared out between the labels so that the thresholds are
+    worth most: one odd image must not silence a label everywhere, and a label that stays sure of
+    itself far up leaves them to another.
 
     Args:
         surest: ``(labels, images)`` highest score of each label in each image.
         least: ``(labels,)`` the thresholds that are raised, in thousandths.
         alarms: share of the images that may be wrong, 0..1.
+        worth: what thresholds of a label, by its row, are worth.
 
     Returns:
         ``(labels,)`` in thousandths. A score counts where it is above its threshold.
     """
-    above = np.maximum(surest, least[:, None])
-    kept = np.arange(surest.shape[1])
-    for _ in range(int(alarms * surest.shape[1])):
-        ranked = np.sort(np.column_stack([above[:, kept], least]), axis=1)
-        sinks = np.zeros(len(kept))
-        np.add.at(sinks, above[:, kept].argmax(axis=1), ranked[:, -1] - ranked[:, -2])
-        kept = np.delete(kept, sinks.argmax())
-    highest = surest[:, kept].max(axis=1, initial=0.0)
-    return np.maximum(least, np.ceil(highest * 1000) / 1000)
+    labels, images = surest.shape
+    allowed = int(alarms * images)
+    # Above the threshold in column k a label is found in k images at most.
+    ranked = np.column_stack([-np.sort(-surest, axis=1), np.zeros(labels)])[:, : allowed + 1]
+    thresholds = np.maximum(least[:, None], np.ceil(ranked * 1000) / 1000)
+    best, shares = np.zeros(allowed + 1), np.zeros((allowed + 1, 0), np.int64)
+    for row in range(labels):
+        gains = worth(row, thresholds[row])
+        totals = np.full((allowed + 1, allowed + 1), -np.inf)  # images in all, of this label
+        for own in range(allowed + 1):
+            totals[own:, own] = best[: allowed + 1 - own] + gains[own]
+        taken = totals.argmax(axis=1)
+        best = totals.max(axis=1)
+        shares = np.column_stack([shares[np.arange(allowed + 1) - taken], taken])
+    return thresholds[np.arange(labels), shares[-1]]
 
 
 def quiet_words(sets: Sequence[LabelledSplit], alarms: float) -> str:

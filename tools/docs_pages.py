@@ -216,7 +216,7 @@ RESULT_PAGES: Mapping[str, tuple[str, Sequence[str]]] = {
         "Quantisation",
         ("fidelity-thermal-n-hit-uav", "fidelity-thermal-n-rendered", "fidelity-frames",
          "fidelity-rgbt-n-visdrone-val", "fidelity-rgbt-n-hit-uav",
-         "fidelity-rgbt-n-cars-from-above",
+         "fidelity-rgbt-n-rendered-scenes", "fidelity-rgbt-n-cars-from-above",
          "quantisation-ways", "quantisation-qat", "quantisation-htp"),
     ),
     "registration": ("Registration and pairing", ("registration-residual", "pairing")),

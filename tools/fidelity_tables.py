@@ -8,20 +8,19 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import platform
 import re
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.table import FORMAT, commit, machine
 from windhover.plain_yaml import read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def fidelity_table(
-    manifest: Mapping[str, Any], name: str, known: Mapping[str, Any], version: str, machine: str
+    manifest: Mapping[str, Any], name: str, known: Mapping[str, Any], version: str, ran_on: str
 ) -> dict[str, Any]:
     """What quantising and compiling cost on one set.
 
@@ -30,18 +29,18 @@ def fidelity_table(
         name: of the set.
         known: of verify.json.
         version: of the release that the table belongs to.
-        machine: that it ran on, in words.
+        ran_on: machine, in words.
     """
     rows = known["sets"][name]
     labels = list(next(iter(rows.values()))["classes"])
     count = known["images"][name]
     command = f"windhover-train verify --out models/{manifest['name']} --frames {count}"
     return {
-        "format": "windhover-table/1",
+        "format": FORMAT,
         "title": f"Fidelity of {manifest['name']} {manifest['version']}, {name}, {count} images",
         "release": version,
-        "commit": _head(),
-        "machine": machine,
+        "commit": commit(),
+        "machine": ran_on,
         "command": command,
         "unit": "per cent; recall at the balanced operating point",
         "columns": [
@@ -72,12 +71,6 @@ def _cent(share: float) -> str:
     return f"{100 * share:.1f}"
 
 
-def _head() -> str:
-    command = ["git", "rev-parse", "--short=12", "HEAD"]
-    found = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    return found.stdout.strip()
-
-
 def slug(name: str) -> str:
     """A set's name up to its comma, as a file's: ``VisDrone val, real RGB`` is visdrone-val."""
     return re.sub(r"[^a-z0-9]+", "-", name.split(",", maxsplit=1)[0].lower()).strip("-")
@@ -89,7 +82,7 @@ def main() -> None:
     parser.add_argument("version", help="of the release, such as 0.2.0")
     parser.add_argument("verified", type=Path, help="verify.json")
     parser.add_argument("--model", type=Path, required=True, help="bundle folder")
-    parser.add_argument("--machine", default=platform.machine(), help="in words")
+    parser.add_argument("--machine", default=machine(), help="in words")
     given = parser.parse_args()
     manifest = read_yaml(given.model / "bundle.yaml")
     known = json.loads(given.verified.read_text(encoding="utf-8"))

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.table import FORMAT
 from windhover.plain_yaml import read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,7 +34,7 @@ def model_table(folder: Path, version: str) -> dict[str, Any]:
     known = manifest["provenance"]
     tools = known.get("tools", {})
     return {
-        "format": "windhover-table/1",
+        "format": FORMAT,
         "title": f"{manifest['name']} {manifest['version']}",
         "release": version,
         "commit": str(known["git"])[:12] if "git" in known else _last_commit(folder),

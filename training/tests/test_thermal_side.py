@@ -122,7 +122,7 @@ def with_own_layers() -> tuple[RgbtModel, RgbtModel]:
     """A network, and the same with a thermal backbone of its own up to P4."""
     plain = network(("p3",))
     model = RgbtModel("yolo11n.yaml", 4, "cbam", ("p3",), None, "p4").eval()
-    weights = {n.replace(".bn.", "."): v for n, v in folded(plain).items()}
+    weights = folded(plain)
     warm_start(plain, weights, range(4))
     warm_start(model, weights, range(4))
     return plain, model

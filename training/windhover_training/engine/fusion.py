@@ -105,7 +105,7 @@ class RgbtModel(DetectionModel):
         width = _width(self.model[last])
         self.addition = nn.Conv2d(width, width, 1, bias=False)
         nn.init.zeros_(self.addition.weight)
-        for end in self._early_merges():
+        for end in self.early_merges():
             merge = self.merges[str(end)]
             width = merge.mix.out_channels
             merge.register_buffer("blank", torch.zeros(width, 1, 1))
@@ -163,7 +163,7 @@ class RgbtModel(DetectionModel):
 
         For a model with ``thermal_level``; others are left alone.
         """
-        for end in self._early_merges() if "addition" in self._modules else ():
+        for end in self.early_merges() if "addition" in self._modules else ():
             self.merges[str(end)].blank.copy_(self.blank_features(end)[:, None, None])
 
     @torch.no_grad()
@@ -171,7 +171,7 @@ class RgbtModel(DetectionModel):
         """Make constants of what is taken from the thermal map, for these weights."""
         if self.settled:
             return
-        for end in self._early_merges():
+        for end in self.early_merges():
             merge = self.merges[str(end)]
             merge.less.copy_(self.blank_features(end)[:, None, None] - merge.blank)
         kernel = self.addition.weight[:, :, 0, 0]
@@ -179,7 +179,7 @@ class RgbtModel(DetectionModel):
         self.addition.bias = nn.Parameter(less, requires_grad=False)
         self.settled = True
 
-    def _early_merges(self) -> list[int]:
+    def early_merges(self) -> list[int]:
         """Layers after which the thermal backbone is merged before it has seen RGB."""
         return [int(end) for end in self.merges if int(end) <= self.meets[0]]
 
@@ -207,9 +207,9 @@ class RgbtModel(DetectionModel):
         if "addition" not in self._modules:
             return {}
         if self.settled:  # what the addition takes is in its bias
-            return {end: self.merges[str(end)].less for end in self._early_merges()}
-        less = self._blanks([*self._early_merges(), self._last()])
-        for end in self._early_merges():
+            return {end: self.merges[str(end)].less for end in self.early_merges()}
+        less = self._blanks([*self.early_merges(), self._last()])
+        for end in self.early_merges():
             less[end] = less[end] - self.merges[str(end)].blank
         return less
 

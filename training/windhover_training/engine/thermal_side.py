@@ -58,7 +58,7 @@ def keep_blank(model: RgbtModel, like: RgbtModel) -> None:
         model: of kind ``cbam``; the biases of its merges are changed.
         like: of the same layers.
     """
-    for end in (int(end) for end in model.merges if int(end) <= model.meets[0]):
+    for end in model.early_merges():
         more = _added_by_blank(like, end) - _added_by_blank(model, end)
         model.merges[str(end)].mix.bias += more
 

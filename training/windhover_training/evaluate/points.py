@@ -81,7 +81,7 @@ def label_curves(bundle: Bundle, sets: Sequence[LabelledSplit]) -> dict[str, lis
 
 def best_score(curves: Sequence[PrCurve], least_precision: float = 0.0) -> float:
     """The lowest threshold about as good as that of the best mean F1 over curves of one class."""
-    found = np.stack([_at_grid(curve) for curve in curves])
+    found = np.stack([_at(curve, _GRID) for curve in curves])
     precision, recall = found[:, 0], found[:, 1]
     f1 = (2 * precision * recall / np.maximum(precision + recall, 1e-9)).mean(axis=0)
     precision, recall = precision.mean(axis=0), recall.mean(axis=0)
@@ -92,9 +92,9 @@ def best_score(curves: Sequence[PrCurve], least_precision: float = 0.0) -> float
     return float(_GRID[int((value >= value.max() - PLATEAU).argmax())])
 
 
-def _at_grid(curve: PrCurve) -> NDArray[np.float64]:
-    """``(2, len(_GRID))``: precision and recall of what scores above each threshold."""
-    above = np.searchsorted(-curve.scores, -_GRID, side="left")
+def _at(curve: PrCurve, thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``(2, T)``: precision and recall of what scores above each threshold."""
+    above = np.searchsorted(-curve.scores, -thresholds, side="left")
     ends = np.maximum(above - 1, 0)
     return np.stack([curve.precision[ends], curve.recall[ends]]) * (above > 0)
 
@@ -126,22 +126,19 @@ def quiet_scores(
         surest.append(best * np.array(judged)[:, None])
     # Below that nothing was looked at.
     least = np.array([max(balanced[label], CANDIDATE_SCORE) for label in bundle.labels])
-    known = [(curves or {}).get(label, ()) for label in bundle.labels]
-
-    def worth(row: int, thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
-        return -thresholds if curves is None else mean_recall(known[row], thresholds)
-
-    raised = raised_over(np.concatenate(surest, axis=1), least, alarms, worth)
+    images = np.concatenate(surest, axis=1)
+    if curves is None:
+        raised = raised_over(images, least, alarms)
+    else:
+        known = [curves.get(label, ()) for label in bundle.labels]
+        raised = raised_over(images, least, alarms, lambda row, at: mean_recall(known[row], at))
     return dict(zip(bundle.labels, raised.tolist(), strict=True))
 
 
 def mean_recall(curves: Sequence[PrCurve], scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """Recall above each of some scores, over curves of one class; 0 without any."""
-    found = np.zeros(len(scores))
-    for curve in curves:
-        above = np.searchsorted(-curve.scores, -scores, side="left")
-        found += np.concatenate([[0.0], curve.recall])[above] / len(curves)
-    return found
+    found = [_at(curve, scores)[1] for curve in curves]
+    return np.mean(found, axis=0) if found else np.zeros(len(scores))
 
 
 def raised_over(

@@ -56,6 +56,7 @@ KINDS = {
     "rgbt_n_weapons": "weapons",
     "second_look": "second-look",
     "teacher": "bootstrap",
+    "textures": "textures",
     "thermal_n": "detector",
     "trade_": "trade",
 }

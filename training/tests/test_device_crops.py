@@ -67,8 +67,9 @@ def sampler_of(kind: str) -> CropSampler:
         thermal_invert=0.3,
     )  # fmt: skip
     of_heat = Augmentation(
-        fade=0.6, fade_classes=[0, 1, 2], lamps=0.7, blur=0.4, gradient=0.5, stretch=0.5
-    )
+        fade=0.6, fade_classes=[0, 1, 2], lamps=0.7, blur=0.4, gradient=0.5, stretch=0.5,
+        tone=0.5,
+    )  # fmt: skip
     weights = [1.0] * 4
     if kind == "rgbt":
         frames = [frame(180, 240, 4, seed) for seed in range(3)]

@@ -87,7 +87,7 @@ def test_a_sampler_draws_from_the_scenes_of_its_step(plain_scenes) -> None:
 
 
 def test_a_scene_is_the_one_that_is_rendered_to_disk(tmp_path: Path) -> None:
-    render_part(tmp_path, Part("train", range(100_002, 100_003), frames=1))
+    render_part(tmp_path, Part("train", range(100_002, 100_003), frames=1, varied=True))
     (kept,) = load_frames(tmp_path, "train")
     (part,) = (each for each in live_scenes.parts(1) if each.name == "train")
     (made,) = render_samples(part, 2, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import yaml
 from bench.empty_flights import SEEDS as EMPTY_FLIGHTS
 from windhover.errors import DataError
 from windhover_evaluation.detection.truth_file import load_truth
+from windhover_sim import Scene, SceneConfig
 from windhover_training.cli import main
 from windhover_training.config import Augmentation
 from windhover_training.data.augment.apply import unseen
@@ -34,6 +36,7 @@ from windhover_training.data.render.rgbt_scenes import (
     draw_scene,
     parts,
     render_part,
+    truth_rows,
 )
 from windhover_training.engine.model import load_weights
 from windhover_training.engine.settings import Share
@@ -112,6 +115,9 @@ def test_splits_share_no_seed_and_held_out_scenes_are_as_specified() -> None:
         configs = [draw_scene(seed, part) for seed in list(part.seeds)[:40]]
         if part.held_out:
             assert all(30 <= c.altitude_m <= 50 and c.rgb_hfov_deg == 66 for c in configs)
+            assert all(c.variety == c.n_bicycles == 0 and not c.textures for c in configs)
+        else:
+            assert {c.variety > 0 for c in configs} == {True, False}
         if part.armed:
             assert {round(c.altitude_m / 10) for c in configs} >= {3, 4}
         if part.empty:
@@ -121,6 +127,28 @@ def test_splits_share_no_seed_and_held_out_scenes_are_as_specified() -> None:
         else:
             assert {c.n_lookalikes > 0 for c in configs} == {True, False}
             assert {c.fog > 0 for c in configs} == {True, False}
+
+
+def test_varied_scenes_have_the_crowd_of_the_plain_ones_and_bicycles(tmp_path: Path) -> None:
+    (part,) = (each for each in parts(50, tmp_path) if each.name == "train")
+    pairs = [(draw_scene(s, part), draw_scene(s, replace(part, varied=False))) for s in part.seeds]
+    counts = ("n_people", "n_armed", "n_cars", "altitude_m", "hour")
+    for name in counts:
+        assert all(getattr(varied, name) == getattr(plain, name) for varied, plain in pairs)
+    assert {config.textures for config, _ in pairs} == {"", str(tmp_path)}
+    assert max(config.n_bicycles for config, _ in pairs) >= 3
+
+
+def test_riders_are_people_and_bicycles_nothing_in_the_truth() -> None:
+    config = SceneConfig(
+        seed=11, altitude_m=25.0, n_people=0, n_armed=0, n_cars=0, n_motorcycles=8, n_bicycles=6
+    )
+    frame = Scene(config).render(0, "both")
+    rows = truth_rows(frame)
+    names = [RGBT_LABELS[row["category_id"]] for row in rows]
+    assert set(names) == {"person", "motorcycle"}
+    assert frame.rgb_truth.labels.count("bicycle") >= 2
+    assert names.count("motorcycle") == frame.rgb_truth.labels.count("two-wheeler")
 
 
 def marked(box: tuple[int, int, int, int]) -> Sample:

@@ -25,6 +25,8 @@ class Augmentation(Strict):
 
     Attributes:
         fade: of each object of ``fade_classes``: its contrast against the ground is changed.
+        tone: how often a tone curve and local contrast are changed, as another camera's tone
+            mapping would.
         turned: class -> how often all of that class in a crop are turned from warm to cold, or
             back: parked cars, which are warmer than the ground by day and colder by night.
     """
@@ -41,6 +43,7 @@ class Augmentation(Strict):
     gain: Range = (0.55, 1.6)
     level: float = Field(35.0, ge=0, le=128)
     gradient: float = Field(0.2, ge=0, le=1)
+    tone: float = Field(0.0, ge=0, le=1)
     blur: float = Field(0.15, ge=0, le=1)
     noise: float = Field(0.3, ge=0, le=1)
     fade: float = Field(0.0, ge=0, le=1)

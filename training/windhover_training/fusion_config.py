@@ -25,6 +25,7 @@ class RgbtAugmentation(Strict):
     thermal_gain: Range = (0.65, 1.4)
     thermal_level: float = Field(25.0, ge=0, le=128)
     thermal_invert: float = Field(0.05, ge=0, le=1)
+    thermal_tone: float = Field(0.0, ge=0, le=1)
     misregistration: float = Field(1.2, ge=0, le=20)
     blank_rgb: float = Field(0.1, ge=0, le=1)
     blank_thermal: float = Field(0.1, ge=0, le=1)
@@ -56,6 +57,7 @@ class SceneStream(Strict):
         frames: of each scene.
         steps: training steps after which the oldest scene makes way for the next.
         jobs: processes that render, beside those that train.
+        textures: folder of pictures for the ground (``data cut-textures``), or none.
     """
 
     scenes: int = Field(64, gt=0)
@@ -63,6 +65,7 @@ class SceneStream(Strict):
     frames: int = Field(4, gt=0)
     steps: int = Field(4, gt=0)
     jobs: int = Field(1, gt=0, le=256)
+    textures: Path | None = None
 
 
 class RealRgb(Strict):

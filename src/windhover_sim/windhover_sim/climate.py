@@ -12,7 +12,7 @@ and applications: a survey", Machine Vision and Applications 25, 2014).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -57,6 +57,7 @@ class Climate:
         daylight: all light, 0.02 at night to 1.
         contrast: how far surface temperatures differ from the air's; low under
             cloud or after wind, 1 in the clear and calm.
+        shadow: how dark shadows are, 1 as a rule.
     """
 
     air_c: float
@@ -65,6 +66,7 @@ class Climate:
     sunlight: float
     daylight: float
     contrast: float = 1.0
+    shadow: float = 1.0
 
     @classmethod
     def at(cls, hour: float, rng: np.random.Generator) -> Climate:
@@ -85,6 +87,32 @@ class Climate:
         daylight = float(np.clip(0.02 + 1.6 * max(height, 0) + 0.35 * dusk, 0, 1))
         contrast = float(rng.uniform(0.6, 1.15)) * (0.6 + 0.4 * clear)
         return cls(air, (night, day, dusk), sun, sunlight, daylight, contrast)
+
+    def varied(self, rng: np.random.Generator, variety: float) -> Climate:
+        """Another climate at the same hour.
+
+        The sun stands anywhere from 12 to 80 degrees, as it does at other latitudes and
+        seasons; shadows are darker, and days so hot that the ground is warmer than people.
+
+        Args:
+            rng: random generator.
+            variety: how far it may differ, 0 to 1.
+        """
+        day = self.phase[1]
+        elevation, change = math.radians(float(rng.uniform(12, 80))), rng.random() < variety
+        heat, dark, spread = rng.random(3) * variety
+        sun, sunlight = self.sun, self.sunlight
+        if day > 0.5 and change:
+            flat = sun[:2] / max(float(np.hypot(*sun[:2])), 1e-9) * math.cos(elevation)
+            sun, sunlight = np.append(flat, math.sin(elevation)), float(rng.choice([0.5, 1.0]))
+        return replace(
+            self,
+            air_c=self.air_c + 13 * day * heat,
+            sun=sun,
+            sunlight=sunlight,
+            contrast=self.contrast * (1 + 0.6 * spread),
+            shadow=1 + 0.4 * dark,
+        )
 
     def surface(self, material: str) -> float:
         """Temperature of a material in the open, degrees Celsius."""

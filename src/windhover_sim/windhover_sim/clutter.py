@@ -26,6 +26,9 @@ from windhover_sim.shapes import (
 )
 
 _SPRITE: Final = 128
+_PANE: Final = np.array([70.0, 62.0, 52.0])
+#: Brighter than white in full light: it shines where all else is dark.
+_LAMPLIGHT: Final = np.array([330.0, 560.0, 700.0])
 _KINDS: Final = 8
 _NO_FACES: Final = np.empty((0, FACE_CORNERS, 3))
 _NO_CAPSULES: Final = np.empty((0, 8))
@@ -148,8 +151,17 @@ def _branches(rng: np.random.Generator) -> Sprite:
     return Sprite(alpha, np.asarray(alpha * 0.6, np.float32))
 
 
-def building_shape(building: Building, climate: Climate, rng: np.random.Generator) -> Shape:
-    """Walls with rows of windows, a parapet and plant on the roof."""
+def building_shape(
+    building: Building, climate: Climate, rng: np.random.Generator, lit_windows: float = 0.0
+) -> Shape:
+    """Walls with rows of windows, a parapet and plant on the roof.
+
+    Args:
+        building: its place and height.
+        climate: weather.
+        rng: random generator.
+        lit_windows: share of windows with light behind them by night.
+    """
     r, h = building.footprint, building.height
     walls = box_faces((r.x0, r.x1), (r.y0, r.y1), (0.0, h))
     wall_bgr = np.array([150, 168, 182]) * (0.55 + 0.5 * building.tone)
@@ -160,7 +172,9 @@ def building_shape(building: Building, climate: Climate, rng: np.random.Generato
     for pane in _windows(building):
         lit = float(rng.normal(0, 1.3))
         faces.append(pane)
-        rows.append((1, climate.surface("window") + lit, np.array([70, 62, 52]), 1.0))
+        shines = lit_windows and climate.daylight < 0.3 and rng.random() < lit_windows
+        pane_bgr = _LAMPLIGHT if shines else _PANE
+        rows.append((1, climate.surface("window") + lit, pane_bgr, 1.0))
     for _ in range(int(rng.integers(2, 6))):
         x, y = rng.uniform(r.x0 + 1, r.x1 - 2), rng.uniform(r.y0 + 1, r.y1 - 2)
         size = float(rng.uniform(0.6, 1.4))
@@ -168,7 +182,7 @@ def building_shape(building: Building, climate: Climate, rng: np.random.Generato
         for part in box_faces((x, x + size), (y, y + size), (h, h + 0.8)):
             faces.append(part)
             rows.append((3, warm, np.array([170, 174, 176]), 4.0))
-    return _static_shape(np.array(faces), rows, climate)
+    return face_body(np.array(faces), rows, climate)
 
 
 def _windows(building: Building) -> list[Floats]:
@@ -224,7 +238,7 @@ def box_shape(spot: Spot, climate: Climate, rng: np.random.Generator) -> Shape:
     warm = climate.surface(str(rng.choice(["metal", "concrete", "wall"])))
     warm += float(rng.choice([0.0, 0.0, 6.0]))
     bgr = np.clip(rng.uniform(50, 190) + rng.normal(0, 20, 3), 0, 255)
-    return _static_shape(faces, [(0, warm, bgr, 6.0)] * 5, climate)
+    return face_body(faces, [(0, warm, bgr, 6.0)] * 5, climate)
 
 
 def trunk_shape(tree: Tree, climate: Climate) -> Shape:
@@ -258,10 +272,16 @@ def crown_points(tree: Tree) -> Floats:
     return np.concatenate(points)
 
 
-def _static_shape(
+def face_body(
     faces: Floats, rows: list[tuple[int, float, Floats, float]], climate: Climate
 ) -> Shape:
-    """A static body of faces, each lit and warmed according to its normal."""
+    """A static body of faces, each lit and warmed according to its normal.
+
+    Args:
+        faces: ``(F, 12, 3)`` world metres.
+        rows: paint order, degrees Celsius, colour B, G, R and kelvin that full sun adds, of each.
+        climate: weather.
+    """
     facing = normals(faces)
     direct_sun = climate.direct_sun(facing)
     light = (0.72 + 0.28 * facing[:, 2]) * (1 - 0.45 * climate.sunlight) + 0.6 * direct_sun
@@ -271,6 +291,12 @@ def _static_shape(
         faces=faces,
         layer=np.array(layer, np.int64),
         celsius=(np.array(celsius) + np.array(soak) * direct_sun).astype(np.float32),
-        bgr=np.clip(np.array(bgr) * light[:, None], 0, 255).astype(np.float32),
+        bgr=_lit(np.array(bgr), light),
         entity=np.zeros(len(faces), np.uint8),
     )
+
+
+def _lit(bgr: Floats, light: Floats) -> NDArray[np.float32]:
+    """``(N, 3)`` colours under ``(N,)`` light; what shines by itself stays as it is."""
+    shines = bgr.max(axis=1, keepdims=True) > 255
+    return np.where(shines, bgr, np.clip(bgr * light[:, None], 0, 255)).astype(np.float32)

@@ -9,10 +9,11 @@ from urllib.parse import parse_qsl
 from windhover.errors import ConfigError
 from windhover_sim.kinds import WEAPON_KINDS
 
-#: Class names of the scene's truth; ``class_ids`` index this tuple. A
-#: ``two-wheeler`` box covers the rider too, who is no separate ``person``, as in
-#: HIT-UAV's labels.
-SCENE_LABELS: Final = ("person", "weapon", "two-wheeler", "vehicle")
+#: Class names of the scene's truth; ``class_ids`` index this tuple. In the RGB camera's truth
+#: a ``two-wheeler`` is a motorcycle without its riders, who are ``person``, as in COCO and
+#: VisDrone. In the thermal camera's truth it is a motorcycle or a bicycle with its riders, who
+#: are nothing by themselves, as in HIT-UAV.
+SCENE_LABELS: Final = ("person", "weapon", "two-wheeler", "vehicle", "bicycle")
 
 CAMERAS: Final = ("thermal", "rgb")
 ENCODINGS: Final = {"thermal": ("mono16", "mono8"), "rgb": ("bgr8",)}
@@ -41,6 +42,8 @@ _LIMITS: Final[dict[str, tuple[float, float]]] = {
     "fog": (0, 1),
     "rain": (0, 1),
     "defocus": (0, 5),
+    "variety": (0, 1),
+    "n_bicycles": (0, 60),
 }
 _SIZE_LIMITS: Final = (64, 4096)
 
@@ -95,6 +98,10 @@ class SceneConfig:
         fog: 0 (clear) to 1 (a quarter of the light is left after 60 m).
         rain: 0 to 1: wet, duller surfaces and streaks.
         defocus: blur of the RGB lens, pixels; the thermal lens has half of it.
+        variety: 0 to 1, how far light, cameras, clothes and what stands about leave the plain
+            set.
+        n_bicycles: bicycles, most of them ridden.
+        textures: folder of pictures for the ground (:mod:`windhover_sim.textures`); "" for none.
 
     Raises:
         ConfigError: a value is out of its range; the message gives the range.
@@ -125,6 +132,9 @@ class SceneConfig:
     fog: float = 0.0
     rain: float = 0.0
     defocus: float = 0.0
+    variety: float = 0.0
+    n_bicycles: int = 0
+    textures: str = ""
 
     def __post_init__(self) -> None:
         for name, (low, high) in _LIMITS.items():
@@ -198,6 +208,9 @@ _KEYS: Final = {
     "fog": "fog",
     "rain": "rain",
     "defocus": "defocus",
+    "variety": "variety",
+    "bicycles": "n_bicycles",
+    "textures": "textures",
 }
 _SIZES: Final = ("rgb_size", "thermal_size")
 _VIEW_KEYS: Final = ("camera", "encoding", "frames", "size", "hfov", *_SIZES)
@@ -209,10 +222,10 @@ def parse_scene_uri(uri: str) -> SceneUri:
     Keys: ``seed``, ``altitude``, ``pitch``, ``time``, ``people``, ``armed``,
     ``motorcycles``, ``cars``, ``duration``, ``rate``, ``motion``, ``speed``,
     ``noise``, ``clutter``, ``weapons``, ``lookalikes``, ``crowding``, ``occlusion``,
-    ``fog``, ``rain``, ``defocus`` set the scene; ``camera`` (thermal or rgb),
-    ``encoding`` (mono16, mono8 or bgr8), ``size`` (640x512) and ``hfov`` set
-    the view, ``rgb_size`` and ``thermal_size`` those of a scene that two cameras share;
-    ``frames`` sets the duration as a count.
+    ``fog``, ``rain``, ``defocus``, ``variety``, ``bicycles``, ``textures`` set the
+    scene; ``camera`` (thermal or rgb), ``encoding`` (mono16, mono8 or bgr8), ``size``
+    (640x512) and ``hfov`` set the view, ``rgb_size`` and ``thermal_size`` those of a scene that
+    two cameras share; ``frames`` sets the duration as a count.
 
     Raises:
         ConfigError: unknown preset or key, or a value that is no number or out

@@ -6,6 +6,7 @@ pyramid so that distant ground neither aliases nor flickers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Final, TypeVar
 
@@ -18,10 +19,17 @@ from windhover_sim.camera import Camera, Floats
 from windhover_sim.climate import Climate
 from windhover_sim.layout import PERIOD_M, Layout, Rect
 from windhover_sim.noise import Field, fractal_noise, stretch
+from windhover_sim.textures import Texture
 
 _SCALE: Final = 16.0
 _SIZE: Final = int(PERIOD_M * _SCALE)
 _LEVELS: Final = 6
+#: Texels of a textured map of colours to one of the map of materials, along a side.
+_FINE: Final = 2
+#: Pixels a metre of the tiles that such a map is made of.
+TEXTURE_SCALE: Final = _SCALE * _FINE
+#: Kelvin of the grain of a real surface.
+_TONE_KELVIN: Final = 0.45
 
 _Pixel = TypeVar("_Pixel", np.uint8, np.float32)
 
@@ -53,8 +61,15 @@ _COLOUR_GRAIN: Final = np.array([0.15, 0.10, 0.06, 0.05, 0.06, 0.08, 0.06], np.f
 class Ground:
     """Materials and static shadows of a scene's ground, as temperature and as colour."""
 
-    def __init__(self, rng: np.random.Generator, layout: Layout, climate: Climate) -> None:
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        layout: Layout,
+        climate: Climate,
+        textures: Mapping[str, Texture] | None = None,
+    ) -> None:
         self._climate = climate
+        self._textures = {MATERIALS.index(name): tile for name, tile in (textures or {}).items()}
         self._blotch = fractal_noise(rng, _SIZE, 4, 128, 0.75)
         self._grain = fractal_noise(rng, _SIZE, 128, _SIZE, 0.12)
         self._streak = stretch(self._grain, 96, axis=0)
@@ -113,6 +128,9 @@ class Ground:
         out = warmth[m] + _BLOTCH[m] * self._blotch
         out += _STREAK[m] * self._streak
         out += _GRAIN[m] * self._grain
+        for index, tile in self._textures.items():
+            # By day what is dark is warm; by night what was dark still is, a little.
+            out -= (m == index) * tile.tones(_SIZE) * np.float32(_TONE_KELVIN)
         if self._climate.casts_shadows:
             cooling = 0.75 * np.maximum(warmth - self._climate.air_c, 0.6)
             shade = cv2.GaussianBlur(self._shade, (0, 0), 5).astype(np.float32) / 255
@@ -128,14 +146,33 @@ class Ground:
         gain += 0.3 * _STREAK[m] * 0.12 * self._streak
         if self._climate.casts_shadows:
             shade = cv2.GaussianBlur(self._shade, (0, 0), 1.2).astype(np.float32) / 255
-            gain *= 1 - 0.62 * self._climate.sunlight * shade
+            depth = min(0.62 * self._climate.shadow, 0.9)
+            gain *= 1 - depth * self._climate.sunlight * shade
         palette = _COLOUR.copy()
         palette[_GRASS] += self._tint
         palette[_DIRT] += self._tint
+        if self._textures:
+            return _pyramid(self._textured(palette, gain))
         out = palette[m] * gain[..., None]
         dry = np.clip(self._blotch, 0, 2)[..., None] * (m == _GRASS)[..., None]
         out += dry * np.array([3, 9, 15], np.float32)
         return _pyramid(np.clip(out, 0, 255).astype(np.uint8))
+
+    def _textured(self, palette: NDArray[np.float32], gain: Field) -> NDArray[np.uint8]:
+        """The finest map where tiles stand for materials: ``_FINE`` times as fine as without."""
+        side, band = _SIZE * _FINE, 128
+        out = np.empty((side, side, 3), np.uint8)
+        for top in range(0, _SIZE, band):
+            rows = slice(top, top + band)
+            size = (side, band * _FINE)
+            material = cv2.resize(self._material[rows], size, interpolation=cv2.INTER_NEAREST)
+            light = cv2.resize(gain[rows], size, interpolation=cv2.INTER_LINEAR)
+            part = palette[material]
+            for index, tile in self._textures.items():
+                here = material == index
+                part[here] = tile.rows(top * _FINE, (top + band) * _FINE, side)[here]
+            out[top * _FINE : (top + band) * _FINE] = np.clip(part * light[..., None], 0, 255)
+        return out
 
 
 def render_ground(
@@ -156,7 +193,8 @@ def render_ground(
     """
     lens = camera.intrinsics
     height, width = lens.height, lens.width
-    level = _level_by_row(camera)
+    finest = pyramid[0].shape[0] / PERIOD_M
+    level = _level_by_row(camera, finest)
     shape = (height, width, *pyramid[0].shape[2:])
     out = np.zeros(shape, np.float32)
     to_ground = np.linalg.inv(camera.ground_to_image())
@@ -166,7 +204,7 @@ def render_ground(
         if not len(rows):
             continue
         top, bottom = int(rows[0]), int(rows[-1]) + 1
-        scale = _SCALE / 2**index
+        scale = finest / 2**index
         # Continuous pixels and texels meet OpenCV's centre-based ones by a half.
         to_texel = np.array(
             [[scale, 0, PERIOD_M / 2 * scale - 0.5], [0, scale, PERIOD_M / 2 * scale - 0.5]]
@@ -199,8 +237,8 @@ def horizon_mask(camera: Camera) -> NDArray[np.bool_] | None:
     return np.asarray(along[:, None] + across[None, :] > -0.02)
 
 
-def _level_by_row(camera: Camera) -> Floats:
-    """Pyramid level, fractional, that suits each image row."""
+def _level_by_row(camera: Camera, finest: float) -> Floats:
+    """Pyramid level, fractional, that suits each image row; ``finest`` texels a metre at 0."""
     lens = camera.intrinsics
     rows = np.arange(lens.height) + 0.5
     middle = np.full_like(rows, lens.width / 2)
@@ -211,7 +249,7 @@ def _level_by_row(camera: Camera) -> Floats:
     across = reach / lens.focal
     along = across * reach / float(camera.position[2])
     # The geometric mean of both footprints: a little blur along, a little alias across.
-    texels = np.sqrt(across * along) * _SCALE
+    texels = np.sqrt(across * along) * finest
     level = np.log2(np.maximum(texels, 1e-6))
     return np.asarray(np.clip(np.nan_to_num(level, nan=_LEVELS - 1), 0, _LEVELS - 1))
 

@@ -17,6 +17,9 @@ from windhover_sim.shapes import FACE_CORNERS, Shape, capsules_to_world, to_worl
 _NO_FACES: Final = np.empty((0, FACE_CORNERS, 3))
 
 POSTURES: Final = ("walk", "run", "stand", "crouch", "sit", "prone")
+#: How often each is worn, and colours B, G, R of safety vests.
+_OUTFITS: Final = {"hat": 0.5, "vest": 0.12, "dress": 0.2, "coat": 0.2, "uniform": 0.15}
+_VESTS: Final = np.array([[40, 240, 210], [30, 110, 250]], np.float32)
 CARRY_POSES: Final = ("port", "aim", "trail", "slung")
 _SIDES: Final = (1.0, -1.0)
 
@@ -135,6 +138,40 @@ def make_person(rng: np.random.Generator, climate: Climate, armed: bool) -> Pers
         celsius=celsius,
         bgr=bgr,
     )
+
+
+def varied_person(
+    person: Person, rng: np.random.Generator, climate: Climate, variety: float
+) -> Person:
+    """The same figure in other clothes, and more often sitting, crouching or lying.
+
+    Hats, safety vests, dresses and coats, uniforms of one colour; by their colours alone, on
+    the same limbs.
+
+    Args:
+        person: drawn by :func:`make_person`.
+        rng: random generator.
+        climate: weather.
+        variety: how likely each is, 0 to 1.
+    """
+    bgr, celsius = person.bgr.copy(), person.celsius.copy()
+    outfits = {
+        "hat": (["hair"], _garment_bgr(rng)),
+        "vest": (["torso", "belly", "shoulders"], rng.choice(_VESTS)),
+        "dress": (["belly", "thigh"], bgr[_PARTS.index("torso")]),
+        "coat": (["thigh", "upper_arm", "forearm"], bgr[_PARTS.index("torso")]),
+        "uniform": (["thigh", "shank", "upper_arm", "forearm"], bgr[_PARTS.index("torso")] * 0.9),
+    }
+    for name, chance in _OUTFITS.items():
+        if rng.random() < chance * variety:
+            parts, colour = outfits[name]
+            rows = [row for row, part in enumerate(_PARTS) if part in parts]
+            bgr[rows] = colour
+            celsius[rows] = climate.cloth(float(rng.uniform(0.2, 0.9)), 1 - colour.mean() / 255)
+    posture = person.posture
+    if person.carry is None and rng.random() < 0.3 * variety:
+        posture = str(rng.choice(["sit", "crouch", "prone"], p=[0.5, 0.25, 0.25]))
+    return replace(person, bgr=bgr, celsius=celsius, posture=posture)
 
 
 def with_carried_item(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, Literal
 
@@ -23,7 +23,7 @@ from windhover_sim.sensor import THERMAL_EXPOSURE_S, RgbSensor, ThermalSensor
 from windhover_sim.shapes import Shape, capsule_shadows, face_shadow
 from windhover_sim.truth import SceneTruth
 from windhover_sim.weather import apply_weather
-from windhover_sim.world import World, is_behind
+from windhover_sim.world import BICYCLE, TWO_WHEELER, World, is_behind
 
 Which = Literal["thermal", "rgb", "both"]
 
@@ -50,8 +50,8 @@ class SceneFrame:
         altitude_m: height of the drone over the ground, metres.
         thermal: ``(H, W)`` uint16 raw counts, hundredths of a kelvin, or ``None``.
         rgb: ``(H, W, 3)`` uint8 BGR, or ``None``.
-        thermal_truth: objects in the thermal image.
-        rgb_truth: objects in the RGB image.
+        thermal_truth: objects in the thermal image; a two-wheeler with its riders.
+        rgb_truth: objects in the RGB image; a two-wheeler without.
         thermal_camera: lens and pose of the thermal camera.
         rgb_camera: lens and pose of the RGB camera.
     """
@@ -173,7 +173,7 @@ class Scene:
         )
 
     def people(self, index: int) -> list[ScenePerson]:
-        """Everyone in the scene at a frame, in view or not."""
+        """Everyone on foot in the scene at a frame, in view or not."""
         t = self._time(index)
         return [
             ScenePerson(
@@ -283,9 +283,12 @@ class Scene:
             if isinstance(item, Tree):
                 world.woods.paint(canvas, item, thermal)
             elif item.outline is not None:
-                shape = item.shape
+                shape, targets = item.shape, item.targets
                 values = shape.celsius if thermal else shape.bgr
-                canvas.draw_body(shape, item.outline, values, item.targets)
+                if thermal and targets and targets[0].class_id in (TWO_WHEELER, BICYCLE):
+                    shape = replace(shape, entity=np.zeros_like(shape.entity))
+                    targets = (replace(targets[0], class_id=TWO_WHEELER),)
+                canvas.draw_body(shape, item.outline, values, targets)
         if not thermal and self._rgb_sensor.lamps_lit:
             # What stands under a lamp takes the light of the ground behind it,
             # which is near enough at these sizes.
@@ -349,7 +352,7 @@ class Scene:
                 # Ground cools within seconds by a few tenths, not by the full shade.
                 image[tile] -= np.float32(0.9) * share
             else:
-                image[tile] *= 1 - np.float32(0.6) * share[..., None]
+                image[tile] *= 1 - np.float32(min(0.6 * climate.shadow, 0.9)) * share[..., None]
 
     def _paint_sky(self, image: NDArray[np.float32], camera: Camera, thermal: bool) -> None:
         mask = horizon_mask(camera)

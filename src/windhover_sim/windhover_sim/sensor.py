@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from windhover_sim.bands import row_bands
 from windhover_sim.camera import Floats
+from windhover_sim.camera_look import CameraLook
 from windhover_sim.climate import Climate
 from windhover_sim.config import SceneConfig
 from windhover_sim.noise import fractal_noise
@@ -91,6 +92,7 @@ class RgbSensor:
         # as drawing three channels for each frame.
         width, height = config.rgb_size
         self._bank = rng.standard_normal((height + 64, width + 64), np.float32)
+        self._look = CameraLook.draw(rng, config.variety) if config.variety else None
 
     def expose(self, colour: NDArray[np.float32], blur: Floats, index: int) -> NDArray[np.uint8]:
         """Turn ideal colour into an image.
@@ -118,7 +120,7 @@ class RgbSensor:
             np.rint(band, out=band)
             np.clip(band, 0, 255, out=band)
             image[rows] = band
-        return image
+        return image if self._look is None else self._look.apply(image)
 
 
 def motion_blur(image: NDArray[np.float32], blur: Floats) -> NDArray[np.float32]:

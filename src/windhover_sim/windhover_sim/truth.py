@@ -33,8 +33,8 @@ class SceneTruth:
             frame and in both cameras.
         visibility: ``(N,)`` float32, visible share of the complete silhouette,
             0..1; hidden by others, by the carrier and by the image's edge alike.
-        carrier_ids: ``(N,)`` int64, track id of the person who carries a
-            weapon; 0 for what is no weapon.
+        carrier_ids: ``(N,)`` int64, track id of the person who carries a weapon, or of
+            the two-wheeler that carries a person; 0 for all else.
     """
 
     boxes: BoxArray = field(default_factory=_boxes)

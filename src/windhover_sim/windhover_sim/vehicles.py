@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Final
 
@@ -15,6 +16,7 @@ from windhover_sim.climate import Climate
 from windhover_sim.shapes import (
     FACE_CORNERS,
     Shape,
+    box_faces,
     capsules_to_world,
     face,
     normals,
@@ -57,6 +59,7 @@ class RigidBody:
         celsius: ``(K + F,)`` temperature out of the sun.
         bgr: ``(K + F, 3)`` colour facing the light.
         soak: ``(K + F,)`` kelvin that full sun adds to a part.
+        entity: ``(K + F,)`` 0 for the machine, 1 for its rider, 2 for who sits behind.
         radius: of a sphere round the body's middle, metres.
         climate: light of the scene.
     """
@@ -67,6 +70,7 @@ class RigidBody:
     celsius: NDArray[np.float32]
     bgr: NDArray[np.float32]
     soak: NDArray[np.float32]
+    entity: NDArray[np.uint8]
     radius: float
     climate: Climate
 
@@ -87,8 +91,13 @@ class RigidBody:
             layer=self.layer,
             celsius=self.celsius + self.soak * direct_sun.astype(np.float32),
             bgr=np.clip(self.bgr * light[:, None], 0, 255).astype(np.float32),
-            entity=np.zeros(len(self.layer), np.uint8),
+            entity=self.entity,
         )
+
+    @property
+    def riders(self) -> int:
+        """How many people sit on it."""
+        return int(self.entity.max())
 
 
 class _PartList:
@@ -99,14 +108,18 @@ class _PartList:
         self.capsules: list[list[float]] = []
         self._face_rows: list[tuple[int, float, Floats, float]] = []
         self._capsule_rows: list[tuple[int, float, Floats, float]] = []
+        self._entities: list[int] = []
 
     def face(self, layer: int, corners: Floats, celsius: float, bgr: Floats, soak: float) -> None:
         self.faces.append(corners)
         self._face_rows.append((layer, celsius, bgr, soak))
 
-    def capsule(self, layer: int, ends: list[float], celsius: float, bgr: Floats) -> None:
+    def capsule(
+        self, layer: int, ends: list[float], celsius: float, bgr: Floats, entity: int = 0
+    ) -> None:
         self.capsules.append(ends)
         self._capsule_rows.append((layer, celsius, bgr, 0.0))
+        self._entities.append(entity)
 
     def build(self, radius: float, climate: Climate) -> RigidBody:
         rows = self._capsule_rows + self._face_rows
@@ -117,6 +130,7 @@ class _PartList:
             celsius=np.array([row[1] for row in rows], np.float32),
             bgr=np.array([row[2] for row in rows], np.float32),
             soak=np.array([row[3] for row in rows], np.float32),
+            entity=np.array(self._entities + [0] * len(self.faces), np.uint8),
             radius=radius,
             climate=climate,
         )
@@ -304,25 +318,82 @@ def make_motorcycle(rng: np.random.Generator, climate: Climate, ridden: bool) ->
     return body
 
 
-def _rider(parts: _PartList, rng: np.random.Generator, climate: Climate) -> None:
+def make_bicycle(rng: np.random.Generator, climate: Climate, ridden: bool) -> RigidBody:
+    """Draw a bicycle, with its rider when it is ridden."""
+    paint = _PAINTS[int(rng.integers(len(_PAINTS)))] * rng.uniform(0.6, 1.0)
+    metal, rubber = climate.surface("metal"), climate.air_c + 1.0
+    dark = np.array([42, 42, 44])
+    parts = _PartList()
+    add = parts.capsule
+    angle = np.linspace(0, 2 * math.pi, 9)
+    for x in (0.52, -0.52):
+        for a, b in pairwise(angle):
+            ends = [(x + 0.33 * math.cos(t), 0.35 + 0.33 * math.sin(t)) for t in (a, b)]
+            (x0, z0), (x1, z1) = ends
+            add(0, [x0, 0, z0, 0.022, x1, 0, z1, 0.022], rubber, dark)
+    saddle, crank, head = (-0.2, 0.9), (-0.05, 0.3), (0.38, 0.88)
+    tubes = [(saddle, crank), (crank, head), (saddle, head), (crank, (-0.52, 0.35))]
+    tubes += [(saddle, (-0.52, 0.35)), (head, (0.52, 0.35))]
+    for (x0, z0), (x1, z1) in tubes:
+        add(0, [x0, 0, z0, 0.02, x1, 0, z1, 0.02], metal, paint)
+    add(0, [-0.3, 0, 0.94, 0.06, -0.12, 0, 0.94, 0.035], climate.air_c, dark)
+    add(0, [0.4, 0.28, 1.0, 0.018, 0.4, -0.28, 1.0, 0.018], metal, dark * 1.5)
+    if ridden:
+        _rider(parts, rng, climate, passenger=False)
+    return parts.build(radius=1.4, climate=climate)
+
+
+def make_lorry(rng: np.random.Generator, climate: Climate, engine_warmth: float) -> RigidBody:
+    """Draw a lorry or a bus, up to 8.5 m long: a cab and a box behind it.
+
+    Args:
+        rng: random generator.
+        climate: weather of the scene.
+        engine_warmth: warmth of its engine and tyres, 0 (long parked) to 1 (driving).
+    """
+    bus = bool(rng.random() < 0.35)
+    half, hw = float(rng.uniform(2.9, 4.2)), float(rng.uniform(1.05, 1.25))
+    cab, tall = half - float(rng.uniform(1.5, 2.0)), float(rng.uniform(2.6, 3.4))
+    paint = np.clip(_PAINTS[int(rng.integers(len(_PAINTS)))] * rng.uniform(0.8, 1.1), 0, 255)
+    load = paint if bus else np.clip(rng.uniform(90, 235) + rng.normal(0, 25, 3), 20, 245)
+    metal = climate.surface("metal") + float(rng.normal(0, 0.8))
+    glass, dark = climate.surface("glass"), np.array([62, 56, 50])
+    parts = _PartList()
+    front = half if not bus else cab
+    for part in box_faces((front - (half - cab), front), (-hw, hw), (0.5, tall * 0.8)):
+        parts.face(0, part, metal + 3 * engine_warmth, paint, 12)
+    for part in box_faces((-half, cab if not bus else half), (-hw, hw), (0.6, tall)):
+        parts.face(1, part, metal, load, 10)
+    high, low = tall * 0.72, tall * 0.45
+    screen = [(half + 0.01, -hw * 0.9, low), (half + 0.01, hw * 0.9, low)]
+    screen += [(half + 0.01, hw * 0.9, high), (half + 0.01, -hw * 0.9, high)]
+    parts.face(2, face(screen), glass, dark, 2)
+    _wheels(parts, (half, hw), climate.surface("rubber") + 14 * engine_warmth)
+    return parts.build(radius=half + 0.6, climate=climate)
+
+
+def _rider(
+    parts: _PartList, rng: np.random.Generator, climate: Climate, *, passenger: bool = True
+) -> None:
     top_c = climate.cloth(float(rng.uniform(0.3, 0.8)))
     legs_c = climate.cloth(float(rng.uniform(0.3, 0.7)))
     top = np.clip(rng.uniform(25, 210) + rng.normal(0, 40, 3), 12, 240)
     legs = np.clip(rng.uniform(20, 120) + rng.normal(0, 12, 3), 10, 200)
     helmet = np.clip(rng.uniform(20, 230) + rng.normal(0, 40, 3), 12, 245)
-    add = parts.capsule
-    add(0, [-0.25, 0, 0.95, 0.15, -0.02, 0, 1.38, 0.16], top_c, top)
-    add(0, [0.0, 0.18, 1.4, 0.08, 0.0, -0.18, 1.4, 0.08], top_c + 0.3, top)
-    add(0, [0.06, 0, 1.6, 0.135, 0.1, 0, 1.63, 0.13], climate.cloth(0.75), helmet)
-    if rng.random() < 0.25:
-        add(0, [-0.55, 0, 0.95, 0.15, -0.42, 0, 1.36, 0.16], top_c - 0.8, legs * 1.2)
-        add(0, [-0.38, 0, 1.58, 0.12, -0.36, 0, 1.62, 0.12], climate.cloth(0.5), helmet * 0.7)
+    add = partial(parts.capsule, 0, entity=1)
+    add([-0.25, 0, 0.95, 0.15, -0.02, 0, 1.38, 0.16], top_c, top)
+    add([0.0, 0.18, 1.4, 0.08, 0.0, -0.18, 1.4, 0.08], top_c + 0.3, top)
+    add([0.06, 0, 1.6, 0.135, 0.1, 0, 1.63, 0.13], climate.cloth(0.75), helmet)
+    if passenger and rng.random() < 0.25:
+        behind = partial(parts.capsule, 0, entity=2)
+        behind([-0.55, 0, 0.95, 0.15, -0.42, 0, 1.36, 0.16], top_c - 0.8, legs * 1.2)
+        behind([-0.38, 0, 1.58, 0.12, -0.36, 0, 1.62, 0.12], climate.cloth(0.5), helmet * 0.7)
     for side in _SIDES:
         shoulder, elbow, hand = (0.0, 0.2, 1.38), (0.2, 0.34, 1.16), (0.38, 0.32, 1.02)
         for a, b, r, warm in ((shoulder, elbow, 0.055, top_c), (elbow, hand, 0.045, top_c - 0.6)):
             ends = [a[0], a[1] * side, a[2], r, b[0], b[1] * side, b[2], r * 0.85]
-            add(0, ends, warm, top * 0.95)
+            add(ends, warm, top * 0.95)
         hip, knee, foot = (-0.2, 0.12, 0.88), (0.2, 0.24, 0.72), (0.0, 0.24, 0.34)
         for a, b, r, warm in ((hip, knee, 0.09, legs_c), (knee, foot, 0.065, legs_c - 0.7)):
             ends = [a[0], a[1] * side, a[2], r, b[0], b[1] * side, b[2], r * 0.8]
-            add(0, ends, warm, legs)
+            add(ends, warm, legs)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path as FilePath
 from typing import Final
 
 import numpy as np
@@ -20,7 +22,7 @@ from windhover_sim.clutter import (
     trunk_shape,
 )
 from windhover_sim.config import SCENE_LABELS, SceneConfig
-from windhover_sim.ground import Ground
+from windhover_sim.ground import TEXTURE_SCALE, Ground
 from windhover_sim.kinds import LOOKALIKES
 from windhover_sim.layout import PERIOD_M, Rect, Spot, make_layout
 from windhover_sim.motion import (
@@ -32,11 +34,13 @@ from windhover_sim.motion import (
     walking_paths,
 )
 from windhover_sim.paint import Target
-from windhover_sim.people import Person, make_person, with_carried_item
+from windhover_sim.people import Person, make_person, varied_person, with_carried_item
 from windhover_sim.shapes import Shape, capsule_shadows, face_shadow
-from windhover_sim.vehicles import RigidBody, make_car, make_motorcycle
+from windhover_sim.street import street_shape
+from windhover_sim.textures import draw_textures
+from windhover_sim.vehicles import RigidBody, make_bicycle, make_car, make_lorry, make_motorcycle
 
-_PERSON, _WEAPON, _TWO_WHEELER, _VEHICLE = range(len(SCENE_LABELS))
+_PERSON, _WEAPON, TWO_WHEELER, _VEHICLE, BICYCLE = range(len(SCENE_LABELS))
 _SPEEDS: Final = {"walk": 1.35, "run": 3.4}
 
 
@@ -98,21 +102,29 @@ class World:
     def __init__(self, config: SceneConfig) -> None:
         self.config = config
         # One stream a part, so that more cars do not change the people's faces.
-        flight, weather, place, ground, woods, crowd, traffic, props, extra = (
-            np.random.default_rng(child) for child in np.random.SeedSequence(config.seed).spawn(9)
+        flight, weather, place, ground, woods, crowd, traffic, props, extra, varied = (
+            np.random.default_rng(child) for child in np.random.SeedSequence(config.seed).spawn(10)
         )
+        self._varied = varied
         self.flight = Flight(config, flight)
         self.climate = Climate.at(config.hour, weather)
+        if config.variety:
+            self.climate = self.climate.varied(varied, config.variety)
         self.reach = _view_radius(self.flight.camera("thermal", 0.0))
         self.layout = make_layout(place, self.reach, config.clutter)
-        self.ground = Ground(ground, self.layout, self.climate)
+        textures = None
+        if config.textures:
+            textures = draw_textures(FilePath(config.textures), varied, TEXTURE_SCALE)
+        self.ground = Ground(ground, self.layout, self.climate, textures)
         self.woods = TreePainter(woods, self.climate)
         self.fixtures = self._make_fixtures(props)
         self._last_id = 0
         self._parked: list[tuple[float, float, float]] = []
         parked = self._cars(traffic)
-        bikes = self._motorcycles(traffic)
-        self.actors = [*parked, *bikes, *self._people(crowd, extra)]
+        bikes = self._two_wheelers(traffic, config.n_motorcycles, make_motorcycle, TWO_WHEELER)
+        people = self._people(crowd, extra)
+        cycles = self._two_wheelers(varied, config.n_bicycles, make_bicycle, BICYCLE)
+        self.actors = [*parked, *bikes, *people, *cycles]
         self._add_static_shadows()
 
     def _next_id(self) -> int:
@@ -125,7 +137,8 @@ class World:
         for building in layout.buildings:
             r = building.footprint
             centre = np.array([(r.x0 + r.x1) / 2, (r.y0 + r.y1) / 2, building.height / 2])
-            found.append(Fixture(building_shape(building, climate, rng), centre, r))
+            shape = building_shape(building, climate, rng, 0.5 * self.config.variety)
+            found.append(Fixture(shape, centre, r))
         found += [
             Fixture(lamp_shape(lamp, climate), np.array([lamp.x, lamp.y, 3.0]))
             for lamp in layout.lamps
@@ -133,10 +146,22 @@ class World:
         for spot in layout.bins:
             shape = box_shape(spot, climate, rng)
             found.append(Fixture(shape, np.array([spot.x, spot.y, 0.4])))
+        found += self._street()
         for tree in layout.trees:
             if tree.height > 2:
                 middle = np.array([tree.x, tree.y, tree.height / 2])
                 found.append(Fixture(trunk_shape(tree, climate), middle))
+        return found
+
+    def _street(self) -> list[Fixture]:
+        """What stands about in a varied scene."""
+        rng, config = self._varied, self.config
+        found = []
+        for _ in range(int(rng.poisson(14 * config.variety * config.clutter))):
+            x, y = (float(v) for v in rng.uniform(-1, 1, 2) * self.reach)
+            shape = street_shape(Spot(x, y, float(rng.uniform(0, np.pi))), self.climate, rng)
+            if not any(b.footprint.contains(x, y, 1.0) for b in self.layout.buildings):
+                found.append(Fixture(shape, np.array([x, y, 0.5])))
         return found
 
     def _cars(self, rng: np.random.Generator) -> list[Actor]:
@@ -145,6 +170,8 @@ class World:
         actors = []
         for path in self._lanes(rng, moving):
             body = make_car(rng, self.climate, engine_warmth=float(rng.uniform(0.7, 1.0)))
+            if self._varied.random() < 0.3 * config.variety:
+                body = make_lorry(self._varied, self.climate, engine_warmth=0.9)
             actors.append(Actor(body, path, (Target(self._next_id(), _VEHICLE),)))
         for spot in self._parking(rng, config.n_cars - moving):
             engine_warmth = float(rng.choice([0.0, 0.25, 0.8], p=[0.7, 0.2, 0.1]))
@@ -191,12 +218,18 @@ class World:
             slots.append(Spot(float(x), float(y), float(rng.uniform(0, 2 * np.pi))))
         return slots
 
-    def _motorcycles(self, rng: np.random.Generator) -> list[Actor]:
+    def _two_wheelers(
+        self,
+        rng: np.random.Generator,
+        count: int,
+        make: Callable[[np.random.Generator, Climate, bool], RigidBody],
+        class_id: int,
+    ) -> list[Actor]:
         actors = []
         duration = self.config.duration_s
-        for index in range(self.config.n_motorcycles):
+        for index in range(count):
             ridden = bool(rng.random() < 0.75)
-            body = make_motorcycle(rng, self.climate, ridden)
+            body = make(rng, self.climate, ridden)
             x, y = self._free_point(rng, 1.5)
             if not ridden:
                 path = stationary_path(x, y, float(rng.uniform(0, 2 * np.pi)))
@@ -215,7 +248,11 @@ class World:
                 radius = float(rng.uniform(0.2, 0.5)) * self.reach
                 centre = (x - radius * np.cos(phase), y - radius * np.sin(phase))
                 path = circling_path(centre, radius, speed, phase, duration)
-            actors.append(Actor(body, path, (Target(self._next_id(), _TWO_WHEELER),)))
+            machine = Target(self._next_id(), class_id)
+            riders = [
+                Target(self._next_id(), _PERSON, machine.track_id) for _ in range(body.riders)
+            ]
+            actors.append(Actor(body, path, (machine, *riders)))
         return actors
 
     def _people(self, rng: np.random.Generator, extra: np.random.Generator) -> list[Actor]:
@@ -236,6 +273,11 @@ class World:
             body = make_person(extra, self.climate, True)
             others.append(
                 with_carried_item(body, str(extra.choice(LOOKALIKES)), extra, self.climate)
+            )
+        if config.variety:
+            bodies, others = (
+                [varied_person(each, self._varied, self.climate, config.variety) for each in group]
+                for group in (bodies, others)
             )
         return self._walkers(rng, bodies, extra) + self._walkers(extra, others, extra)
 

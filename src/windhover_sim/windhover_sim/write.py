@@ -109,7 +109,7 @@ def coco_document(config: SceneConfig, camera: str, frames: Sequence[SceneFrame]
 
     Image records also have ``altitude`` (metres), ``time_of_day`` (day, dusk or
     night), ``stamp_ns`` and ``camera`` (lens and pose); annotations also have
-    ``track_id``, ``visibility``, ``amodal_bbox`` and, for weapons,
+    ``track_id``, ``visibility``, ``amodal_bbox`` and, for weapons and riders,
     ``carrier_id``.
     """
     images: list[dict[str, Any]] = []

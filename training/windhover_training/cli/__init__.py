@@ -28,6 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 data.app.command("render-rgbt")(render_rgbt.render_rgbt)
+data.app.command("cut-textures")(render_rgbt.cut_textures)
 data.app.command("render-chips")(chips.render_chips)
 data.app.command("cut-chips")(chips.cut_chips)
 data.app.command("mosaic")(mosaic.mosaic)

@@ -17,6 +17,9 @@ def render_rgbt(
     workers: Count = PROCESSES,
     cluster: Cluster = None,
     only: Annotated[str | None, typer.Option(help="one split, such as armed")] = None,
+    textures: Annotated[
+        Path | None, typer.Option(help="pictures for the ground, from data cut-textures")
+    ] = None,
     jobs: Annotated[int | None, typer.Option(hidden=True, min=1, max=64)] = None,
 ) -> None:
     """Render registered RGB + thermal scenes; resumes an interrupted set."""
@@ -25,4 +28,24 @@ def render_rgbt(
     if jobs is not None:
         typer.echo("note: --jobs is --workers now and will go", err=True)
         workers = jobs
-    render_splits(parts(count), only, render_part, out, workers, cluster, "images")
+    splits = parts(count, None if textures is None else textures.resolve())
+    render_splits(splits, only, render_part, out, workers, cluster, "images")
+
+
+def cut_textures(
+    config: Annotated[Path, typer.Option(help="YAML: which patch of which picture")] = Path(
+        "training/configs/textures.yaml"
+    ),
+    sets: Annotated[Path, typer.Option(help="folder of the converted sets")] = WORKSPACE,
+    out: Annotated[Path, typer.Option(help="folder to write")] = WORKSPACE / "textures",
+    force: Annotated[bool, typer.Option("--force", help="replace an earlier output")] = False,
+) -> None:
+    """Cut pictures of real ground out of converted sets, for render-rgbt --textures."""
+    from windhover_training.data.render.textures import cut_textures, read_patches
+
+    from ..outputs import new_folder
+
+    patches = read_patches(config)
+    with new_folder(out, force=force) as part:
+        count = cut_textures(patches, sets, part)
+    typer.echo(f"wrote {out}: {count} pictures")

@@ -16,6 +16,7 @@ from torch.nn import functional
 from windhover_training.data.augment.apply import EMPTY_SIDE
 from windhover_training.data.augment.lamps import heads_of, pole_of
 from windhover_training.data.augment.params import (
+    LOCAL_SIGMA,
     ColourParams,
     Fade,
     Lamps,
@@ -63,6 +64,7 @@ def change_thermal(x: torch.Tensor, changes: Sequence[ThermalParams], up: Upload
     fade_objects(x, [change.fades for change in changes], up)
     light_lamps(x, [change.lamps for change in changes], up)
     x = change_levels(x, changes, up)
+    x = change_tone(x, changes, up)
     x = blur(x[:, None], [change.blur for change in changes], up)[:, 0]
     x = add_noise(x, [change.noise for change in changes], up)
     if hidden is not None:
@@ -87,6 +89,20 @@ def change_levels(x: torch.Tensor, changes: Sequence[ThermalParams], up: Upload)
     x = x * (factor * gain) + ((offset - mean) * gain + mean + level)
     ramp = up(np.linspace(-1, 1, x.shape[-1], dtype=np.float32))
     return x + ramp[:, None] * rows + ramp * across
+
+
+def change_tone(x: torch.Tensor, changes: Sequence[ThermalParams], up: Upload) -> torch.Tensor:
+    """Tone curve and local contrast of ``(B, S, S)``."""
+    curved = [row for row, change in enumerate(changes) if change.gamma != 1.0]
+    if curved:
+        gamma = up(np.array([changes[row].gamma for row in curved], np.float32))[:, None, None]
+        where = up(np.array(curved))
+        x[where] = 255 * (x[where].clamp(0, 255) / 255) ** gamma
+    if any(change.local for change in changes):
+        share = up(np.array([change.local for change in changes], np.float32))[:, None, None]
+        sigmas = [LOCAL_SIGMA if change.local else 0.0 for change in changes]
+        x = x + share * (x - blur(x[:, None].clone(), sigmas, up)[:, 0])
+    return x
 
 
 def percentiles(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

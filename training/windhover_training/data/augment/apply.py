@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from windhover_training.data.augment.cutouts import lay_colour, lay_thermal
 from windhover_training.data.augment.lamps import light_lamps
 from windhover_training.data.augment.params import (
+    LOCAL_SIGMA,
     ColourParams,
     ColourView,
     CropParams,
@@ -141,6 +142,10 @@ def change_thermal(x: Levels, change: ThermalParams) -> Pixels:
         rows, columns = change.gradient
         x += np.linspace(-rows, rows, x.shape[0], dtype=np.float32)[:, None]
         x += np.linspace(-columns, columns, x.shape[1], dtype=np.float32)
+    if change.gamma != 1.0:
+        x = np.float32(255) * (np.clip(x, 0, 255) / np.float32(255)) ** np.float32(change.gamma)
+    if change.local:
+        x += np.float32(change.local) * (x - cv2.GaussianBlur(x, (0, 0), LOCAL_SIGMA))
     return _finished(x, change.blur, change.noise)
 
 

@@ -252,6 +252,9 @@ def draw_intensity(
     """
     stretch, invert, gradient, blur, noise = rng.random(5).tolist()
     rows, columns = rng.uniform(-25, 25, 2).tolist() if gradient < a.gradient else (0.0, 0.0)
+    gamma, local = 1.0, 0.0
+    if a.tone and rng.random() < a.tone:
+        gamma, local = math.exp(rng.normal(0, 0.3)), float(rng.uniform(-0.3, 1.2))
     return ThermalParams(
         fades=fades,
         lamps=lamps,
@@ -260,6 +263,8 @@ def draw_intensity(
         gain=float(rng.uniform(*a.gain)),
         level=float(rng.uniform(-a.level, a.level)),
         gradient=(rows, columns),
+        gamma=gamma,
+        local=local,
         blur=float(rng.uniform(0.4, 1.1)) if blur < a.blur else 0.0,
         noise=draw_noise(float(rng.uniform(1, 7)), rng) if noise < a.noise else None,
         keep_empty=keep_empty,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,6 +134,10 @@ class Lamps:
     steel: float | None
 
 
+#: Standard deviation of what is around a pixel where local contrast changes, pixels.
+LOCAL_SIGMA: Final = 9.0
+
+
 @dataclass(frozen=True, slots=True)
 class ThermalParams:
     """How a thermal picture is changed, in this order.
@@ -145,6 +150,8 @@ class ThermalParams:
         gain: factor of the distance from the mean level.
         level: added to all.
         gradient: levels added from the middle to the lowest row and to the last column.
+        gamma: exponent of levels as shares of 255; 1 leaves them.
+        local: share of a level's distance from those around it that is added: local contrast.
         blur: standard deviation of a Gaussian, pixels; 0 for none.
         noise: what is added.
         keep_empty: leave what the camera does not see at 0.
@@ -157,6 +164,8 @@ class ThermalParams:
     gain: float = 1.0
     level: float = 0.0
     gradient: tuple[float, float] = (0.0, 0.0)
+    gamma: float = 1.0
+    local: float = 0.0
     blur: float = 0.0
     noise: Noise | None = None
     keep_empty: bool = False

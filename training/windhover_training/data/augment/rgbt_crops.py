@@ -188,6 +188,7 @@ class RgbtSampler(CropSampler):
             invert=augmentation.thermal_invert,
             gain=augmentation.thermal_gain,
             level=augmentation.thermal_level,
+            tone=augmentation.thermal_tone,
             stretch=0.1,
             blur=augmentation.blur,
         )

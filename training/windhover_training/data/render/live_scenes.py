@@ -68,7 +68,7 @@ class LiveScenes:
             stream: which scenes, and how many.
             executor: of :func:`~windhover_evaluation.fan_out.open_executor`.
         """
-        (self._part,) = (part for part in parts(1) if part.name == split)
+        (self._part,) = (part for part in parts(1, stream.textures) if part.name == split)
         self._stream, self._executor = stream, executor
         self._waiting: dict[int, Future[list[Sample]]] = {}
         self._lock = threading.Lock()

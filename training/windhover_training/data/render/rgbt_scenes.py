@@ -27,7 +27,8 @@ from windhover_sim.calibration import true_homography
 from windhover_training.data.convert.truth_file import write_truth
 from windhover_training.data.render.thermal_scenes import LEAST_VISIBLE, time_of_day
 
-#: What rgbt-n tells apart. A rendered two-wheeler is a motorcycle, its box has the rider.
+#: What rgbt-n tells apart. A rendered two-wheeler is a motorcycle; who rides it is a person, and
+#: a bicycle is nothing.
 RGBT_LABELS: Final = ("person", "weapon", "motorcycle", "vehicle")
 _RGBT_ID: Final = {"person": 0, "weapon": 1, "two-wheeler": 2, "vehicle": 3}
 #: A weapon whose visible part is shorter than this in the RGB image, pixels, is one head
@@ -47,6 +48,8 @@ class Part:
         held_out: cameras as specified and 30-50 m, instead of training's wider ranges.
         empty: nobody and nothing to be found in it.
         armed: crowds of people with weapons and with what looks like them.
+        varied: light, cameras, clothes and things that the plain scenes do not have, bicycles too.
+        textures: folder of pictures for the ground, for most of the varied scenes.
     """
 
     name: str
@@ -55,16 +58,24 @@ class Part:
     held_out: bool = False
     empty: bool = False
     armed: bool = False
+    varied: bool = False
+    textures: Path | None = None
 
 
-def parts(count: int) -> list[Part]:
-    """The splits of a data set with ``count`` training scenes."""
+def parts(count: int, textures: Path | None = None) -> list[Part]:
+    """The splits of a data set.
+
+    Args:
+        count: training scenes.
+        textures: folder of pictures for the ground (:mod:`windhover_sim.textures`), or none.
+    """
+    varied = partial(Part, varied=True, textures=textures)
     return [
-        Part("train", range(100_000, 100_000 + count)),
+        varied("train", range(100_000, 100_000 + count)),
         # A weapon in every other crop teaches little in a run of hours: here they are many.
-        Part("armed", range(200_000, 200_000 + max(1, count // 2)), armed=True),
+        varied("armed", range(200_000, 200_000 + max(1, count // 2)), armed=True),
         # What is nothing and looks like something: bins, blocks, lamps, foliage.
-        Part("clear", range(300_000, 300_000 + max(1, count // 5)), empty=True),
+        varied("clear", range(300_000, 300_000 + max(1, count // 5)), empty=True),
         Part("val", range(1_000, 1_040), held_out=True),
         # One frame in a hundred may be wrong: a hundred scenes are too few to choose by.
         Part("val-empty", range(600, 1_000), frames=1, held_out=True, empty=True),
@@ -123,7 +134,22 @@ def draw_scene(seed: int, part: Part) -> SceneConfig:
             crowding=0.75,
             altitude_m=float(rng.uniform(28, 46)),
         )
-    return config
+    return _varied(config, part) if part.varied else config
+
+
+def _varied(config: SceneConfig, part: Part) -> SceneConfig:
+    """The same scene, three times in four under another sky and with more about."""
+    rng = np.random.default_rng((31_000, config.seed))
+    if rng.random() < 0.25:
+        return config
+    empty = not (config.n_people + config.n_armed + config.n_cars + config.n_motorcycles)
+    textured = part.textures is not None and rng.random() < 0.8
+    return replace(
+        config,
+        variety=float(rng.uniform(0.3, 1)),
+        n_bicycles=0 if empty else int(rng.integers(0, 5)),
+        textures=str(part.textures) if textured else "",
+    )
 
 
 def registered(frame: SceneFrame) -> NDArray[np.uint8]:
@@ -159,6 +185,8 @@ def truth_rows(frame: SceneFrame) -> list[dict[str, Any]]:
     truth, rows = frame.rgb_truth, []
     for box, kind, visible in zip(truth.boxes, truth.class_ids, truth.visibility, strict=True):
         label = SCENE_LABELS[kind]
+        if label not in _RGBT_ID:
+            continue
         sides = box[2:] - box[:2]
         tiny = label == "weapon" and sides.max() < LEAST_WEAPON_PX
         rows.append(

@@ -53,6 +53,8 @@ KINDS = {
     "rgbt_n_thermal_mean": "interpolate",
     "rgbt_n_thermal_p4_2_mean": "interpolate",
     "rgbt_n_thermal_p4_mean": "interpolate",
+    "rgbt_n_varied_mean": "interpolate",
+    "rgbt_n_varied_stock": "interpolate",
     "rgbt_n_weapons": "weapons",
     "second_look": "second-look",
     "teacher": "bootstrap",

@@ -18,6 +18,7 @@ from windhover_training.data.augment.heavy import HeavyAugmentation
 from windhover_training.data.convert.split import load_held_out
 from windhover_training.data.readers.labels import load_label_map
 from windhover_training.engine.model import build_as
+from windhover_training.engine.warm_start import read_weights, warm_start
 from windhover_training.export.card import CARD_KEYS
 from windhover_training.phases.ablation import AblationConfig
 from windhover_training.phases.base import check_inputs
@@ -190,3 +191,26 @@ def test_every_set_of_a_released_model_is_in_the_manual_with_its_licence(name: s
     missing = sorted(used - listed.keys())
     assert not missing, f"{name}: {missing} in no row of docs/guides/train.md"
     assert all(listed[each][3].strip() for each in used)
+
+
+def released(config: Any) -> Path | None:
+    """The released bundle that a config goes on from."""
+    paths = [getattr(config, name, None) for name in ("pretrained", "trained", "start")]
+    return next((path for path in paths if path is not None and path.parts[0] == "models"), None)
+
+
+def test_what_goes_on_from_a_release_takes_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    configs = [
+        load_config(CONFIGS / f"{file}.yaml", load_phase(phase).config)
+        for file, phase in SHIPPED.items()
+        if phase in ("fusion", "interpolate", "detector")
+    ]
+    begun = [(config, path) for config in configs if (path := released(config)) is not None]
+    assert len(begun) >= 4
+    for config, path in begun:
+        weights = read_weights(path)
+        model = build_as(ModelSpec.model_validate(config.model_dump()))
+        warm_start(model, weights, range(len(config.labels)))
+        kept = {name.split(".")[0] for name in model.state_dict()}
+        assert {name.split(".")[0] for name in weights} - {"pixel_scale"} <= kept, config.name

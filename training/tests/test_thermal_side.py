@@ -222,3 +222,9 @@ def test_a_thermal_level_is_behind_one_merge(other: dict[str, object]) -> None:
     assert FusionConfig.model_validate(own).spec.thermal_level == "p4"
     with pytest.raises(ValidationError, match="thermal_level needs"):
         FusionConfig.model_validate(own | other)
+
+
+def test_thermal_layers_behind_the_merge_are_not_left_out_in_silence() -> None:
+    weights = read_weights(Path(__file__).parents[2] / "models/rgbt-n/float.onnx")
+    with pytest.raises(DataError, match="set thermal_level to p4"):
+        warm_start(RgbtModel("yolo11n.yaml", 4, "cbam", ("p3",)), weights, range(4))

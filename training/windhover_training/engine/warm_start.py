@@ -45,6 +45,7 @@ _OWN: Final = {1: slice(3, 4), 3: slice(0, 3)}
 #: What eight bits lose of a merge's kernel is a convolution of its own in a graph.
 _FINE: Final = ".fine.weight"
 #: Head, branch and level in the name of a tensor.
+_ADDITION: Final = "addition.weight"
 _BRANCH: Final = re.compile(r"model\.(\d+)\.((?:one2one_)?cv[23])\.(\d+)\.(.+)")
 #: Logit of a class that nothing has been taught of: a score of 0.0001.
 _UNKNOWN: Final = -9.0
@@ -123,6 +124,19 @@ def check_head(model: DetectionModel, weights: Mapping[str, Any]) -> None:
         )
 
 
+def check_thermal_level(model: DetectionModel, weights: Mapping[str, Any]) -> None:
+    """Refuse weights for both cameras whose thermal layers behind the merge would be left out.
+
+    Raises:
+        DataError: they would; says what to set.
+    """
+    if _ADDITION in weights and hasattr(model, "colour") and not hasattr(model, "addition"):
+        raise DataError(
+            "the weights to start from have thermal layers behind the merge, the model has none; "
+            "set thermal_level to p4"
+        )
+
+
 def other_width(model: DetectionModel, weights: Mapping[str, Any]) -> int | None:
     """How wide the class layers of weights are; None where that is as wide as the model's."""
     width = _width_inside(weights)
@@ -167,8 +181,10 @@ def warm_start(model: DetectionModel, weights: Weights, classes: Sequence[int | 
         How many convolutions were taken over.
 
     Raises:
-        DataError: few fit, they lack a class, or the head is wider or narrower on its inside.
+        DataError: few fit, they lack a class, the head is wider or narrower on its inside, or
+            their thermal backbone goes on further than the model's.
     """
+    check_thermal_level(model, weights)
     taken, possible, weights = 0, 0, line_up(model, _of_its_camera(model, weights))
     for name, module in model.named_modules():
         source, part = name, name.split(".")[0] + "."

@@ -13,10 +13,10 @@ from typing import Final
 
 import cv2
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from windhover.errors import ConfigError
+from windhover.plain_yaml import YamlError, read_yaml
 from windhover_sim.noise import Field
 
 #: Materials of the ground that a picture may stand for.
@@ -91,11 +91,11 @@ def _wrapped(start: int, stop: int, period: int) -> NDArray[np.int64]:
 def _read_index(folder: Path) -> tuple[tuple[str, str, float], ...]:
     path = folder / INDEX_FILE
     try:
-        rows = yaml.safe_load(path.read_text(encoding="utf-8"))
+        rows = read_yaml(path)
         index = tuple(
             (str(row["file"]), str(row["material"]), float(row["pixels_per_metre"])) for row in rows
         )
-    except (OSError, yaml.YAMLError, TypeError, KeyError, ValueError) as error:
+    except (OSError, YamlError, TypeError, KeyError, ValueError) as error:
         raise ConfigError(f"{path}: not a list of textures: {error}") from None
     unknown = sorted({material for _, material, _ in index} - set(TEXTURED))
     if unknown or not index:

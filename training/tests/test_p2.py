@@ -51,7 +51,7 @@ def spec(model: str, bundle: str) -> ModelSpec:
     labels = list(Bundle.load(MODELS / bundle).labels)
     if bundle == "thermal-n":
         return ModelSpec(model=model, labels=labels, channels=1, head_classes=80)
-    return ModelSpec(model=model, labels=labels, fusion="cbam", head_classes=80)
+    return ModelSpec(model=model, labels=labels, fusion="cbam", head_classes=80, thermal_level="p4")
 
 
 def started(model: str, bundle: str) -> torch.nn.Module:

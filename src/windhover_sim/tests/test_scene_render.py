@@ -126,6 +126,8 @@ def test_weapons_belong_to_a_person() -> None:
     for frame in clip():
         truth = frame.truth
         weapons = truth.class_ids == SCENE_LABELS.index("weapon")
+        riders = (truth.class_ids == SCENE_LABELS.index("person")) & (truth.carrier_ids > 0)
+        assert (truth.carrier_ids[~weapons & ~riders] == 0).all()
         for box, carrier in zip(truth.boxes[weapons], truth.carrier_ids[weapons], strict=True):
             rows = truth.track_ids == carrier
             if rows.any():

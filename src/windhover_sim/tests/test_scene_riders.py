@@ -8,7 +8,7 @@ import functools
 import numpy as np
 import pytest
 
-from windhover_sim import Scene, SceneConfig, SceneFrame
+from windhover_sim import Scene, SceneConfig, SceneFrame, SceneTruth
 
 #: Both cameras have one lens, and are nearly at one place.
 ALIKE = SceneConfig(
@@ -37,8 +37,8 @@ def frame(config: SceneConfig) -> SceneFrame:
     return Scene(config).render(0, "both")
 
 
-def boxes_by_id(truth: object, which: str = "amodal") -> dict[int, np.ndarray]:
-    return dict(zip(truth.track_ids.tolist(), getattr(truth, which), strict=True))  # type: ignore[attr-defined]
+def boxes_by_id(truth: SceneTruth) -> dict[int, np.ndarray]:
+    return dict(zip(truth.track_ids.tolist(), truth.amodal, strict=True))
 
 
 @pytest.mark.parametrize(("config", "name"), [(ALIKE, "two-wheeler"), (CYCLES, "bicycle")])

@@ -118,6 +118,10 @@ class Climate:
         """Temperature of a material in the open, degrees Celsius."""
         return self.air_c + self.contrast * float(np.dot(self.phase, OFFSETS[material]))
 
+    def darkened(self, share: float) -> float:
+        """Share of the light that a shadow takes, from what it takes as a rule."""
+        return min(share * self.shadow, 0.9)
+
     def direct_sun(self, normals: NDArray[np.float64]) -> NDArray[np.float64]:
         """Direct sun on faces, 0..1, from ``(N, 3)`` unit normals."""
         return self.sunlight * np.clip(normals @ self.sun, 0, None)

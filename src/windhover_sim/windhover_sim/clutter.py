@@ -8,7 +8,7 @@ from typing import Final
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from windhover_sim.camera import NEAR_M, Floats
 from windhover_sim.climate import Climate
@@ -216,13 +216,10 @@ def lamp_shape(spot: Spot, climate: Climate) -> Shape:
         ]
     )
     steel, head = climate.surface("metal") + 2, climate.surface("lamp")
-    return Shape(
-        capsules=capsules_to_world(post, spot.x, spot.y, spot.heading),
-        faces=_NO_FACES,
-        layer=np.zeros(3, np.int64),
-        celsius=np.array([steel, steel, head], np.float32),
-        bgr=np.array([[120, 122, 124], [120, 122, 124], [210, 214, 216]], np.float32),
-        entity=np.zeros(3, np.uint8),
+    return capsule_body(
+        capsules_to_world(post, spot.x, spot.y, spot.heading),
+        [steel, steel, head],
+        [[120, 122, 124], [120, 122, 124], [210, 214, 216]],
     )
 
 
@@ -245,14 +242,7 @@ def trunk_shape(tree: Tree, climate: Climate) -> Shape:
     """The stem below a crown."""
     radius = 0.05 + 0.05 * tree.radius
     stem = np.array([[tree.x, tree.y, 0, radius, tree.x, tree.y, tree.height, radius * 0.7]])
-    return Shape(
-        capsules=stem,
-        faces=_NO_FACES,
-        layer=np.zeros(1, np.int64),
-        celsius=np.array([climate.surface("bark")], np.float32),
-        bgr=np.array([[58, 68, 84]], np.float32),
-        entity=np.zeros(1, np.uint8),
-    )
+    return capsule_body(stem, [climate.surface("bark")], [[58, 68, 84]])
 
 
 def crown_points(tree: Tree) -> Floats:
@@ -270,6 +260,24 @@ def crown_points(tree: Tree) -> Floats:
         for share, rise in rings
     ]
     return np.concatenate(points)
+
+
+def capsule_body(capsules: Floats, celsius: ArrayLike, bgr: ArrayLike) -> Shape:
+    """A static body of capsules.
+
+    Args:
+        capsules: ``(K, 8)`` world metres.
+        celsius: ``(K,)`` temperature of each.
+        bgr: ``(K, 3)`` colour of each, 0..255.
+    """
+    return Shape(
+        capsules=capsules,
+        faces=_NO_FACES,
+        layer=np.zeros(len(capsules), np.int64),
+        celsius=np.asarray(celsius, np.float32),
+        bgr=np.asarray(bgr, np.float32),
+        entity=np.zeros(len(capsules), np.uint8),
+    )
 
 
 def face_body(

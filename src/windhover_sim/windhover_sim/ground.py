@@ -146,8 +146,7 @@ class Ground:
         gain += 0.3 * _STREAK[m] * 0.12 * self._streak
         if self._climate.casts_shadows:
             shade = cv2.GaussianBlur(self._shade, (0, 0), 1.2).astype(np.float32) / 255
-            depth = min(0.62 * self._climate.shadow, 0.9)
-            gain *= 1 - depth * self._climate.sunlight * shade
+            gain *= 1 - self._climate.darkened(0.62) * self._climate.sunlight * shade
         palette = _COLOUR.copy()
         palette[_GRASS] += self._tint
         palette[_DIRT] += self._tint

@@ -87,8 +87,8 @@ class Canvas:
             shape: the body in the world.
             outline: the same in this camera.
             values: ``(K + F,)`` or ``(K + F, 3)`` what each part shows.
-            targets: name of the body and of what it carries; empty for a body
-                that is not in the truth.
+            targets: name of the body and of each entity on it, such as what it carries;
+                empty for a body that is not in the truth.
         """
         ids = _fill(outline, np.arange(1, len(outline.polygons) + 1))
         solid = ids > 0
@@ -164,6 +164,8 @@ class Canvas:
     ) -> None:
         fine = outline.fine
         kinds = entity[outline.order]
+        # What has no name of its own belongs to the body.
+        kinds = np.where(kinds < len(targets), kinds, 0)
         owner = np.concatenate([[255], kinds]).astype(np.uint8)[ids]
         for number, target in enumerate(targets):
             visible = owner == number

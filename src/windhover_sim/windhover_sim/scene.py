@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal
 
@@ -23,7 +23,7 @@ from windhover_sim.sensor import THERMAL_EXPOSURE_S, RgbSensor, ThermalSensor
 from windhover_sim.shapes import Shape, capsule_shadows, face_shadow
 from windhover_sim.truth import SceneTruth
 from windhover_sim.weather import apply_weather
-from windhover_sim.world import BICYCLE, TWO_WHEELER, World, is_behind
+from windhover_sim.world import World, is_behind
 
 Which = Literal["thermal", "rgb", "both"]
 
@@ -275,7 +275,7 @@ class Scene:
         """The ideal picture and its truth."""
         world, thermal = self._world, which == "thermal"
         image = render_ground(world.ground.thermal if thermal else world.ground.colour, camera)
-        bodies = self._visible_bodies(camera, t)
+        bodies = self._visible_bodies(camera, t, thermal)
         self._paint_shadows(image, camera, bodies, thermal)
         self._paint_sky(image, camera, thermal)
         canvas = Canvas(camera, image)
@@ -283,12 +283,9 @@ class Scene:
             if isinstance(item, Tree):
                 world.woods.paint(canvas, item, thermal)
             elif item.outline is not None:
-                shape, targets = item.shape, item.targets
+                shape = item.shape
                 values = shape.celsius if thermal else shape.bgr
-                if thermal and targets and targets[0].class_id in (TWO_WHEELER, BICYCLE):
-                    shape = replace(shape, entity=np.zeros_like(shape.entity))
-                    targets = (replace(targets[0], class_id=TWO_WHEELER),)
-                canvas.draw_body(shape, item.outline, values, targets)
+                canvas.draw_body(shape, item.outline, values, item.targets)
         if not thermal and self._rgb_sensor.lamps_lit:
             # What stands under a lamp takes the light of the ground behind it,
             # which is near enough at these sizes.
@@ -297,7 +294,7 @@ class Scene:
                 image[tile] *= 1 + _LAMP_GAIN * light[tile][..., None] * _LAMP_BGR
         return image, canvas.truth()
 
-    def _visible_bodies(self, camera: Camera, t: float) -> list[_VisibleBody]:
+    def _visible_bodies(self, camera: Camera, t: float, thermal: bool) -> list[_VisibleBody]:
         """Bodies near the view, outlined."""
         world = self._world
         found: list[tuple[Shape, Floats, tuple[Target, ...], Rect | None, bool]] = []
@@ -305,7 +302,8 @@ class Scene:
         radii = np.array([actor.radius for actor in world.actors])
         for row in np.flatnonzero(_in_view(camera, centres, radii + _SHADOW_ROOM_M)):
             actor = world.actors[row]
-            found.append((actor.shape(t), centres[row], actor.targets, None, actor.is_moving))
+            targets = actor.named(thermal=thermal)
+            found.append((actor.shape(t), centres[row], targets, None, actor.is_moving))
         for row in np.flatnonzero(_in_view(camera, *world.fixture_spheres)):
             fixture = world.fixtures[row]
             found.append((fixture.shape, fixture.centre, (), fixture.footprint, False))
@@ -352,7 +350,7 @@ class Scene:
                 # Ground cools within seconds by a few tenths, not by the full shade.
                 image[tile] -= np.float32(0.9) * share
             else:
-                image[tile] *= 1 - np.float32(min(0.6 * climate.shadow, 0.9)) * share[..., None]
+                image[tile] *= 1 - np.float32(climate.darkened(0.6)) * share[..., None]
 
     def _paint_sky(self, image: NDArray[np.float32], camera: Camera, thermal: bool) -> None:
         mask = horizon_mask(camera)

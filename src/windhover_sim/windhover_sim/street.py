@@ -13,11 +13,10 @@ import numpy as np
 
 from windhover_sim.camera import Floats
 from windhover_sim.climate import Climate
-from windhover_sim.clutter import face_body
+from windhover_sim.clutter import capsule_body, face_body
 from windhover_sim.layout import Spot
-from windhover_sim.shapes import FACE_CORNERS, Shape, box_faces, capsules_to_world, face, to_world
+from windhover_sim.shapes import Shape, box_faces, capsules_to_world, face, to_world
 
-_NO_FACES: Final = np.empty((0, FACE_CORNERS, 3))
 #: Colours B, G, R of bins, barriers and signs.
 _BRIGHT: Final = np.array(
     [[40, 40, 200], [40, 150, 60], [170, 90, 30], [30, 180, 220], [210, 214, 216], [52, 54, 56]]
@@ -99,13 +98,10 @@ def _capsules(rows: Floats, spot: Spot, climate: Climate, rng: np.random.Generat
     colour = _BRIGHT[int(rng.integers(len(_BRIGHT)))] * rng.uniform(0.5, 1.1)
     warm = climate.surface(str(rng.choice(["metal", "concrete", "wall"])))
     warm += float(rng.choice([0.0, 0.0, 5.0])) + 6 * climate.sunlight
-    return Shape(
-        capsules=capsules_to_world(rows, spot.x, spot.y, spot.heading),
-        faces=_NO_FACES,
-        layer=np.zeros(len(rows), np.int64),
-        celsius=np.full(len(rows), warm, np.float32),
-        bgr=np.repeat(np.clip(colour, 0, 255)[None], len(rows), axis=0).astype(np.float32),
-        entity=np.zeros(len(rows), np.uint8),
+    return capsule_body(
+        capsules_to_world(rows, spot.x, spot.y, spot.heading),
+        np.full(len(rows), warm),
+        np.repeat(np.clip(colour, 0, 255)[None], len(rows), axis=0),
     )
 
 

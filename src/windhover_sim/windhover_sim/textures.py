@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, get_args
 
 import cv2
 import numpy as np
@@ -20,7 +20,8 @@ from windhover.plain_yaml import YamlError, read_yaml
 from windhover_sim.noise import Field
 
 #: Materials of the ground that a picture may stand for.
-TEXTURED: Final = ("grass", "dirt", "asphalt", "paving")
+Textured = Literal["grass", "dirt", "asphalt", "paving"]
+TEXTURED: Final[tuple[str, ...]] = get_args(Textured)
 INDEX_FILE: Final = "textures.yaml"
 
 

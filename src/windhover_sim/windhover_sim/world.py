@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Final
@@ -40,7 +40,7 @@ from windhover_sim.street import street_shape
 from windhover_sim.textures import draw_textures
 from windhover_sim.vehicles import RigidBody, make_bicycle, make_car, make_lorry, make_motorcycle
 
-_PERSON, _WEAPON, TWO_WHEELER, _VEHICLE, BICYCLE = range(len(SCENE_LABELS))
+_PERSON, _WEAPON, _TWO_WHEELER, _VEHICLE, _BICYCLE = range(len(SCENE_LABELS))
 _SPEEDS: Final = {"walk": 1.35, "run": 3.4}
 
 
@@ -52,6 +52,13 @@ class Actor:
     path: Path
     targets: tuple[Target, ...]
     start_phase: float = 0.0
+
+    def named(self, *, thermal: bool) -> tuple[Target, ...]:
+        """The targets of one camera's truth; in thermal a two-wheeler has its riders in it."""
+        machine = self.targets[0]
+        if thermal and machine.class_id in (_TWO_WHEELER, _BICYCLE):
+            return (replace(machine, class_id=_TWO_WHEELER),)
+        return self.targets
 
     def shape(self, t: float) -> Shape:
         """The body at ``t`` seconds."""
@@ -112,18 +119,20 @@ class World:
             self.climate = self.climate.varied(varied, config.variety)
         self.reach = _view_radius(self.flight.camera("thermal", 0.0))
         self.layout = make_layout(place, self.reach, config.clutter)
-        textures = None
-        if config.textures:
-            textures = draw_textures(FilePath(config.textures), varied, TEXTURE_SCALE)
+        textures = (
+            draw_textures(FilePath(config.textures), varied, TEXTURE_SCALE)
+            if config.textures
+            else None
+        )
         self.ground = Ground(ground, self.layout, self.climate, textures)
         self.woods = TreePainter(woods, self.climate)
         self.fixtures = self._make_fixtures(props)
         self._last_id = 0
         self._parked: list[tuple[float, float, float]] = []
         parked = self._cars(traffic)
-        bikes = self._two_wheelers(traffic, config.n_motorcycles, make_motorcycle, TWO_WHEELER)
+        bikes = self._two_wheelers(traffic, config.n_motorcycles, make_motorcycle, _TWO_WHEELER)
         people = self._people(crowd, extra)
-        cycles = self._two_wheelers(varied, config.n_bicycles, make_bicycle, BICYCLE)
+        cycles = self._two_wheelers(varied, config.n_bicycles, make_bicycle, _BICYCLE)
         self.actors = [*parked, *bikes, *people, *cycles]
         self._add_static_shadows()
 

@@ -28,8 +28,7 @@ def render_rgbt(
     if jobs is not None:
         typer.echo("note: --jobs is --workers now and will go", err=True)
         workers = jobs
-    splits = parts(count, None if textures is None else textures.resolve())
-    render_splits(splits, only, render_part, out, workers, cluster, "images")
+    render_splits(parts(count, textures), only, render_part, out, workers, cluster, "images")
 
 
 def cut_textures(

@@ -44,8 +44,9 @@ _BESIDE: Final = ("colour.", "thermal.")
 _OWN: Final = {1: slice(3, 4), 3: slice(0, 3)}
 #: What eight bits lose of a merge's kernel is a convolution of its own in a graph.
 _FINE: Final = ".fine.weight"
-#: Head, branch and level in the name of a tensor.
+#: What adds the thermal layers behind the merge.
 _ADDITION: Final = "addition.weight"
+#: Head, branch and level in the name of a tensor.
 _BRANCH: Final = re.compile(r"model\.(\d+)\.((?:one2one_)?cv[23])\.(\d+)\.(.+)")
 #: Logit of a class that nothing has been taught of: a score of 0.0001.
 _UNKNOWN: Final = -9.0

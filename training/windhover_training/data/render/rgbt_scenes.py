@@ -70,6 +70,7 @@ def parts(count: int, textures: Path | None = None) -> list[Part]:
         count: training scenes.
         textures: folder of pictures for the ground (:mod:`windhover_sim.textures`), or none.
     """
+    textures = None if textures is None else textures.resolve()
     varied = partial(Part, varied=True, textures=textures)
     return [
         varied("train", range(100_000, 100_000 + count)),

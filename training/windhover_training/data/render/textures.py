@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import cv2
 import yaml
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, RootModel
 
-from windhover.errors import ConfigError, DataError
-from windhover_sim.textures import INDEX_FILE
-from windhover_training.config import Strict
+from windhover.errors import DataError
+from windhover_sim.textures import INDEX_FILE, Textured
+from windhover_training.config import Strict, load_config
 
 
 class Patch(Strict):
@@ -28,7 +28,7 @@ class Patch(Strict):
     set: str
     image: str
     box: tuple[int, int, Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]]
-    material: Literal["grass", "dirt", "asphalt", "paving"]
+    material: Textured
     pixels_per_metre: float = Field(gt=0)
 
 
@@ -38,11 +38,7 @@ def read_patches(path: Path) -> list[Patch]:
     Raises:
         ConfigError: it can't be read or is no such list.
     """
-    try:
-        rows = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return TypeAdapter(list[Patch]).validate_python(rows)
-    except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise ConfigError(f"{path}: {error}") from None
+    return load_config(path, RootModel[list[Patch]]).root
 
 
 def cut_textures(patches: list[Patch], sets: Path, out: Path) -> int:

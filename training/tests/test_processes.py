@@ -75,6 +75,31 @@ def test_two_processes_give_the_gradients_of_one(config: Path, tmp_path: Path) -
     assert {"best.pt", "final.pt", "metrics.json"} <= {p.name for p in (tmp_path / "two").iterdir()}
 
 
+MEETING = """
+import sys
+from pathlib import Path
+import torch
+from windhover_training.engine.processes import help_leader, run_distributed, together
+
+def work(rank):
+    torch.optim.AdamW(torch.nn.Linear(2, 2).parameters()).zero_grad()
+
+with together() as here:
+    run_distributed(work, 0) if here.rank == 0 else help_leader()
+threads = {p.read_text().strip() for p in Path("/proc/self/task").glob("*/comm")}
+sys.exit(str(threads) if any("gloo" in name for name in threads) else 0)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are named in Linux only")
+def test_no_thread_of_the_group_outlives_the_meeting(tmp_path: Path) -> None:
+    # One that does may abort a finished run while its interpreter ends.
+    script = tmp_path / "meeting.py"
+    script.write_text(MEETING)
+    done = run(["torch.distributed.run", "--nproc-per-node=2", str(script)])
+    assert done.returncode == 0, done.stderr
+
+
 def test_what_goes_wrong_in_the_processes_is_one_line(config: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.pt").write_bytes(b"no checkpoint")
     command = [*TRAIN, "--config", str(config), "--run", str(tmp_path / "run")]

@@ -13,6 +13,7 @@ was measured for YOLO11n at 320 on two busy cores. So a process has one thread.
 from __future__ import annotations
 
 import datetime as dt
+import importlib
 import random
 import signal
 from collections.abc import Callable, Iterator
@@ -49,6 +50,10 @@ def together() -> Iterator[Place]:
         return
     if gpu_count() > here.local_rank:
         torch.cuda.set_device(here.local_rank)
+    # The first optimiser imports it. Imported while a group is there, it keeps the group, whose
+    # threads then outlive destroy_process_group; one that still held a tensor when the
+    # interpreter ended has aborted a finished run ("terminate called without an active exception").
+    importlib.import_module("torch._dynamo")
     dist.init_process_group("cpu:gloo,cuda:nccl" if gpu_count() else "gloo", timeout=_PATIENCE)
     before = {}
     if here.rank:

@@ -1,4 +1,4 @@
-"""Pictures of ground that are cut out of converted sets."""
+"""Pictures of ground, walls and cloth that are cut out of converted sets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from windhover.errors import ConfigError, DataError
-from windhover_sim.textures import draw_textures
+from windhover_sim.textures import TEXTURED, draw_textures
 from windhover_training.data.render.textures import Patch, cut_textures, read_patches
 
 
@@ -47,7 +47,7 @@ def test_what_is_not_there_is_told(tmp_path: Path, change: dict[str, object], me
 
 def test_the_list_that_is_kept_here_is_one_and_names_every_material() -> None:
     patches = read_patches(Path(__file__).parents[1] / "configs" / "textures.yaml")
-    assert {each.material for each in patches} == {"grass", "dirt", "asphalt", "paving"}
+    assert {each.material for each in patches} == set(TEXTURED)
 
 
 def test_a_bad_list_is_told(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
@@ -17,6 +17,7 @@ from windhover_sim.noise import fractal_noise
 from windhover_sim.paint import Canvas
 from windhover_sim.shapes import (
     FACE_CORNERS,
+    Covering,
     Shape,
     box_faces,
     capsules_to_world,
@@ -24,6 +25,7 @@ from windhover_sim.shapes import (
     normals,
     to_world,
 )
+from windhover_sim.textures import Cover
 
 _SPRITE: Final = 128
 _PANE: Final = np.array([70.0, 62.0, 52.0])
@@ -152,7 +154,11 @@ def _branches(rng: np.random.Generator) -> Sprite:
 
 
 def building_shape(
-    building: Building, climate: Climate, rng: np.random.Generator, lit_windows: float = 0.0
+    building: Building,
+    climate: Climate,
+    rng: np.random.Generator,
+    lit_windows: float = 0.0,
+    covers: tuple[Cover, Cover] | None = None,
 ) -> Shape:
     """Walls with rows of windows, a parapet and plant on the roof.
 
@@ -161,6 +167,7 @@ def building_shape(
         climate: weather.
         rng: random generator.
         lit_windows: share of windows with light behind them by night.
+        covers: pictures of its walls and of its roof.
     """
     r, h = building.footprint, building.height
     walls = box_faces((r.x0, r.x1), (r.y0, r.y1), (0.0, h))
@@ -182,7 +189,12 @@ def building_shape(
         for part in box_faces((x, x + size), (y, y + size), (h, h + 0.8)):
             faces.append(part)
             rows.append((3, warm, np.array([170, 174, 176]), 4.0))
-    return face_body(np.array(faces), rows, climate)
+    shape = face_body(np.array(faces), rows, climate)
+    if covers is None:
+        return shape
+    parts = np.zeros(len(faces), np.int64)
+    parts[: len(walls)] = [2, 1, 1, 1, 1]
+    return replace(shape, covering=Covering(covers, parts, (r.x0 % 7, r.y0 % 7)))
 
 
 def _windows(building: Building) -> list[Floats]:

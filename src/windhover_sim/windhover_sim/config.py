@@ -101,7 +101,8 @@ class SceneConfig:
         variety: 0 to 1, how far light, cameras, clothes and what stands about leave the plain
             set.
         n_bicycles: bicycles, most of them ridden.
-        textures: folder of pictures for the ground (:mod:`windhover_sim.textures`); "" for none.
+        textures: folder of pictures for ground, walls and clothes (:mod:`windhover_sim.textures`);
+            "" for none.
 
     Raises:
         ConfigError: a value is out of its range; the message gives the range.

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windhover_sim.camera import Camera, Floats
+from windhover_sim.covers import lay_covers
 from windhover_sim.outlines import Outline, Window, overlap
 from windhover_sim.shapes import Shape
 from windhover_sim.truth import SceneTruth
@@ -92,7 +93,7 @@ class Canvas:
         """
         ids = _fill(outline, np.arange(1, len(outline.polygons) + 1))
         solid = ids > 0
-        self._blend(ids, solid, outline, values)
+        self._blend(ids, solid, shape, outline, values)
         for drawn in self._drawn:
             drawn.hide(solid, outline.window, outline.fine)
         if targets:
@@ -134,13 +135,17 @@ class Canvas:
         self,
         ids: NDArray[np.uint16],
         solid: Mask,
+        shape: Shape,
         outline: Outline,
         values: NDArray[np.float32],
     ) -> None:
         fine = outline.fine
         table = np.concatenate([np.zeros_like(values[:1]), values[outline.order]])
         size = (ids.shape[1] // fine, ids.shape[0] // fine)
-        value = cv2.resize(table[ids], size, interpolation=cv2.INTER_AREA)
+        flat = table[ids]
+        if shape.covering is not None:
+            lay_covers(flat, ids, self.camera, shape, outline)
+        value = cv2.resize(flat, size, interpolation=cv2.INTER_AREA)
         alpha = cv2.resize(solid.astype(np.float32), size, interpolation=cv2.INTER_AREA)
         self._composite(np.asarray(alpha, np.float32), np.asarray(value), outline.window)
 

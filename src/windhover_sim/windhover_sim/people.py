@@ -12,7 +12,8 @@ from windhover_sim.camera import Floats
 from windhover_sim.carried import canopy, carried_parts, grips, item_surface
 from windhover_sim.climate import Climate
 from windhover_sim.kinds import WEAPON_KINDS
-from windhover_sim.shapes import FACE_CORNERS, Shape, capsules_to_world, to_world
+from windhover_sim.shapes import FACE_CORNERS, Covering, Shape, capsules_to_world, to_world
+from windhover_sim.textures import Cover
 
 _NO_FACES: Final = np.empty((0, FACE_CORNERS, 3))
 
@@ -30,6 +31,9 @@ _PARTS: Final = (
     + ["thigh", "shank", "shoe"] * 2
 )
 
+#: Which of the two clothes a part shows.
+_WORN: Final = {"torso": 1, "belly": 1, "shoulders": 1, "upper_arm": 1, "thigh": 2, "shank": 2}
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -45,6 +49,7 @@ class Person:
         celsius: temperature of every part, the carried ones last.
         bgr: colour of every part, likewise.
         kind: what the long object is: one of ``WEAPON_KINDS`` or ``LOOKALIKES``.
+        cloth: pictures of what is worn above and below, if any.
     """
 
     stature: float
@@ -56,6 +61,7 @@ class Person:
     celsius: NDArray[np.float32]
     bgr: NDArray[np.float32]
     kind: str = "rifle"
+    cloth: tuple[Cover, Cover] | None = None
 
     @property
     def armed(self) -> bool:
@@ -90,7 +96,16 @@ class Person:
             celsius=self.celsius[:total],
             bgr=self.bgr[:total],
             entity=np.concatenate([np.zeros(len(body), np.uint8), entity, above]),
+            covering=self._clothes(total),
         )
+
+    def _clothes(self, total: int) -> Covering | None:
+        if self.cloth is None:
+            return None
+        parts = np.zeros(total, np.int64)
+        parts[: len(_PARTS)] = [_WORN.get(part, 0) for part in _PARTS]
+        # A stature is no two people's, so that neither are the folds.
+        return Covering(self.cloth, parts, (7.3 * self.stature, 5.9 * self.build))
 
     def _carried(self, body: Floats) -> tuple[Floats, NDArray[np.uint8]]:
         parts: list[Floats] = []

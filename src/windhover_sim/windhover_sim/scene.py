@@ -14,6 +14,7 @@ from windhover.errors import ConfigError
 from windhover_sim.bands import lit_tiles
 from windhover_sim.camera import NEAR_M, Camera, Floats, Intrinsics
 from windhover_sim.config import SCENE_LABELS, SceneConfig
+from windhover_sim.glare import add_headlamps, glints
 from windhover_sim.ground import horizon_mask, render_ground
 from windhover_sim.layout import Rect, Tree
 from windhover_sim.outlines import Outline, outline_all
@@ -285,6 +286,8 @@ class Scene:
             elif item.outline is not None:
                 shape = item.shape
                 values = shape.celsius if thermal else shape.bgr
+                if world.glare is not None and shape.glossy and not thermal:
+                    values = values + glints(shape, camera, world.climate)
                 canvas.draw_body(shape, item.outline, values, item.targets)
         if not thermal and self._rgb_sensor.lamps_lit:
             # What stands under a lamp takes the light of the ground behind it,
@@ -292,6 +295,10 @@ class Scene:
             light = render_ground(world.ground.lamplight, camera)
             for tile in lit_tiles(light):
                 image[tile] *= 1 + _LAMP_GAIN * light[tile][..., None] * _LAMP_BGR
+        if not thermal and world.glare is not None:
+            for lamps, ahead in world.headlamps(t) if self._rgb_sensor.lamps_lit else ():
+                add_headlamps(image, camera, lamps, ahead)
+            world.glare.add(image, camera, world.climate)
         return image, canvas.truth()
 
     def _visible_bodies(self, camera: Camera, t: float, thermal: bool) -> list[_VisibleBody]:

@@ -9,10 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windhover_sim.camera import Camera, Floats
+from windhover_sim.textures import Cover
 
 _ARC = 6
 #: Corners every face is padded to; a wheel is a twelve-sided face.
 FACE_CORNERS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Covering:
+    """Pictures on the parts of a body.
+
+    Attributes:
+        covers: what is laid on.
+        parts: ``(K + F,)`` which of them a part shows, counted from 1; 0 for none. A face that
+            shows one has four corners.
+        start: metres along and across a part where its picture begins.
+    """
+
+    covers: tuple[Cover, ...]
+    parts: NDArray[np.int64]
+    start: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +45,8 @@ class Shape:
         bgr: ``(K + F, 3)`` colour under the scene's light, 0..255.
         entity: ``(K + F,)`` 0 for the body, 1 for what it carries, which
             is a separate object in the truth.
+        covering: pictures on its parts, if any.
+        glossy: whether the sun is mirrored in its faces.
     """
 
     capsules: Floats
@@ -36,6 +55,8 @@ class Shape:
     celsius: NDArray[np.float32]
     bgr: NDArray[np.float32]
     entity: NDArray[np.uint8]
+    covering: Covering | None = None
+    glossy: bool = False
 
 
 def face(corners: list[tuple[float, float, float]] | Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Ground from pictures: tiles that repeat, cut from photographs of real ground.
+"""Surfaces from pictures: tiles that repeat, cut from photographs of real ground and cloth.
 
 A folder of them has a ``textures.yaml``: a list of ``file``, ``material`` (one of
 :data:`TEXTURED`) and ``pixels_per_metre``.
@@ -19,10 +19,14 @@ from windhover.errors import ConfigError
 from windhover.plain_yaml import YamlError, read_yaml
 from windhover_sim.noise import Field
 
-#: Materials of the ground that a picture may stand for.
-Textured = Literal["grass", "dirt", "asphalt", "paving"]
-TEXTURED: Final[tuple[str, ...]] = get_args(Textured)
+#: Materials of the ground that a picture may stand for, and those of bodies.
+Ground = Literal["grass", "dirt", "asphalt", "paving"]
+Covered = Literal["wall", "roof", "cloth"]
+Textured = Ground | Covered
+TEXTURED: Final[tuple[str, ...]] = (*get_args(Ground), *get_args(Covered))
 INDEX_FILE: Final = "textures.yaml"
+#: Kelvin that a surface of twice the mean brightness differs by: folds, joints and stains.
+_WARMTH_K: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ def draw_textures(
     """
     index = _read_index(folder)
     found = {}
-    for material in TEXTURED:
+    for material in get_args(Ground):
         choices = [row for row in index if row[1] == material]
         if not choices:
             continue
@@ -76,6 +80,49 @@ def draw_textures(
         half = np.concatenate([small, small[:, ::-1]], axis=1)
         found[material] = _texture(np.concatenate([half, half[::-1]], axis=0))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """How the surface of bodies varies from its mean colour and warmth.
+
+    Attributes:
+        shade: of each level, each half of the one before: ``(h, w, 3)`` float32 that colours
+            are multiplied by, mean 1; repeats without a seam.
+        tone: likewise ``(h, w)`` float32, kelvin.
+        pixels_per_metre: of the first level.
+    """
+
+    shade: tuple[NDArray[np.float32], ...]
+    tone: tuple[Field, ...]
+    pixels_per_metre: float
+
+
+@lru_cache(maxsize=16)
+def read_covers(folder: Path, material: Covered) -> tuple[Cover, ...]:
+    """All of a folder's pictures of a material.
+
+    Raises:
+        ConfigError: the folder or a picture of it can't be read, or its index is no such list.
+    """
+    return tuple(
+        _cover(_read(folder / name), scale)
+        for name, its, scale in _read_index(folder)
+        if its == material
+    )
+
+
+def _cover(bgr: NDArray[np.uint8], pixels_per_metre: float) -> Cover:
+    half = np.concatenate([bgr, bgr[:, ::-1]], axis=1)
+    whole = np.concatenate([half, half[::-1]], axis=0).astype(np.float32)
+    # Black cloth is noise in a picture: as much is added as keeps it quiet.
+    shade = np.clip((whole + 20) / (whole.mean(axis=(0, 1)) + 20), 0.4, 1.8)
+    levels = [np.asarray(shade / shade.mean(axis=(0, 1)), np.float32)]
+    while min(levels[-1].shape[:2]) >= 16:
+        small = cv2.resize(levels[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        levels.append(np.asarray(small, np.float32))
+    tones = tuple(_WARMTH_K * (each.mean(axis=2) - 1) for each in levels)
+    return Cover(tuple(levels), tones, pixels_per_metre)
 
 
 def _texture(bgr: NDArray[np.uint8]) -> Texture:

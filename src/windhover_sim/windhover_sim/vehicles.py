@@ -1,10 +1,9 @@
-"""Cars, vans and two-wheelers with their riders."""
+"""Bodies that move without changing shape: cars, vans and lorries."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from typing import Final
 
@@ -34,7 +33,8 @@ _KINDS: Final = {
     "van": (5.2, 2.00, 2.10, 1.10, (1.90, 1.30), (-2.55, -2.60)),
 }
 _ODDS: Final = (0.4, 0.25, 0.25, 0.1)
-_PAINTS: Final = np.array(
+#: Colours B, G, R of coachwork.
+PAINTS: Final = np.array(
     [
         [225, 228, 230],
         [190, 194, 198],
@@ -92,6 +92,7 @@ class RigidBody:
             celsius=self.celsius + self.soak * direct_sun.astype(np.float32),
             bgr=np.clip(self.bgr * light[:, None], 0, 255).astype(np.float32),
             entity=self.entity,
+            glossy=True,
         )
 
     @property
@@ -100,7 +101,7 @@ class RigidBody:
         return int(self.entity.max())
 
 
-class _PartList:
+class PartList:
     """Collects faces and capsules with their paint, in paint order."""
 
     def __init__(self) -> None:
@@ -111,17 +112,20 @@ class _PartList:
         self._entities: list[int] = []
 
     def face(self, layer: int, corners: Floats, celsius: float, bgr: Floats, soak: float) -> None:
+        """Add a face, ``(12, 3)`` body metres as :func:`face` pads it."""
         self.faces.append(corners)
         self._face_rows.append((layer, celsius, bgr, soak))
 
     def capsule(
         self, layer: int, ends: list[float], celsius: float, bgr: Floats, entity: int = 0
     ) -> None:
+        """Add a capsule: x, y, z, radius of each end."""
         self.capsules.append(ends)
         self._capsule_rows.append((layer, celsius, bgr, 0.0))
         self._entities.append(entity)
 
     def build(self, radius: float, climate: Climate) -> RigidBody:
+        """The body, capsules before faces."""
         rows = self._capsule_rows + self._face_rows
         return RigidBody(
             capsules=np.array(self.capsules) if self.capsules else _NO_CAPSULES,
@@ -147,7 +151,7 @@ def make_car(rng: np.random.Generator, climate: Climate, engine_warmth: float) -
     kind = str(rng.choice(list(_KINDS), p=_ODDS))
     length, width, height, belt, screen, rear = _KINDS[kind]
     grow = float(rng.uniform(0.95, 1.06))
-    paint = _PAINTS[int(rng.integers(len(_PAINTS)))] * rng.uniform(0.85, 1.08)
+    paint = PAINTS[int(rng.integers(len(PAINTS)))] * rng.uniform(0.85, 1.08)
     dark = 1 - float(paint.mean()) / 255
     glass_bgr = np.array([62, 56, 50]) * rng.uniform(0.6, 1.2)
     metal = climate.surface("metal") + float(rng.normal(0, 0.8))
@@ -157,7 +161,7 @@ def make_car(rng: np.random.Generator, climate: Climate, engine_warmth: float) -
     bonnet = metal + engine_warmth * float(rng.uniform(9, 20))
     x1, hw = length / 2, width / 2
     roof_w, z0 = hw * (0.78 if kind != "van" else 0.92), 0.28
-    parts = _PartList()
+    parts = PartList()
     # Sides see the warm ground, the top sees the cold sky.
     side_c = metal + 2.2 * night + 2.0 * engine_warmth
     _lower_body(parts, (x1, hw, z0, belt), (metal, side_c, bonnet), paint, soak)
@@ -172,7 +176,7 @@ def make_car(rng: np.random.Generator, climate: Climate, engine_warmth: float) -
 
 
 def _lower_body(
-    parts: _PartList,
+    parts: PartList,
     size: tuple[float, float, float, float],
     warmth: tuple[float, float, float],
     paint: Floats,
@@ -201,7 +205,7 @@ def _lower_body(
 
 
 def _details(
-    parts: _PartList, size: tuple[float, float, float], climate: Climate, engine_warmth: float
+    parts: PartList, size: tuple[float, float, float], climate: Climate, engine_warmth: float
 ) -> None:
     """Lamps, plates and bumpers: the small contrasts that make a car's ends."""
     x1, hw, belt = size
@@ -221,7 +225,7 @@ def _details(
 _SIDES: Final = (1.0, -1.0)
 
 
-def _wheels(parts: _PartList, size: tuple[float, float], rubber: float) -> None:
+def _wheels(parts: PartList, size: tuple[float, float], rubber: float) -> None:
     x1, hw = size
     angle = np.linspace(0, 2 * math.pi, FACE_CORNERS, endpoint=False)
     for x in (0.62 * x1, -0.60 * x1):
@@ -233,7 +237,7 @@ def _wheels(parts: _PartList, size: tuple[float, float], rubber: float) -> None:
 
 
 def _cabin(
-    parts: _PartList,
+    parts: PartList,
     size: tuple[float, float, float, float],
     spans: tuple[tuple[float, float], tuple[float, float]],
     warmth: tuple[float, float],
@@ -289,60 +293,6 @@ def _cabin(
         parts.face(4, face(pane), glass, glass_bgr, 2.0)
 
 
-def make_motorcycle(rng: np.random.Generator, climate: Climate, ridden: bool) -> RigidBody:
-    """Draw a motorcycle or scooter, with its rider when it is ridden."""
-    hot = float(rng.uniform(0.6, 1.0)) if ridden else float(rng.choice([0.0, 0.0, 0.5]))
-    paint = _PAINTS[int(rng.integers(len(_PAINTS)))] * rng.uniform(0.7, 1.0)
-    metal = climate.surface("metal")
-    rubber = climate.surface("rubber") + 10 * hot
-    grow = float(rng.uniform(0.92, 1.08))
-    dark = np.array([36, 36, 38])
-    parts = _PartList()
-    add = parts.capsule
-    for x in (0.68, -0.66):
-        # Two short thick strokes across a ring read as a narrow wheel from any side.
-        for turn in np.arange(0, math.pi, math.pi / 3):
-            dx, dz = 0.25 * math.cos(turn), 0.25 * math.sin(turn)
-            add(0, [x - dx, 0, 0.31 - dz, 0.065, x + dx, 0, 0.31 + dz, 0.065], rubber, dark)
-    add(0, [0.68, 0, 0.35, 0.05, 0.42, 0, 0.95, 0.045], metal + 1, dark * 2)
-    add(0, [0.2, 0, 0.42, 0.17, -0.15, 0, 0.42, 0.16], climate.air_c + 3 + 42 * hot, dark * 1.6)
-    add(0, [0.1, -0.16, 0.3, 0.05, -0.7, -0.18, 0.42, 0.06], climate.air_c + 2 + 30 * hot, dark * 3)
-    add(0, [0.35, 0, 0.82, 0.14, 0.02, 0, 0.78, 0.12], metal + 3 * hot, paint)
-    add(0, [-0.05, 0, 0.76, 0.11, -0.72, 0, 0.82, 0.09], climate.air_c + 4 * hot, dark)
-    add(0, [0.36, 0.36, 1.0, 0.025, 0.36, -0.36, 1.0, 0.025], metal + 1, dark * 1.5)
-    add(0, [0.55, 0, 0.85, 0.09, 0.5, 0, 0.9, 0.09], climate.air_c + 10 * hot, paint)
-    if ridden:
-        _rider(parts, rng, climate)
-    body = parts.build(radius=1.5 * grow, climate=climate)
-    body.capsules[...] *= grow
-    return body
-
-
-def make_bicycle(rng: np.random.Generator, climate: Climate, ridden: bool) -> RigidBody:
-    """Draw a bicycle, with its rider when it is ridden."""
-    paint = _PAINTS[int(rng.integers(len(_PAINTS)))] * rng.uniform(0.6, 1.0)
-    metal, rubber = climate.surface("metal"), climate.air_c + 1.0
-    dark = np.array([42, 42, 44])
-    parts = _PartList()
-    add = parts.capsule
-    angle = np.linspace(0, 2 * math.pi, 9)
-    for x in (0.52, -0.52):
-        for a, b in pairwise(angle):
-            ends = [(x + 0.33 * math.cos(t), 0.35 + 0.33 * math.sin(t)) for t in (a, b)]
-            (x0, z0), (x1, z1) = ends
-            add(0, [x0, 0, z0, 0.022, x1, 0, z1, 0.022], rubber, dark)
-    saddle, crank, head = (-0.2, 0.9), (-0.05, 0.3), (0.38, 0.88)
-    tubes = [(saddle, crank), (crank, head), (saddle, head), (crank, (-0.52, 0.35))]
-    tubes += [(saddle, (-0.52, 0.35)), (head, (0.52, 0.35))]
-    for (x0, z0), (x1, z1) in tubes:
-        add(0, [x0, 0, z0, 0.02, x1, 0, z1, 0.02], metal, paint)
-    add(0, [-0.3, 0, 0.94, 0.06, -0.12, 0, 0.94, 0.035], climate.air_c, dark)
-    add(0, [0.4, 0.28, 1.0, 0.018, 0.4, -0.28, 1.0, 0.018], metal, dark * 1.5)
-    if ridden:
-        _rider(parts, rng, climate, passenger=False)
-    return parts.build(radius=1.4, climate=climate)
-
-
 def make_lorry(rng: np.random.Generator, climate: Climate, engine_warmth: float) -> RigidBody:
     """Draw a lorry or a bus, up to 8.5 m long: a cab and a box behind it.
 
@@ -354,11 +304,11 @@ def make_lorry(rng: np.random.Generator, climate: Climate, engine_warmth: float)
     bus = bool(rng.random() < 0.35)
     half, hw = float(rng.uniform(2.9, 4.2)), float(rng.uniform(1.05, 1.25))
     cab, tall = half - float(rng.uniform(1.5, 2.0)), float(rng.uniform(2.6, 3.4))
-    paint = np.clip(_PAINTS[int(rng.integers(len(_PAINTS)))] * rng.uniform(0.8, 1.1), 0, 255)
+    paint = np.clip(PAINTS[int(rng.integers(len(PAINTS)))] * rng.uniform(0.8, 1.1), 0, 255)
     load = paint if bus else np.clip(rng.uniform(90, 235) + rng.normal(0, 25, 3), 20, 245)
     metal = climate.surface("metal") + float(rng.normal(0, 0.8))
     glass, dark = climate.surface("glass"), np.array([62, 56, 50])
-    parts = _PartList()
+    parts = PartList()
     front = half if not bus else cab
     for part in box_faces((front - (half - cab), front), (-hw, hw), (0.5, tall * 0.8)):
         parts.face(0, part, metal + 3 * engine_warmth, paint, 12)
@@ -370,30 +320,3 @@ def make_lorry(rng: np.random.Generator, climate: Climate, engine_warmth: float)
     parts.face(2, face(screen), glass, dark, 2)
     _wheels(parts, (half, hw), climate.surface("rubber") + 14 * engine_warmth)
     return parts.build(radius=half + 0.6, climate=climate)
-
-
-def _rider(
-    parts: _PartList, rng: np.random.Generator, climate: Climate, *, passenger: bool = True
-) -> None:
-    top_c = climate.cloth(float(rng.uniform(0.3, 0.8)))
-    legs_c = climate.cloth(float(rng.uniform(0.3, 0.7)))
-    top = np.clip(rng.uniform(25, 210) + rng.normal(0, 40, 3), 12, 240)
-    legs = np.clip(rng.uniform(20, 120) + rng.normal(0, 12, 3), 10, 200)
-    helmet = np.clip(rng.uniform(20, 230) + rng.normal(0, 40, 3), 12, 245)
-    add = partial(parts.capsule, 0, entity=1)
-    add([-0.25, 0, 0.95, 0.15, -0.02, 0, 1.38, 0.16], top_c, top)
-    add([0.0, 0.18, 1.4, 0.08, 0.0, -0.18, 1.4, 0.08], top_c + 0.3, top)
-    add([0.06, 0, 1.6, 0.135, 0.1, 0, 1.63, 0.13], climate.cloth(0.75), helmet)
-    if passenger and rng.random() < 0.25:
-        behind = partial(parts.capsule, 0, entity=2)
-        behind([-0.55, 0, 0.95, 0.15, -0.42, 0, 1.36, 0.16], top_c - 0.8, legs * 1.2)
-        behind([-0.38, 0, 1.58, 0.12, -0.36, 0, 1.62, 0.12], climate.cloth(0.5), helmet * 0.7)
-    for side in _SIDES:
-        shoulder, elbow, hand = (0.0, 0.2, 1.38), (0.2, 0.34, 1.16), (0.38, 0.32, 1.02)
-        for a, b, r, warm in ((shoulder, elbow, 0.055, top_c), (elbow, hand, 0.045, top_c - 0.6)):
-            ends = [a[0], a[1] * side, a[2], r, b[0], b[1] * side, b[2], r * 0.85]
-            add(ends, warm, top * 0.95)
-        hip, knee, foot = (-0.2, 0.12, 0.88), (0.2, 0.24, 0.72), (0.0, 0.24, 0.34)
-        for a, b, r, warm in ((hip, knee, 0.09, legs_c), (knee, foot, 0.065, legs_c - 0.7)):
-            ends = [a[0], a[1] * side, a[2], r, b[0], b[1] * side, b[2], r * 0.8]
-            add(ends, warm, legs)

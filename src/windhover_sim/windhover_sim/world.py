@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path as FilePath
@@ -22,6 +22,7 @@ from windhover_sim.clutter import (
     trunk_shape,
 )
 from windhover_sim.config import SCENE_LABELS, SceneConfig
+from windhover_sim.glare import Glare
 from windhover_sim.ground import TEXTURE_SCALE, Ground
 from windhover_sim.kinds import LOOKALIKES
 from windhover_sim.layout import PERIOD_M, Rect, Spot, make_layout
@@ -37,8 +38,9 @@ from windhover_sim.paint import Target
 from windhover_sim.people import Person, make_person, varied_person, with_carried_item
 from windhover_sim.shapes import Shape, capsule_shadows, face_shadow
 from windhover_sim.street import street_shape
-from windhover_sim.textures import draw_textures
-from windhover_sim.vehicles import RigidBody, make_bicycle, make_car, make_lorry, make_motorcycle
+from windhover_sim.textures import Cover, Covered, draw_textures, read_covers
+from windhover_sim.two_wheelers import make_bicycle, make_motorcycle, make_panelled_motorcycle
+from windhover_sim.vehicles import RigidBody, make_car, make_lorry
 
 _PERSON, _WEAPON, _TWO_WHEELER, _VEHICLE, _BICYCLE = range(len(SCENE_LABELS))
 _SPEEDS: Final = {"walk": 1.35, "run": 3.4}
@@ -109,14 +111,16 @@ class World:
     def __init__(self, config: SceneConfig) -> None:
         self.config = config
         # One stream a part, so that more cars do not change the people's faces.
-        flight, weather, place, ground, woods, crowd, traffic, props, extra, varied = (
-            np.random.default_rng(child) for child in np.random.SeedSequence(config.seed).spawn(10)
-        )
-        self._varied = varied
+        streams = [
+            np.random.default_rng(child) for child in np.random.SeedSequence(config.seed).spawn(11)
+        ]
+        flight, weather, place, ground, woods, crowd, traffic, props, extra, varied = streams[:10]
+        self._varied, self._finish = varied, streams[10]
         self.flight = Flight(config, flight)
         self.climate = Climate.at(config.hour, weather)
         if config.variety:
             self.climate = self.climate.varied(varied, config.variety)
+        self.glare = Glare.draw(self._finish, config.variety) if config.variety else None
         self.reach = _view_radius(self.flight.camera("thermal", 0.0))
         self.layout = make_layout(place, self.reach, config.clutter)
         textures = (
@@ -146,7 +150,8 @@ class World:
         for building in layout.buildings:
             r = building.footprint
             centre = np.array([(r.x0 + r.x1) / 2, (r.y0 + r.y1) / 2, building.height / 2])
-            shape = building_shape(building, climate, rng, 0.5 * self.config.variety)
+            covers = self._draw_covers("wall", "roof")
+            shape = building_shape(building, climate, rng, 0.5 * self.config.variety, covers)
             found.append(Fixture(shape, centre, r))
         found += [
             Fixture(lamp_shape(lamp, climate), np.array([lamp.x, lamp.y, 3.0]))
@@ -161,6 +166,16 @@ class World:
                 middle = np.array([tree.x, tree.y, tree.height / 2])
                 found.append(Fixture(trunk_shape(tree, climate), middle))
         return found
+
+    def _draw_covers(self, *materials: Covered) -> tuple[Cover, Cover] | None:
+        """Pictures of two materials; ``None`` where the scene has no textures of one."""
+        if not self.config.textures:
+            return None
+        choices = [read_covers(FilePath(self.config.textures), each) for each in materials]
+        if not all(choices):
+            return None
+        first, second = (each[int(self._finish.integers(len(each)))] for each in choices)
+        return first, second
 
     def _street(self) -> list[Fixture]:
         """What stands about in a varied scene."""
@@ -239,6 +254,8 @@ class World:
         for index in range(count):
             ridden = bool(rng.random() < 0.75)
             body = make(rng, self.climate, ridden)
+            if class_id == _TWO_WHEELER and self._finish.random() < 0.75 * self.config.variety:
+                body = make_panelled_motorcycle(self._finish, self.climate, ridden)
             x, y = self._free_point(rng, 1.5)
             if not ridden:
                 path = stationary_path(x, y, float(rng.uniform(0, 2 * np.pi)))
@@ -286,6 +303,11 @@ class World:
         if config.variety:
             bodies, others = (
                 [varied_person(each, self._varied, self.climate, config.variety) for each in group]
+                for group in (bodies, others)
+            )
+        if config.textures:
+            bodies, others = (
+                [replace(each, cloth=self._draw_covers("cloth", "cloth")) for each in group]
                 for group in (bodies, others)
             )
         return self._walkers(rng, bodies, extra) + self._walkers(extra, others, extra)
@@ -391,6 +413,17 @@ class World:
                 self.ground.add_shadow(_shadow_points(fixture.shape.faces.reshape(-1, 3), sun))
         for tree in self.layout.trees:
             self.ground.add_shadow(_shadow_points(crown_points(tree), sun), dappled=True)
+
+    def headlamps(self, t: float) -> Iterator[tuple[Floats, Floats]]:
+        """Lamps, ``(2, 3)`` world metres, and where they shine, ``(3,)``, of all that drives."""
+        for actor in self.actors:
+            if isinstance(actor.body, RigidBody) and actor.targets[0].class_id == _VEHICLE:
+                x, y, heading, _ = actor.path.at(t)
+                ahead = np.array([np.cos(heading), np.sin(heading), 0.0])
+                aside = np.array([-ahead[1], ahead[0], 0.0])
+                front = np.array([x, y, 0.7]) + (actor.body.radius - 0.45) * ahead
+                if actor.is_moving:
+                    yield np.array([front + 0.6 * aside, front - 0.6 * aside]), ahead
 
     @cached_property
     def fixture_spheres(self) -> tuple[Floats, Floats]:

@@ -18,7 +18,8 @@ def render_rgbt(
     cluster: Cluster = None,
     only: Annotated[str | None, typer.Option(help="one split, such as armed")] = None,
     textures: Annotated[
-        Path | None, typer.Option(help="pictures for the ground, from data cut-textures")
+        Path | None,
+        typer.Option(help="pictures for ground, walls and clothes, from data cut-textures"),
     ] = None,
     jobs: Annotated[int | None, typer.Option(hidden=True, min=1, max=64)] = None,
 ) -> None:
@@ -39,7 +40,7 @@ def cut_textures(
     out: Annotated[Path, typer.Option(help="folder to write")] = WORKSPACE / "textures",
     force: Annotated[bool, typer.Option("--force", help="replace an earlier output")] = False,
 ) -> None:
-    """Cut pictures of real ground out of converted sets, for render-rgbt --textures."""
+    """Cut pictures of ground, walls and cloth out of converted sets, for render-rgbt --textures."""
     from windhover_training.data.render.textures import cut_textures, read_patches
 
     from ..outputs import new_folder

@@ -1,4 +1,4 @@
-"""Cuts ground out of real pictures, for rendered scenes (:mod:`windhover_sim.textures`)."""
+"""Cuts ground, walls and cloth out of real pictures, for :mod:`windhover_sim.textures`."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Patch(Strict):
         image: file name of the picture, whatever its split.
         box: x, y, width, height, pixels.
         material: that it shows.
-        pixels_per_metre: on the ground.
+        pixels_per_metre: of what it shows.
     """
 
     set: str
     image: str
-    box: tuple[int, int, Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]]
+    box: tuple[int, int, Annotated[int, Field(ge=16)], Annotated[int, Field(ge=16)]]
     material: Textured
     pixels_per_metre: float = Field(gt=0)
 

@@ -88,14 +88,19 @@ def _roof(spot: Spot, climate: Climate, rng: np.random.Generator) -> Shape:
     ring = np.column_stack([radius * np.cos(angle), radius * np.sin(angle), np.full(corners, tall)])
     top = np.array([0, 0, tall + 0.25 * radius])
     sides = [face(np.array([ring[i], ring[(i + 1) % corners], top])) for i in range(corners)]
-    colour = _BRIGHT[int(rng.integers(len(_BRIGHT)))] * rng.uniform(0.7, 1.1)
+    colour = _bright(rng, 0.7)
     warm = climate.air_c + float(rng.uniform(0, 3))
     rows = [(1, warm, colour * (0.8 if i % 2 else 1.0), 14.0) for i in range(corners)]
     return face_body(to_world(np.array(sides), spot.x, spot.y, spot.heading), rows, climate)
 
 
+def _bright(rng: np.random.Generator, least: float) -> Floats:
+    """A bright colour, B, G, R, worn down to ``least`` of itself at most."""
+    return np.asarray(_BRIGHT[int(rng.integers(len(_BRIGHT)))] * rng.uniform(least, 1.1))
+
+
 def _capsules(rows: Floats, spot: Spot, climate: Climate, rng: np.random.Generator) -> Shape:
-    colour = _BRIGHT[int(rng.integers(len(_BRIGHT)))] * rng.uniform(0.5, 1.1)
+    colour = _bright(rng, 0.5)
     warm = climate.surface(str(rng.choice(["metal", "concrete", "wall"])))
     warm += float(rng.choice([0.0, 0.0, 5.0])) + 6 * climate.sunlight
     return capsule_body(
@@ -118,7 +123,7 @@ def _boxes(
     for box in boxes:
         colour = np.repeat(rng.uniform(70, 200), 3) + rng.normal(0, 12, 3)
         if bright and rng.random() < 0.5:
-            colour = _BRIGHT[int(rng.integers(len(_BRIGHT)))] * rng.uniform(0.6, 1.1)
+            colour = _bright(rng, 0.6)
         faces += box_faces(*box)
         rows += [(0, warm + float(rng.normal(0, 0.8)), colour, 7.0)] * 5
     return face_body(to_world(np.array(faces), spot.x, spot.y, spot.heading), rows, climate)

@@ -217,6 +217,8 @@ RESULT_PAGES: Mapping[str, tuple[str, Sequence[str]]] = {
         ("fidelity-thermal-n-hit-uav", "fidelity-thermal-n-rendered", "fidelity-frames",
          "fidelity-rgbt-n-visdrone-val", "fidelity-rgbt-n-hit-uav",
          "fidelity-rgbt-n-rendered-scenes", "fidelity-rgbt-n-cars-from-above",
+         "fidelity-rgb-n-visdrone-val", "fidelity-rgb-n-rendered-scenes",
+         "fidelity-rgb-n-cars-from-above",
          "quantisation-ways", "quantisation-qat", "quantisation-htp"),
     ),
     "registration": ("Registration and pairing", ("registration-residual", "pairing")),

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from windhover_sim import Scene, SceneConfig
+from windhover_sim.actors import VEHICLE
 from windhover_sim.camera import Camera, Intrinsics, look_rotation
 from windhover_sim.climate import Climate
 from windhover_sim.glare import Glare, add_headlamps, glints
 from windhover_sim.shapes import Shape, box_faces
+from windhover_sim.world import World
 
 LENS = Intrinsics.from_hfov((320, 240), 60.0)
 DOWN = Camera(LENS, np.array([0.0, 0.0, 30.0]), look_rotation(0.0, np.pi / 2, 0.0))
@@ -107,3 +109,19 @@ def test_a_plain_scene_has_none_of_it_and_a_varied_one_repeats() -> None:
     bloom = {Glare.draw(np.random.default_rng(seed), 1.0).bloom for seed in range(5)}
     assert min(bloom) > 0
     assert max(bloom) <= 1
+
+
+def test_what_drives_has_its_lamps_in_front_and_what_is_parked_has_none() -> None:
+    world = World(SceneConfig(seed=1, n_cars=8, n_people=0, n_armed=0, n_motorcycles=1))
+    driving = [
+        actor
+        for actor in world.actors
+        if actor.targets[0].class_id == VEHICLE and not actor.path.is_stationary
+    ]
+    found = list(world.headlamps(1.0))
+    assert 0 < len(found) == len(driving) < 8
+    for actor, (lamps, ahead) in zip(driving, found, strict=True):
+        centre = np.array(actor.centre(1.0))
+        assert ((lamps - centre) @ ahead > 1.5).all()
+        assert float(actor.velocity(1.0) @ ahead) > 0
+        assert np.linalg.norm(lamps[0] - lamps[1]) == pytest.approx(1.2)

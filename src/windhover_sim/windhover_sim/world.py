@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Final
@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from windhover_sim.actors import BICYCLE, PERSON, TWO_WHEELER, VEHICLE, WEAPON, Actor, Fixture
 from windhover_sim.camera import Camera, Flight, Floats
 from windhover_sim.climate import Climate
 from windhover_sim.clutter import (
@@ -21,7 +22,7 @@ from windhover_sim.clutter import (
     lamp_shape,
     trunk_shape,
 )
-from windhover_sim.config import SCENE_LABELS, SceneConfig
+from windhover_sim.config import SceneConfig
 from windhover_sim.glare import Glare
 from windhover_sim.ground import TEXTURE_SCALE, Ground
 from windhover_sim.kinds import LOOKALIKES
@@ -30,7 +31,6 @@ from windhover_sim.motion import (
     Path,
     circling_path,
     driving_path,
-    gait_phase,
     stationary_path,
     walking_paths,
 )
@@ -42,67 +42,7 @@ from windhover_sim.textures import Cover, Covered, draw_textures, read_covers
 from windhover_sim.two_wheelers import make_bicycle, make_motorcycle, make_panelled_motorcycle
 from windhover_sim.vehicles import RigidBody, make_car, make_lorry
 
-_PERSON, _WEAPON, _TWO_WHEELER, _VEHICLE, _BICYCLE = range(len(SCENE_LABELS))
 _SPEEDS: Final = {"walk": 1.35, "run": 3.4}
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """An object of the truth: a body, its path and its names."""
-
-    body: Person | RigidBody
-    path: Path
-    targets: tuple[Target, ...]
-    start_phase: float = 0.0
-
-    def named(self, *, thermal: bool) -> tuple[Target, ...]:
-        """The targets of one camera's truth; in thermal a two-wheeler has its riders in it."""
-        machine = self.targets[0]
-        if thermal and machine.class_id in (_TWO_WHEELER, _BICYCLE):
-            return (replace(machine, class_id=_TWO_WHEELER),)
-        return self.targets
-
-    def shape(self, t: float) -> Shape:
-        """The body at ``t`` seconds."""
-        x, y, heading, walked = self.path.at(t)
-        if isinstance(self.body, RigidBody):
-            return self.body.shape(x, y, heading)
-        speed = self.path.speed(t)
-        # Short steps at low speed; a standing figure sways by a few degrees.
-        stride = float(np.clip(speed / 1.35, 0, 1) if speed < 2 else 1.0 + (speed - 2) * 0.35)
-        phase = self.start_phase + gait_phase(walked, self.body.stature)
-        if stride < 0.05:
-            stride, phase = 0.06, self.start_phase + 0.8 * t
-        return self.body.shape(x, y, heading, phase, min(stride, 1.35))
-
-    def velocity(self, t: float) -> Floats:
-        """``(3,)`` metres a second."""
-        before, after = self.path.at(t - 0.05), self.path.at(t + 0.05)
-        return np.array([after[0] - before[0], after[1] - before[1], 0.0]) * 10.0
-
-    def centre(self, t: float) -> tuple[float, float, float]:
-        """Middle of the body at ``t`` seconds, world metres."""
-        x, y, _, _ = self.path.at(t)
-        return x, y, 0.9 if isinstance(self.body, Person) else 0.7
-
-    @property
-    def radius(self) -> float:
-        """Of a sphere round the middle that contains the body, metres."""
-        return 1.9 if isinstance(self.body, Person) else self.body.radius
-
-    @property
-    def is_moving(self) -> bool:
-        """Whether its shadow is drawn in each frame, not once on the ground's map."""
-        return isinstance(self.body, Person) or not self.path.is_stationary
-
-
-@dataclass(frozen=True, slots=True)
-class Fixture:
-    """A body that stands still and is not in the truth."""
-
-    shape: Shape
-    centre: Floats
-    footprint: Rect | None = None
 
 
 class World:
@@ -134,9 +74,9 @@ class World:
         self._last_id = 0
         self._parked: list[tuple[float, float, float]] = []
         parked = self._cars(traffic)
-        bikes = self._two_wheelers(traffic, config.n_motorcycles, make_motorcycle, _TWO_WHEELER)
+        bikes = self._two_wheelers(traffic, config.n_motorcycles, make_motorcycle, TWO_WHEELER)
         people = self._people(crowd, extra)
-        cycles = self._two_wheelers(varied, config.n_bicycles, make_bicycle, _BICYCLE)
+        cycles = self._two_wheelers(varied, config.n_bicycles, make_bicycle, BICYCLE)
         self.actors = [*parked, *bikes, *people, *cycles]
         self._add_static_shadows()
 
@@ -196,7 +136,7 @@ class World:
             body = make_car(rng, self.climate, engine_warmth=float(rng.uniform(0.7, 1.0)))
             if self._varied.random() < 0.3 * config.variety:
                 body = make_lorry(self._varied, self.climate, engine_warmth=0.9)
-            actors.append(Actor(body, path, (Target(self._next_id(), _VEHICLE),)))
+            actors.append(Actor(body, path, (Target(self._next_id(), VEHICLE),)))
         for spot in self._parking(rng, config.n_cars - moving):
             engine_warmth = float(rng.choice([0.0, 0.25, 0.8], p=[0.7, 0.2, 0.1]))
             body = make_car(rng, self.climate, engine_warmth)
@@ -206,7 +146,7 @@ class World:
             for ahead in (-1.6, 0.0, 1.6):
                 along = spot.x + ahead * np.cos(heading), spot.y + ahead * np.sin(heading)
                 self._parked.append((float(along[0]), float(along[1]), 1.2))
-            actors.append(Actor(body, path, (Target(self._next_id(), _VEHICLE),)))
+            actors.append(Actor(body, path, (Target(self._next_id(), VEHICLE),)))
             if self.climate.phase[0] > 0.3:
                 self.ground.add_warm_patch(spot.x, spot.y, 1.2, 1.5 + 3.0 * engine_warmth)
         return actors
@@ -254,7 +194,7 @@ class World:
         for index in range(count):
             ridden = bool(rng.random() < 0.75)
             body = make(rng, self.climate, ridden)
-            if class_id == _TWO_WHEELER and self._finish.random() < 0.75 * self.config.variety:
+            if class_id == TWO_WHEELER and self._finish.random() < 0.75 * self.config.variety:
                 body = make_panelled_motorcycle(self._finish, self.climate, ridden)
             x, y = self._free_point(rng, 1.5)
             if not ridden:
@@ -275,9 +215,7 @@ class World:
                 centre = (x - radius * np.cos(phase), y - radius * np.sin(phase))
                 path = circling_path(centre, radius, speed, phase, duration)
             machine = Target(self._next_id(), class_id)
-            riders = [
-                Target(self._next_id(), _PERSON, machine.track_id) for _ in range(body.riders)
-            ]
+            riders = [Target(self._next_id(), PERSON, machine.track_id) for _ in range(body.riders)]
             actors.append(Actor(body, path, (machine, *riders)))
         return actors
 
@@ -337,9 +275,9 @@ class World:
         actors = []
         for body, path, phase in zip(bodies, paths, phases, strict=True):
             person = self._next_id()
-            targets: tuple[Target, ...] = (Target(person, _PERSON),)
+            targets: tuple[Target, ...] = (Target(person, PERSON),)
             if body.armed:
-                targets += (Target(self._next_id(), _WEAPON, person),)
+                targets += (Target(self._next_id(), WEAPON, person),)
             actors.append(Actor(body, path, targets, float(phase)))
         return actors
 
@@ -416,14 +354,8 @@ class World:
 
     def headlamps(self, t: float) -> Iterator[tuple[Floats, Floats]]:
         """Lamps, ``(2, 3)`` world metres, and where they shine, ``(3,)``, of all that drives."""
-        for actor in self.actors:
-            if isinstance(actor.body, RigidBody) and actor.targets[0].class_id == _VEHICLE:
-                x, y, heading, _ = actor.path.at(t)
-                ahead = np.array([np.cos(heading), np.sin(heading), 0.0])
-                aside = np.array([-ahead[1], ahead[0], 0.0])
-                front = np.array([x, y, 0.7]) + (actor.body.radius - 0.45) * ahead
-                if actor.is_moving:
-                    yield np.array([front + 0.6 * aside, front - 0.6 * aside]), ahead
+        lamps = (actor.headlamps(t) for actor in self.actors)
+        yield from filter(None, lamps)
 
     @cached_property
     def fixture_spheres(self) -> tuple[Floats, Floats]:

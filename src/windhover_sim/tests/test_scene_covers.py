@@ -121,7 +121,7 @@ def test_a_part_without_a_picture_stays_as_it_is(stripes: Cover) -> None:
     np.testing.assert_array_equal(values, 100)
 
 
-def test_pictures_change_no_truth_and_most_of_a_person(tmp_path: Path) -> None:
+def test_cloth_changes_people_alone_and_no_truth(tmp_path: Path) -> None:
     picture = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     save(tmp_path, cv2.GaussianBlur(picture, (0, 0), 3), "cloth")
     config = SceneConfig(seed=8, altitude_m=12.0, n_people=5, n_armed=1, time_of_day="day")

@@ -78,7 +78,7 @@ def test_tidy_ends_what_was_left_running_and_does_not_wait_for_it():
         "import subprocess, sys;"
         f"child = subprocess.Popen([sys.executable, '-c', {deaf!r}], stdout=subprocess.PIPE);"
         "child.stdout.readline(); print(child.pid, flush=True);"
-        "subprocess.Popen(['sh', '-c', 'sleep 600 & echo $!'])"
+        "subprocess.run(['sh', '-c', 'sleep 600 & echo $!'])"
     )
     command = [sys.executable, "-m", "embedded.tidy", sys.executable, "-c", code]
     # Returns once nobody has its output open any more.

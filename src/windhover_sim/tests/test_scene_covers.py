@@ -16,7 +16,7 @@ from windhover_sim.covers import lay_covers
 from windhover_sim.outlines import outline_all
 from windhover_sim.paint import Canvas
 from windhover_sim.shapes import FACE_CORNERS, Covering, Shape, box_faces
-from windhover_sim.textures import Cover, read_covers
+from windhover_sim.textures import Cover, Covered, read_covers
 
 DOWN = Camera(
     Intrinsics.from_hfov((640, 512), 60.0),
@@ -33,11 +33,11 @@ def stripes(tmp_path: Path) -> Cover:
     return save(tmp_path, picture, "wall")
 
 
-def save(folder: Path, picture: np.ndarray, material: str) -> Cover:
+def save(folder: Path, picture: np.ndarray, material: Covered) -> Cover:
     assert cv2.imwrite(str(folder / "a.png"), picture)
     row = {"file": "a.png", "material": material, "pixels_per_metre": 40.0}
     (folder / "textures.yaml").write_text(yaml.safe_dump([row]), encoding="utf-8")
-    (cover,) = read_covers(folder, "wall" if material == "wall" else "cloth")
+    (cover,) = read_covers(folder, material)
     return cover
 
 

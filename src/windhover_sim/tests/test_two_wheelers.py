@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -9,20 +11,21 @@ from windhover_sim.climate import Climate
 from windhover_sim.two_wheelers import (
     _MACHINES,
     _extrude,
+    _Panel,
     make_bicycle,
     make_motorcycle,
     make_panelled_motorcycle,
 )
-from windhover_sim.vehicles import PartList
+from windhover_sim.vehicles import PartList, RigidBody
 
 CLIMATE = Climate.at(13.0, np.random.default_rng(1))
-PANELS = [panel for row in _MACHINES.values() for panel in row[4]]
+PANELS = [panel for machine in _MACHINES for panel in machine.panels]
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=range(len(PANELS)))
-def test_a_panel_is_closed_and_looks_outwards(panel: object) -> None:
+def test_a_panel_is_closed_and_looks_outwards(panel: _Panel) -> None:
     parts = PartList()
-    _extrude(parts, panel, (20.0, np.zeros(3), 1.0))  # type: ignore[arg-type]
+    _extrude(parts, panel, (20.0, np.zeros(3), 1.0))
     faces = np.array(parts.faces)
     # The area vectors of a closed body sum to nothing; outward ones give its volume.
     fan = np.cross(faces[:, 1:-1] - faces[:, :1], faces[:, 2:] - faces[:, :1]) / 2
@@ -51,13 +54,12 @@ def test_machines_have_the_size_of_machines() -> None:
 
 
 @pytest.mark.parametrize("make", [make_motorcycle, make_panelled_motorcycle, make_bicycle])
-def test_riders_are_named_apart_from_their_machine(make: object) -> None:
-    counts = {
-        make(np.random.default_rng(seed), CLIMATE, True).riders  # type: ignore[operator]
-        for seed in range(30)
-    }
+def test_riders_are_named_apart_from_their_machine(
+    make: Callable[[np.random.Generator, Climate, bool], RigidBody],
+) -> None:
+    counts = {make(np.random.default_rng(seed), CLIMATE, True).riders for seed in range(30)}
     assert counts == ({1} if make is make_bicycle else {1, 2})
 
 
 def test_the_odds_of_machines_sum_to_one() -> None:
-    assert sum(row[0] for row in _MACHINES.values()) == pytest.approx(1.0)
+    assert sum(machine.odds for machine in _MACHINES) == pytest.approx(1.0)

@@ -34,10 +34,14 @@ def lay_covers(
         shape: the body, with a covering.
         outline: the same in this camera.
     """
-    assert shape.covering is not None
-    for row in np.flatnonzero(shape.covering.parts[outline.order]):
+    covering, fine = shape.covering, outline.fine
+    assert covering is not None
+    left, top = outline.window[:2]
+    begin = np.eye(3)
+    begin[:2, 2] = covering.start
+    for row in np.flatnonzero(covering.parts[outline.order]):
         part = int(outline.order[row])
-        corners = (outline.polygons[row] - outline.window[:2]) * outline.fine
+        corners = (outline.polygons[row] - [left, top]) * fine
         x0, y0 = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
         x1, y1 = np.ceil(corners.max(axis=0)).astype(int) + 1
         shown = ids[y0:y1, x0:x1] == row + 1
@@ -49,14 +53,12 @@ def lay_covers(
             else _face_plane(outline.polygons[row][:4], shape.faces[part - len(shape.capsules)][:4])
         )
         # Cells of the fine grid to pixels of the image, by their centres.
-        left, top = outline.window[:2]
-        fine = outline.fine
         to_pixel = np.array(
             [[1 / fine, 0, left + (x0 + 0.5) / fine], [0, 1 / fine, top + (y0 + 0.5) / fine]]
             + [[0, 0, 1]]
         )
-        cover = shape.covering.covers[int(shape.covering.parts[part]) - 1]
-        to_metre = _shift(shape.covering.start) @ to_part @ to_pixel
+        cover = covering.covers[int(covering.parts[part]) - 1]
+        to_metre = begin @ to_part @ to_pixel
         picture = _sample(cover, to_metre, shown.shape, grey=values.ndim == 2)
         cells = values[y0:y1, x0:x1]
         if values.ndim == 2:
@@ -117,10 +119,4 @@ def _capsule_plane(camera: Camera, capsule: Floats) -> Floats:
     out = np.eye(3)
     out[:2, :2] = turn
     out[:2, 2] = -turn @ pixels[0]
-    return out
-
-
-def _shift(start: tuple[float, float]) -> Floats:
-    out = np.eye(3)
-    out[:2, 2] = start
     return out

@@ -82,6 +82,11 @@ class Glare:
         for rows in row_bands(height):
             near = np.clip(0.5 + aside[0] * x + aside[1] * y[rows], 0, 1.2)
             image[rows] += (strength * near**2)[..., None] * np.array([0.92, 0.98, 1.0], np.float32)
+        if len(self.ghosts):
+            self._add_ghosts(image, aside, strength)
+
+    def _add_ghosts(self, image: NDArray[np.float32], aside: Floats, strength: float) -> None:
+        height, width = image.shape[:2]
         glow = np.zeros((height, width), np.float32)
         for place, radius, light in self.ghosts:
             centre = (np.array([width, height]) / 2 - aside * place * width / 2).astype(int)

@@ -12,7 +12,7 @@ from windhover_sim.camera import Floats
 from windhover_sim.carried import canopy, carried_parts, grips, item_surface
 from windhover_sim.climate import Climate
 from windhover_sim.kinds import WEAPON_KINDS
-from windhover_sim.shapes import FACE_CORNERS, Covering, Shape, capsules_to_world, to_world
+from windhover_sim.shapes import FACE_CORNERS, SIDES, Covering, Shape, capsules_to_world, to_world
 from windhover_sim.textures import Cover
 
 _NO_FACES: Final = np.empty((0, FACE_CORNERS, 3))
@@ -22,7 +22,6 @@ POSTURES: Final = ("walk", "run", "stand", "crouch", "sit", "prone")
 _OUTFITS: Final = {"hat": 0.5, "vest": 0.12, "dress": 0.2, "coat": 0.2, "uniform": 0.15}
 _VESTS: Final = np.array([[40, 240, 210], [30, 110, 250]], np.float32)
 CARRY_POSES: Final = ("port", "aim", "trail", "slung")
-_SIDES: Final = (1.0, -1.0)
 
 #: Parts in the order that `_limbs` gives them.
 _PARTS: Final = (
@@ -31,8 +30,10 @@ _PARTS: Final = (
     + ["thigh", "shank", "shoe"] * 2
 )
 
-#: Which of the two clothes a part shows.
-_WORN: Final = {"torso": 1, "belly": 1, "shoulders": 1, "upper_arm": 1, "thigh": 2, "shank": 2}
+_ABOVE: Final = ("torso", "belly", "shoulders", "upper_arm")
+_BELOW: Final = ("thigh", "shank")
+#: Which of the two clothes each part shows, 0 for neither.
+_WORN: Final = np.array([1 if p in _ABOVE else 2 if p in _BELOW else 0 for p in _PARTS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class Person:
         if self.cloth is None:
             return None
         parts = np.zeros(total, np.int64)
-        parts[: len(_PARTS)] = [_WORN.get(part, 0) for part in _PARTS]
+        parts[: len(_PARTS)] = _WORN
         # A stature is no two people's, so that neither are the folds.
         return Covering(self.cloth, parts, (7.3 * self.stature, 5.9 * self.build))
 
@@ -290,10 +291,10 @@ def _limbs(
         [lean + 0.05, 0, neck_z + 0.17, 0.09, lean + 0.05, 0, neck_z + 0.2, 0.095],
         [lean + 0.01, 0, neck_z + 0.2, 0.1, lean + 0.02, 0, neck_z + 0.235, 0.095],
     ]
-    for side in _SIDES:
+    for side in SIDES:
         shoulder = np.array([lean, 0.2 * side, neck_z - 0.06])
         parts += _arm(shoulder, side, phase, stride, None if grip is None else grip[side])
-    for side in _SIDES:
+    for side in SIDES:
         parts += _leg(posture, side, phase, stride, hip_z)
     body = np.array(parts)
     return _to_prone(body) if posture == "prone" else body

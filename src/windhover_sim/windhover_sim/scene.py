@@ -280,13 +280,14 @@ class Scene:
         self._paint_shadows(image, camera, bodies, thermal)
         self._paint_sky(image, camera, thermal)
         canvas = Canvas(camera, image)
+        glare = None if thermal else world.glare
         for item in self._far_to_near(camera, bodies):
             if isinstance(item, Tree):
                 world.woods.paint(canvas, item, thermal)
             elif item.outline is not None:
                 shape = item.shape
                 values = shape.celsius if thermal else shape.bgr
-                if world.glare is not None and shape.glossy and not thermal:
+                if glare is not None and shape.glossy:
                     values = values + glints(shape, camera, world.climate)
                 canvas.draw_body(shape, item.outline, values, item.targets)
         if not thermal and self._rgb_sensor.lamps_lit:
@@ -295,10 +296,10 @@ class Scene:
             light = render_ground(world.ground.lamplight, camera)
             for tile in lit_tiles(light):
                 image[tile] *= 1 + _LAMP_GAIN * light[tile][..., None] * _LAMP_BGR
-        if not thermal and world.glare is not None:
+        if glare is not None:
             for lamps, ahead in world.headlamps(t) if self._rgb_sensor.lamps_lit else ():
                 add_headlamps(image, camera, lamps, ahead)
-            world.glare.add(image, camera, world.climate)
+            glare.add(image, camera, world.climate)
         return image, canvas.truth()
 
     def _visible_bodies(self, camera: Camera, t: float, thermal: bool) -> list[_VisibleBody]:

@@ -12,6 +12,8 @@ from windhover_sim.camera import Camera, Floats
 from windhover_sim.textures import Cover
 
 _ARC = 6
+#: Left and right, signs of y in a body's frame.
+SIDES = (1.0, -1.0)
 #: Corners every face is padded to; a wheel is a twelve-sided face.
 FACE_CORNERS = 12
 

@@ -77,8 +77,7 @@ def draw_textures(
         picture = np.rot90(_read(folder / name), turns)
         factor = pixels_per_metre / scale * grow
         small = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        half = np.concatenate([small, small[:, ::-1]], axis=1)
-        found[material] = _texture(np.concatenate([half, half[::-1]], axis=0))
+        found[material] = _texture(_mirrored(np.asarray(small, np.uint8)))
     return found
 
 
@@ -113,8 +112,7 @@ def read_covers(folder: Path, material: Covered) -> tuple[Cover, ...]:
 
 
 def _cover(bgr: NDArray[np.uint8], pixels_per_metre: float) -> Cover:
-    half = np.concatenate([bgr, bgr[:, ::-1]], axis=1)
-    whole = np.concatenate([half, half[::-1]], axis=0).astype(np.float32)
+    whole = _mirrored(bgr).astype(np.float32)
     # Black cloth is noise in a picture: as much is added as keeps it quiet.
     shade = np.clip((whole + 20) / (whole.mean(axis=(0, 1)) + 20), 0.4, 1.8)
     levels = [np.asarray(shade / shade.mean(axis=(0, 1)), np.float32)]
@@ -123,6 +121,12 @@ def _cover(bgr: NDArray[np.uint8], pixels_per_metre: float) -> Cover:
         levels.append(np.asarray(small, np.float32))
     tones = tuple(_WARMTH_K * (each.mean(axis=2) - 1) for each in levels)
     return Cover(tuple(levels), tones, pixels_per_metre)
+
+
+def _mirrored(bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture with its mirror images beside and below it, so that it repeats without a seam."""
+    half = np.concatenate([bgr, bgr[:, ::-1]], axis=1)
+    return np.concatenate([half, half[::-1]], axis=0)
 
 
 def _texture(bgr: NDArray[np.uint8]) -> Texture:

@@ -12,10 +12,9 @@ import numpy as np
 
 from windhover_sim.camera import Floats
 from windhover_sim.climate import Climate
-from windhover_sim.shapes import FACE_CORNERS, box_faces, face
+from windhover_sim.shapes import FACE_CORNERS, SIDES, box_faces, face
 from windhover_sim.vehicles import PAINTS, PartList, RigidBody
 
-_SIDES: Final = (1.0, -1.0)
 _DARK: Final = np.array([36.0, 36.0, 38.0])
 
 
@@ -61,13 +60,33 @@ _CRUISER: Final = (
     _Panel(((-0.8, 0.62), (0.05, 0.64), (0.02, 0.74), (-0.8, 0.8)), 0.17, "dark"),
     _Panel(((-1.05, 0.35), (-0.6, 0.3), (-0.6, 0.62), (-1.0, 0.64)), 0.3, "dark"),
 )
-#: Odds, wheelbase, radius of the wheels and how wide the handlebar is.
-_MACHINES: Final = {
-    "scooter": (0.45, 1.26, 0.24, 0.32, _SCOOTER),
-    "standard": (0.3, 1.36, 0.31, 0.38, _STANDARD),
-    "sport": (0.15, 1.38, 0.31, 0.3, _SPORT),
-    "cruiser": (0.1, 1.56, 0.33, 0.44, _CRUISER),
-}
+
+
+@dataclass(frozen=True, slots=True)
+class _Machine:
+    """A kind of motorcycle: how often it is drawn, and its sizes in metres.
+
+    Attributes:
+        odds: of all kinds, which sum to 1.
+        wheelbase: between the axles.
+        wheel_radius: of both wheels.
+        handlebar: half of its width.
+        panels: bodywork.
+    """
+
+    odds: float
+    wheelbase: float
+    wheel_radius: float
+    handlebar: float
+    panels: tuple[_Panel, ...]
+
+
+_MACHINES: Final = (
+    _Machine(0.45, 1.26, 0.24, 0.32, _SCOOTER),
+    _Machine(0.3, 1.36, 0.31, 0.38, _STANDARD),
+    _Machine(0.15, 1.38, 0.31, 0.3, _SPORT),
+    _Machine(0.1, 1.56, 0.33, 0.44, _CRUISER),
+)
 
 
 def make_motorcycle(rng: np.random.Generator, climate: Climate, ridden: bool) -> RigidBody:
@@ -105,8 +124,9 @@ def make_panelled_motorcycle(rng: np.random.Generator, climate: Climate, ridden:
     From 40 m its tank, seat, shield and top case are a few pixels each, which is what tells
     it from a bicycle and from a person.
     """
-    odds = [row[0] for row in _MACHINES.values()]
-    _, base, radius, bar, panels = list(_MACHINES.values())[int(rng.choice(len(odds), p=odds))]
+    kind = rng.choice(len(_MACHINES), p=[machine.odds for machine in _MACHINES])
+    machine = _MACHINES[int(kind)]
+    base, radius, bar = machine.wheelbase, machine.wheel_radius, machine.handlebar
     hot = float(rng.uniform(0.6, 1.0)) if ridden else float(rng.choice([0.0, 0.0, 0.5]))
     paint = PAINTS[int(rng.integers(len(PAINTS)))] * rng.uniform(0.7, 1.1)
     metal, air = climate.surface("metal"), climate.air_c
@@ -123,7 +143,7 @@ def make_panelled_motorcycle(rng: np.random.Generator, climate: Climate, ridden:
         _wheel(parts, x, radius, rubber)
         guard = [x - 0.5 * radius, 0, 1.9 * radius, 0.06, x + 0.6 * radius, 0, 1.8 * radius, 0.05]
         parts.capsule(0, guard, *surfaces["paint"][:2])
-    for panel in panels:
+    for panel in machine.panels:
         _extrude(parts, panel, surfaces[panel.paint])
     steel, dark = surfaces["steel"], surfaces["dark"]
     parts.capsule(0, [base / 2, 0, radius, 0.05, 0.42, 0, 0.98, 0.04], *steel[:2])
@@ -134,7 +154,7 @@ def make_panelled_motorcycle(rng: np.random.Generator, climate: Climate, ridden:
     lamp = np.array([225.0, 235, 238])
     parts.capsule(0, [0.58, 0, 0.84, 0.08, 0.62, 0, 0.84, 0.07], air + 8 * hot, lamp)
     parts.capsule(0, [-0.92, 0, 0.74, 0.05, -0.94, 0, 0.74, 0.04], air, np.array([40.0, 30, 190]))
-    for side in _SIDES if rng.random() < 0.7 else ():
+    for side in SIDES if rng.random() < 0.7 else ():
         mirror = [0.44, 0.75 * bar * side, 1.16, 0.04, 0.44, (0.75 * bar + 0.1) * side, 1.17, 0.04]
         parts.capsule(0, mirror, *dark[:2])
     if rng.random() < 0.3:
@@ -162,7 +182,7 @@ def _wheel(parts: PartList, x: float, radius: float, rubber: float) -> None:
     ring = [(x + radius * math.cos(a), radius + radius * math.sin(a)) for a in angle]
     _extrude(parts, _Panel(tuple(ring), 0.055, "dark"), (rubber, _DARK, 3.0))
     hub = [(x + 0.6 * radius * math.cos(a), radius + 0.6 * radius * math.sin(a)) for a in angle]
-    for side in _SIDES:
+    for side in SIDES:
         disc = np.array([(a, 0.056 * side, b) for a, b in (hub if side < 0 else hub[::-1])])
         parts.face(1, disc, rubber - 1, np.array([96.0, 98, 100]), 3.0)
 
@@ -231,7 +251,7 @@ def _rider(
         behind = partial(parts.capsule, 0, entity=2)
         behind([-0.55, 0, 0.95, 0.15, -0.42, 0, 1.36, 0.16], top_c - 0.8, legs * 1.2)
         behind([-0.38, 0, 1.58, 0.12, -0.36, 0, 1.62, 0.12], climate.cloth(0.5), helmet * 0.7)
-    for side in _SIDES:
+    for side in SIDES:
         shoulder, elbow, hand = (0.0, 0.2, 1.38), (0.2, 0.34, 1.16), (0.38, 0.32, 1.02)
         for a, b, r, warm in ((shoulder, elbow, 0.055, top_c), (elbow, hand, 0.045, top_c - 0.6)):
             ends = [a[0], a[1] * side, a[2], r, b[0], b[1] * side, b[2], r * 0.85]

@@ -14,6 +14,7 @@ from windhover_sim.camera import Floats
 from windhover_sim.climate import Climate
 from windhover_sim.shapes import (
     FACE_CORNERS,
+    SIDES,
     Shape,
     box_faces,
     capsules_to_world,
@@ -210,7 +211,7 @@ def _details(
     """Lamps, plates and bumpers: the small contrasts that make a car's ends."""
     x1, hw, belt = size
     warm = climate.air_c + 6 * engine_warmth
-    for sign in _SIDES:
+    for sign in SIDES:
         y0, y1 = sorted((sign * hw * 0.45, sign * hw * 0.84))
         front = [(x1 + 0.01, y0, 0.55), (x1 + 0.01, y1, 0.55), (x1 + 0.01, y1, 0.72)]
         parts.face(1, face([*front, (x1 + 0.01, y0, 0.72)]), warm, np.array([235, 240, 240]), 2)
@@ -222,14 +223,11 @@ def _details(
     parts.capsule(-1, tail, climate.air_c + 1 + 35 * engine_warmth, np.array([60, 60, 60]))
 
 
-_SIDES: Final = (1.0, -1.0)
-
-
 def _wheels(parts: PartList, size: tuple[float, float], rubber: float) -> None:
     x1, hw = size
     angle = np.linspace(0, 2 * math.pi, FACE_CORNERS, endpoint=False)
     for x in (0.62 * x1, -0.60 * x1):
-        for sign in _SIDES:
+        for sign in SIDES:
             across = np.full(FACE_CORNERS, sign * (hw + 0.01))
             ring = np.column_stack([x + 0.33 * np.cos(angle), across, 0.33 + 0.33 * np.sin(angle)])
             ring = ring[::-1] if sign > 0 else ring

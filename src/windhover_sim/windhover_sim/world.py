@@ -238,17 +238,14 @@ class World:
             others.append(
                 with_carried_item(body, str(extra.choice(LOOKALIKES)), extra, self.climate)
             )
-        if config.variety:
-            bodies, others = (
-                [varied_person(each, self._varied, self.climate, config.variety) for each in group]
-                for group in (bodies, others)
-            )
-        if config.textures:
-            bodies, others = (
-                [replace(each, cloth=self._draw_covers("cloth", "cloth")) for each in group]
-                for group in (bodies, others)
-            )
+        bodies, others = ([self._dressed(each) for each in group] for group in (bodies, others))
         return self._walkers(rng, bodies, extra) + self._walkers(extra, others, extra)
+
+    def _dressed(self, person: Person) -> Person:
+        """The same figure in the clothes of a varied scene and of its pictures."""
+        if self.config.variety:
+            person = varied_person(person, self._varied, self.climate, self.config.variety)
+        return replace(person, cloth=self._draw_covers("cloth", "cloth"))
 
     def _walkers(
         self, rng: np.random.Generator, bodies: list[Person], extra: np.random.Generator
